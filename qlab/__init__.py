@@ -1,0 +1,53 @@
+"""qlab: how classical and quantum models take corrupted training data, and how well they unlearn it.
+
+Everything an experiment file can name is importable from here::
+
+    from qlab import XXZ, PennyLaneQNN, LabelFlip, Trainer
+
+Names are imported when first used, so that ``import qlab`` (and ``qlab --help``) stays fast.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "XXZ": "qlab.tasks",
+    "Dataset": "qlab.tasks",
+    "Split": "qlab.tasks",
+    "Task": "qlab.tasks",
+    "Corrupted": "qlab.corruptions",
+    "Corruption": "qlab.corruptions",
+    "FeatureRandomization": "qlab.corruptions",
+    "LabelFlip": "qlab.corruptions",
+    "NoCorruption": "qlab.corruptions",
+    "MLP": "qlab.models",
+    "Features": "qlab.models",
+    "Model": "qlab.models",
+    "PennyLaneQNN": "qlab.models",
+    "Member": "qlab.training",
+    "TrainedEnsemble": "qlab.training",
+    "Trainer": "qlab.training",
+}
+
+__all__ = [*sorted(_HOME), "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(importlib.import_module(_HOME[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOME])
+
+
+if TYPE_CHECKING:
+    from qlab.corruptions import Corrupted, Corruption, FeatureRandomization, LabelFlip, NoCorruption
+    from qlab.models import MLP, Features, Model, PennyLaneQNN
+    from qlab.tasks import XXZ, Dataset, Split, Task
+    from qlab.training import Member, TrainedEnsemble, Trainer

@@ -1,0 +1,34 @@
+"""The paper's variational ansatz, as PennyLane operations."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import pennylane as qml
+from torch import Tensor
+
+Entangler = Literal["chain", "ring"]
+
+
+def bonds(n_wires: int, entangler: Entangler) -> list[tuple[int, int]]:
+    """Pairs of wires that an entangling row couples: neighbours on an open chain, or on a ring."""
+    chain = [(wire, wire + 1) for wire in range(n_wires - 1)]
+    return [*chain, (n_wires - 1, 0)] if entangler == "ring" and n_wires > 2 else chain
+
+
+def rotation_rows(rotations: Tensor, couplings: Tensor, pairs: list[tuple[int, int]]) -> None:
+    """Queues rows of RX, RY and RX on every wire, each followed by a row of RZZ on ``pairs``.
+
+    Args:
+        rotations: angles of the single-qubit gates, shape ``[depth, 3, wires]``.
+        couplings: angles of the RZZ gates, shape ``[depth, len(pairs)]``.
+        pairs: the wires coupled in each entangling row.
+    """
+    depth, _, n_wires = rotations.shape
+    for layer in range(depth):
+        for wire in range(n_wires):
+            qml.RX(rotations[layer, 0, wire], wires=wire)
+            qml.RY(rotations[layer, 1, wire], wires=wire)
+            qml.RX(rotations[layer, 2, wire], wires=wire)
+        for index, pair in enumerate(pairs):
+            qml.IsingZZ(couplings[layer, index], wires=pair)

@@ -1,0 +1,90 @@
+"""The Pauli picture: observables and states as real vectors of Pauli coefficients.
+
+A k-qubit operator is O = sum_P c_P P over the 4^k Pauli strings; the index has base-4 digits
+(I, X, Y, Z) = (0, 1, 2, 3), first wire the most significant. Hermitian operators have real coefficients, unitaries act as real matrices on them,
+and the expectation value is tr(rho O) = sum_P c_P tr(rho P).
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+_PAULIS = torch.tensor(
+    [[[1, 0], [0, 1]], [[0, 1], [1, 0]], [[0, -1j], [1j, 0]], [[1, 0], [0, -1]]], dtype=torch.complex128
+)
+
+_CHUNK_BYTES = 256 * 2**20
+"""Density matrices are formed for as many samples at once as fit in this."""
+
+
+@functools.cache
+def pauli_strings(k: int) -> Tensor:
+    """All Pauli strings on k qubits, shape ``[4^k, 2^k, 2^k]``, complex128."""
+    strings = torch.ones(1, 1, 1, dtype=torch.complex128)
+    for _ in range(k):
+        strings = torch.einsum("pij,qkl->pqikjl", strings, _PAULIS).reshape(
+            4 * len(strings), 2 * strings.shape[1], 2 * strings.shape[2]
+        )
+    return strings
+
+
+def transfer_matrices(unitaries: Tensor) -> Tensor:
+    """How unitaries evolve Pauli coefficients in the Heisenberg picture.
+
+    R[a, b] = tr(P_a U^dagger P_b U) / 2^k, so that O' = U^dagger O U has c' = R c. Real and orthogonal.
+
+    Args:
+        unitaries: shape ``[n, 2^k, 2^k]``, complex.
+
+    Returns:
+        Shape ``[n, 4^k, 4^k]``, real. Costs O(n 32^k).
+    """
+    n, dimension, _ = unitaries.shape
+    k = dimension.bit_length() - 1
+    strings = pauli_strings(k).to(unitaries).reshape(4**k, 4**k)
+    # R[a, b] = sum (P_a)_ki conj(U_ji) (P_b)_jl U_lk / 2^k, and (P_a)_ki = conj(P_a)_ik.
+    outer = torch.einsum("nji,nlk->nikjl", unitaries.conj(), unitaries).reshape(n, 4**k, 4**k)
+    half = outer.reshape(-1, 4**k) @ strings.mT
+    return (strings.conj() @ half.reshape(n, 4**k, 4**k)).real / dimension
+
+
+def pauli_expectations(x: Tensor, wires: Sequence[int], n_wires: int) -> Tensor:
+    """tr(rho P) of every Pauli string on some wires of pure states.
+
+    Args:
+        x: amplitudes, shape ``[N, 2^n_wires]``, complex128 or float64, wire 0 the most significant bit. Need not
+            have unit norm: expectation values scale with the squared norm.
+        wires: the k wires, ascending.
+        n_wires: the size of the register.
+
+    Returns:
+        Shape ``[N, 4^k]``, float64. Costs O(N 2^(n+k)).
+    """
+    k = len(wires)
+    others = [wire for wire in range(n_wires) if wire not in wires]
+    rows = max(1, _CHUNK_BYTES // (16 * 4**k))
+    chunks = []
+    for part in x.split(rows):
+        amplitudes = part.to(torch.complex128).reshape(-1, *[2] * n_wires)
+        order = [0, *(1 + wire for wire in wires), *(1 + wire for wire in others)]
+        matrix = amplitudes.permute(order).reshape(len(part), 2**k, -1)
+        chunks.append(_pauli_transform(matrix @ matrix.mH, k))
+    return torch.cat(chunks)
+
+
+def _pauli_transform(rho: Tensor, k: int) -> Tensor:
+    """tr(rho P) for all Pauli strings P, one qubit at a time; ``rho`` has shape ``[N, 2^k, 2^k]``."""
+    n = len(rho)
+    # Pair row and column bit of each qubit: axes (r_1, c_1, r_2, c_2, ...).
+    interleaved = [axis for qubit in range(k) for axis in (1 + qubit, 1 + k + qubit)]
+    vector = rho.reshape(n, *[2] * (2 * k)).permute(0, *interleaved).reshape(n, -1)
+    # tr(rho P) = sum_rc rho_rc P_cr.
+    single = _PAULIS.mT.reshape(4, 4).to(rho)
+    for _ in range(k):
+        # Transform the leading qubit and move it to the back; after k turns the order is restored.
+        vector = (single @ vector.reshape(n, 4, -1)).mT.reshape(n, -1)
+    return vector.real.contiguous()

@@ -1,0 +1,39 @@
+"""The base of tasks, corruptions and trainers: frozen keyword-only dataclasses whose fields are TOML keys."""
+
+from __future__ import annotations
+
+import dataclasses
+from abc import ABC
+from typing import Any, ClassVar, dataclass_transform
+
+from qlab.fields import check_fields
+
+
+@dataclass_transform(kw_only_default=True, frozen_default=True)
+class Component(ABC):  # noqa: B024 - the hierarchies below it declare the abstract methods
+    """A choice an experiment file can name, with its settings.
+
+    Every subclass becomes a frozen keyword-only dataclass by being defined: write annotated fields with
+    defaults, describe them under ``Args:``, and give constraints as ``Annotated`` types from
+    :mod:`qlab.fields`. Values are checked when an instance is made.
+
+    Override in a subclass: the abstract methods of its hierarchy, :attr:`formula` and :attr:`source`.
+    """
+
+    kind: ClassVar[str] = "component"
+    formula: ClassVar[str] = ""
+    source: ClassVar[str] = ""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        dataclasses.dataclass(frozen=True, kw_only=True)(cls)
+
+    def __post_init__(self) -> None:
+        given = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}  # type: ignore[arg-type]
+        for name, value in check_fields(type(self), given).items():
+            object.__setattr__(self, name, value)
+
+    def config(self) -> dict[str, Any]:
+        """The fields and their values, tuples as lists: what an experiment file would say."""
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}  # type: ignore[arg-type]
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}

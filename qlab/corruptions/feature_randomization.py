@@ -1,0 +1,31 @@
+"""Feature randomisation."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+
+from qlab.corruptions.base import Corrupted, Corruption
+from qlab.tasks.base import Split, Task
+
+
+class FeatureRandomization(Corruption):
+    """Replaces the features of a fraction of the training rows, equally many of each class, by random vectors.
+
+    The vectors come from the task: complex Gaussian for XXZ, real Gaussian for images, normalised.
+
+    Args:
+        ratio: the fraction of training rows whose features are replaced (the paper's alpha).
+    """
+
+    changes_features: ClassVar[bool] = True
+    formula: ClassVar[str] = "x' = g / |g|, g_j ~ N(0, 1), for complex x: g_j ~ N(0, 1) + i N(0, 1)"
+    source: ClassVar[str] = "arXiv:2508.02422, Eqs. 4 and 5"
+
+    def apply(self, split: Split, task: Task, generator: torch.Generator) -> Corrupted:
+        """A copy of ``split`` with some feature vectors replaced; the labels stay."""
+        mask = self.choose_rows(split, generator)
+        x = split.x.clone()
+        x[mask] = task.random_features(int(mask.sum()), generator).to(x.dtype)
+        return Corrupted(Split(x, split.y, split.about), mask, split.y)

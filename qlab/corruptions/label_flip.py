@@ -1,0 +1,27 @@
+"""Label flipping."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+
+from qlab.corruptions.base import Corrupted, Corruption
+from qlab.tasks.base import Split, Task
+
+
+class LabelFlip(Corruption):
+    """Inverts the labels of a fraction of the training rows, equally many of each class.
+
+    Args:
+        ratio: the fraction of training rows whose label is flipped (the paper's alpha).
+    """
+
+    formula: ClassVar[str] = "y' = 1 - y"
+    source: ClassVar[str] = "arXiv:2508.02422, Eq. 3"
+
+    def apply(self, split: Split, task: Task, generator: torch.Generator) -> Corrupted:
+        """A copy of ``split`` with flipped labels; the features are the same tensor."""
+        mask = self.choose_rows(split, generator)
+        polluted = Split(split.x, torch.where(mask, 1 - split.y, split.y), split.about)
+        return Corrupted(polluted, mask, split.y)

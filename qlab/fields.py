@@ -1,0 +1,192 @@
+"""Fields: the keys of an experiment file, read off the classes that take them.
+
+A component's fields are its dataclass fields, a model's the keyword arguments of its ``__init__``. Types are
+checked the same way whether a value comes from a TOML file or from a notebook.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import inspect
+import types
+import typing
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, Literal
+
+import annotated_types as at
+import docstring_parser
+import pydantic
+
+from qlab.errors import ConfigError, unknown
+
+REQUIRED: Final = dataclasses.MISSING
+
+Ratio = Annotated[float, at.Interval(ge=0.0, le=1.0)]
+PositiveInt = Annotated[int, at.Ge(1)]
+NonNegativeInt = Annotated[int, at.Ge(0)]
+PositiveFloat = Annotated[float, at.Gt(0.0)]
+
+_STRICT = pydantic.ConfigDict(strict=True, allow_inf_nan=False, arbitrary_types_allowed=True)
+
+
+@dataclasses.dataclass(frozen=True)
+class Field:
+    """One key of a class: its type, default and description."""
+
+    name: str
+    annotation: Any
+    default: Any = REQUIRED
+    doc: str = ""
+
+    @property
+    def accepts(self) -> str:
+        """What the field accepts, in words."""
+        return describe_type(self.annotation)
+
+    @property
+    def takes_list(self) -> bool:
+        """Whether one value of the field is itself a list."""
+        return _origin(self.annotation) is tuple
+
+    def check(self, value: Any) -> Any:
+        """The value in the field's own type.
+
+        Raises:
+            ConfigError: the value is not what the field accepts; says what was given and what is accepted.
+        """
+        try:
+            return check_value(self.annotation, value)
+        except pydantic.ValidationError:
+            message = f"{self.name}: got {show(value)}, accepts {self.accepts}."
+            raise ConfigError(message) from None
+
+
+def check_value(annotation: Any, value: Any) -> Any:
+    """``value`` checked against ``annotation``; an integer may stand for a float, nothing else is converted."""
+    if _origin(annotation) is tuple and isinstance(value, list):
+        value = tuple(value)
+    return _adapter(annotation).validate_python(value)
+
+
+def show(value: Any) -> str:
+    """A value as a user would have typed it in TOML."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        return f'"{value}"'
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(show(item) for item in value) + "]"
+    return str(value)
+
+
+def describe_type(annotation: Any) -> str:
+    """A type annotation in words: ``a number in [0, 1]``."""
+    if typing.get_origin(annotation) is Annotated:
+        base, *constraints = typing.get_args(annotation)
+        return " ".join([describe_type(base), *map(_describe_constraint, constraints)])
+    origin = typing.get_origin(annotation)
+    if origin is Literal:
+        return "one of " + ", ".join(show(choice) for choice in typing.get_args(annotation))
+    if origin in (typing.Union, types.UnionType):
+        return " or ".join(describe_type(part) for part in typing.get_args(annotation) if part is not type(None))
+    if origin is tuple:
+        parts = typing.get_args(annotation)
+        if parts[-1] is Ellipsis:
+            return f"a list, each {describe_type(parts[0])}"
+        return "a list of " + ", ".join(describe_type(part) for part in parts)
+    names = {int: "an integer", float: "a number", bool: "true or false", str: "a string"}
+    return names.get(annotation, getattr(annotation, "__name__", str(annotation)))
+
+
+def fields_of(cls: type) -> dict[str, Field]:
+    """The fields of a component or model class, by name, in the order of definition."""
+    return dict(_fields_of(cls))
+
+
+def check_fields(cls: type, values: Mapping[str, Any]) -> dict[str, Any]:
+    """All fields of ``cls``, checked: ``values`` where given, defaults elsewhere.
+
+    Raises:
+        ConfigError: an unknown field, a missing one, or a value the field does not accept.
+    """
+    fields = fields_of(cls)
+    for name in values:
+        if name not in fields:
+            raise ConfigError(f"{cls.__name__}: " + unknown("field", name, fields))
+    checked = {}
+    for name, field in fields.items():
+        if name not in values and field.default is REQUIRED:
+            raise ConfigError(f"{cls.__name__}: the field {name} has no default, give it ({field.accepts}).")
+        try:
+            checked[name] = field.check(values.get(name, field.default))
+        except ConfigError as error:
+            raise ConfigError(f"{cls.__name__}: {error}") from None
+    return checked
+
+
+@functools.cache
+def _fields_of(cls: type) -> types.MappingProxyType[str, Field]:
+    hints: dict[str, Any] = {}
+    defaults: dict[str, Any] = {}
+    if dataclasses.is_dataclass(cls):
+        all_hints = typing.get_type_hints(cls, include_extras=True)
+        for field in dataclasses.fields(cls):
+            if field.init:
+                hints[field.name] = all_hints[field.name]
+                defaults[field.name] = field.default
+    else:
+        for base in cls.__mro__:
+            if "__init__" not in vars(base):
+                continue
+            init = vars(base)["__init__"]
+            all_hints = typing.get_type_hints(init, include_extras=True)
+            parameters = inspect.signature(init).parameters.values()
+            for parameter in parameters:
+                if parameter.kind is parameter.KEYWORD_ONLY and parameter.name not in hints:
+                    hints[parameter.name] = all_hints.get(parameter.name, Any)
+                    given = parameter.default is not parameter.empty
+                    defaults[parameter.name] = parameter.default if given else REQUIRED
+            if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+                break
+    docs = _field_docs(cls)
+    found = {name: Field(name, hints[name], defaults[name], docs.get(name, "")) for name in hints}
+    return types.MappingProxyType(found)
+
+
+def _field_docs(cls: type) -> dict[str, str]:
+    docs: dict[str, str] = {}
+    for base in reversed(cls.__mro__):
+        for parameter in docstring_parser.parse(vars(base).get("__doc__") or "").params:
+            docs[parameter.arg_name] = " ".join((parameter.description or "").split())
+    return docs
+
+
+def _origin(annotation: Any) -> Any:
+    if typing.get_origin(annotation) is Annotated:
+        annotation = typing.get_args(annotation)[0]
+    return typing.get_origin(annotation)
+
+
+def _describe_constraint(constraint: Any) -> str:
+    if isinstance(constraint, at.Interval):
+        low = f"[{constraint.ge:g}" if constraint.ge is not None else f"({constraint.gt:g}"
+        high = f"{constraint.le:g}]" if constraint.le is not None else f"{constraint.lt:g})"
+        return f"in {low}, {high}"
+    words = {
+        at.Ge: ("of at least", "ge"),
+        at.Gt: ("above", "gt"),
+        at.Le: ("of at most", "le"),
+        at.Lt: ("below", "lt"),
+        at.MultipleOf: ("divisible by", "multiple_of"),
+        at.MinLen: ("with a length of at least", "min_length"),
+    }
+    for kind, (phrase, attribute) in words.items():
+        if isinstance(constraint, kind):
+            return f"{phrase} {getattr(constraint, attribute)}"
+    return str(constraint)
+
+
+@functools.cache
+def _adapter(annotation: Any) -> pydantic.TypeAdapter[Any]:
+    return pydantic.TypeAdapter(annotation, config=_STRICT)

@@ -1,0 +1,7 @@
+"""Models: one file per model."""
+
+from qlab.models.base import Features, Model
+from qlab.models.mlp import MLP
+from qlab.models.qnn import PennyLaneQNN
+
+__all__ = ["MLP", "Features", "Model", "PennyLaneQNN"]

@@ -1,0 +1,75 @@
+"""What a task is: a binary classification problem that yields a training and a validation split."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from qlab.component import Component
+from qlab.errors import DataError
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Split:
+    """Samples and their labels.
+
+    Args:
+        x: features, shape ``[N, d]``, float64 or complex128.
+        y: labels in {0, 1}, shape ``[N]``, int64.
+        about: further values of each sample, shape ``[N]`` each, such as ``delta`` of an XXZ ground state.
+    """
+
+    x: Tensor
+    y: Tensor
+    about: Mapping[str, Tensor] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.x.ndim != 2 or self.y.shape != self.x.shape[:1]:
+            raise DataError(
+                f"A split takes x of shape [N, d] and y of shape [N], got x {list(self.x.shape)} and "
+                f"y {list(self.y.shape)}."
+            )
+        if not bool(((self.y == 0) | (self.y == 1)).all()):
+            raise DataError(f"Labels must be 0 or 1, got {sorted(set(self.y.tolist()))[:10]}.")
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def digest(self) -> str:
+        """SHA-256 of shapes, features and labels, first 16 hexadecimal digits."""
+        sha = hashlib.sha256(f"{self.x.dtype}{tuple(self.x.shape)}".encode())
+        for tensor in (torch.view_as_real(self.x) if self.x.is_complex() else self.x, self.y):
+            sha.update(tensor.contiguous().numpy().tobytes())
+        return sha.hexdigest()[:16]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Dataset:
+    """The two splits of a task. Only ``train`` is ever corrupted; ``validation`` stays clean."""
+
+    train: Split
+    validation: Split
+
+
+class Task(Component):
+    """A binary classification problem.
+
+    Override :meth:`load` and :meth:`random_features`. Both must depend on the fields (and the generator)
+    alone: the same fields give the same data on every machine.
+    """
+
+    kind: ClassVar[str] = "task"
+
+    @abstractmethod
+    def load(self) -> Dataset:
+        """The data of the task."""
+
+    @abstractmethod
+    def random_features(self, n: int, generator: torch.Generator) -> Tensor:
+        """``n`` feature vectors without structure, of unit norm, shape ``[n, d]`` (for feature randomisation)."""

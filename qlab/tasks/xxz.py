@@ -1,0 +1,109 @@
+"""Ground states of the XXZ chain: is the phase gapless or gapped?"""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, ClassVar, Literal
+
+import annotated_types as at
+import torch
+from torch import Tensor
+
+from qlab import seeding
+from qlab.errors import ConfigError
+from qlab.fields import NonNegativeInt
+from qlab.tasks.base import Dataset, Split, Task
+from qlab.tasks.xxz_ground_states import ground_states
+
+Grid = tuple[float, float, Annotated[float, at.Gt(0.0)]]
+"""First value, last value (included), step."""
+
+Gauge = Literal["fixed", "random-sign", "random-phase"]
+
+
+class XXZ(Task):
+    """Ground states of the XXZ chain, labelled by phase: 0 for delta < 1 (gapless), 1 for delta > 1 (gapped).
+
+    Features are the 2^L amplitudes in the computational basis, complex128, site 0 the most significant bit.
+    The overall phase of a state is not physics: a QNN cannot see it, an MLP on amplitudes can. ``gauge``
+    chooses it. With the default grids there are 97 + 100 training and 99 + 100 validation states. Costs
+    about 2 ms a state at 12 spins.
+
+    Args:
+        length: number of spins L, even (odd chains have no zero-magnetisation sector).
+        gapless: training grid of class 0: first delta, last delta, step. Above -1 and below 1.
+        gapped: training grid of class 1: first delta, last delta, step. Above 1.
+        validation: validation grid across both phases: first delta, last delta, step.
+        gauge: "fixed" makes the largest component real and positive; "random-sign" multiplies each state
+            by +1 or -1; "random-phase" by exp(i phi), phi uniform: what a complex eigensolver returns.
+        gauge_seed: seed of the random signs or phases.
+    """
+
+    formula: ClassVar[str] = "H = sum_i (X_i X_{i+1} + Y_i Y_{i+1} + delta Z_i Z_{i+1}), periodic"
+    source: ClassVar[str] = "arXiv:2508.02422, Eq. 2 and Methods"
+
+    length: Annotated[int, at.Interval(ge=4, le=20), at.MultipleOf(2)] = 12
+    gapless: Grid = (-0.96, 0.96, 0.02)
+    gapped: Grid = (1.02, 3.0, 0.02)
+    validation: Grid = (-0.97, 2.99, 0.02)
+    gauge: Gauge = "random-phase"
+    gauge_seed: NonNegativeInt = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name, low, high in (
+            ("gapless", -1.0, 1.0),
+            ("gapped", 1.0, math.inf),
+            ("validation", -1.0, math.inf),
+        ):
+            deltas = grid(getattr(self, name))
+            if not deltas:
+                raise ConfigError(
+                    f"XXZ: {name}: got {list(getattr(self, name))}, a grid without points; accepts [first, "
+                    "last, step] with first <= last."
+                )
+            if min(deltas) <= low or max(deltas) >= high:
+                reason = (
+                    "at and below -1 the ground state is the degenerate ferromagnet"
+                    if min(deltas) <= -1.0
+                    else "class 0 lies below 1, class 1 above"
+                )
+                raise ConfigError(
+                    f"XXZ: {name}: got deltas from {min(deltas):g} to {max(deltas):g}, accepts deltas strictly "
+                    f"between {low:g} and {high:g} ({reason})."
+                )
+            if any(abs(delta - 1.0) < 1e-9 for delta in deltas):
+                raise ConfigError(f"XXZ: {name}: the grid hits delta = 1, the transition itself; shift it.")
+
+    def load(self) -> Dataset:
+        """The ground states on both training grids and on the validation grid."""
+        generator = seeding.generator(self.gauge_seed, "xxz-gauge")
+        train = self._split([*grid(self.gapless), *grid(self.gapped)], generator)
+        return Dataset(train, self._split(grid(self.validation), generator))
+
+    def random_features(self, n: int, generator: torch.Generator) -> Tensor:
+        """Complex Gaussian vectors, normalised (Eqs. 4 and 5)."""
+        parts = torch.randn(n, 2**self.length, 2, generator=generator, dtype=torch.float64)
+        vectors = torch.view_as_complex(parts)
+        return vectors / torch.linalg.vector_norm(vectors, dim=1, keepdim=True)
+
+    def _split(self, deltas: list[float], generator: torch.Generator) -> Split:
+        states, energies = ground_states(self.length, deltas)
+        x = torch.from_numpy(states).to(torch.complex128) * self._phases(len(deltas), generator)[:, None]
+        delta = torch.tensor(deltas, dtype=torch.float64)
+        return Split(x, (delta > 1.0).long(), {"delta": delta, "energy": torch.from_numpy(energies)})
+
+    def _phases(self, n: int, generator: torch.Generator) -> Tensor:
+        if self.gauge == "fixed":
+            return torch.ones(n, dtype=torch.complex128)
+        if self.gauge == "random-sign":
+            return (2.0 * torch.randint(0, 2, (n,), generator=generator) - 1.0).to(torch.complex128)
+        angles = 2.0 * math.pi * torch.rand(n, generator=generator, dtype=torch.float64)
+        return torch.polar(torch.ones_like(angles), angles)
+
+
+def grid(first_last_step: Grid) -> list[float]:
+    """The points of ``(first, last, step)``, last included, each rounded to 12 decimals."""
+    first, last, step = first_last_step
+    count = math.floor((last - first) / step + 1e-9) + 1
+    return [round(first + k * step, 12) for k in range(max(count, 0))]

@@ -1,0 +1,103 @@
+"""The data of an ensemble: corrupted training splits of its members, prepared once."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from qlab import seeding
+from qlab.corruptions.base import Corrupted, Corruption
+from qlab.errors import DataError
+from qlab.models.base import Model
+from qlab.tasks.base import Dataset, Split, Task
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Member:
+    """What one trial of an ensemble is trained on.
+
+    Args:
+        seed: decides initial parameters and batch order.
+        corrupted: its training split.
+    """
+
+    seed: int
+    corrupted: Corrupted
+
+    @classmethod
+    def of(cls, task: Task, dataset: Dataset, corruption: Corruption, seed: int) -> Self:
+        """The member that ``corruption`` makes of a task's training split with a trial's seed."""
+        generator = seeding.generator(seed, "corruption")
+        return cls(seed, corruption.apply(dataset.train, task, generator))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class EnsembleData:
+    """Prepared features and labels of all members.
+
+    Args:
+        train_x: ``[N, ...]`` if :attr:`shared`, else ``[members, N, ...]``.
+        train_y: labels as trained on, ``[members, N]``, of the model's dtype.
+        clean_y: labels before corruption, ``[members, N]``.
+        forget: which rows are corrupted, ``[members, N]``, bool.
+        validation_x: ``[M, ...]``.
+        validation_y: ``[M]``.
+    """
+
+    train_x: Tensor
+    train_y: Tensor
+    clean_y: Tensor
+    forget: Tensor
+    validation_x: Tensor
+    validation_y: Tensor
+
+    @property
+    def shared(self) -> bool:
+        """Whether all members have the same training features (labels may differ)."""
+        return self.train_x.ndim == self.validation_x.ndim
+
+    def members(self, rows: slice) -> EnsembleData:
+        """The data of some members."""
+        return dataclasses.replace(
+            self,
+            train_x=self.train_x if self.shared else self.train_x[rows],
+            train_y=self.train_y[rows],
+            clean_y=self.clean_y[rows],
+            forget=self.forget[rows],
+        )
+
+
+def prepare(model: Model, members: Sequence[Member], validation: Split, device: torch.device) -> EnsembleData:
+    """Prepares the data of an ensemble with a built model.
+
+    Features that members share (the same tensor, as after label flips) are prepared and kept once.
+
+    Raises:
+        DataError: members have training splits of different sizes, or one is empty.
+    """
+    splits = [item.corrupted.split for item in members]
+    sizes = {len(split) for split in splits}
+    if len(sizes) != 1 or 0 in sizes or len(validation) == 0:
+        raise DataError(
+            f"An ensemble takes nonempty training splits of one size, got sizes {sorted(sizes)} and "
+            f"{len(validation)} validation rows."
+        )
+    features = [split.x for split in splits]
+    if all(x is features[0] for x in features):
+        train_x = model.prepare(features[0])
+    else:
+        distinct = {id(x): x for x in features}
+        prepared = {key: model.prepare(x) for key, x in distinct.items()}
+        train_x = torch.stack([prepared[id(x)] for x in features])
+    return EnsembleData(
+        train_x=train_x.to(device),
+        train_y=torch.stack([split.y for split in splits]).to(device, model.dtype),
+        clean_y=torch.stack([item.corrupted.clean_y for item in members]).to(device, model.dtype),
+        forget=torch.stack([item.corrupted.mask for item in members]).to(device),
+        validation_x=model.prepare(validation.x).to(device),
+        validation_y=validation.y.to(device, model.dtype),
+    )

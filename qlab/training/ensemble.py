@@ -1,0 +1,69 @@
+"""The ensemble axis: one model at many parameter points, evaluated as one batched call."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+from torch.func import functional_call, vmap
+
+from qlab import seeding
+from qlab.models.base import Model
+
+Parameters = dict[str, Tensor]
+"""Parameters by name, each with a leading axis of ensemble members."""
+
+
+def initial_parameters(model: Model, seeds: Sequence[int]) -> Parameters:
+    """Parameters of one built model drawn once for each seed, stacked along a new first axis.
+
+    Args:
+        model: a built model; its own parameters are overwritten.
+        seeds: one for each member.
+    """
+    drawn: dict[str, list[Tensor]] = {}
+    for seed in seeds:
+        model.reset_parameters(seeding.generator(seed, "initialization"))
+        for name, parameter in model.named_parameters():
+            drawn.setdefault(name, []).append(parameter.detach().clone())
+    return {name: torch.stack(parameters) for name, parameters in drawn.items()}
+
+
+def member(parameters: Mapping[str, Tensor], index: int) -> Parameters:
+    """The parameters of one member, detached, on the CPU."""
+    return {name: parameter[index].detach().cpu().clone() for name, parameter in parameters.items()}
+
+
+def flatten(parameters: Mapping[str, Tensor]) -> Tensor:
+    """Flat parameter vectors, shape ``[members, P]``, in the order of the model's parameters."""
+    return torch.cat([parameter.flatten(1) for parameter in parameters.values()], dim=1)
+
+
+def logits(model: Model, parameters: Mapping[str, Tensor], prepared: Tensor, *, shared: bool) -> Tensor:
+    """Logits of every member, shape ``[members, N]``.
+
+    Args:
+        model: a built model; its own parameters are not used.
+        parameters: stacked parameters.
+        prepared: prepared features, ``[N, ...]`` if ``shared`` by all members, else ``[members, N, ...]``.
+        shared: whether all members see the same rows.
+    """
+
+    def evaluate(member_parameters: Parameters, rows: Tensor) -> Tensor:
+        value: Tensor = functional_call(model, member_parameters, (rows,))
+        return value
+
+    if model.supports_vmap:
+        result: Tensor = vmap(evaluate, in_dims=(0, None if shared else 0))(dict(parameters), prepared)
+        return result
+    members = len(next(iter(parameters.values())))
+    return torch.stack(
+        [
+            evaluate(
+                {name: parameter[index] for name, parameter in parameters.items()},
+                prepared if shared else prepared[index],
+            )
+            for index in range(members)
+        ]
+    )

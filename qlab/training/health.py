@@ -1,0 +1,42 @@
+"""Health of a trained model: what may make its numbers misleading."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+Health = Literal["healthy", "collapsed", "diverged", "unconverged"]
+
+SAME_OUTPUT = 1e-6
+"""Logits within this of each other, relative to the largest magnitude or absolutely, are one constant output."""
+
+STILL_FALLING = 0.01
+"""Unconverged: the mean training loss of the last tenth of epochs lies this far (in nats) below the tenth before."""
+
+
+def health_of(train_loss: NDArray[np.float64], logits: Tensor) -> Health:
+    """The health of one model.
+
+    ``diverged``: a loss or logit is not finite. ``collapsed``: the same output for every sample, as when every ReLU
+    of a layer is dead. ``unconverged``: the training loss was still falling (see :data:`STILL_FALLING`). Otherwise
+    ``healthy``. The first that applies, in this order.
+
+    Args:
+        train_loss: training loss after each epoch, shape ``[epochs]``.
+        logits: final logits on training and validation rows, shape ``[N]``.
+    """
+    if not bool(torch.isfinite(logits).all()) or not bool(np.isfinite(train_loss).all()):
+        return "diverged"
+    spread = float(logits.max() - logits.min())
+    if spread <= SAME_OUTPUT * max(1.0, float(logits.abs().max())):
+        return "collapsed"
+    tenth = len(train_loss) // 10
+    if tenth >= 1:
+        last, before = train_loss[-tenth:].mean(), train_loss[-2 * tenth : -tenth].mean()
+        if before - last > STILL_FALLING:
+            return "unconverged"
+    return "healthy"

@@ -1,0 +1,57 @@
+"""Metrics of an ensemble, from logits; double precision whatever the model's dtype."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from qlab.models.base import Model
+from qlab.training.data import EnsembleData
+from qlab.training.ensemble import Parameters, logits
+
+Metrics = dict[str, Tensor]
+"""Values by name, each of shape ``[members]``, float64."""
+
+
+def loss(z: Tensor, y: Tensor) -> Tensor:
+    """Mean binary cross-entropy over the last axis: -mean[y log p + (1 - y) log(1 - p)], p = sigmoid(z)."""
+    return binary_cross_entropy_with_logits(z, y.expand_as(z), reduction="none").mean(-1)
+
+
+def accuracy(z: Tensor, y: Tensor, where: Tensor | None = None) -> Tensor:
+    """The fraction of rows with (z > 0) = y, over the last axis or where a mask is True; NaN where no row is.
+
+    Rows whose logit is NaN count as wrong.
+    """
+    correct = torch.where(z > 0, 1.0, 0.0).eq(y) & ~z.isnan()
+    if where is None:
+        return correct.double().mean(-1)
+    return (correct & where).sum(-1).double() / where.sum(-1).double()
+
+
+@torch.no_grad()
+def evaluate(model: Model, parameters: Parameters, data: EnsembleData) -> tuple[Metrics, Tensor]:
+    """Metrics of every member, and its logits on training and validation rows, shape ``[members, N + M]``.
+
+    ``train_*`` use the labels that were trained on, ``retain_accuracy`` the clean rows, ``forget_accuracy_polluted``
+    and ``forget_accuracy_clean`` the corrupted rows with either label (NaN where nothing is corrupted).
+    """
+    if data.shared:
+        rows = torch.cat([data.train_x, data.validation_x])
+        z = logits(model, parameters, rows, shared=True).double()
+    else:
+        train = logits(model, parameters, data.train_x, shared=False)
+        z = torch.cat([train, logits(model, parameters, data.validation_x, shared=True)], dim=1).double()
+    n = data.train_y.shape[1]
+    train_z, validation_z = z[:, :n], z[:, n:]
+    train_y, validation_y = data.train_y.double(), data.validation_y.double()
+    return {
+        "train_loss": loss(train_z, train_y),
+        "train_accuracy": accuracy(train_z, train_y),
+        "validation_loss": loss(validation_z, validation_y),
+        "validation_accuracy": accuracy(validation_z, validation_y),
+        "retain_accuracy": accuracy(train_z, train_y, ~data.forget),
+        "forget_accuracy_polluted": accuracy(train_z, train_y, data.forget),
+        "forget_accuracy_clean": accuracy(train_z, data.clean_y.double(), data.forget),
+    }, z

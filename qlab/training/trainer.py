@@ -1,0 +1,219 @@
+"""The trainer: one loop for one model or fifty."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from qlab import seeding
+from qlab.component import Component
+from qlab.corruptions import Corruption, NoCorruption
+from qlab.errors import ConfigError
+from qlab.fields import PositiveFloat, PositiveInt
+from qlab.models.base import Features, Model
+from qlab.tasks.base import Split, Task
+from qlab.training import ensemble
+from qlab.training.data import EnsembleData, Member, prepare
+from qlab.training.health import Health, health_of
+from qlab.training.metrics import evaluate, loss
+
+TILE_BYTES = 5 * 2**20
+"""On a CPU so many bytes of parameters are trained together, an epoch at a time: with their gradients and Adam's two
+moments they stay in cache. Measured on 50 MLPs with 1,848 inputs: 7.8 ms a step against 13.5 ms untiled."""
+
+EpochObserver = Callable[[int, dict[str, NDArray[np.float64]]], None]
+"""Called after each epoch with its number, from 1, and the metrics, each of shape ``[members]``."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class TrainedEnsemble:
+    """Models that were trained together.
+
+    Args:
+        model: the built model; its own parameters are not meaningful, use :meth:`model_of`.
+        parameters: trained parameters by name, first axis: member.
+        seeds: the seed of each member.
+        history: metrics after each epoch, shape ``[members, epochs]``, float64; see
+            :func:`qlab.training.metrics.evaluate`.
+        health: the health of each member.
+        logits: final logits on training rows, then validation rows, ``[members, N + M]``, float64.
+        seconds: wall time of the training.
+    """
+
+    model: Model
+    parameters: dict[str, Tensor]
+    seeds: tuple[int, ...]
+    history: dict[str, NDArray[np.float64]]
+    health: tuple[Health, ...]
+    logits: Tensor
+    seconds: float
+
+    def __len__(self) -> int:
+        return len(self.seeds)
+
+    def state_of(self, index: int) -> dict[str, Tensor]:
+        """Parameters and buffers of one member, on the CPU: what a checkpoint holds."""
+        state = {name: tensor.cpu() for name, tensor in self.model.state_dict().items()}
+        return state | ensemble.member(self.parameters, index)
+
+    def model_of(self, index: int) -> Model:
+        """One member as a model of its own, on the CPU."""
+        if self.model.features is None:
+            raise ConfigError("The ensemble's model was never built.")
+        fresh = type(self.model)(**self.model.config()).build(self.model.features)
+        fresh.load_state_dict(self.state_of(index))
+        return fresh
+
+
+class Trainer(Component):
+    """Adam on the mean binary cross-entropy, in mini-batches reshuffled each epoch; the last one may be smaller.
+
+    All models of an ensemble take their steps together. Initialisation, corruption and batch order come from
+    generators seeded by each trial's seed, and Adam works element by element, so a trial gives the same result, to
+    rounding, in an ensemble of any size. Metrics are evaluated on all rows after every epoch.
+
+    Args:
+        epochs: passes over the training split.
+        batch_size: rows in a step; the whole split if it has fewer.
+        learning_rate: Adam's step size.
+    """
+
+    kind: ClassVar[str] = "trainer"
+    formula: ClassVar[str] = "Adam (beta_1 = 0.9, beta_2 = 0.999, eps = 1e-8) on -mean[y log p + (1 - y) log(1 - p)]"
+    source: ClassVar[str] = "arXiv:2508.02422, supplement IV.B and Table I"
+
+    epochs: PositiveInt = 200
+    batch_size: PositiveInt = 32
+    learning_rate: PositiveFloat = 0.01
+
+    def train(
+        self,
+        model: Model,
+        task: Task,
+        corruption: Corruption | Iterable[Corruption] | None = None,
+        *,
+        seeds: Iterable[int] = (0,),
+        observer: EpochObserver | None = None,
+    ) -> TrainedEnsemble:
+        """Trains a model on a task once for every corruption and seed, all together.
+
+        Members are ordered by corruption, then by seed.
+
+        Args:
+            model: fields of the model; it need not be built.
+            task: loads the data.
+            corruption: one or several of one class, by default none.
+            seeds: the seeds of the trials.
+            observer: called after each epoch.
+        """
+        corruptions = [corruption or NoCorruption()] if not isinstance(corruption, Iterable) else list(corruption)
+        if len({type(item) for item in corruptions}) != 1:
+            names = sorted({type(item).__name__ for item in corruptions})
+            raise ConfigError(f"corruption: got {names or 'none'}, accepts corruptions of one class in an ensemble.")
+        dataset = task.load()
+        seeds = [int(seed) for seed in seeds]
+        members = [Member.of(task, dataset, item, seed) for item in corruptions for seed in seeds]
+        built = model.build(Features.of(dataset, corruptions[0]))
+        return self.fit(built, members, dataset.validation, observer=observer)
+
+    def fit(
+        self,
+        model: Model,
+        members: Sequence[Member],
+        validation: Split,
+        *,
+        observer: EpochObserver | None = None,
+        device: torch.device | str = "cpu",
+    ) -> TrainedEnsemble:
+        """Trains a built model once for every member, all together.
+
+        Args:
+            model: a built model.
+            members: training splits of one size, and the seeds.
+            validation: evaluated after every epoch, never trained on.
+            observer: called after each epoch.
+            device: where to train.
+        """
+        start = time.perf_counter()
+        device = torch.device(device)
+        seeds = [item.seed for item in members]
+        data = prepare(model, members, validation, device)
+        parameters = {
+            name: parameter.to(device) for name, parameter in ensemble.initial_parameters(model, seeds).items()
+        }
+        model.to(device)
+        tiles = [
+            _Tile(
+                model,
+                {name: parameter[rows] for name, parameter in parameters.items()},
+                data.members(rows),
+                self,
+            )
+            for rows in _tile_slices(parameters, len(members), device)
+        ]
+        orders = [seeding.generator(seed, "batches") for seed in seeds]
+        history: dict[str, list[NDArray[np.float64]]] = {}
+        for epoch in range(1, self.epochs + 1):
+            n = data.train_y.shape[1]
+            order = torch.stack([torch.randperm(n, generator=generator) for generator in orders]).to(device)
+            done = 0
+            measured: list[dict[str, Tensor]] = []
+            for tile in tiles:
+                tile.epoch(order[done : done + len(tile)])
+                measured.append(evaluate(model, tile.parameters, tile.data)[0])
+                done += len(tile)
+            values = {name: torch.cat([part[name] for part in measured]).cpu().numpy() for name in measured[0]}
+            for name, value in values.items():
+                history.setdefault(name, []).append(value)
+            if observer is not None:
+                observer(epoch, values)
+        final = torch.cat([evaluate(model, tile.parameters, tile.data)[1] for tile in tiles]).cpu()
+        trained = {name: torch.cat([tile.parameters[name].detach() for tile in tiles]).cpu() for name in parameters}
+        curves = {name: np.stack(values, axis=1) for name, values in history.items()}
+        health = tuple(health_of(curves["train_loss"][row], final[row]) for row in range(len(members)))
+        model.to("cpu")
+        return TrainedEnsemble(model, trained, tuple(seeds), curves, health, final, time.perf_counter() - start)
+
+
+class _Tile:
+    """Some members of an ensemble, with their own optimizer."""
+
+    def __init__(self, model: Model, parameters: ensemble.Parameters, data: EnsembleData, trainer: Trainer) -> None:
+        self.model = model
+        self.data = data
+        self.batch_size = trainer.batch_size
+        self.parameters = {name: parameter.clone().requires_grad_() for name, parameter in parameters.items()}
+        self.optimizer = torch.optim.Adam(self.parameters.values(), lr=trainer.learning_rate, fused=True)
+
+    def __len__(self) -> int:
+        return len(self.data.train_y)
+
+    def epoch(self, order: Tensor) -> None:
+        """One pass over the rows in the order given, shape ``[members, N]``."""
+        for batch in order.split(self.batch_size, dim=1):
+            self.optimizer.zero_grad()
+            # The sum over members keeps each member's gradient its own.
+            loss(self._batch_logits(batch), self.data.train_y.gather(1, batch)).sum().backward()
+            self.optimizer.step()
+
+    def _batch_logits(self, batch: Tensor) -> Tensor:
+        x, shared = self.data.train_x, self.data.shared
+        if self.model.batch_rows:
+            rows = x[batch] if shared else x[torch.arange(len(x), device=x.device)[:, None], batch]
+            return ensemble.logits(self.model, self.parameters, rows, shared=False)
+        return ensemble.logits(self.model, self.parameters, x, shared=shared).gather(1, batch)
+
+
+def _tile_slices(parameters: ensemble.Parameters, members: int, device: torch.device) -> list[slice]:
+    if device.type != "cpu":
+        return [slice(0, members)]
+    per_member = sum(parameter[0].numel() * parameter.element_size() for parameter in parameters.values())
+    size = max(1, TILE_BYTES // per_member)
+    return [slice(start, min(start + size, members)) for start in range(0, members, size)]
