@@ -18,7 +18,7 @@ import annotated_types as at
 import docstring_parser
 import pydantic
 
-from qlab.errors import ConfigError, unknown
+from qlab.errors import ConfigError, nearest, unknown
 
 REQUIRED: Final = dataclasses.MISSING
 
@@ -45,6 +45,11 @@ class Field:
         return describe_type(self.annotation)
 
     @property
+    def choices(self) -> tuple[str, ...]:
+        """The strings a field chooses among; empty if it takes others."""
+        return typing.get_args(self.annotation) if typing.get_origin(self.annotation) is Literal else ()
+
+    @property
     def takes_list(self) -> bool:
         """Whether one value of the field is itself a list."""
         return _origin(self.annotation) is tuple
@@ -58,15 +63,17 @@ class Field:
         try:
             return check_value(self.annotation, value)
         except pydantic.ValidationError:
-            message = f"{self.name}: got {show(value)}, accepts {self.accepts}."
-            raise ConfigError(message) from None
+            hint = nearest(value, self.choices) if isinstance(value, str) else ""
+            raise ConfigError(f"{self.name}: got {show(value)}, accepts {self.accepts}.{hint}") from None
 
 
 def check_value(annotation: Any, value: Any) -> Any:
     """``value`` checked against ``annotation``; an integer may stand for a float, nothing else is converted."""
-    if _origin(annotation) is tuple and isinstance(value, list):
-        value = tuple(value)
-    return _adapter(annotation).validate_python(value)
+    return _adapter(annotation).validate_python(_as_tuples(value))
+
+
+def _as_tuples(value: Any) -> Any:
+    return tuple(_as_tuples(item) for item in value) if isinstance(value, list) else value
 
 
 def show(value: Any) -> str:
@@ -179,7 +186,7 @@ def _describe_constraint(constraint: Any) -> str:
         at.Le: ("of at most", "le"),
         at.Lt: ("below", "lt"),
         at.MultipleOf: ("divisible by", "multiple_of"),
-        at.MinLen: ("with a length of at least", "min_length"),
+        at.MinLen: ("and the list of length at least", "min_length"),
     }
     for kind, (phrase, attribute) in words.items():
         if isinstance(constraint, kind):

@@ -1,8 +1,8 @@
 """The Pauli picture: observables and states as real vectors of Pauli coefficients.
 
-A k-qubit operator is O = sum_P c_P P over the 4^k Pauli strings; the index has base-4 digits
-(I, X, Y, Z) = (0, 1, 2, 3), first wire the most significant. Hermitian operators have real coefficients, unitaries act as real matrices on them,
-and the expectation value is tr(rho O) = sum_P c_P tr(rho P).
+A k-qubit operator is O = sum_P c_P P over the 4^k Pauli strings; the index has base-4 digits (I, X, Y, Z) =
+(0, 1, 2, 3), first wire the most significant. Hermitian operators have real coefficients, unitaries act as real
+matrices on them, and the expectation value is tr(rho O) = sum_P c_P tr(rho P).
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ class MLP(Model):
         """Creates kernels and biases for the active inputs."""
         active = torch.cat([features.active] * (2 if features.is_complex else 1))
         self.active: Tensor
-        self.register_buffer("active", active)
+        self.register_buffer("active", active, persistent=False)
         widths = [int(active.sum()), *self.hidden, 1]
         self.kernels = nn.ParameterList()
         self.biases = nn.ParameterList()

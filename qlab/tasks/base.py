@@ -41,12 +41,15 @@ class Split:
     def __len__(self) -> int:
         return len(self.y)
 
-    def digest(self) -> str:
-        """SHA-256 of shapes, features and labels, first 16 hexadecimal digits."""
-        sha = hashlib.sha256(f"{self.x.dtype}{tuple(self.x.shape)}".encode())
-        for tensor in (torch.view_as_real(self.x) if self.x.is_complex() else self.x, self.y):
-            sha.update(tensor.contiguous().numpy().tobytes())
-        return sha.hexdigest()[:16]
+
+def digest(*tensors: Tensor) -> str:
+    """SHA-256 of dtypes, shapes and values, first 16 hexadecimal digits."""
+    sha = hashlib.sha256()
+    for tensor in tensors:
+        sha.update(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
+        real = torch.view_as_real(tensor.resolve_conj()) if tensor.is_complex() else tensor
+        sha.update(real.contiguous().numpy().data)
+    return sha.hexdigest()[:16]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

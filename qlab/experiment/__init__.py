@@ -1,0 +1,1 @@
+"""Experiments: files in, trials out, and the runner that composes everything."""

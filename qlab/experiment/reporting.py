@@ -1,0 +1,49 @@
+"""What a running experiment tells the outside; the console implements it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qlab.experiment.plan import Plan
+
+
+class Reporter(Protocol):
+    """Is told what a runner does, in this order."""
+
+    def planned(self, plan: Plan) -> None:
+        """Before anything is run."""
+
+    def ensemble_started(self, label: str, engine: str, trials: int, epochs: int) -> None:
+        """Before an ensemble trains."""
+
+    def epoch(self, epoch: int, metrics: dict[str, NDArray[np.float64]]) -> None:
+        """After each epoch, with the metrics of every member."""
+
+    def ensemble_finished(self, seconds: float, health: Sequence[str]) -> None:
+        """After an ensemble's runs are in the store."""
+
+    def ensemble_failed(self, error: str) -> None:
+        """An ensemble ended with an error; the next one follows."""
+
+
+class Silent:
+    """Tells nobody."""
+
+    def planned(self, plan: Plan) -> None:
+        """Does nothing."""
+
+    def ensemble_started(self, label: str, engine: str, trials: int, epochs: int) -> None:
+        """Does nothing."""
+
+    def epoch(self, epoch: int, metrics: dict[str, NDArray[np.float64]]) -> None:
+        """Does nothing."""
+
+    def ensemble_finished(self, seconds: float, health: Sequence[str]) -> None:
+        """Does nothing."""
+
+    def ensemble_failed(self, error: str) -> None:
+        """Does nothing."""

@@ -1,0 +1,233 @@
+"""Experiment files: TOML in, trials out."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import itertools
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import annotated_types as at
+
+from qlab.component import Component
+from qlab.errors import ConfigError, DataError, unknown
+from qlab.experiment import overrides
+from qlab.experiment.trial import Trial, content_hash
+from qlab.fields import Field, NonNegativeInt, PositiveInt, fields_of, show
+from qlab.registry import find
+from qlab.training import Trainer
+
+_TOP_LEVEL = ("name", "about", "task", "corruption", "model", "training", "run")
+
+_NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.")
+
+
+class RunTable(Component):
+    """The ``[run]`` table: how the trials are run.
+
+    Args:
+        seeds: how many seeds (0, 1, ...), or a list of them.
+        device: the PyTorch device to train on: "cpu", "cuda" or "cuda:N". Not part of a trial's identity.
+    """
+
+    seeds: PositiveInt | Annotated[tuple[NonNegativeInt, ...], at.MinLen(1)] = 5
+    device: str = "cpu"
+
+    @property
+    def seed_list(self) -> tuple[int, ...]:
+        """The seeds."""
+        return tuple(range(self.seeds)) if isinstance(self.seeds, int) else self.seeds
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Experiment:
+    """A checked experiment: its trials, in the order of the file.
+
+    Args:
+        name: names the MLflow experiment.
+        about: what it is for, in the author's words.
+        source: where it was read from, for messages.
+        text: the file's text.
+        device: the PyTorch device to train on.
+        trials: each once.
+    """
+
+    name: str
+    about: str
+    source: str
+    text: str
+    device: str
+    trials: tuple[Trial, ...]
+
+    @functools.cached_property
+    def content(self) -> str:
+        """A hash of name and trials: the identity of the experiment's parent run."""
+        return content_hash({"name": self.name, "trials": sorted(trial.key for trial in self.trials)})
+
+
+def load(path: Path, assignments: Sequence[tuple[str, Any]] = ()) -> Experiment:
+    """Reads an experiment file.
+
+    Args:
+        path: the TOML file.
+        assignments: keys and values that replace those of the file, see :mod:`qlab.experiment.overrides`.
+
+    Raises:
+        ConfigError: the file cannot be read or says something that is not accepted; the message names file, key,
+            what was given and what is accepted.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise ConfigError(f"{path}: cannot be read: {reason}.") from None
+    return parse(text, source=str(path), folder=path.parent, default_name=path.stem, assignments=assignments)
+
+
+def parse(
+    text: str,
+    *,
+    source: str,
+    folder: Path | None = None,
+    default_name: str | None = None,
+    assignments: Sequence[tuple[str, Any]] = (),
+) -> Experiment:
+    """An experiment from the text of a file; see :func:`load`.
+
+    Args:
+        text: TOML.
+        source: what to call the file in messages.
+        folder: where ``module:Class`` names look for files.
+        default_name: the experiment's name if the text gives none.
+    """
+    try:
+        raw = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise ConfigError(f"{source}: not valid TOML: {error}") from None
+    try:
+        for key, value in assignments:
+            overrides.apply(raw, key, value, folder)
+        return _Reader(folder).experiment(raw, source, text, default_name)
+    except (ConfigError, DataError) as error:
+        raise ConfigError(f"{source}: {error}") from error
+
+
+class _Reader:
+    """Turns parsed TOML into checked objects; messages start with the key."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self.folder = folder
+
+    def experiment(self, raw: dict[str, Any], source: str, text: str, default_name: str | None) -> Experiment:
+        for key in raw:
+            if key not in _TOP_LEVEL:
+                raise ConfigError(unknown("key", key, _TOP_LEVEL))
+        name = raw.get("name", default_name)
+        if not isinstance(name, str) or not name or not set(name) <= _NAME_CHARACTERS:
+            raise ConfigError(f"name: got {show(name)}, accepts letters, digits, and the characters _ - .")
+        about = raw.get("about", "")
+        if not isinstance(about, str):
+            raise ConfigError(f"about: got {show(about)}, accepts a string.")
+        run = self._make(RunTable, raw.get("run", {}), "run")
+        if len(set(run.seed_list)) != len(run.seed_list):
+            raise ConfigError(f"run.seeds: got {show(list(run.seed_list))}, accepts each seed once.")
+        trials = {trial.key: trial for trial in self._trials(raw, run.seed_list)}
+        return Experiment(name, about, source, text, run.device, tuple(trials.values()))
+
+    def _trials(self, raw: dict[str, Any], seeds: Sequence[int]) -> Iterator[Trial]:
+        for needed in ("task", "model"):
+            if needed not in raw:
+                raise ConfigError(f"{needed}: missing; give a [{needed}] table with a type. Run `qlab list` for choices.")
+        common = self._table(raw.get("training", {}), "training")
+        tasks = list(self._variants(raw["task"], "task"))
+        corruptions = list(self._variants(raw.get("corruption", {"type": "NoCorruption"}), "corruption"))
+        models = []
+        for where, table in self._tables(raw["model"], "model"):
+            training = {**common, **self._table(table.get("training", {}), f"{where}.training")}
+            own = {key: value for key, value in table.items() if key != "training"}
+            trainers = list(self._sweep(Trainer, training, f"{where}.training"))
+            models += [(name, model, trainer) for name, model in self._variant(own, "model", where) for trainer in trainers]
+        for (task_name, task), (corruption_name, corruption), (model_name, model, trainer), seed in itertools.product(
+            tasks, corruptions, models, seeds
+        ):
+            names = {"task": task_name, "corruption": corruption_name, "model": model_name}
+            yield Trial(task, corruption, model, trainer, seed, names)
+
+    def _variants(self, value: Any, kind: str) -> Iterator[tuple[str, Any]]:
+        for where, table in self._tables(value, kind):
+            yield from self._variant(table, kind, where)
+
+    def _variant(self, table: dict[str, Any], kind: str, where: str) -> Iterator[tuple[str, Any]]:
+        """Objects for every combination of a table's swept values, with the name of their class."""
+        name = table.get("type")
+        if not isinstance(name, str):
+            given = "nothing" if name is None else show(name)
+            raise ConfigError(f"{where}.type: got {given}, accepts the name of a {kind}. Run `qlab list {kind}s`.")
+        try:
+            cls = find(kind, name, self.folder)
+        except ConfigError as error:
+            raise ConfigError(f"{where}.type: {error}") from error
+        fields = {key: value for key, value in table.items() if key != "type"}
+        for made in self._sweep(cls, fields, where):
+            yield name, made
+
+    def _sweep(self, cls: type, table: Mapping[str, Any], where: str) -> Iterator[Any]:
+        fields = fields_of(cls)
+        choices: dict[str, list[Any]] = {}
+        for key, value in table.items():
+            if key not in fields:
+                raise ConfigError(f"{where}: " + unknown(f"{cls.__name__} key", key, fields))
+            choices[key] = _choices(fields[key], value, where)
+        for combination in itertools.product(*choices.values()):
+            yield self._make(cls, dict(zip(choices, combination, strict=True)), where)
+
+    def _make(self, cls: type, table: Any, where: str) -> Any:
+        values = self._table(table, where)
+        fields = fields_of(cls)
+        for key, value in values.items():
+            if key not in fields:
+                raise ConfigError(f"{where}: " + unknown("key", key, fields))
+            _check(fields[key], value, where)
+        for name, field in fields.items():
+            if name not in values and field.default is dataclasses.MISSING:
+                raise ConfigError(f"{where}.{name}: missing; accepts {field.accepts}.")
+        try:
+            return cls(**values)
+        except ConfigError as error:
+            raise ConfigError(f"{where}: {error}") from error
+
+    def _tables(self, value: Any, kind: str) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Each table of ``[kind]`` or ``[[kind]]`` with its name in messages."""
+        if isinstance(value, list) and value:
+            for number, table in enumerate(value, start=1):
+                where = f"{kind}[{number}]" if len(value) > 1 else kind
+                yield where, self._table(table, where)
+        else:
+            yield kind, self._table(value, kind)
+
+    def _table(self, value: Any, where: str) -> dict[str, Any]:
+        if not isinstance(value, dict):
+            raise ConfigError(f"{where}: got {show(value)}, accepts a table.")
+        return value
+
+
+def _choices(field: Field, value: Any, where: str) -> list[Any]:
+    """The values a field takes: one, or each of a list where the field's own type is not that list."""
+    try:
+        return [field.check(value)]
+    except ConfigError as error:
+        if not isinstance(value, list) or (field.takes_list and not all(isinstance(item, list) for item in value)):
+            raise ConfigError(f"{where}.{error}") from None
+    if not value:
+        raise ConfigError(f"{where}.{field.name}: got an empty list, accepts {field.accepts}, or a list of them to sweep.")
+    return [_check(field, item, where) for item in value]
+
+
+def _check(field: Field, value: Any, where: str) -> Any:
+    try:
+        return field.check(value)
+    except ConfigError as error:
+        raise ConfigError(f"{where}.{error}") from None

@@ -1,0 +1,85 @@
+"""A trial: one model trained once."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import json
+from typing import Any
+
+from qlab.corruptions import Corruption
+from qlab.models import Model
+from qlab.registry import code_digest
+from qlab.tasks import Task
+from qlab.training import Trainer
+
+IDENTITY_VERSION = 1
+"""Part of every trial's identity; raised when the same configuration comes to mean another computation."""
+
+
+def content_hash(content: Any) -> str:
+    """First 16 hexadecimal digits of the SHA-256 of a JSON value, keys sorted."""
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Trial:
+    """One model trained once.
+
+    Args:
+        task: supplies the data.
+        corruption: pollutes the training split.
+        model: the model, not built.
+        trainer: trains it.
+        seed: seeds everything random.
+        names: how the experiment file names the classes, by kind.
+    """
+
+    task: Task
+    corruption: Corruption
+    model: Model
+    trainer: Trainer
+    seed: int
+    names: dict[str, str]
+
+    @functools.cached_property
+    def config(self) -> dict[str, Any]:
+        """The resolved configuration: every field of every class, defaults included.
+
+        For a class from a file beside the experiment ``code`` holds the file's digest, so that an edited class
+        makes new trials.
+        """
+        tables: dict[str, Any] = {}
+        for kind, part in (("task", self.task), ("corruption", self.corruption), ("model", self.model)):
+            tables[kind] = {"type": self.names[kind], **part.config()}
+            digest = code_digest(type(part))
+            if digest is not None:
+                tables[kind]["code"] = digest
+        return {**tables, "training": self.trainer.config(), "seed": self.seed}
+
+    @functools.cached_property
+    def key(self) -> str:
+        """The trial's identity: a hash of :attr:`config`."""
+        return content_hash({"version": IDENTITY_VERSION, **self.config})
+
+    @functools.cached_property
+    def ensemble_key(self) -> str:
+        """Equal for trials that can be trained together: those that differ in seed or in the corruption's fields."""
+        shared = {kind: self.config[kind] for kind in ("task", "model", "training")}
+        return content_hash({**shared, "corruption": self.names["corruption"]})
+
+    @property
+    def params(self) -> dict[str, str]:
+        """The configuration flat, with dotted names, as MLflow params."""
+        flat: dict[str, str] = {}
+        for table, value in self.config.items():
+            entries = {f"{table}.{key}": item for key, item in value.items()} if isinstance(value, dict) else {table: value}
+            flat.update({name: item if isinstance(item, str) else json.dumps(item) for name, item in entries.items()})
+        return flat
+
+    @property
+    def label(self) -> str:
+        """A short name for people."""
+        return f"{self.names['model']} {self.names['corruption']} {self.corruption.ratio:g} seed {self.seed}"

@@ -1,0 +1,70 @@
+"""Checkpoints: a trained model in one safetensors file, with what it takes to build it again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from qlab.errors import DataError
+from qlab.models.base import Features, Model
+from qlab.registry import find
+
+_ACTIVE = "features.active"
+_FORMAT = 1
+
+
+def save(path: Path, model: Model, state: Mapping[str, Tensor], type_name: str) -> None:
+    """Writes a checkpoint.
+
+    Args:
+        path: the file.
+        model: a built model; its own parameters are not written.
+        state: the parameters and buffers to write.
+        type_name: how experiment files name the model's class.
+    """
+    features = model.features
+    if features is None:
+        raise DataError("A checkpoint is made of a built model; this one has no features yet.")
+    metadata = {
+        "format": _FORMAT,
+        "model": {"type": type_name, **model.config()},
+        "features": {"dimension": features.dimension, "is_complex": features.is_complex},
+    }
+    tensors = {name: tensor.contiguous() for name, tensor in state.items()}
+    safetensors.torch.save_file({**tensors, _ACTIVE: features.active}, path, {"qlab": json.dumps(metadata)})
+
+
+def load(path: Path, folder: Path | None = None) -> Model:
+    """The model in a checkpoint, built, with its trained parameters, on the CPU.
+
+    Args:
+        path: a file that :func:`save` wrote.
+        folder: where ``module:Class`` names look for files.
+
+    Raises:
+        DataError: not a checkpoint of this version, or one that does not fit its own description.
+        ConfigError: its model class is not to be found.
+    """
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            described: Any = json.loads((file.metadata() or {})["qlab"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+        if described["format"] != _FORMAT:
+            raise DataError(f"{path} is a checkpoint of format {described['format']}; this qlab reads {_FORMAT}.")
+        fields = dict(described["model"])
+        cls = find("model", fields.pop("type"), folder)
+        active = tensors.pop(_ACTIVE).to(torch.bool)
+        model: Model = cls(**fields).build(Features(**described["features"], active=active))
+        model.load_state_dict(tensors)
+    except (OSError, safetensors.SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        if isinstance(error, DataError) or type(error).__module__.startswith("qlab"):
+            raise
+        raise DataError(f"{path} is not a checkpoint that this qlab can read: {error}") from error
+    return model

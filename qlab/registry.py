@@ -1,0 +1,122 @@
+"""Finding classes by the names that experiment files use."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib
+import importlib.metadata
+import importlib.util
+import inspect
+import sys
+from pathlib import Path
+from types import ModuleType
+
+from qlab.errors import ConfigError, unknown
+
+KINDS = {"task": "qlab.tasks", "corruption": "qlab.corruptions", "model": "qlab.models"}
+"""The hierarchies an experiment file names classes of, and their packages. The base class is the kind, capitalised."""
+
+PLUGIN_GROUP = "qlab.plugins"
+
+_FILE_MODULES = "qlab_experiment_files"
+
+
+def base_class(kind: str) -> type:
+    """The base class of a hierarchy."""
+    found: type = getattr(importlib.import_module(KINDS[kind]), kind.capitalize())
+    return found
+
+
+def available(kind: str) -> dict[str, type]:
+    """Classes of a hierarchy by short name: qlab's own, then those of installed plugins.
+
+    Raises:
+        ConfigError: a plugin does not import, or takes the name of another class.
+    """
+    base = base_class(kind)
+    package = importlib.import_module(KINDS[kind])
+    found = {name: cls for name in package.__all__ if _is_concrete(cls := getattr(package, name), base)}
+    for entry in importlib.metadata.entry_points(group=PLUGIN_GROUP):
+        try:
+            cls = entry.load()
+        except Exception as error:
+            raise ConfigError(f'The plugin "{entry.name}" ({entry.value}) does not import: {error}') from error
+        if _is_concrete(cls, base):
+            if entry.name in found:
+                raise ConfigError(
+                    f'The plugin "{entry.name}" ({entry.value}) takes the name of a {kind} that exists; rename it.'
+                )
+            found[entry.name] = cls
+    return found
+
+
+def find(kind: str, name: str, folder: Path | None = None) -> type:
+    """The class that ``name`` means: a short name, or ``"module:Class"``.
+
+    A module is looked for as a file in ``folder`` (where the experiment file lies), then among installed packages.
+
+    Raises:
+        ConfigError: nothing of that name, or not a class of this hierarchy.
+    """
+    if ":" not in name:
+        classes = available(kind)
+        if name not in classes:
+            raise ConfigError(unknown(kind, name, classes) + ' Or give your own as "module:Class".')
+        return classes[name]
+    module_name, _, class_name = name.partition(":")
+    module = _import(module_name, folder)
+    base = base_class(kind)
+    cls = getattr(module, class_name, None)
+    if not _is_concrete(cls, base):
+        choices = [item for item, value in vars(module).items() if _is_concrete(value, base)]
+        if inspect.isclass(cls) and issubclass(cls, base):
+            missing = ", ".join(sorted(getattr(cls, "__abstractmethods__", ())))
+            raise ConfigError(f'{kind} "{name}" cannot be used: it does not define {missing}.')
+        what = f"{kind} in {module_name}"
+        raise ConfigError(unknown(what, class_name, choices))
+    return cls
+
+
+def code_digest(cls: type) -> str | None:
+    """First 12 digits of the SHA-256 of the file a class was loaded from, for files beside an experiment only."""
+    if not cls.__module__.startswith(_FILE_MODULES):
+        return None
+    path = Path(sys.modules[cls.__module__].__file__ or "")
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+
+
+def _is_concrete(cls: object, base: type) -> bool:
+    return inspect.isclass(cls) and issubclass(cls, base) and not inspect.isabstract(cls)
+
+
+def _import(name: str, folder: Path | None) -> ModuleType:
+    path = folder / f"{name}.py" if folder is not None else None
+    try:
+        if path is not None and path.is_file():
+            return _import_file(path.resolve())
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is not None and name.split(".")[0] == error.name.split(".")[0]:
+            beside = f" (no {path.name} in {path.parent} either)" if path is not None else ""
+            raise ConfigError(f'There is no module "{name}"{beside}.') from None
+        raise ConfigError(f'The module "{name}" does not import: {error}') from error
+    except Exception as error:
+        raise ConfigError(f'The module "{name}" does not import: {type(error).__name__}: {error}') from error
+
+
+@functools.cache
+def _import_file(path: Path) -> ModuleType:
+    folder = hashlib.sha256(str(path.parent).encode()).hexdigest()[:8]
+    name = f"{_FILE_MODULES}_{folder}_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise ConfigError(f"{path} is not a Python file.")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses and type hints look a class's module up there
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module

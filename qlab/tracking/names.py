@@ -1,0 +1,40 @@
+"""Names in the store. They are part of qlab's interface: dashboards and scripts rely on them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+KIND: Final = "qlab.kind"
+"""Tag: what a run is, one of the kinds below."""
+
+EXPERIMENT: Final = "experiment"
+TRIAL: Final = "trial"
+
+TRIAL_KEY: Final = "qlab.trial"
+"""Tag: the identity of a trial, a hash of its resolved configuration."""
+
+CONTENT: Final = "qlab.content"
+"""Tag: the identity of an experiment's parent run, a hash of its name and trials."""
+
+HEALTH: Final = "qlab.health"
+"""Tag: health of the trained model."""
+
+SEED: Final = "qlab.seed"
+ERROR: Final = "qlab.error"
+"""Tag: why a run failed, in one line."""
+
+ENGINE: Final = "qlab.engine"
+"""Tag: how the model was evaluated."""
+
+VERSION: Final = "qlab.version"
+
+PARENT: Final = "mlflow.parentRunId"
+NAME: Final = "mlflow.runName"
+NOTE: Final = "mlflow.note.content"
+COMMIT: Final = "mlflow.source.git.commit"
+SOURCE: Final = "mlflow.source.name"
+USER: Final = "mlflow.user"
+DATASET_CONTEXT: Final = "mlflow.data.context"
+
+CHECKPOINT: Final = "checkpoint/model.safetensors"
+"""Artifact: trained parameters and buffers of a trial."""

@@ -1,0 +1,243 @@
+"""The tracking store: an embedded SQLite file or any MLflow server."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import logging
+import os
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # a research tool does not phone home
+
+import mlflow.entities as entities
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+
+from qlab.errors import StoreError, nearest
+from qlab.tracking import names
+from qlab.tracking.uri import EMBEDDED, embedded_file, resolve
+
+MetricRow = tuple[str, float, int, int]
+"""Name, value, step, and time in milliseconds since the epoch."""
+
+Status = Literal["FINISHED", "FAILED", "KILLED", "RUNNING"]
+
+_BATCH = 1000
+"""MLflow takes so many metrics at once."""
+
+
+@dataclasses.dataclass(frozen=True)
+class DatasetRecord:
+    """What a run says of the data it used.
+
+    Args:
+        name: for people.
+        digest: identifies the content.
+        context: what it was used for: "training" or "validation".
+        source: how it came about, JSON.
+        profile: sizes and the like.
+    """
+
+    name: str
+    digest: str
+    context: str
+    source: Mapping[str, Any]
+    profile: Mapping[str, Any]
+
+    def to_mlflow(self) -> entities.DatasetInput:
+        """The record as MLflow's entity."""
+        dataset = entities.Dataset(
+            name=self.name,
+            digest=self.digest,
+            source_type="qlab",
+            source=json.dumps(dict(self.source)),
+            profile=json.dumps(dict(self.profile)),
+        )
+        return entities.DatasetInput(dataset=dataset, tags=[entities.InputTag(names.DATASET_CONTEXT, self.context)])
+
+
+class Store:
+    """Writes runs to a tracking store, and finds them there.
+
+    Args:
+        uri: an MLflow tracking URI; by default ``MLFLOW_TRACKING_URI``, else the embedded store under ``mlruns``.
+        create: whether to create the embedded store if there is none.
+
+    Raises:
+        StoreError: the store cannot be opened, or ``create`` is False and there is none.
+    """
+
+    def __init__(self, uri: str | None = None, *, create: bool = True) -> None:
+        self.uri = resolve(uri)
+        file = embedded_file(self.uri)
+        if file is not None and not file.exists():
+            if not create:
+                raise StoreError(f"There is no store at {file}; `qlab run` makes one.")
+            try:
+                file.parent.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise StoreError(f"The store {file} cannot be made: {error.strerror}: {error.filename}") from None
+        if file is not None and not _writable(file):
+            raise StoreError(f"The store {file} cannot be written: no permission. Give another with --tracking-uri.")
+        self._file = file
+        with _explained(self.uri), _quiet():
+            self.client = MlflowClient(self.uri)
+            self.client.search_experiments(max_results=1)
+
+    @property
+    def location(self) -> str:
+        """Where the store is, for people."""
+        return self.uri if self._file is None else str(self._file)
+
+    def experiment_id(self, name: str) -> str:
+        """The MLflow experiment of that name, created if there is none."""
+        with _explained(self.uri):
+            found = self.client.get_experiment_by_name(name)
+            if found is None:
+                artifacts = None if self.uri != resolve(EMBEDDED) else self._artifact_root()
+                try:
+                    return str(self.client.create_experiment(name, artifact_location=artifacts))
+                except MlflowException:
+                    # Somebody else may have created it in the meantime.
+                    found = self.client.get_experiment_by_name(name)
+                    if found is None:
+                        raise
+            if found.lifecycle_stage != "active":
+                raise StoreError(
+                    f'The MLflow experiment "{name}" was deleted; restore it in the MLflow UI, or name this one otherwise.'
+                )
+            return str(found.experiment_id)
+
+    def find_experiment(self, name: str) -> str | None:
+        """The MLflow experiment of that name, or None."""
+        with _explained(self.uri):
+            found = self.client.get_experiment_by_name(name)
+        return str(found.experiment_id) if found is not None and found.lifecycle_stage == "active" else None
+
+    def experiment_ids(self, wanted: Sequence[str] = ()) -> list[str]:
+        """The ids of the experiments named, by default of all.
+
+        Raises:
+            StoreError: no experiment of such a name.
+        """
+        with _explained(self.uri):
+            every = {item.name: str(item.experiment_id) for item in self.client.search_experiments()}
+        for name in wanted:
+            if name not in every:
+                choices = ", ".join(sorted(every)) or "none"
+                raise StoreError(
+                    f'The store {self.location} has no experiment "{name}".{nearest(name, every)} It has: {choices}.'
+                )
+        return [every[name] for name in wanted or every]
+
+    def create_run(
+        self,
+        experiment_id: str,
+        name: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        tags: Mapping[str, str] | None = None,
+        datasets: Sequence[DatasetRecord] = (),
+    ) -> str:
+        """Creates a running run and returns its id."""
+        with _explained(self.uri):
+            run = self.client.create_run(experiment_id, run_name=name, tags=dict(tags or {}))
+            run_id = str(run.info.run_id)
+            if params:
+                self.client.log_batch(run_id, params=[entities.Param(key, value) for key, value in params.items()])
+            if datasets:
+                self.client.log_inputs(run_id, [dataset.to_mlflow() for dataset in datasets])
+        return run_id
+
+    def set_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
+        """Sets tags of a run."""
+        with _explained(self.uri):
+            self.client.log_batch(run_id, tags=[entities.RunTag(key, value) for key, value in tags.items()])
+
+    def log_metrics(self, run_id: str, rows: Iterable[MetricRow]) -> None:
+        """Logs metric values, in batches."""
+        metrics = [entities.Metric(name, value, time, step) for name, value, step, time in rows]
+        with _explained(self.uri):
+            for start in range(0, len(metrics), _BATCH):
+                self.client.log_batch(run_id, metrics=metrics[start : start + _BATCH])
+
+    def log_file(self, run_id: str, file: Path, folder: str | None = None) -> None:
+        """Copies a file to a run's artifacts."""
+        with _explained(self.uri):
+            self.client.log_artifact(run_id, str(file), folder)
+
+    def finish(self, run_id: str, status: Status = "FINISHED") -> None:
+        """Ends a run (or, with ``"RUNNING"``, starts it again)."""
+        with _explained(self.uri):
+            if status == "RUNNING":
+                self.client.update_run(run_id, status=status)
+            else:
+                self.client.set_terminated(run_id, status)
+
+    def search(self, experiment_ids: Sequence[str], filter_string: str = "") -> Iterator[entities.Run]:
+        """Runs that match an MLflow filter, oldest first."""
+        token = None
+        while experiment_ids:
+            with _explained(self.uri):
+                page = self.client.search_runs(
+                    list(experiment_ids),
+                    filter_string,
+                    max_results=1000,
+                    order_by=["attributes.start_time ASC"],
+                    page_token=token,
+                )
+            yield from page
+            token = page.token
+            if not token:
+                return
+
+    def artifact_place(self, run_id: str) -> str:
+        """Where a run's artifacts are: a folder of this machine, or a URI."""
+        with _explained(self.uri):
+            uri = str(self.client.get_run(run_id).info.artifact_uri)
+        return uri.removeprefix("file://")
+
+    def _artifact_root(self) -> str:
+        assert self._file is not None
+        return (self._file.parent / "artifacts").resolve().as_uri()
+
+
+def now_ms() -> int:
+    """The time in milliseconds since the epoch."""
+    return int(time.time() * 1000)
+
+
+def _writable(file: Path) -> bool:
+    places = [file, file.parent] if file.exists() else [file.parent]
+    return all(os.access(place, os.W_OK) for place in places)
+
+
+@contextlib.contextmanager
+def _explained(uri: str) -> Iterator[None]:
+    """Turns what MLflow raises into one message about the store."""
+    try:
+        yield
+    except StoreError:
+        raise
+    except (MlflowException, OSError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise StoreError(f"The tracking store {uri} cannot be used: {reason}") from error
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Silences the log of schema migrations, which a new store runs through."""
+    loggers = [logging.getLogger(name) for name in ("alembic", "mlflow.store.db.utils", "mlflow")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

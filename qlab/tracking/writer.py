@@ -1,0 +1,46 @@
+"""Writing the runs of an ensemble while it trains."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qlab.tracking.store import MetricRow, Store, now_ms
+
+FLUSH_SECONDS = 15.0
+"""Metrics reach the store at least this often while training goes on."""
+
+
+class MetricWriter:
+    """Buffers the metrics of an ensemble's runs and logs them in batches.
+
+    Args:
+        store: where to.
+        run_ids: the run of each member.
+    """
+
+    def __init__(self, store: Store, run_ids: Sequence[str]) -> None:
+        self._store = store
+        self._run_ids = list(run_ids)
+        self._rows: list[list[MetricRow]] = [[] for _ in run_ids]
+        self._flushed = time.monotonic()
+
+    def log(self, step: int, metrics: Mapping[str, NDArray[np.float64]]) -> None:
+        """Takes one value per member of every metric; logs what is due."""
+        now = now_ms()
+        for name, values in metrics.items():
+            for rows, value in zip(self._rows, values.tolist(), strict=True):
+                rows.append((name, value, step, now))
+        if time.monotonic() - self._flushed > FLUSH_SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Logs everything that is buffered."""
+        for run_id, rows in zip(self._run_ids, self._rows, strict=True):
+            if rows:
+                self._store.log_metrics(run_id, rows)
+                rows.clear()
+        self._flushed = time.monotonic()

@@ -1,0 +1,1 @@
+"""Views: functions from data frames and arrays to HoloViews objects, for saved figures and the explorer alike."""

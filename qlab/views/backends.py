@@ -1,0 +1,23 @@
+"""Drawing with either of HoloViews' backends: Bokeh for pages, Matplotlib for PNG files."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+import holoviews as hv
+import holoviews.plotting.bokeh
+import holoviews.plotting.mpl
+
+T = TypeVar("T")
+
+if hv.Store.current_backend is None or hv.Store.current_backend not in hv.Store.loaded_backends():
+    hv.Store.set_current_backend("bokeh")
+
+
+def styled(element: T, *, bokeh: dict[str, Any], matplotlib: dict[str, Any]) -> T:
+    """An element with the options of both backends."""
+    for backend, options in (("bokeh", bokeh), ("matplotlib", matplotlib)):
+        hv.Store.set_current_backend(backend)
+        element = element.opts(backend=backend, **options)  # type: ignore[attr-defined]
+    hv.Store.set_current_backend("bokeh")
+    return element

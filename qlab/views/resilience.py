@@ -1,0 +1,76 @@
+"""Accuracy against corruption ratio: the figure of a resilience study."""
+
+from __future__ import annotations
+
+import holoviews as hv
+import pandas as pd
+
+from qlab.views.backends import styled
+from qlab.views.palette import Style, styles
+
+_PANELS = (("validation_accuracy", "validation accuracy (clean data)"), ("train_accuracy", "training accuracy"))
+
+
+def accuracy_against_ratio(table: pd.DataFrame) -> hv.Layout:
+    """Validation and training accuracy against ratio, mean and standard deviation over seeds, a line per model.
+
+    One row of panels for each corruption. The legend says how many trials are shown of how many there are.
+
+    Args:
+        table: see :func:`qlab.views.summary.summarize`.
+    """
+    by_model = styles(table["model"].unique())
+    panels = [
+        _panel(rows, metric, title, str(corruption), by_model)
+        for corruption, rows in table.groupby("corruption", sort=False)
+        for metric, title in _PANELS
+    ]
+    return styled(
+        hv.Layout(panels).cols(len(_PANELS)),
+        bokeh={"shared_axes": False},
+        matplotlib={"fig_inches": (11, 4), "hspace": 0.25, "vspace": 0.4, "sublabel_format": ""},
+    )
+
+
+def _panel(rows: pd.DataFrame, metric: str, title: str, corruption: str, by_model: dict[str, Style]) -> hv.Overlay:
+    chance = styled(
+        hv.HLine(0.5),
+        bokeh={"color": "#999999", "line_width": 1, "line_dash": "dotted"},
+        matplotlib={"color": "#999999", "linewidth": 1, "linestyle": ":"},
+    )
+    parts = [chance]
+    for model, group in rows.groupby("model", sort=False):
+        parts += _line(group, metric, str(model), by_model[str(model)])
+    # One legend for a row of panels, beside the last.
+    legend = metric == _PANELS[-1][0]
+    shown = {"xlabel": "corruption ratio", "ylabel": title, "title": corruption, "show_grid": True, "xticks": 6}
+    shown |= {"ylim": (-0.03, 1.03), "show_legend": legend, "legend_position": "right"}
+    return styled(hv.Overlay(parts), bokeh={**shown, "width": 760 if legend else 480, "height": 400}, matplotlib=shown)
+
+
+def _line(group: pd.DataFrame, metric: str, model: str, style: Style) -> list[hv.Element]:
+    """Band, line and markers of one model. Ratios without a kept trial are gaps, not zeros."""
+    group = group.sort_values("ratio")
+    mean, deviation = group[f"{metric}_mean"], group[f"{metric}_std"].fillna(0.0)
+    label = f"{model} ({group['kept'].sum()} of {group['trials'].sum()} trials)"
+    x = hv.Dimension("ratio", label="corruption ratio")
+    band = hv.Spread((group["ratio"], mean, deviation), x, ["mean", "deviation"])
+    points = pd.DataFrame(
+        {"ratio": group["ratio"], "mean": mean, "deviation": deviation, "kept": group["kept"], "of": group["trials"]}
+    )
+    line = hv.Curve(points, x, "mean", label=label)
+    dots = hv.Scatter(points, x, ["mean", "deviation", "kept", "of"], label=label)
+    colour = style.colour
+    return [
+        styled(
+            band,
+            bokeh={"color": colour, "alpha": 0.18, "line_alpha": 0},
+            matplotlib={"color": colour, "facecolor": colour, "edgecolor": colour, "alpha": 0.18, "linewidth": 0},
+        ),
+        styled(line, bokeh={"color": colour, "line_width": 2}, matplotlib={"color": colour, "linewidth": 1.8}),
+        styled(
+            dots,
+            bokeh={"color": colour, "marker": style.bokeh_marker, "size": 8, "tools": ["hover"]},
+            matplotlib={"color": colour, "marker": style.matplotlib_marker, "s": 36},
+        ),
+    ]

@@ -1,0 +1,74 @@
+"""From trials to a table: mean and deviation over seeds, and how many trials stand behind them."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+METRICS = ("train_accuracy", "validation_accuracy")
+
+_TABLES = ("task.", "corruption.", "model.", "training.")
+
+
+def label_models(frame: pd.DataFrame) -> pd.Series[str]:
+    """A name for each trial's model: its type, and those settings in which trials of the type differ.
+
+    Settings are params of task, model and training, and the corruption's except its type and ratio: whatever
+    makes trials differ other than what a curve runs over. The seed never does.
+
+    Args:
+        frame: trials with dotted params as columns, see :mod:`qlab.tracking.frames`.
+    """
+    labels = frame["model.type"].astype(str)
+    own = {"model.type", "corruption.type", "corruption.ratio", "task.type"}
+    settings = [column for column in frame.columns if column.startswith(_TABLES) and column not in own]
+    for _, group in frame.groupby("model.type"):
+        differing = [column for column in settings if group[column].nunique(dropna=False) > 1]
+        for column in differing:
+            short = column.removeprefix("model.")
+            labels.loc[group.index] += " " + short + "=" + group[column].astype(str)
+    if frame["task.type"].nunique() > 1:
+        labels += " on " + frame["task.type"].astype(str)
+    return labels
+
+
+def summarize(frame: pd.DataFrame) -> pd.DataFrame:
+    """One row for each model, corruption and ratio.
+
+    Columns: ``model``, ``corruption``, ``ratio``, then ``<metric>_mean`` and ``<metric>_std`` (n - 1; NaN for one
+    trial) of :data:`METRICS` over the trials kept, ``kept`` and ``trials``. A trial is kept if it finished with finite
+    values; ``left_out`` says why the others were not.
+
+    Args:
+        frame: one row for each trial, see :func:`qlab.tracking.frames.latest_per_trial`.
+    """
+    work = pd.DataFrame(
+        {
+            "model": label_models(frame),
+            "corruption": frame["corruption.type"],
+            "ratio": pd.to_numeric(frame["corruption.ratio"]),
+            "status": frame["status"],
+            "health": frame["health"],
+            **{metric: pd.to_numeric(frame[metric]) if metric in frame else float("nan") for metric in METRICS},
+        }
+    )
+    values = work[list(METRICS)]
+    work["kept"] = (work["status"] == "FINISHED") & (work["health"] != "diverged") & values.notna().all(axis=1)
+    rows = []
+    for (model, corruption, ratio), group in work.groupby(["model", "corruption", "ratio"], sort=False):
+        kept = group[group["kept"]]
+        row: dict[str, object] = {"model": model, "corruption": corruption, "ratio": ratio}
+        for metric in METRICS:
+            row[f"{metric}_mean"] = kept[metric].mean()
+            row[f"{metric}_std"] = kept[metric].std(ddof=1)
+        reasons = group.loc[~group["kept"]].apply(_reason, axis=1) if len(kept) < len(group) else pd.Series(dtype=str)
+        row |= {"kept": len(kept), "trials": len(group), "left_out": ", ".join(sorted(set(reasons)))}
+        rows.append(row)
+    columns = ["model", "corruption", "ratio", *(f"{m}_{s}" for m in METRICS for s in ("mean", "std"))]
+    table = pd.DataFrame(rows, columns=[*columns, "kept", "trials", "left_out"])
+    return table.sort_values(["model", "corruption", "ratio"], ignore_index=True)
+
+
+def _reason(row: pd.Series[str]) -> str:
+    if row["status"] != "FINISHED":
+        return str(row["status"]).lower()
+    return "diverged" if row["health"] == "diverged" else "no metrics"
