@@ -11,6 +11,7 @@ import inspect
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from qlab.errors import ConfigError, unknown
 
@@ -67,7 +68,7 @@ def find(kind: str, name: str, folder: Path | None = None) -> type:
     module_name, _, class_name = name.partition(":")
     module = _import(module_name, folder)
     base = base_class(kind)
-    cls = getattr(module, class_name, None)
+    cls: Any = getattr(module, class_name, None)
     if not _is_concrete(cls, base):
         choices = [item for item, value in vars(module).items() if _is_concrete(value, base)]
         if inspect.isclass(cls) and issubclass(cls, base):
@@ -75,7 +76,8 @@ def find(kind: str, name: str, folder: Path | None = None) -> type:
             raise ConfigError(f'{kind} "{name}" cannot be used: it does not define {missing}.')
         what = f"{kind} in {module_name}"
         raise ConfigError(unknown(what, class_name, choices))
-    return cls
+    found: type = cls
+    return found
 
 
 def code_digest(cls: type) -> str | None:

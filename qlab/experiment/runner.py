@@ -193,7 +193,9 @@ class Runner:
                 tags = common | {names.TRIAL_KEY: trial.key, names.SEED: str(trial.seed)}
                 datasets = self._dataset_records(trial, member)
                 run_ids.append(
-                    self._store.create_run(experiment_id, trial.label, params=trial.params, tags=tags, datasets=datasets)
+                    self._store.create_run(
+                        experiment_id, trial.label, params=trial.params, tags=tags, datasets=datasets
+                    )
                 )
         except BaseException as stopped:
             self._end(run_ids, "FAILED" if isinstance(stopped, Exception) else "KILLED", "not started")
@@ -235,7 +237,9 @@ class Runner:
     def _parent_run(self, experiment: Experiment) -> str:
         """The experiment's parent run, running: the one of earlier times if its content is the same."""
         experiment_id = self._store.experiment_id(experiment.name)
-        filter_string = f"tags.`{names.CONTENT}` = '{experiment.content}' and tags.`{names.KIND}` = '{names.EXPERIMENT}'"
+        filter_string = (
+            f"tags.`{names.CONTENT}` = '{experiment.content}' and tags.`{names.KIND}` = '{names.EXPERIMENT}'"
+        )
         for run in self._store.search([experiment_id], filter_string):
             run_id = str(run.info.run_id)
             self._store.finish(run_id, "RUNNING")
@@ -309,4 +313,3 @@ def training_device(name: str) -> torch.device:
             'use "cpu", or install a CUDA build of PyTorch on a machine with a GPU.'
         )
     return device
-

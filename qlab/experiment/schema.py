@@ -140,7 +140,9 @@ class _Reader:
     def _trials(self, raw: dict[str, Any], seeds: Sequence[int]) -> Iterator[Trial]:
         for needed in ("task", "model"):
             if needed not in raw:
-                raise ConfigError(f"{needed}: missing; give a [{needed}] table with a type. Run `qlab list` for choices.")
+                raise ConfigError(
+                    f"{needed}: missing; give a [{needed}] table with a type. Run `qlab list` for choices."
+                )
         common = self._table(raw.get("training", {}), "training")
         tasks = list(self._variants(raw["task"], "task"))
         corruptions = list(self._variants(raw.get("corruption", {"type": "NoCorruption"}), "corruption"))
@@ -149,7 +151,9 @@ class _Reader:
             training = {**common, **self._table(table.get("training", {}), f"{where}.training")}
             own = {key: value for key, value in table.items() if key != "training"}
             trainers = list(self._sweep(Trainer, training, f"{where}.training"))
-            models += [(name, model, trainer) for name, model in self._variant(own, "model", where) for trainer in trainers]
+            models += [
+                (name, model, trainer) for name, model in self._variant(own, "model", where) for trainer in trainers
+            ]
         for (task_name, task), (corruption_name, corruption), (model_name, model, trainer), seed in itertools.product(
             tasks, corruptions, models, seeds
         ):
@@ -222,7 +226,9 @@ def _choices(field: Field, value: Any, where: str) -> list[Any]:
         if not isinstance(value, list) or (field.takes_list and not all(isinstance(item, list) for item in value)):
             raise ConfigError(f"{where}.{error}") from None
     if not value:
-        raise ConfigError(f"{where}.{field.name}: got an empty list, accepts {field.accepts}, or a list of them to sweep.")
+        raise ConfigError(
+            f"{where}.{field.name}: got an empty list, accepts {field.accepts}, or a list of them to sweep."
+        )
     return [_check(field, item, where) for item in value]
 
 

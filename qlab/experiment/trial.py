@@ -75,7 +75,9 @@ class Trial:
         """The configuration flat, with dotted names, as MLflow params."""
         flat: dict[str, str] = {}
         for table, value in self.config.items():
-            entries = {f"{table}.{key}": item for key, item in value.items()} if isinstance(value, dict) else {table: value}
+            entries = (
+                {f"{table}.{key}": item for key, item in value.items()} if isinstance(value, dict) else {table: value}
+            )
             flat.update({name: item if isinstance(item, str) else json.dumps(item) for name, item in entries.items()})
         return flat
 

@@ -109,7 +109,7 @@ class Store:
                         raise
             if found.lifecycle_stage != "active":
                 raise StoreError(
-                    f'The MLflow experiment "{name}" was deleted; restore it in the MLflow UI, or name this one otherwise.'
+                    f'The MLflow experiment "{name}" was deleted; restore it in the MLflow UI, or rename this one.'
                 )
             return str(found.experiment_id)
 
@@ -119,14 +119,17 @@ class Store:
             found = self.client.get_experiment_by_name(name)
         return str(found.experiment_id) if found is not None and found.lifecycle_stage == "active" else None
 
+    def experiment_names(self) -> set[str]:
+        """The names of all MLflow experiments that are not deleted."""
+        return set(self._experiments())
+
     def experiment_ids(self, wanted: Sequence[str] = ()) -> list[str]:
         """The ids of the experiments named, by default of all.
 
         Raises:
             StoreError: no experiment of such a name.
         """
-        with _explained(self.uri):
-            every = {item.name: str(item.experiment_id) for item in self.client.search_experiments()}
+        every = self._experiments()
         for name in wanted:
             if name not in every:
                 choices = ", ".join(sorted(every)) or "none"
@@ -201,6 +204,17 @@ class Store:
         with _explained(self.uri):
             uri = str(self.client.get_run(run_id).info.artifact_uri)
         return uri.removeprefix("file://")
+
+    def _experiments(self) -> dict[str, str]:
+        found: dict[str, str] = {}
+        token = None
+        while True:
+            with _explained(self.uri):
+                page = self.client.search_experiments(page_token=token)
+            found |= {item.name: str(item.experiment_id) for item in page}
+            token = page.token
+            if not token:
+                return found
 
     def _artifact_root(self) -> str:
         assert self._file is not None

@@ -41,11 +41,15 @@ def _panel(rows: pd.DataFrame, metric: str, title: str, corruption: str, by_mode
     parts = [chance]
     for model, group in rows.groupby("model", sort=False):
         parts += _line(group, metric, str(model), by_model[str(model)])
-    # One legend for a row of panels, beside the last.
-    legend = metric == _PANELS[-1][0]
     shown = {"xlabel": "corruption ratio", "ylabel": title, "title": corruption, "show_grid": True, "xticks": 6}
-    shown |= {"ylim": (-0.03, 1.03), "show_legend": legend, "legend_position": "right"}
-    return styled(hv.Overlay(parts), bokeh={**shown, "width": 760 if legend else 480, "height": 400}, matplotlib=shown)
+    shown |= {"ylim": (-0.03, 1.03)}
+    # On paper one legend serves a row of panels; on a page each panel may be alone on the screen.
+    last = metric == _PANELS[-1][0]
+    return styled(
+        hv.Overlay(parts),
+        bokeh={**shown, "legend_position": "bottom", "width": 420, "height": 430},
+        matplotlib={**shown, "legend_position": "right", "show_legend": last},
+    )
 
 
 def _line(group: pd.DataFrame, metric: str, model: str, style: Style) -> list[hv.Element]:

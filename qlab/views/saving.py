@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import holoviews as hv
+
 import qlab.views.backends  # noqa: F401 - registers both
 
 

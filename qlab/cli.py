@@ -1,0 +1,288 @@
+"""The command line. Heavy modules are imported inside the commands that need them."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from qlab import __version__
+from qlab.errors import ConfigError, QlabError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from qlab.experiment.schema import Experiment
+
+tracking_uri = click.option(
+    "--tracking-uri",
+    envvar="MLFLOW_TRACKING_URI",
+    metavar="URI",
+    help="MLflow store: an address, or sqlite:///path. Default: $MLFLOW_TRACKING_URI, else mlruns/mlflow.db here.",
+)
+
+
+class _Group(click.Group):
+    """Prints qlab's errors as one message and exits with 2."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except QlabError as error:
+            click.echo(f"Error: {error}", err=True)
+            ctx.exit(2)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="qlab")
+def main() -> None:
+    """How do models take corrupted training data, and how well do they unlearn it?
+
+    Describe an experiment in a TOML file, run it, compare runs in the MLflow UI, look at curves in the explorer.
+    """
+
+
+@main.command()
+@click.argument("files", nargs=-1, required=True)
+@click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Replace a value: --set model.depth=2.")
+@click.option("--seeds", metavar="N", help="How many seeds, or a list: --seeds 3, --seeds 0,4,7.")
+@click.option("--device", help="PyTorch device: cpu, cuda, cuda:N.")
+@click.option("--dry-run", is_flag=True, help="Print the trials, which are done and which would run; run nothing.")
+@tracking_uri
+def run(
+    files: Sequence[str],
+    assignments: Sequence[str],
+    seeds: str | None,
+    device: str | None,
+    dry_run: bool,
+    tracking_uri: str | None,
+) -> None:
+    """Run experiment FILES. What the store has already is not run again.
+
+    A FILE is a path, or the name of an experiment that comes with qlab, such as xxz_flip.
+    """
+    from qlab.resources import experiment_file
+
+    paths = [experiment_file(file) for file in files]
+
+    from qlab.experiment import overrides, schema
+
+    pairs = [overrides.parse(assignment) for assignment in assignments]
+    if seeds is not None:
+        pairs.append(("run.seeds", _seeds(seeds)))
+    if device is not None:
+        pairs.append(("run.device", device))
+    experiments = [schema.load(path, pairs) for path in paths]
+    if dry_run:
+        for experiment in experiments:
+            _print_plan(experiment, tracking_uri)
+        return
+    if not _run_all(experiments, tracking_uri):
+        sys.exit(1)
+
+
+def _run_all(experiments: Sequence[Experiment], uri: str | None) -> bool:
+    """Runs experiments one after the other; whether all trials finished."""
+    from qlab.console import ConsoleReporter, print_outcome
+    from qlab.experiment.runner import Runner, training_device
+    from qlab.tracking.store import Store
+
+    for experiment in experiments:
+        training_device(experiment.device)
+    console = _console()
+    store = Store(uri)
+    option = f" --tracking-uri {uri}" if uri else ""
+    finished = True
+    for experiment in experiments:
+        try:
+            with _terminated_as_interrupt(), ConsoleReporter(console) as reporter:
+                outcome = Runner(store, reporter).run(experiment)
+        except KeyboardInterrupt:
+            message = "Interrupted: runs in progress are marked as killed, finished ones are kept; run again to go on."
+            click.echo(message, err=True)
+            sys.exit(130)
+        print_outcome(console, experiment.name, outcome, store.location, option)
+        finished = finished and not outcome.failed
+    return finished
+
+
+def _print_plan(experiment: Experiment, uri: str | None) -> None:
+    from qlab.experiment.plan import Plan
+    from qlab.tracking.store import Store
+    from qlab.tracking.uri import embedded_file, resolve
+
+    file = embedded_file(resolve(uri))
+    store = None if file is not None and not file.exists() else Store(uri, create=False)
+    plan = Plan.of(experiment, store)
+    click.echo(f"{experiment.name}: {experiment.about}" if experiment.about else experiment.name)
+    for trial in experiment.trials:
+        state = "done" if trial.key in plan.done else plan.states.get(trial.key, "new").lower()
+        click.echo(f"{state:9} {trial.key}  {trial.label}")
+    click.echo(
+        f"{len(experiment.trials)} trials: {len(plan.done)} done, {len(plan.todo)} would run in "
+        f"{len(plan.ensembles)} ensembles"
+    )
+
+
+@main.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", default=5000, show_default=True, help="Port to listen on.")
+@tracking_uri
+def ui(host: str, port: int, tracking_uri: str | None) -> None:
+    """Open the MLflow UI on the store."""
+    from qlab.tracking.servers import serve_ui
+
+    serve_ui(tracking_uri, host, port)
+
+
+@main.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", default=5006, show_default=True, help="Port to listen on.")
+@tracking_uri
+def explore(host: str, port: int, tracking_uri: str | None) -> None:
+    """Open the explorer: curves of the runs in the store."""
+    from qlab.resources import folder
+    from qlab.tracking.servers import serve_explorer
+
+    serve_explorer(folder("apps") / "explorer.py", tracking_uri, host, port)
+
+
+@main.command("list")
+@click.argument("kind", required=False)
+def list_names(kind: str | None) -> None:
+    """List what can be named in an experiment file: tasks, corruptions, models; and the experiments that ship."""
+    from qlab.errors import unknown
+    from qlab.registry import KINDS, available
+    from qlab.resources import experiment_files, folder
+
+    sections = [*KINDS, "experiment"]
+    if kind is not None and kind.removesuffix("s") not in sections:
+        raise ConfigError(unknown("kind", kind, [f"{section}s" for section in sections]))
+    for section in sections if kind is None else [kind.removesuffix("s")]:
+        click.secho(f"{section}s", bold=True)
+        if section == "experiment":
+            from qlab.experiment import schema
+
+            for file in experiment_files():
+                name = str(file.relative_to(folder("experiments")).with_suffix(""))
+                click.echo(f"  {name:22} {schema.load(file).about}")
+        else:
+            for name, cls in available(section).items():
+                click.echo(f"  {name:22} {_first_line(cls)}")
+
+
+@main.command()
+@click.argument("name")
+def describe(name: str) -> None:
+    """Describe a class that an experiment file can name: its fields, formula and source.
+
+    NAME is a name that `qlab list` prints, or "module:Class".
+    """
+    from pathlib import Path
+
+    from qlab.errors import unknown
+    from qlab.fields import REQUIRED, fields_of, show
+    from qlab.registry import KINDS, available, find
+    from qlab.training import Trainer
+
+    classes: dict[str, tuple[str, type]] = {"Trainer": ("training", Trainer)}
+    for kind in KINDS:
+        classes |= {found: (kind, cls) for found, cls in available(kind).items()}
+    if ":" in name:
+        classes[name] = _find_anywhere(name, find, list(KINDS), Path.cwd())
+    if name not in classes:
+        raise ConfigError(unknown("name", name, classes))
+    kind, cls = classes[name]
+    click.secho(f"{name} ({kind})", bold=True)
+    click.echo(_prose(cls))
+    for what in ("formula", "source"):
+        if getattr(cls, what, ""):
+            click.echo(f"\n{what}: {getattr(cls, what)}")
+    click.echo("\nfields:")
+    for field in fields_of(cls).values():
+        default = "required" if field.default is REQUIRED else f"default {show(field.default)}"
+        click.echo(f"  {field.name}: {field.accepts}; {default}")
+        if field.doc:
+            click.echo(click.wrap_text(field.doc, 100, "      ", "      "))
+
+
+@main.command()
+@click.argument("experiments", nargs=-1)
+@click.option("--filter", "filter_string", default="", metavar="FILTER", help='An MLflow filter: "metrics.x > 0.9".')
+@click.option("--trials", "show_trials", is_flag=True, help="One row for each trial instead of each experiment run.")
+@tracking_uri
+def runs(experiments: Sequence[str], filter_string: str, show_trials: bool, tracking_uri: str | None) -> None:
+    """List what is in the store: runs of EXPERIMENTS (by default all)."""
+    from qlab.console import frame_table
+    from qlab.tracking.listing import experiment_rows, trial_rows
+    from qlab.tracking.store import Store
+
+    store = Store(tracking_uri, create=False)
+    ids = store.experiment_ids(experiments)
+    rows = trial_rows(store, ids, filter_string) if show_trials or filter_string else experiment_rows(store, ids)
+    if rows.empty:
+        click.echo(f"No runs in {store.location}" + (" match." if filter_string or experiments else "."))
+        return
+    _console().print(frame_table(rows, store.location))
+
+
+def _find_anywhere(name: str, find: Any, kinds: Sequence[str], folder: Any) -> tuple[str, type]:
+    errors = []
+    for kind in kinds:
+        try:
+            return kind, find(kind, name, folder)
+        except ConfigError as error:
+            errors.append(error)
+    raise errors[0]
+
+
+def _seeds(text: str) -> Any:
+    try:
+        numbers = [int(part) for part in text.split(",")]
+    except ValueError:
+        raise ConfigError(f'--seeds {text}: accepts a number, or a list such as "0,4,7".') from None
+    return numbers[0] if "," not in text else numbers
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = max(console.width, 140)
+    return console
+
+
+def _prose(cls: type) -> str:
+    """A class's docstring up to its fields, without markup."""
+    import inspect
+    import re
+
+    text = (inspect.getdoc(cls) or "").split("\nArgs:")[0].strip()
+    return re.sub(r":\w+:`~?([^`]*)`|``([^`]*)``", lambda found: found[1] or found[2], text)
+
+
+def _first_line(cls: type) -> str:
+    return _prose(cls).split("\n")[0]
+
+
+@contextmanager
+def _terminated_as_interrupt() -> Iterator[None]:
+    """Treats SIGTERM, by which batch systems stop a job, like Ctrl-C."""
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    previous = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,181 @@
+"""What the command line shows: progress, tables and messages."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from qlab.experiment.plan import Plan
+from qlab.experiment.runner import Outcome
+
+_PLAIN_SECONDS = 10.0
+"""Without a terminal a line of progress is printed at most this often."""
+
+
+class ConsoleReporter:
+    """Shows progress: a live display on a terminal, plain lines elsewhere.
+
+    Use as a context manager, so that the display is taken down whatever happens.
+
+    Args:
+        console: where to.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._live = console.is_terminal
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[numbers]}", markup=False),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(elapsed_when_finished=False),
+            console=console,
+            disable=not self._live,
+        )
+        self._label = ""
+        self._number = 0
+        self._of = 0
+        self._epochs = 0
+        self._start = self._printed = 0.0
+
+    def __enter__(self) -> ConsoleReporter:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._progress.stop()
+
+    def planned(self, plan: Plan) -> None:
+        """Says how much is to be done."""
+        total = len(plan.experiment.trials)
+        reused = len(plan.done)
+        self._of = len(plan.ensembles)
+        self._number = 0
+        self._print(
+            f"{plan.experiment.name}: {total} trials, {reused} in the store already, {total - reused} to train "
+            f"in {self._of} ensemble{'' if self._of == 1 else 's'}"
+        )
+        if self._live and self._of:
+            self._ensembles = self._progress.add_task("ensembles", total=self._of, numbers="")
+
+    def ensemble_started(self, label: str, engine: str, trials: int, epochs: int) -> None:
+        """Opens an ensemble's line."""
+        self._number += 1
+        self._label, self._epochs = label, epochs
+        self._start = self._printed = time.monotonic()
+        self._print(
+            f"[{self._number}/{self._of}] {label}: {trials} trials, {epochs} epochs" + (f"; {engine}" if engine else "")
+        )
+        if self._live:
+            self._epoch_task = self._progress.add_task("epochs", total=epochs, numbers="")
+
+    def epoch(self, epoch: int, metrics: dict[str, NDArray[np.float64]]) -> None:
+        """Shows the mean over the ensemble's members."""
+        numbers = f"loss {_mean(metrics['train_loss'])}, validation accuracy {_mean(metrics['validation_accuracy'])}"
+        if self._live:
+            self._progress.update(self._epoch_task, completed=epoch, numbers=numbers)
+        elif time.monotonic() - self._printed > _PLAIN_SECONDS and epoch < self._epochs:
+            self._printed = time.monotonic()
+            left = (self._printed - self._start) / epoch * (self._epochs - epoch)
+            self._print(f"[{self._number}/{self._of}] epoch {epoch}/{self._epochs}, {numbers}, {left:.0f} s left")
+
+    def ensemble_finished(self, seconds: float, health: Sequence[str]) -> None:
+        """Closes an ensemble's line with the health of its models."""
+        counts = {state: list(health).count(state) for state in dict.fromkeys(sorted(health))}
+        states = ", ".join(f"{count} {state}" for state, count in counts.items())
+        self._close()
+        self._print(f"[{self._number}/{self._of}] done in {seconds:.1f} s: {states}")
+
+    def ensemble_failed(self, error: str) -> None:
+        """Closes an ensemble's line with what went wrong."""
+        self._close()
+        self._print(f"[{self._number}/{self._of}] FAILED: {error}")
+
+    def _close(self) -> None:
+        if self._live:
+            self._progress.remove_task(self._epoch_task)
+            self._progress.update(self._ensembles, completed=self._number)
+
+    def _print(self, line: str) -> None:
+        self._console.print(Text(line), soft_wrap=True)
+
+
+def print_outcome(console: Console, name: str, outcome: Outcome, location: str, tracking_option: str) -> None:
+    """The table of an experiment, where everything is, and what to do next."""
+    console.print(summary_table(outcome.table, name))
+    console.print(
+        Text(
+            f"{outcome.trained} trials trained, {outcome.reused} from the store; {outcome.training_seconds:.1f} s of "
+            f"training, {outcome.tracking_seconds:.1f} s of tracking"
+        )
+    )
+    for label, error in outcome.failed.items():
+        console.print(Text(f"FAILED {label}: {error}"), soft_wrap=True)
+    for what, where in (
+        ("runs", f"{location} (MLflow experiment {name}, parent run {outcome.parent_run})"),
+        ("figure", f"{outcome.artifacts}/summary/accuracy.png, accuracy.html, summary.csv"),
+        ("compare runs", f"qlab ui{tracking_option}"),
+        ("explore", f"qlab explore{tracking_option}"),
+    ):
+        console.print(Text(f"{what + ':':13} {where}"), soft_wrap=True)
+
+
+def summary_table(table: pd.DataFrame, title: str) -> Table:
+    """Accuracies by model, corruption and ratio, mean and deviation over seeds, n kept of n."""
+    shown = Table(title=Text(title), title_justify="left")
+    shown.add_column("model", overflow="fold")
+    shown.add_column("corruption", overflow="fold")
+    for column in ("ratio", "train accuracy", "validation accuracy", "kept"):
+        shown.add_column(column, justify="right")
+    notes = bool(table["left_out"].any())
+    if notes:
+        shown.add_column("left out")
+    previous = None
+    for row in table.to_dict("records"):
+        group = (row["model"], row["corruption"])
+        if previous is not None and group != previous:
+            shown.add_section()
+        cells = [
+            *(("", "") if group == previous else (str(part) for part in group)),
+            f"{row['ratio']:g}",
+            _spread(row["train_accuracy_mean"], row["train_accuracy_std"]),
+            _spread(row["validation_accuracy_mean"], row["validation_accuracy_std"]),
+            f"{row['kept']} of {row['trials']}",
+        ]
+        shown.add_row(*(Text(cell) for cell in [*cells, *([str(row["left_out"])] if notes else [])]))
+        previous = group
+    return shown
+
+
+def frame_table(frame: pd.DataFrame, title: str) -> Table:
+    """Any data frame as a table of text."""
+    shown = Table(title=Text(title), title_justify="left")
+    for column in frame.columns:
+        shown.add_column(Text(str(column)), overflow="fold")
+    for row in frame.itertuples(index=False):
+        shown.add_row(
+            *(Text("" if pd.isna(cell) else f"{cell:.3f}" if isinstance(cell, float) else str(cell)) for cell in row)
+        )
+    return shown
+
+
+def _spread(mean: float, deviation: float) -> str:
+    if np.isnan(mean):
+        return "-"
+    return f"{mean:.3f}" if np.isnan(deviation) else f"{mean:.3f} ± {deviation:.3f}"
+
+
+def _mean(values: NDArray[np.float64]) -> str:
+    finite = values[np.isfinite(values)]
+    return f"{finite.mean():.3f}" if len(finite) else "nan"

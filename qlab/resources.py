@@ -1,0 +1,43 @@
+"""Files that come with qlab: experiments, and the explorer app."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from qlab.errors import ConfigError, nearest
+
+_PACKAGE = Path(__file__).parent
+
+
+def folder(name: str) -> Path:
+    """The folder of that name that ships with qlab: inside the wheel, or at the top of a checkout."""
+    shipped = _PACKAGE / "_shipped" / name
+    return shipped if shipped.is_dir() else _PACKAGE.parent / name
+
+
+def experiment_file(given: str) -> Path:
+    """The experiment file a user means: a path, or the name of one that ships with qlab.
+
+    ``experiments/xxz_flip.toml`` and ``xxz_flip`` name the shipped file wherever there is no such path.
+
+    Raises:
+        ConfigError: there is no such file.
+    """
+    path = Path(given)
+    if path.is_file():
+        return path
+    shipped = {str(file.relative_to(folder("experiments")).with_suffix("")): file for file in experiment_files()}
+    name = path.as_posix().removeprefix("experiments/").removesuffix(".toml")
+    if name in shipped and not path.is_absolute():
+        return shipped[name]
+    if path.is_dir():
+        raise ConfigError(f"{given}: is a folder; name the files in it, for example {given.rstrip('/')}/*.toml.")
+    raise ConfigError(
+        f"{given}: there is no such file.{nearest(name, shipped)} Experiments that come with qlab: "
+        f"{', '.join(sorted(shipped))}."
+    )
+
+
+def experiment_files() -> list[Path]:
+    """The experiment files that ship with qlab."""
+    return sorted(folder("experiments").rglob("*.toml"))

@@ -1,0 +1,62 @@
+"""What is in a store, as tables for people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from qlab.tracking import frames, names
+from qlab.tracking.store import Store
+
+_TRIAL_COLUMNS = {
+    "model.type": "model",
+    "corruption.type": "corruption",
+    "corruption.ratio": "ratio",
+    "seed": "seed",
+    "status": "status",
+    "health": "health",
+    "train_accuracy": "train",
+    "validation_accuracy": "validation",
+    "run_id": "run",
+}
+
+
+def experiment_rows(store: Store, experiment_ids: Sequence[str]) -> pd.DataFrame:
+    """One row for each parent run: name, status, how many of its trial runs are in which state, and when it began."""
+    frame = frames.runs(store, experiment_ids)
+    parents = frame[frame["kind"] == names.EXPERIMENT]
+    trials = frame[frame["kind"] == names.TRIAL]
+    rows = []
+    for parent in parents.to_dict("records"):
+        own = trials[trials["parent_id"] == parent["run_id"]]
+        states = own["status"].str.lower().value_counts()
+        rows.append(
+            {
+                "experiment": parent["name"],
+                "status": str(parent["status"]).lower(),
+                "own trials": ", ".join(f"{count} {state}" for state, count in states.items()) or "none",
+                "started": _time(parent["start"]),
+                "run": parent["run_id"],
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def trial_rows(store: Store, experiment_ids: Sequence[str], filter_string: str = "") -> pd.DataFrame:
+    """One row for each trial run that matches an MLflow filter."""
+    own = f"tags.`{names.KIND}` = '{names.TRIAL}'"
+    frame = frames.runs(store, experiment_ids, f"{own} and {filter_string}" if filter_string else own)
+    return frame if frame.empty else trial_table(frame)
+
+
+def trial_table(frame: pd.DataFrame) -> pd.DataFrame:
+    """The columns of trials that people look at first, under short names."""
+    found = frame[[column for column in _TRIAL_COLUMNS if column in frame]].rename(columns=_TRIAL_COLUMNS)
+    if "seed" in found:
+        found["seed"] = found["seed"].astype("Int64")
+    return found
+
+
+def _time(milliseconds: int) -> str:
+    return pd.Timestamp(milliseconds, unit="ms", tz="UTC").strftime("%Y-%m-%d %H:%M UTC")
