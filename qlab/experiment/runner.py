@@ -20,7 +20,7 @@ from qlab.errors import ConfigError, StoreError
 from qlab.experiment.plan import Plan
 from qlab.experiment.reporting import Reporter, Silent
 from qlab.experiment.schema import Experiment
-from qlab.experiment.trial import Trial
+from qlab.experiment.trial import Trial, content_hash
 from qlab.models import Features, Model, checkpoint
 from qlab.tasks import Dataset, Split, Task
 from qlab.tasks.base import digest
@@ -71,7 +71,6 @@ class Runner:
         self._store = store
         self._reporter: Reporter = reporter or Silent()
         self._datasets: dict[str, Dataset] = {}
-        self._digests: dict[int, tuple[Tensor, str]] = {}
         self._tracking_seconds = 0.0
 
     def run(self, experiment: Experiment) -> Outcome:
@@ -87,17 +86,17 @@ class Runner:
         with self._tracking():
             plan = Plan.of(experiment, self._store)
         self._reporter.planned(plan)
-        # Whatever can go wrong before training goes wrong here, while there are no runs yet.
-        prepared = [self._prepare(trials) for trials in plan.ensembles]
+        # What can go wrong before training goes wrong here, while there are no runs yet.
+        models = [self._build(trials) for trials in plan.ensembles]
         with self._tracking():
             parent = self._parent_run(experiment)
         failed: dict[str, str] = {}
         training_seconds = 0.0
         try:
-            for trials, (model, members) in zip(plan.ensembles, prepared, strict=True):
+            for trials, model in zip(plan.ensembles, models, strict=True):
                 start = time.perf_counter()
                 tracked = self._tracking_seconds
-                error = self._run_ensemble(parent, experiment, trials, model, members, device)
+                error = self._run_ensemble(parent, experiment, trials, model, device)
                 if error is not None:
                     failed |= {trial.label: error for trial in trials}
                 training_seconds += time.perf_counter() - start - (self._tracking_seconds - tracked)
@@ -118,12 +117,14 @@ class Runner:
             tracking_seconds=self._tracking_seconds,
         )
 
-    def _prepare(self, trials: Sequence[Trial]) -> tuple[Model, list[Member]]:
+    def _build(self, trials: Sequence[Trial]) -> Model:
+        """The model of an ensemble, built, after a check that it takes the data of its first trial."""
         first = trials[0]
         dataset = self._dataset(first.task)
         model = first.model.build(Features.of(dataset, first.corruption))
-        members = [Member.of(trial.task, dataset, trial.corruption, trial.seed) for trial in trials]
-        return model, members
+        corrupted = Member.of(first.task, dataset, first.corruption, first.seed).corrupted
+        model.prepare(corrupted.split.x[:1])
+        return model
 
     def _dataset(self, task: Task) -> Dataset:
         key = json.dumps([type(task).__module__, type(task).__qualname__, task.config()], sort_keys=True)
@@ -137,7 +138,6 @@ class Runner:
         experiment: Experiment,
         trials: Sequence[Trial],
         model: Model,
-        members: Sequence[Member],
         device: torch.device,
     ) -> str | None:
         """Trains an ensemble and writes its runs; returns what went wrong, if training did."""
@@ -145,6 +145,8 @@ class Runner:
         label = f"{first.names['model']} on {first.names['task']}, {first.names['corruption']}"
         engine = getattr(model, "engine_name", "")
         self._reporter.ensemble_started(label, engine, len(trials), first.trainer.epochs)
+        dataset = self._dataset(first.task)
+        members = [Member.of(trial.task, dataset, trial.corruption, trial.seed) for trial in trials]
         with self._tracking():
             run_ids = self._create_runs(parent, experiment, trials, members, engine)
         writer = MetricWriter(self._store, run_ids)
@@ -157,7 +159,6 @@ class Runner:
 
         unfinished = list(run_ids)
         try:
-            dataset = self._dataset(first.task)
             trained = first.trainer.fit(model, members, dataset.validation, observer=observe, device=device)
             with self._tracking():
                 writer.flush()
@@ -187,11 +188,13 @@ class Runner:
         common = provenance.tags(experiment.source) | {names.KIND: names.TRIAL, names.PARENT: parent}
         if engine:
             common[names.ENGINE] = engine
-        run_ids = []
+        validation = self._dataset(trials[0].task).validation
+        digests = _Digests()
+        run_ids: list[str] = []
         try:
             for trial, member in zip(trials, members, strict=True):
                 tags = common | {names.TRIAL_KEY: trial.key, names.SEED: str(trial.seed)}
-                datasets = self._dataset_records(trial, member)
+                datasets = _dataset_records(trial, member, validation, digests)
                 run_ids.append(
                     self._store.create_run(
                         experiment_id, trial.label, params=trial.params, tags=tags, datasets=datasets
@@ -201,25 +204,6 @@ class Runner:
             self._end(run_ids, "FAILED" if isinstance(stopped, Exception) else "KILLED", "not started")
             raise
         return run_ids
-
-    def _dataset_records(self, trial: Trial, member: Member) -> list[DatasetRecord]:
-        source = {"task": trial.config["task"], "corruption": trial.config["corruption"], "seed": trial.seed}
-        name = trial.names["task"]
-        train, validation = member.corrupted, self._dataset(trial.task).validation
-        profile = {"rows": len(train.split), "corrupted_rows": int(train.mask.sum())}
-        return [
-            DatasetRecord(name, self._digest(train.split), "training", source, profile),
-            DatasetRecord(
-                name, self._digest(validation), "validation", {"task": source["task"]}, {"rows": len(validation)}
-            ),
-        ]
-
-    def _digest(self, split: Split) -> str:
-        """A split's digest; features that splits share are hashed once."""
-        if id(split.x) not in self._digests:
-            # The tensor is kept with its digest, so that its id is not used again.
-            self._digests[id(split.x)] = (split.x, digest(split.x))
-        return digest(torch.frombuffer(bytearray(self._digests[id(split.x)][1], "ascii"), dtype=torch.uint8), split.y)
 
     def _finish_run(self, run_id: str, trial: Trial, trained: TrainedEnsemble, index: int) -> None:
         with tempfile.TemporaryDirectory() as folder:
@@ -278,6 +262,30 @@ class Runner:
             yield
         finally:
             self._tracking_seconds += time.perf_counter() - start
+
+
+class _Digests:
+    """Digests of splits; features that splits share (the same tensor) are hashed once."""
+
+    def __init__(self) -> None:
+        self._features: dict[int, tuple[Tensor, str]] = {}
+
+    def of(self, split: Split) -> str:
+        if id(split.x) not in self._features:
+            # The tensor is kept with its digest, so that its id is not used again.
+            self._features[id(split.x)] = (split.x, digest(split.x))
+        return content_hash([self._features[id(split.x)][1], digest(split.y)])
+
+
+def _dataset_records(trial: Trial, member: Member, validation: Split, digests: _Digests) -> list[DatasetRecord]:
+    task, name = {"task": trial.config["task"]}, trial.names["task"]
+    corrupted = member.corrupted
+    source = task | {"corruption": trial.config["corruption"], "seed": trial.seed}
+    profile = {"rows": len(corrupted.split), "corrupted_rows": int(corrupted.mask.sum())}
+    return [
+        DatasetRecord(name, digests.of(corrupted.split), "training", source, profile),
+        DatasetRecord(name, digests.of(validation), "validation", task, {"rows": len(validation)}),
+    ]
 
 
 def write_summary(table: pd.DataFrame, folder: Path, title: str) -> list[Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import getpass
 import subprocess
@@ -21,10 +22,8 @@ def tags(source: str) -> dict[str, str]:
     commit = _commit(Path.cwd())
     if commit:
         found[names.COMMIT] = commit
-    try:
+    with contextlib.suppress(OSError, KeyError):  # a container may run as a user without a name
         found[names.USER] = getpass.getuser()
-    except (OSError, KeyError):
-        pass  # a container may run as a user without a name
     return found
 
 

@@ -1,0 +1,97 @@
+"""The README's commands and examples, run as they stand there."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, flags=re.MULTILINE | re.DOTALL)
+
+
+def blocks(language):
+    return [text for found, text in BLOCKS if found == language]
+
+
+def qlab(*arguments, cwd):
+    return subprocess.run(
+        [sys.executable, "-m", "qlab", *arguments], cwd=cwd, capture_output=True, text=True, check=False, timeout=300
+    )
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder with the files that the README tells its reader to write."""
+    path = tmp_path_factory.mktemp("readme")
+    for text in blocks("toml"):
+        name = re.search(r'^name = "(\w+)"', text, flags=re.MULTILINE)[1]
+        (path / f"{name}.toml").write_text(text, encoding="utf-8")
+    for text in blocks("python"):
+        if found := re.match(r"# (\w+\.py)\n", text):
+            (path / found[1]).write_text(text, encoding="utf-8")
+    return path
+
+
+def test_first_command_installs_and_runs_the_main_experiment():
+    install = blocks("sh")[0].strip()
+    assert install.startswith("python3 -m venv .venv && . .venv/bin/activate && pip install . && ")
+    assert install.endswith("qlab run experiments/xxz_flip.toml")
+    assert (ROOT / "experiments/xxz_flip.toml").is_file()
+
+
+def test_second_command_is_what_ci_runs():
+    if not (ROOT / ".ci/run").is_file():
+        pytest.skip("no .ci/run here")
+    command = blocks("sh")[1].strip().removeprefix("pip install ")
+    assert command in (ROOT / ".ci/run").read_text(encoding="utf-8")
+
+
+def test_first_experiment(folder):
+    result = qlab("run", "depth.toml", cwd=folder)
+    assert result.returncode == 0, result.stderr
+    assert "30 trials trained" in result.stdout
+    assert "depth=3" in result.stdout
+    assert "hidden=[8, 2]" in result.stdout
+
+
+def test_own_classes(folder):
+    result = qlab("run", "mine.toml", cwd=folder)
+    assert result.returncode == 0, result.stderr
+    assert "8 trials trained" in result.stdout
+    described = qlab("describe", "my_parts:Blobs", cwd=folder)
+    assert "between their centres" in described.stdout
+
+
+def test_notebook(folder):
+    [text] = [text for text in blocks("python") if "Trainer" in text]
+    result = subprocess.run(
+        [sys.executable, "-c", text], cwd=folder, capture_output=True, text=True, check=False, timeout=300
+    )
+    assert result.returncode == 0, result.stderr
+    assert len(result.stdout.split()) >= 3
+
+
+@pytest.mark.parametrize(
+    "line", [line.split("#")[0].strip() for line in blocks("sh")[2].splitlines() if "ui" not in line.split()[:2]]
+)
+def test_further_commands(line, folder):
+    command = line.split()
+    if command[1] == "explore":
+        pytest.skip("served in tests/apps")
+    if command[1] == "run" and "--dry-run" not in command:
+        command.append("--dry-run")
+    result = qlab(*command[1:], cwd=folder)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout
+
+
+def test_every_command_of_the_command_line_is_mentioned():
+    from qlab.cli import main
+
+    for name in main.commands:
+        assert f"qlab {name}" in README
