@@ -96,12 +96,14 @@ def describe_type(annotation: Any) -> str:
     if origin is Literal:
         return "one of " + ", ".join(show(choice) for choice in typing.get_args(annotation))
     if origin in (typing.Union, types.UnionType):
-        return " or ".join(describe_type(part) for part in typing.get_args(annotation) if part is not type(None))
+        parts = [describe_type(part) for part in typing.get_args(annotation) if part is not type(None)]
+        optional = type(None) in typing.get_args(annotation)
+        return " or ".join([*parts, "left out"] if optional else parts)
     if origin is tuple:
-        parts = typing.get_args(annotation)
-        if parts[-1] is Ellipsis:
-            return f"a list, each {describe_type(parts[0])}"
-        return "a list of " + ", ".join(describe_type(part) for part in parts)
+        items = typing.get_args(annotation)
+        if items[-1] is Ellipsis:
+            return f"a list, each {describe_type(items[0])}"
+        return "a list of " + ", ".join(describe_type(item) for item in items)
     names = {int: "an integer", float: "a number", bool: "true or false", str: "a string"}
     return names.get(annotation, getattr(annotation, "__name__", str(annotation)))
 
@@ -141,7 +143,8 @@ def _fields_of(cls: type) -> types.MappingProxyType[str, Field]:
         for field in dataclasses.fields(cls):
             if field.init:
                 hints[field.name] = all_hints[field.name]
-                defaults[field.name] = field.default
+                made = field.default_factory
+                defaults[field.name] = field.default if made is dataclasses.MISSING else made()
     else:
         for base in cls.__mro__:
             if "__init__" not in vars(base):
@@ -177,6 +180,8 @@ def _origin(annotation: Any) -> Any:
 
 def _describe_constraint(constraint: Any) -> str:
     if isinstance(constraint, at.Interval):
+        if len(list(constraint)) == 1:
+            return " ".join(_describe_constraint(part) for part in constraint)
         low = f"[{constraint.ge:g}" if constraint.ge is not None else f"({constraint.gt:g}"
         high = f"{constraint.le:g}]" if constraint.le is not None else f"{constraint.lt:g})"
         return f"in {low}, {high}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -88,9 +89,9 @@ class Unitaries(nn.Module):
         parts: dict[int, list[Tensor]] = {}
         for k in self._constant_sizes:
             parts.setdefault(k, []).append(getattr(self, f"constants_{k}").to(dtype))
+        extended = self._recording.extend(flat)
         for number, operation in enumerate(self._stacked):
-            angles = flat[getattr(self, f"weights_{number}")]
-            stack = operation.compute_matrix(*angles.unbind(-1), **operation.hyperparameters)
+            stack = _matrices(operation, extended[getattr(self, f"weights_{number}")])
             parts.setdefault(len(operation.wires), []).append(stack.to(dtype))
         if self._single:
             parameters = self._recording.parameters(flat)
@@ -179,16 +180,29 @@ def _kron(left: Tensor, right: Tensor) -> Tensor:
     return product.reshape(*product.shape[:-4], size, size)
 
 
+def _matrices(operation: qml.operation.Operator, parameters: Tensor) -> Tensor:
+    """The matrices of operations of one class at parameters ``[n, num_params]``, shape ``[n, 2^k, 2^k]``."""
+    columns = parameters.unbind(-1)
+    # Controlled operations keep their wires among the hyperparameters, and compute_matrix does not take them.
+    hyperparameters = {} if operation.control_wires else operation.hyperparameters
+    stack: Tensor = operation.compute_matrix(*columns, **hyperparameters)
+    size = 2 ** len(operation.wires)
+    return stack.reshape(-1, size, size)  # PennyLane squeezes some batches of one
+
+
 def _takes_batches(operation: qml.operation.Operator) -> bool:
-    """Whether ``compute_matrix`` takes a batch of this operation's parameters and agrees with PennyLane's matrix."""
+    """Whether ``compute_matrix`` takes batches of this operation's parameters and agrees with PennyLane's matrix."""
     if operation.name not in supports_broadcasting:
         return False
-    numbers = [torch.tensor([0.3, 1.1], dtype=torch.float64) + 0.2 * k for k in range(len(operation.parameters))]
+    numbers = torch.tensor([[0.3], [1.1]], dtype=torch.float64) + 0.2 * torch.arange(len(operation.parameters))
+    bound = qml.ops.functions.bind_new_parameters(operation, list(numbers[1]))
+    single = torch.as_tensor(qml.matrix(bound, wire_order=operation.wires)).to(torch.complex128)
     try:
-        batch = operation.compute_matrix(*numbers, **operation.hyperparameters)
-        bound = qml.ops.functions.bind_new_parameters(operation, [number[1] for number in numbers])
-        single = torch.as_tensor(qml.matrix(bound, wire_order=operation.wires))
-    except Exception:  # a class that cannot is computed gate by gate
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            batch, alone = _matrices(operation, numbers), _matrices(operation, numbers[1:])
+    except Exception:  # a class that cannot, or only with warnings, is computed gate by gate
         return False
-    agrees = batch.shape == (2, *single.shape) and torch.allclose(batch[1].to(single.dtype), single, atol=1e-14)
-    return bool(agrees and batch.dtype == torch.complex128)
+    if batch.dtype not in (torch.complex128, torch.float64) or len(batch) != 2:
+        return False
+    return all(torch.allclose(found.to(torch.complex128), single, atol=1e-14, rtol=0) for found in (batch[1], alone[0]))

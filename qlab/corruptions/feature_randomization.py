@@ -26,6 +26,8 @@ class FeatureRandomization(Corruption):
     def apply(self, split: Split, task: Task, generator: torch.Generator) -> Corrupted:
         """A copy of ``split`` with some feature vectors replaced; the labels stay."""
         mask = self.choose_rows(split, generator)
+        if not mask.any():
+            return Corrupted(split, mask, split.y)
         x = split.x.clone()
         x[mask] = task.random_features(int(mask.sum()), generator).to(x.dtype)
         return Corrupted(Split(x, split.y, split.about), mask, split.y)

@@ -85,8 +85,8 @@ class Model(nn.Module, ABC):
 
     @property
     def dtype(self) -> torch.dtype:
-        """The dtype of parameters, prepared features and logits."""
-        return {"float32": torch.float32, "float64": torch.float64}[self._config["dtype"]]
+        """The dtype of parameters, prepared features and logits: the field ``dtype``, float64 for models without it."""
+        return {"float32": torch.float32, "float64": torch.float64}[self._config.get("dtype", "float64")]
 
     def n_parameters(self) -> int:
         """The number of trainable parameters of a built model."""

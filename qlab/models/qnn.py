@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -88,8 +89,8 @@ class PennyLaneQNN(Model):
 
     def setup(self, features: Features) -> None:
         """Creates the weights and the engine that evaluates the circuit."""
-        self.n_wires = max(features.dimension.bit_length() - 1, 1)
-        if 2**self.n_wires != features.dimension:
+        self.n_wires = features.dimension.bit_length() - 1
+        if self.n_wires < 1 or 2**self.n_wires != features.dimension:
             raise DataError(
                 f"{type(self).__name__} encodes features as amplitudes of qubits and takes 2^n of them, got "
                 f"{features.dimension}; pad them with zeros to {2 ** (self.n_wires + 1)}."
@@ -166,6 +167,7 @@ class QNodeEngine(nn.Module):
 
     def __init__(self, ansatz: Any, recording: Recording, device: str) -> None:
         super().__init__()
+        self._arguments = (ansatz, recording, device)
         self.n_wires = recording.n_wires
         wires = range(self.n_wires)
         try:
@@ -188,6 +190,10 @@ class QNodeEngine(nn.Module):
 
         method = "backprop" if device == "default.qubit" else "adjoint"
         self._qnode = qml.QNode(circuit, simulator, interface="torch", diff_method=method)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> QNodeEngine:
+        """An engine with a device of its own: devices hold state vectors that cannot be copied."""
+        return QNodeEngine(*copy.deepcopy(self._arguments, memo))
 
     def prepare(self, x: Tensor) -> Tensor:
         """Real and imaginary parts of the amplitudes, shape ``[N, 2^n, 2]``, float64."""

@@ -35,6 +35,13 @@ class Split:
                 f"A split takes x of shape [N, d] and y of shape [N], got x {list(self.x.shape)} and "
                 f"y {list(self.y.shape)}."
             )
+        if self.y.dtype != torch.int64:
+            raise DataError(f"Labels must be int64, got {self.y.dtype}; convert them with y.long().")
+        for name, values in self.about.items():
+            if values.shape[:1] != self.y.shape:
+                raise DataError(
+                    f"about[{name!r}] takes one value for each of {len(self.y)} samples, got {len(values)}."
+                )
         if not bool(((self.y == 0) | (self.y == 1)).all()):
             raise DataError(f"Labels must be 0 or 1, got {sorted(set(self.y.tolist()))[:10]}.")
 

@@ -18,6 +18,8 @@ from qlab.tasks.xxz_ground_states import ground_states
 Grid = tuple[float, float, Annotated[float, at.Gt(0.0)]]
 """First value, last value (included), step."""
 
+MOST_POINTS = 100_000
+
 Gauge = Literal["fixed", "random-sign", "random-phase"]
 
 
@@ -56,6 +58,12 @@ class XXZ(Task):
             ("gapped", 1.0, math.inf),
             ("validation", -1.0, math.inf),
         ):
+            first, last, step = getattr(self, name)
+            if (last - first) / step > MOST_POINTS:
+                raise ConfigError(
+                    f"XXZ: {name}: got {list(getattr(self, name))}, a grid of more than {MOST_POINTS} points; "
+                    "accepts a larger step."
+                )
             deltas = grid(getattr(self, name))
             if not deltas:
                 raise ConfigError(

@@ -142,6 +142,10 @@ class Trainer(Component):
             device: where to train.
         """
         start = time.perf_counter()
+        if model.features is None:
+            raise ConfigError(
+                f"{type(model).__name__} has no weights yet; build it first: model.build(Features.of(dataset))."
+            )
         device = torch.device(device)
         seeds = [item.seed for item in members]
         data = prepare(model, members, validation, device)
@@ -171,6 +175,7 @@ class Trainer(Component):
                 done += len(tile)
             values = {name: torch.cat([part[name] for part in measured]).cpu().numpy() for name in measured[0]}
             for name, value in values.items():
+                value.flags.writeable = False  # observers get the arrays that history keeps
                 history.setdefault(name, []).append(value)
             if observer is not None:
                 observer(epoch, values)

@@ -69,7 +69,9 @@ def assert_engines_agree_with_pennylane(ansatz, n_wires, *, rows=3, seed=0):
         torch.testing.assert_close(found_gradient, gradient, atol=1e-10 * scale, rtol=0)
 
 
-UNITARY = np.linalg.qr(np.random.default_rng(0).normal(size=(4, 4)) + 1j * np.random.default_rng(1).normal(size=(4, 4)))[0]
+UNITARY = np.linalg.qr(
+    np.random.default_rng(0).normal(size=(4, 4)) + 1j * np.random.default_rng(1).normal(size=(4, 4))
+)[0]
 
 
 def surrounded(queue):
@@ -106,7 +108,8 @@ def surrounded(queue):
         pytest.param(lambda w: qml.SingleExcitation(w[0], wires=[2, 0]), id="SingleExcitation"),
         pytest.param(lambda w: qml.MultiRZ(w[0], wires=[2, 0, 1]), id="MultiRZ"),
         pytest.param(lambda w: qml.PauliRot(w[0], "XYZ", wires=[2, 0, 1]), id="PauliRot"),
-        pytest.param(lambda w: [qml.PauliRot(w[0], p, wires=[2, 0]) for p in ("XY", "ZZ", "IX")], id="PauliRots"),
+        pytest.param(lambda w: [qml.PauliRot(w[0], p, wires=[2, 0]) for p in ("XY", "ZZ")], id="PauliRots"),
+        pytest.param(lambda w: qml.PauliRot(w[0], "IX", wires=[2, 0]), id="PauliRot with an identity"),
         pytest.param(lambda w: qml.Toffoli(wires=[2, 0, 1]), id="Toffoli"),
         pytest.param(lambda w: qml.CSWAP(wires=[2, 0, 1]), id="CSWAP"),
         pytest.param(lambda w: qml.QubitUnitary(UNITARY, wires=[2, 0]), id="QubitUnitary"),

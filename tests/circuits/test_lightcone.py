@@ -65,9 +65,7 @@ def test_gates_of_a_chain_cone_are_a_triangle():
         pytest.param(lambda w: qml.MultiRZ(w[0], wires=[0, 1, 2]), (1,), [], id="MultiRZ drops"),
         pytest.param(lambda w: qml.CNOT(wires=[1, 0]), (1,), [], id="CNOT controlled by the readout drops"),
         pytest.param(lambda w: qml.Toffoli(wires=[1, 2, 0]), (1,), [], id="Toffoli controlled by the readout drops"),
-        pytest.param(
-            lambda w: qml.CNOT(wires=[0, 1]), (0, 1), [("CNOT", (0, 1))], id="CNOT onto the readout stays"
-        ),
+        pytest.param(lambda w: qml.CNOT(wires=[0, 1]), (0, 1), [("CNOT", (0, 1))], id="CNOT onto the readout stays"),
         pytest.param(
             lambda w: (qml.RZ(w[0], wires=0), qml.CRX(w[1], wires=[0, 1])),
             (0, 1),

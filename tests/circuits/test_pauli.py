@@ -62,7 +62,9 @@ def test_expectations_of_real_states_are_those_of_the_same_complex_states():
     x = torch.from_numpy(random_states(4, 3).real.copy())
     real, cast = pauli_expectations(x, (1, 2), 3), pauli_expectations(x.to(torch.complex128), (1, 2), 3)
     assert torch.equal(real, cast)
-    odd_number_of_y = [column for column, pair in enumerate(itertools.product("IXYZ", repeat=2)) if pair.count("Y") == 1]
+    odd_number_of_y = [
+        column for column, pair in enumerate(itertools.product("IXYZ", repeat=2)) if pair.count("Y") == 1
+    ]
     assert float(real[:, odd_number_of_y].abs().max()) < 1e-14
 
 

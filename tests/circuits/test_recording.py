@@ -92,9 +92,7 @@ def test_parameters_are_what_the_ansatz_computes(arrange, expected):
 
 
 @pytest.mark.parametrize("engine", [HeisenbergEngine, StatevectorEngine])
-@pytest.mark.parametrize(
-    "function", [pytest.param(lambda w: 2 * w, id="2w"), pytest.param(torch.sin, id="sin w")]
-)
+@pytest.mark.parametrize("function", [pytest.param(lambda w: 2 * w, id="2w"), pytest.param(torch.sin, id="sin w")])
 def test_computed_angles_agree_with_the_same_angles_as_weights(engine, function):
     """Values, and gradients through the chain rule."""
 

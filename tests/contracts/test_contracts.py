@@ -1,0 +1,468 @@
+"""What every task, corruption, model and trainer keeps to: qlab's own, and those a user defines."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import inspect
+import json
+import pkgutil
+from typing import Any, ClassVar
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, vmap
+
+import qlab
+from qlab.component import Component
+from qlab.corruptions import Corrupted, Corruption, LabelFlip, NoCorruption
+from qlab.errors import ConfigError
+from qlab.fields import REQUIRED, PositiveInt, Ratio, check_fields, fields_of
+from qlab.models import Features, Model
+from qlab.models.base import Precision
+from qlab.tasks import XXZ, Dataset, Split, Task
+from qlab.training import Trainer
+
+
+class Blobs(Task):
+    """Two Gaussian clouds.
+
+    Args:
+        samples: rows of each split, half in each cloud.
+        dimension: number of features.
+        seed: of the draw.
+    """
+
+    formula: ClassVar[str] = "x = 2 y - 1 + g, g ~ N(0, 1)"
+    source: ClassVar[str] = "an example"
+
+    samples: PositiveInt = 20
+    dimension: PositiveInt = 4
+    seed: int = 0
+
+    def load(self) -> Dataset:
+        generator = torch.Generator().manual_seed(self.seed)
+        return Dataset(self._split(generator), self._split(generator))
+
+    def random_features(self, n: int, generator: torch.Generator) -> Tensor:
+        x = torch.randn(n, self.dimension, generator=generator, dtype=torch.float64)
+        return x / torch.linalg.vector_norm(x, dim=1, keepdim=True)
+
+    def _split(self, generator: torch.Generator) -> Split:
+        y = torch.arange(self.samples) % 2
+        x = torch.randn(self.samples, self.dimension, generator=generator, dtype=torch.float64)
+        return Split(x + (2.0 * y[:, None] - 1.0), y)
+
+
+class AllOnes(Corruption):
+    """Relabels rows as class 1.
+
+    Args:
+        ratio: the fraction of rows that is relabelled.
+        strength: how much of it is done.
+    """
+
+    formula: ClassVar[str] = "y' = 1"
+    source: ClassVar[str] = "an example"
+
+    strength: Ratio = 1.0
+
+    def apply(self, split: Split, task: Task, generator: torch.Generator) -> Corrupted:
+        mask = self.choose_rows(split, generator)
+        return Corrupted(Split(split.x, torch.where(mask, 1, split.y), split.about), mask, split.y)
+
+
+class Linear(Model):
+    """Logistic regression on the moduli of the features.
+
+    Args:
+        gain: factor of the logit.
+        dtype: precision of parameters and training.
+    """
+
+    formula: ClassVar[str] = "z = gain * (w . |x| + b)"
+    source: ClassVar[str] = "an example"
+
+    def __init__(self, *, gain: float = 1.0, dtype: Precision = "float32") -> None:
+        super().__init__(gain=gain, dtype=dtype)
+        self.gain = gain
+
+    def setup(self, features: Features) -> None:
+        self.weight = nn.Parameter(torch.empty(features.dimension, dtype=self.dtype))
+        self.bias = nn.Parameter(torch.empty((), dtype=self.dtype))
+
+    @torch.no_grad()
+    def reset_parameters(self, generator: torch.Generator) -> None:
+        self.weight.copy_(torch.randn(self.weight.shape, generator=generator, dtype=torch.float64))
+        self.bias.zero_()
+
+    def prepare(self, x: Tensor) -> Tensor:
+        return x.abs().to(self.dtype)
+
+    def forward(self, prepared: Tensor) -> Tensor:
+        return self.gain * (prepared @ self.weight + self.bias)
+
+
+SMALL: dict[str, dict[str, Any]] = {
+    "XXZ": {"length": 4, "gapless": (-0.7, 0.7, 0.2), "gapped": (1.3, 2.7, 0.2), "validation": (-0.65, 2.65, 0.3)},
+    "Trainer": {"epochs": 2},
+}
+"""Fields that make a class cheap, and its data small, in a test."""
+
+OTHER: dict[str, dict[str, Any]] = {
+    "XXZ": {"length": 6, "gauge": "fixed", "gapless": (-0.5, 0.5, 0.25)},
+    "Trainer": {"epochs": 3, "batch_size": 7, "learning_rate": 0.5},
+    "LabelFlip": {"ratio": 0.4},
+    "FeatureRandomization": {"ratio": 0.4},
+    "MLP": {"hidden": (5,), "dtype": "float64"},
+    "PennyLaneQNN": {"depth": 2, "entangler": "ring", "scale": 1.5},
+    "Blobs": {"samples": 6, "seed": 3},
+    "AllOnes": {"ratio": 0.4, "strength": 0.5},
+    "Linear": {"gain": 2.5, "dtype": "float64"},
+}
+"""Values other than the defaults."""
+
+
+def concrete_subclasses(base: type) -> list[type]:
+    """Public concrete subclasses of ``base`` anywhere in qlab's packages of components."""
+    package = importlib.import_module(base.__module__.rpartition(".")[0])
+    for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
+        importlib.import_module(module.name)
+    found, pending = [], [base]
+    while pending:
+        cls = pending.pop()
+        pending.extend(cls.__subclasses__())
+        public = cls.__module__.startswith("qlab.") and not cls.__name__.startswith("_")
+        if public and cls is not base and not inspect.isabstract(cls):
+            found.append(cls)
+    return sorted(found, key=lambda cls: cls.__name__)
+
+
+TASKS = [*concrete_subclasses(Task), Blobs]
+CORRUPTIONS = [*concrete_subclasses(Corruption), AllOnes]
+MODELS = [*concrete_subclasses(Model), Linear]
+COMPONENTS = [*TASKS, *CORRUPTIONS, Trainer]
+EVERYTHING = [*COMPONENTS, *MODELS]
+
+
+def name_of(value: Any) -> str | None:
+    return value.__name__ if isinstance(value, type) else None
+
+
+every_task = pytest.mark.parametrize("task", TASKS, ids=name_of)
+every_corruption = pytest.mark.parametrize("corruption", CORRUPTIONS, ids=name_of)
+every_model = pytest.mark.parametrize("model", MODELS, ids=name_of)
+every_component = pytest.mark.parametrize("cls", COMPONENTS, ids=name_of)
+every_class = pytest.mark.parametrize("cls", EVERYTHING, ids=name_of)
+
+
+def make(cls, **fields):
+    return cls(**(SMALL.get(cls.__name__, {}) | fields))
+
+
+def generator(seed):
+    return torch.Generator().manual_seed(seed)
+
+
+def some_ratio(corruption):
+    return 0.0 if corruption is NoCorruption else 0.5
+
+
+def inputs(dimension=8, n=5):
+    return torch.randn(n, dimension, dtype=torch.complex128, generator=generator(0))
+
+
+def built(model, seed=0, **fields):
+    module = model(**fields).build(Features(8, True, torch.ones(8, dtype=torch.bool)))
+    module.reset_parameters(generator(seed))
+    return module
+
+
+def test_qlabs_own_classes_are_found():
+    assert {"XXZ"} <= {cls.__name__ for cls in TASKS}
+    assert {"LabelFlip", "FeatureRandomization", "NoCorruption"} <= {cls.__name__ for cls in CORRUPTIONS}
+    assert {"MLP", "PennyLaneQNN"} <= {cls.__name__ for cls in MODELS}
+
+
+@every_class
+def test_qlabs_own_classes_are_importable_from_the_top(cls):
+    if cls.__module__.startswith("qlab."):
+        assert getattr(qlab, cls.__name__) is cls
+        assert cls.__name__ in dir(qlab)
+        assert cls.__name__ in qlab.__all__
+
+
+@every_class
+def test_class_and_fields_are_documented(cls):
+    assert inspect.getdoc(cls)
+    for name, field in fields_of(cls).items():
+        assert field.doc, f"{cls.__name__}.{name} has no description"
+        assert field.accepts, f"{cls.__name__}.{name} does not say what it accepts"
+
+
+@every_class
+def test_documented_fields_exist(cls):
+    """Names under "Args:" are fields, so a renamed field does not leave its description behind."""
+    import docstring_parser
+
+    documented = {parameter.arg_name for parameter in docstring_parser.parse(cls.__doc__ or "").params}
+    assert documented <= set(fields_of(cls))
+
+
+@every_class
+def test_every_field_has_a_default_that_it_accepts(cls):
+    fields = fields_of(cls)
+    assert not [name for name, field in fields.items() if field.default is REQUIRED]
+    assert check_fields(cls, {}) == {name: field.check(field.default) for name, field in fields.items()}
+    assert cls().config().keys() == fields.keys()
+
+
+@every_class
+def test_formula_and_source_say_where_it_comes_from(cls):
+    assert cls.formula.strip()
+    assert cls.source.strip()
+
+
+@every_class
+def test_kind_is_that_of_the_hierarchy(cls):
+    [base] = [base for base in (Task, Corruption, Model, Trainer) if issubclass(cls, base)]
+    assert cls.kind == base.kind == base.__name__.lower()
+
+
+@every_class
+@pytest.mark.parametrize("values", [{}, OTHER], ids=["defaults", "other values"])
+def test_config_round_trips_through_json_and_the_constructor(cls, values):
+    fields = values.get(cls.__name__, {})
+    made = cls(**fields)
+    config = json.loads(json.dumps(made.config()))
+    again = cls(**config)
+    assert again.config() == made.config() == config
+    for name, value in fields.items():
+        assert made.config()[name] == (list(value) if isinstance(value, tuple) else value)
+    if isinstance(made, Component):
+        assert again == made
+
+
+@every_class
+def test_other_values_are_given_for_every_class_that_takes_them(cls):
+    assert cls is NoCorruption or cls().config() != cls(**OTHER[cls.__name__]).config()
+
+
+@every_class
+def test_unknown_field_is_an_error_that_lists_the_choices(cls):
+    name = next(iter(fields_of(cls)))
+    with pytest.raises(ConfigError) as caught:
+        check_fields(cls, {name + "x": 1})
+    message = str(caught.value)
+    assert message.startswith(f'{cls.__name__}: unknown field "{name}x". Did you mean "{name}"?')
+    assert all(field in message for field in fields_of(cls))
+    with pytest.raises((ConfigError, TypeError), match=f"{name}x"):
+        cls(**{name + "x": 1})
+
+
+@every_class
+def test_fields_are_keyword_only(cls):
+    default = next(iter(fields_of(cls).values())).default
+    with pytest.raises(TypeError):
+        cls(default)
+
+
+@every_class
+def test_every_field_refuses_a_value_of_no_type_at_all(cls):
+    for name, field in fields_of(cls).items():
+        with pytest.raises(ConfigError) as caught:
+            cls(**{name: object})
+        assert str(caught.value).startswith(f"{cls.__name__}: {name}: got ")
+        assert f"accepts {field.accepts}" in str(caught.value)
+
+
+@every_component
+def test_components_are_frozen_and_hashable(cls):
+    component = make(cls)
+    for name in fields_of(cls):
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            setattr(component, name, getattr(component, name))
+    assert hash(component) == hash(make(cls))
+
+
+@every_component
+def test_repr_rebuilds_the_component(cls):
+    component = make(cls)
+    assert eval(repr(component), {cls.__name__: cls}) == component
+
+
+@every_task
+def test_data_have_the_documented_shapes_and_types(task):
+    data = make(task).load()
+    assert len(data.train) > 0
+    for split in (data.train, data.validation):
+        n, d = split.x.shape
+        assert split.x.dtype in (torch.float64, torch.complex128)
+        assert split.y.dtype == torch.int64
+        assert d == data.train.x.shape[1]
+        assert sorted(set(split.y.tolist())) == [0, 1]
+        assert bool(torch.isfinite(torch.view_as_real(split.x) if split.x.is_complex() else split.x).all())
+        assert all(values.shape == (n,) for values in split.about.values())
+    assert data.train.x.dtype == data.validation.x.dtype
+    assert set(data.train.about) == set(data.validation.about)
+
+
+@every_task
+def test_the_fields_alone_decide_the_data(task):
+    torch.manual_seed(0)
+    first = make(task).load()
+    torch.manual_seed(1)
+    again = make(task).load()
+    for split in ("train", "validation"):
+        assert torch.equal(getattr(first, split).x, getattr(again, split).x)
+        assert torch.equal(getattr(first, split).y, getattr(again, split).y)
+
+
+@every_task
+def test_random_features_fit_the_data_and_have_unit_norm(task):
+    made = make(task)
+    x = made.load().train.x
+    drawn = made.random_features(7, generator(0))
+    assert (drawn.shape, drawn.dtype) == ((7, x.shape[1]), x.dtype)
+    norms = torch.linalg.vector_norm(drawn, dim=1)
+    torch.testing.assert_close(norms, torch.ones(7, dtype=torch.float64), atol=1e-12, rtol=0)
+    assert torch.equal(drawn, made.random_features(7, generator(0)))
+    assert not torch.equal(drawn, made.random_features(7, generator(1)))
+    assert made.random_features(0, generator(0)).shape == (0, x.shape[1])
+
+
+@every_corruption
+@pytest.mark.parametrize("task", [Blobs, XXZ], ids=name_of)
+def test_corrupted_splits_keep_shape_order_and_clean_labels(corruption, task):
+    made = make(task)
+    split = made.load().train
+    x, y = split.x.clone(), split.y.clone()
+    found = corruption(ratio=some_ratio(corruption)).apply(split, made, generator(0))
+    assert torch.equal(split.x, x)
+    assert torch.equal(split.y, y)
+    assert (found.mask.shape, found.mask.dtype) == (y.shape, torch.bool)
+    assert (found.split.x.shape, found.split.x.dtype) == (x.shape, x.dtype)
+    assert found.split.y.dtype == torch.int64
+    assert torch.equal(found.clean_y, y)
+    assert torch.equal(found.split.x[~found.mask], x[~found.mask])
+    assert torch.equal(found.split.y[~found.mask], y[~found.mask])
+    assert found.split.about.keys() == split.about.keys()
+
+
+@every_corruption
+def test_the_generator_alone_decides_the_corruption(corruption):
+    made = make(XXZ)
+    split = made.load().train
+    item = corruption(ratio=some_ratio(corruption))
+    torch.manual_seed(0)
+    first = item.apply(split, made, generator(3))
+    torch.manual_seed(1)
+    again = item.apply(split, made, generator(3))
+    assert torch.equal(first.mask, again.mask)
+    assert torch.equal(first.split.x, again.split.x)
+    assert torch.equal(first.split.y, again.split.y)
+
+
+@every_corruption
+def test_ratio_zero_corrupts_nothing(corruption):
+    made = make(XXZ)
+    split = made.load().train
+    found = corruption(ratio=0.0).apply(split, made, generator(0))
+    assert not bool(found.mask.any())
+    assert torch.equal(found.split.x, split.x)
+    assert torch.equal(found.split.y, split.y)
+
+
+@every_corruption
+def test_a_corruption_says_whether_it_changes_features(corruption):
+    made = make(XXZ)
+    split = made.load().train
+    found = corruption(ratio=some_ratio(corruption)).apply(split, made, generator(0))
+    assert corruption.changes_features == (not torch.equal(found.split.x, split.x))
+
+
+@every_model
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_prepared_features_and_logits_have_the_dtype_of_the_model(model, dtype):
+    module = built(model, dtype=dtype)
+    prepared = module.prepare(inputs())
+    logits = module(prepared)
+    assert len(prepared) == 5
+    assert prepared.dtype == getattr(torch, dtype)
+    assert (logits.shape, logits.dtype) == ((5,), getattr(torch, dtype))
+    assert {parameter.dtype for parameter in module.parameters()} == {getattr(torch, dtype)}
+
+
+@every_model
+def test_every_parameter_gets_a_gradient(model):
+    module = built(model)
+    module(module.prepare(inputs())).sum().backward()
+    assert not [name for name, parameter in module.named_parameters() if parameter.grad is None]
+    assert module.n_parameters() == sum(parameter.numel() for parameter in module.parameters()) > 0
+
+
+@every_model
+def test_the_generator_alone_decides_initial_parameters(model):
+    torch.manual_seed(0)
+    first = built(model, 1).state_dict()
+    torch.manual_seed(1)
+    again, other = built(model, 1).state_dict(), built(model, 2).state_dict()
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert any(not torch.equal(first[name], other[name]) for name in first)
+
+
+@every_model
+def test_logits_are_computed_row_by_row(model):
+    module = built(model, dtype="float64")
+    with torch.no_grad():
+        together = module(module.prepare(inputs()))
+        alone = torch.cat([module(module.prepare(row[None])) for row in inputs()])
+    torch.testing.assert_close(together, alone, atol=1e-12, rtol=0)
+
+
+@every_model
+def test_forward_runs_under_vmap_where_the_model_says_so(model):
+    module = built(model, dtype="float64")
+    assert module.supports_vmap
+    prepared = module.prepare(inputs())
+    states = [dict(built(model, seed, dtype="float64").named_parameters()) for seed in range(3)]
+    stacked = {name: torch.stack([state[name] for state in states]) for name in states[0]}
+    found = vmap(lambda parameters: functional_call(module, parameters, (prepared,)))(stacked)
+    expected = torch.stack([functional_call(module, state, (prepared,)) for state in states])
+    torch.testing.assert_close(found, expected, atol=1e-12, rtol=0)
+
+
+@every_model
+def test_state_dict_round_trips(model):
+    trained, fresh = built(model, 1), built(model, 2)
+    fresh.load_state_dict(trained.state_dict())
+    x = inputs()
+    assert torch.equal(fresh(fresh.prepare(x)), trained(trained.prepare(x)))
+
+
+@every_model
+def test_building_copies(model):
+    features = Features(8, True, torch.ones(8, dtype=torch.bool))
+    plain = model()
+    first = plain.build(features)
+    assert plain.features is None
+    assert not list(plain.parameters())
+    assert first is not plain
+    assert first.features is features
+    assert first.config() == plain.config()
+
+
+@every_model
+@pytest.mark.parametrize("corruption", CORRUPTIONS, ids=name_of)
+@pytest.mark.parametrize("task", [Blobs, XXZ], ids=name_of)
+def test_every_combination_trains(task, corruption, model):
+    trained = make(Trainer).train(model(), make(task), corruption(ratio=some_ratio(corruption)), seeds=(0, 1))
+    assert len(trained) == 2
+    assert bool(torch.isfinite(trained.logits).all())
+    assert trained.history["train_loss"].shape == (2, 2)
+
+
+def test_unknown_values_of_the_wrong_case_still_find_their_name():
+    with pytest.raises(ConfigError, match='Did you mean "ratio"'):
+        check_fields(LabelFlip, {"Ratio": 0.5})

@@ -1,0 +1,327 @@
+"""The trainer: an ensemble trains each member as if it were alone, and as plain PyTorch would."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from qlab import seeding
+from qlab.corruptions import Corrupted, FeatureRandomization, LabelFlip, NoCorruption
+from qlab.errors import ConfigError, DataError
+from qlab.models import MLP, Features, PennyLaneQNN
+from qlab.tasks import Dataset, Split
+from qlab.training import Member, Trainer, trainer
+from qlab.training.data import prepare
+from qlab.training.ensemble import initial_parameters
+
+METRICS = {
+    "train_loss",
+    "train_accuracy",
+    "validation_loss",
+    "validation_accuracy",
+    "retain_accuracy",
+    "forget_accuracy_polluted",
+    "forget_accuracy_clean",
+}
+
+SHORT = Trainer(epochs=4, batch_size=5, learning_rate=0.05)
+
+MODELS = [
+    pytest.param(MLP(hidden=(6, 3), dtype="float64"), 1e-9, id="MLP float64"),
+    pytest.param(MLP(hidden=(6, 3)), 2e-4, id="MLP float32"),
+    pytest.param(PennyLaneQNN(depth=2), 1e-9, id="chain"),
+    pytest.param(PennyLaneQNN(depth=2, entangler="ring"), 1e-9, id="ring"),
+    pytest.param(PennyLaneQNN(depth=6), 1e-9, id="statevector"),
+]
+
+CORRUPTIONS = [
+    pytest.param([LabelFlip(ratio=ratio) for ratio in (0.0, 0.5, 1.0)], id="label flips"),
+    pytest.param([FeatureRandomization(ratio=ratio) for ratio in (0.0, 0.5, 1.0)], id="random features"),
+]
+
+
+WEIGHTS = 1e-6
+"""Adam divides by the size of the gradient, so weights with gradients near its eps of 1e-8 amplify rounding; losses
+hardly feel them."""
+
+
+def assert_same(found, row, expected, row_expected, tolerance):
+    for name in ("train_loss", "validation_loss"):
+        np.testing.assert_allclose(
+            found.history[name][row], expected.history[name][row_expected], atol=tolerance, rtol=0, err_msg=name
+        )
+    for name, values in found.parameters.items():
+        difference = (values[row] - expected.parameters[name][row_expected]).abs()
+        assert float(difference.max()) <= max(tolerance, WEIGHTS), name
+    if tolerance < 1e-6:
+        for name, values in found.history.items():
+            np.testing.assert_array_equal(values[row].round(6), expected.history[name][row_expected].round(6), name)
+
+
+@pytest.mark.parametrize(("model", "tolerance"), MODELS)
+@pytest.mark.parametrize("corruptions", CORRUPTIONS)
+def test_a_trial_is_the_same_alone_and_in_ensembles_of_any_size_and_order(small_task, model, tolerance, corruptions):
+    seeds = (3, 0, 7)
+    together = SHORT.train(model, small_task, corruptions, seeds=seeds)
+    backwards = SHORT.train(model, small_task, corruptions[::-1], seeds=seeds[::-1])
+    assert len(together) == 9
+    assert together.seeds == seeds * 3
+    for row in (0, 4, 8):
+        alone = SHORT.train(model, small_task, corruptions[row // 3], seeds=[seeds[row % 3]])
+        assert len(alone) == 1
+        assert_same(together, row, alone, 0, tolerance)
+        assert_same(backwards, 8 - row, alone, 0, tolerance)
+
+
+@pytest.mark.parametrize("per_tile", [1, 2])
+def test_members_trained_in_tiles_are_the_same(small_task, monkeypatch, per_tile):
+    model = MLP(hidden=(6, 3), dtype="float64")
+    for corruptions in ([LabelFlip(ratio=0.5)], [FeatureRandomization(ratio=0.5)]):
+        whole = SHORT.train(model, small_task, corruptions, seeds=range(5))
+        built = model.build(Features.of(small_task.load(), corruptions[0]))
+        with monkeypatch.context() as patch:
+            patch.setattr(trainer, "TILE_BYTES", per_tile * 8 * built.n_parameters())
+            tiled = SHORT.train(model, small_task, corruptions, seeds=range(5))
+        for row in range(5):
+            assert_same(tiled, row, whole, row, 1e-9)
+        torch.testing.assert_close(tiled.logits, whole.logits, atol=1e-9, rtol=0)
+
+
+def plain_training(model, member, validation, settings):
+    """One model, one optimizer, one loop; returns losses after each epoch."""
+    model.reset_parameters(seeding.generator(member.seed, "initialization"))
+    x, y = model.prepare(member.corrupted.split.x), member.corrupted.split.y.to(model.dtype)
+    validation_x, validation_y = model.prepare(validation.x), validation.y.to(model.dtype)
+
+    def cross_entropy(logits, labels):
+        p = torch.sigmoid(logits)
+        return -(labels * p.log() + (1 - labels) * (1 - p).log()).mean()
+
+    optimizer = torch.optim.Adam(model.parameters(), lr=settings.learning_rate, betas=(0.9, 0.999), eps=1e-8)
+    batches = seeding.generator(member.seed, "batches")
+    train, held_out = [], []
+    for _ in range(settings.epochs):
+        order = torch.randperm(len(y), generator=batches)
+        for start in range(0, len(y), settings.batch_size):
+            rows = order[start : start + settings.batch_size]
+            optimizer.zero_grad()
+            cross_entropy(model(x[rows]), y[rows]).backward()
+            optimizer.step()
+        with torch.no_grad():
+            train.append(float(cross_entropy(model(x), y)))
+            held_out.append(float(cross_entropy(model(validation_x), validation_y)))
+    return train, held_out
+
+
+@pytest.mark.parametrize(
+    "corruption", [LabelFlip(ratio=0.3), FeatureRandomization(ratio=0.3)], ids=lambda c: type(c).__name__
+)
+@pytest.mark.parametrize("batch_size", [1, 5, 16, 100])
+@pytest.mark.parametrize(
+    "model",
+    [
+        pytest.param(MLP(hidden=(6, 3), dtype="float64"), id="MLP"),
+        pytest.param(PennyLaneQNN(depth=2), id="chain"),
+        pytest.param(PennyLaneQNN(depth=6), id="statevector"),
+    ],
+)
+def test_a_member_equals_a_plain_loop_with_adam(small_task, small_data, model, corruption, batch_size):
+    settings = Trainer(epochs=3, batch_size=batch_size, learning_rate=0.05)
+    trained = settings.train(model, small_task, corruption, seeds=(1, 2))
+    built = model.build(Features.of(small_data, corruption))
+    for row, seed in enumerate((1, 2)):
+        member = Member.of(small_task, small_data, corruption, seed)
+        train, held_out = plain_training(built, member, small_data.validation, settings)
+        np.testing.assert_allclose(trained.history["train_loss"][row], train, atol=1e-9)
+        np.testing.assert_allclose(trained.history["validation_loss"][row], held_out, atol=1e-9)
+        for name, parameter in built.named_parameters():
+            torch.testing.assert_close(trained.parameters[name][row], parameter.detach(), atol=WEIGHTS, rtol=0)
+
+
+@pytest.mark.parametrize(
+    "corruption", [LabelFlip(ratio=0.5), FeatureRandomization(ratio=0.5)], ids=lambda c: type(c).__name__
+)
+@pytest.mark.parametrize("device", ["default.qubit", "lightning.qubit"])
+def test_a_model_that_cannot_be_vmapped_trains_to_the_same_history(small_task, device, corruption):
+    settings = Trainer(epochs=2, batch_size=8, learning_rate=0.05)
+    expected = settings.train(PennyLaneQNN(depth=2), small_task, corruption, seeds=(0, 1))
+    found = settings.train(PennyLaneQNN(depth=2, device=device), small_task, corruption, seeds=(0, 1))
+    for row in range(2):
+        assert_same(found, row, expected, row, 1e-9)
+
+
+@pytest.mark.parametrize("device", ["default.qubit", "lightning.qubit"])
+def test_the_same_model_can_be_trained_twice(small_task, small_data, device):
+    settings = Trainer(epochs=1, batch_size=16)
+    model = PennyLaneQNN(depth=1, device=device).build(Features.of(small_data))
+    members = [Member.of(small_task, small_data, NoCorruption(), 0)]
+    first = settings.fit(model, members, small_data.validation)
+    again = settings.fit(model, members, small_data.validation)
+    assert torch.equal(first.logits, again.logits)
+
+
+@pytest.mark.parametrize(("model", "tolerance"), MODELS)
+def test_history_and_logits_have_the_documented_shapes(small_task, model, tolerance):
+    trained = SHORT.train(model, small_task, LabelFlip(ratio=0.5), seeds=(0, 1))
+    assert set(trained.history) == METRICS
+    assert {values.shape for values in trained.history.values()} == {(2, 4)}
+    assert {values.dtype for values in trained.history.values()} == {np.dtype("float64")}
+    assert (trained.logits.shape, trained.logits.dtype) == ((2, 28), torch.float64)
+    assert len(trained.health) == 2
+    assert trained.seconds > 0
+    assert not any(values.requires_grad for values in trained.parameters.values())
+
+
+@pytest.mark.parametrize(("model", "tolerance"), MODELS)
+def test_model_of_reproduces_the_final_logits(small_task, small_data, model, tolerance):
+    trained = SHORT.train(model, small_task, LabelFlip(ratio=0.5), seeds=(0, 1, 2))
+    x = torch.cat([small_data.train.x, small_data.validation.x])
+    members = [trained.model_of(row) for row in range(3)]
+    for row, member in enumerate(members):
+        with torch.no_grad():
+            logits = member(member.prepare(x)).double()
+        torch.testing.assert_close(logits, trained.logits[row], atol=max(tolerance, 1e-9), rtol=0)
+        assert set(member.state_dict()) == set(trained.state_of(row))
+
+
+def test_changing_a_member_does_not_change_the_ensemble(small_task):
+    trained = SHORT.train(MLP(hidden=(3,)), small_task, seeds=(0, 1))
+    before = trained.parameters["biases.0"].clone()
+    with torch.no_grad():
+        for parameter in trained.model_of(0).parameters():
+            parameter.fill_(7.0)
+    for tensor in trained.state_of(1).values():
+        tensor.fill_(1)
+    assert torch.equal(trained.parameters["biases.0"], before)
+
+
+def test_last_epoch_of_the_history_is_that_of_the_final_logits(small_task, small_data):
+    trained = SHORT.train(PennyLaneQNN(depth=2), small_task, seeds=(0,))
+    correct = (trained.logits[0, 16:] > 0) == (small_data.validation.y == 1)
+    assert trained.history["validation_accuracy"][0, -1] == float(correct.double().mean())
+
+
+def test_ratio_one_leaves_no_row_to_retain_and_ratio_zero_none_to_forget(small_task):
+    corruptions = [LabelFlip(ratio=0.0), LabelFlip(ratio=1.0)]
+    history = SHORT.train(MLP(hidden=(3,)), small_task, corruptions).history
+    assert np.isnan(history["forget_accuracy_polluted"][0]).all()
+    assert np.isnan(history["forget_accuracy_clean"][0]).all()
+    assert np.isnan(history["retain_accuracy"][1]).all()
+    np.testing.assert_array_equal(history["retain_accuracy"][0], history["train_accuracy"][0])
+    np.testing.assert_array_equal(history["forget_accuracy_polluted"][1], history["train_accuracy"][1])
+    np.testing.assert_allclose(history["forget_accuracy_clean"][1], 1.0 - history["train_accuracy"][1])
+
+
+def test_observer_is_called_after_each_epoch_with_its_metrics(small_task):
+    seen = []
+    trained = SHORT.train(
+        MLP(hidden=(3,)),
+        small_task,
+        LabelFlip(ratio=0.5),
+        seeds=(0, 1),
+        observer=lambda epoch, values: seen.append((epoch, {name: value.copy() for name, value in values.items()})),
+    )
+    assert [epoch for epoch, _ in seen] == [1, 2, 3, 4]
+    for epoch, values in seen:
+        assert set(values) == METRICS
+        for name, value in values.items():
+            np.testing.assert_array_equal(value, trained.history[name][:, epoch - 1])
+
+
+def test_an_observer_does_not_change_the_training(small_task):
+    quiet = SHORT.train(MLP(hidden=(3,)), small_task, seeds=(0,))
+    observed = SHORT.train(MLP(hidden=(3,)), small_task, seeds=(0,), observer=lambda epoch, values: torch.rand(10))
+    assert torch.equal(quiet.logits, observed.logits)
+    np.testing.assert_array_equal(quiet.history["train_loss"], observed.history["train_loss"])
+
+
+def test_training_does_not_depend_on_global_randomness_nor_change_it(small_task):
+    torch.manual_seed(0)
+    before = torch.get_rng_state()
+    first = SHORT.train(MLP(hidden=(3,)), small_task, FeatureRandomization(ratio=0.5))
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.manual_seed(1)
+    again = SHORT.train(MLP(hidden=(3,)), small_task, FeatureRandomization(ratio=0.5))
+    assert torch.equal(first.logits, again.logits)
+
+
+def test_trials_of_one_seed_are_paired_across_ratios(small_task, small_data):
+    """Same initial weights, same batches, nested forget sets."""
+    members = [Member.of(small_task, small_data, LabelFlip(ratio=ratio), 5) for ratio in (0.25, 0.5, 0.75)]
+    small, middle, large = (member.corrupted.mask for member in members)
+    assert bool((small <= middle).all())
+    assert bool((middle <= large).all())
+    model = PennyLaneQNN(depth=1).build(Features.of(small_data))
+    parameters = initial_parameters(model, [5, 5])
+    for values in parameters.values():
+        assert torch.equal(values[0], values[1])
+
+
+def test_features_shared_by_all_members_are_kept_once(small_task, small_data):
+    model = MLP(hidden=(3,)).build(Features.of(small_data, FeatureRandomization()))
+    flips = [Member.of(small_task, small_data, LabelFlip(ratio=0.5), seed) for seed in range(3)]
+    randomized = [Member.of(small_task, small_data, FeatureRandomization(ratio=0.5), seed) for seed in range(3)]
+    shared, own = (
+        prepare(model, members, small_data.validation, torch.device("cpu")) for members in (flips, randomized)
+    )
+    assert (shared.shared, tuple(shared.train_x.shape)) == (True, (16, 32))
+    assert (own.shared, tuple(own.train_x.shape)) == (False, (3, 16, 32))
+
+
+def test_training_learns_the_phases(small_task):
+    """A sanity check of the whole chain: both models separate the phases of clean states."""
+    for model in (MLP(hidden=(16,)), PennyLaneQNN(depth=3)):
+        trained = Trainer(epochs=150, batch_size=8, learning_rate=0.03).train(model, small_task)
+        assert trained.history["train_accuracy"][0, -1] >= 0.9
+        assert trained.history["train_loss"][0, -1] < 0.7 * trained.history["train_loss"][0, 0]
+
+
+def corrupted_rows(n):
+    x = torch.zeros(n, 4, dtype=torch.float64)
+    return Corrupted(
+        Split(x, torch.zeros(n, dtype=torch.long)), torch.zeros(n, dtype=torch.bool), torch.zeros(n).long()
+    )
+
+
+@pytest.mark.parametrize(
+    ("sizes", "validation", "message"),
+    [
+        pytest.param((3, 4), 2, r"got sizes \[3, 4\] and 2 validation rows", id="different sizes"),
+        pytest.param((0, 0), 2, r"got sizes \[0\]", id="empty splits"),
+        pytest.param((3, 3), 0, "0 validation rows", id="no validation rows"),
+        pytest.param((), 2, r"got sizes \[\]", id="no members"),
+    ],
+)
+def test_members_that_do_not_fit_together_are_refused(sizes, validation, message):
+    rows = Split(torch.zeros(validation, 4, dtype=torch.float64), torch.zeros(validation, dtype=torch.long))
+    model = PennyLaneQNN(depth=1).build(Features.of(Dataset(corrupted_rows(1).split, rows)))
+    with pytest.raises(DataError, match=message):
+        SHORT.fit(model, [Member(0, corrupted_rows(n)) for n in sizes], rows)
+
+
+def test_corruptions_of_two_classes_are_refused(small_task):
+    with pytest.raises(
+        ConfigError, match=r"got \['FeatureRandomization', 'LabelFlip'\], accepts corruptions of one class"
+    ):
+        SHORT.train(MLP(), small_task, [LabelFlip(ratio=0.1), FeatureRandomization(ratio=0.1)])
+
+
+def test_no_corruptions_at_all_are_refused(small_task):
+    with pytest.raises(ConfigError, match="got none"):
+        SHORT.train(MLP(), small_task, [])
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"epochs": 0}, "Trainer: epochs: got 0, accepts an integer of at least 1"),
+        ({"epochs": 2.0}, r"epochs: got 2\.0"),
+        ({"batch_size": -1}, "batch_size: got -1"),
+        ({"learning_rate": 0.0}, r"learning_rate: got 0\.0, accepts a number above 0"),
+        ({"learning_rate": float("inf")}, "learning_rate: got inf"),
+    ],
+)
+def test_bad_fields(fields, message):
+    with pytest.raises(ConfigError, match=message):
+        Trainer(**fields)
