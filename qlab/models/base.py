@@ -92,6 +92,10 @@ class Model(nn.Module, ABC):
         """The number of trainable parameters of a built model."""
         return sum(parameter.numel() for parameter in self.parameters())
 
+    def elements(self) -> int:
+        """The size of the largest tensor an evaluation handles for each ensemble member; decides about threads."""
+        return self.n_parameters()
+
     @abstractmethod
     def setup(self, features: Features) -> None:
         """Creates the parameters (and whatever else depends on the features)."""

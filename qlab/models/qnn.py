@@ -119,6 +119,10 @@ class PennyLaneQNN(Model):
             return f"statevector, cheaper here than the {inside}"
         return f"PennyLane {self.device}"
 
+    def elements(self) -> int:
+        """Pauli coefficients of the observable, or amplitudes of a batch of 32 states."""
+        return 4 ** len(self.cone.wires) if isinstance(self.engine, HeisenbergEngine) else 32 * 2**self.n_wires
+
     @torch.no_grad()
     def reset_parameters(self, generator: torch.Generator) -> None:
         """Weights from N(0, initial_scale^2)."""

@@ -15,16 +15,17 @@ Parameters = dict[str, Tensor]
 """Parameters by name, each with a leading axis of ensemble members."""
 
 
-def initial_parameters(model: Model, seeds: Sequence[int]) -> Parameters:
+def initial_parameters(model: Model, seeds: Sequence[int], purpose: str = "initialization") -> Parameters:
     """Parameters of one built model drawn once for each seed, stacked along a new first axis.
 
     Args:
         model: a built model; its own parameters are overwritten.
         seeds: one for each member.
+        purpose: names the random stream, see :mod:`qlab.seeding`.
     """
     drawn: dict[str, list[Tensor]] = {}
     for seed in seeds:
-        model.reset_parameters(seeding.generator(seed, "initialization"))
+        model.reset_parameters(seeding.generator(seed, purpose))
         for name, parameter in model.named_parameters():
             drawn.setdefault(name, []).append(parameter.detach().clone())
     return {name: torch.stack(parameters) for name, parameters in drawn.items()}
@@ -33,6 +34,11 @@ def initial_parameters(model: Model, seeds: Sequence[int]) -> Parameters:
 def member(parameters: Mapping[str, Tensor], index: int) -> Parameters:
     """The parameters of one member, detached, on the CPU."""
     return {name: parameter[index].detach().cpu().clone() for name, parameter in parameters.items()}
+
+
+def stack(states: Sequence[Mapping[str, Tensor]], model: Model) -> Parameters:
+    """The parameters of several models of one kind, stacked along a new first axis; buffers are left out."""
+    return {name: torch.stack([state[name] for state in states]) for name, _ in model.named_parameters()}
 
 
 def flatten(parameters: Mapping[str, Tensor]) -> Tensor:

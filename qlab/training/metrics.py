@@ -30,11 +30,17 @@ def accuracy(z: Tensor, y: Tensor, where: Tensor | None = None) -> Tensor:
     return (correct & where).sum(-1).double() / where.sum(-1).double()
 
 
+def _mean_where(z: Tensor, y: Tensor, where: Tensor) -> Tensor:
+    """Mean binary cross-entropy over the rows where a mask is True; NaN where no row is."""
+    rows = binary_cross_entropy_with_logits(z, y, reduction="none")
+    return torch.where(where, rows, 0.0).sum(-1) / where.sum(-1)
+
+
 @torch.no_grad()
 def evaluate(model: Model, parameters: Parameters, data: EnsembleData) -> tuple[Metrics, Tensor]:
     """Metrics of every member, and its logits on training and validation rows, shape ``[members, N + M]``.
 
-    ``train_*`` use the labels that were trained on, ``retain_accuracy`` the clean rows, ``forget_accuracy_polluted``
+    ``train_*`` use the labels that were trained on, ``retain_*`` the clean rows, ``forget_accuracy_polluted``
     and ``forget_accuracy_clean`` the corrupted rows with either label (NaN where nothing is corrupted).
     """
     if data.shared:
@@ -51,6 +57,7 @@ def evaluate(model: Model, parameters: Parameters, data: EnsembleData) -> tuple[
         "train_accuracy": accuracy(train_z, train_y),
         "validation_loss": loss(validation_z, validation_y),
         "validation_accuracy": accuracy(validation_z, validation_y),
+        "retain_loss": _mean_where(train_z, train_y, ~data.forget),
         "retain_accuracy": accuracy(train_z, train_y, ~data.forget),
         "forget_accuracy_polluted": accuracy(train_z, train_y, data.forget),
         "forget_accuracy_clean": accuracy(train_z, data.clean_y.double(), data.forget),

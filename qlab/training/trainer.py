@@ -23,6 +23,7 @@ from qlab.training import ensemble
 from qlab.training.data import EnsembleData, Member, prepare
 from qlab.training.health import Health, health_of
 from qlab.training.metrics import evaluate, loss
+from qlab.training.threads import suited_threads
 
 TILE_BYTES = 5 * 2**20
 """On a CPU so many bytes of parameters are trained together, an epoch at a time: with their gradients and Adam's two
@@ -146,7 +147,18 @@ class Trainer(Component):
             raise ConfigError(
                 f"{type(model).__name__} has no weights yet; build it first: model.build(Features.of(dataset))."
             )
-        device = torch.device(device)
+        with suited_threads(model, len(members)):
+            return self._fit(model, members, validation, observer, torch.device(device), start)
+
+    def _fit(
+        self,
+        model: Model,
+        members: Sequence[Member],
+        validation: Split,
+        observer: EpochObserver | None,
+        device: torch.device,
+        start: float,
+    ) -> TrainedEnsemble:
         seeds = [item.seed for item in members]
         data = prepare(model, members, validation, device)
         parameters = {
