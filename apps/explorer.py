@@ -8,6 +8,7 @@ from __future__ import annotations
 import pandas as pd
 import panel as pn
 import param
+from panel.theme.fast import DARK_STYLE, DEFAULT_STYLE
 
 from qlab.errors import QlabError
 from qlab.tracking import frames, listing
@@ -94,6 +95,9 @@ class Explorer(param.Parameterized):
 def main() -> None:
     """Serves the page for the store of this process."""
     pn.extension("tabulator", notifications=False)
+    for style in (DEFAULT_STYLE, DARK_STYLE):
+        # The template's own font comes from a server elsewhere; the page asks nobody.
+        style.param.update(font="system-ui, sans-serif", font_url="")
     try:
         Explorer(Store(create=False)).page().servable()
     except QlabError as error:

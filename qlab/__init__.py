@@ -29,6 +29,15 @@ _HOME = {
     "Model": "qlab.models",
     "PennyLaneQNN": "qlab.models",
     "Member": "qlab.training",
+    "AlternatingScrub": "qlab.unlearning",
+    "Finetune": "qlab.unlearning",
+    "GradientAscent": "qlab.unlearning",
+    "NPO": "qlab.unlearning",
+    "PureAscent": "qlab.unlearning",
+    "Retrain": "qlab.unlearning",
+    "Scrub": "qlab.unlearning",
+    "Unlearner": "qlab.unlearning",
+    "UnlearningData": "qlab.unlearning",
     "TrainedEnsemble": "qlab.training",
     "Trainer": "qlab.training",
 }
@@ -51,3 +60,14 @@ if TYPE_CHECKING:
     from qlab.models import MLP, Features, Model, PennyLaneQNN
     from qlab.tasks import XXZ, Dataset, Split, Task
     from qlab.training import Member, TrainedEnsemble, Trainer
+    from qlab.unlearning import (
+        NPO,
+        AlternatingScrub,
+        Finetune,
+        GradientAscent,
+        PureAscent,
+        Retrain,
+        Scrub,
+        Unlearner,
+        UnlearningData,
+    )

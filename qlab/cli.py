@@ -6,6 +6,7 @@ import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -88,7 +89,8 @@ def run(
 def _run_all(experiments: Sequence[Experiment], uri: str | None) -> bool:
     """Runs experiments one after the other; whether all trials finished."""
     from qlab.console import ConsoleReporter, print_outcome
-    from qlab.experiment.runner import Runner, training_device
+    from qlab.experiment.devices import training_device
+    from qlab.experiment.runner import Runner
     from qlab.tracking.store import Store
 
     for experiment in experiments:
@@ -119,18 +121,22 @@ def _print_plan(experiment: Experiment, uri: str | None) -> None:
     store = None if file is not None and not file.exists() else Store(uri, create=False)
     plan = Plan.of(experiment, store)
     click.echo(f"{experiment.name}: {experiment.about}" if experiment.about else experiment.name)
-    for trial in experiment.trials:
-        state = "done" if trial.key in plan.done else plan.states.get(trial.key, "new").lower()
-        click.echo(f"{state:9} {trial.key}  {trial.label}")
+    for key, label in [(trial.key, trial.label) for trial in experiment.trials] + [
+        (item.key, item.label) for item in experiment.unlearnings
+    ]:
+        click.echo(f"{plan.state(key):9} {key}  {label}")
     click.echo(
         f"{len(experiment.trials)} trials: {len(plan.done)} done, {len(plan.todo)} would run in "
         f"{len(plan.ensembles)} ensembles"
     )
+    if experiment.unlearnings:
+        left = len(plan.todo_unlearnings)
+        click.echo(f"{len(experiment.unlearnings)} unlearning runs: {len(plan.unlearned)} done, {left} would run")
 
 
 @main.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", default=5000, show_default=True, help="Port to listen on.")
+@click.option("--port", type=click.IntRange(0, 65535), default=5000, show_default=True, help="Port to listen on.")
 @tracking_uri
 def ui(host: str, port: int, tracking_uri: str | None) -> None:
     """Open the MLflow UI on the store."""
@@ -141,7 +147,7 @@ def ui(host: str, port: int, tracking_uri: str | None) -> None:
 
 @main.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", default=5006, show_default=True, help="Port to listen on.")
+@click.option("--port", type=click.IntRange(0, 65535), default=5006, show_default=True, help="Port to listen on.")
 @tracking_uri
 def explore(host: str, port: int, tracking_uri: str | None) -> None:
     """Open the explorer: curves of the runs in the store."""
@@ -154,10 +160,9 @@ def explore(host: str, port: int, tracking_uri: str | None) -> None:
 @main.command("list")
 @click.argument("kind", required=False)
 def list_names(kind: str | None) -> None:
-    """List what can be named in an experiment file: tasks, corruptions, models; and the experiments that ship."""
+    """List what an experiment file can name: tasks, corruptions, models, unlearners; and the experiments that ship."""
     from qlab.errors import unknown
     from qlab.registry import KINDS, available
-    from qlab.resources import experiment_files, folder
 
     sections = [*KINDS, "experiment"]
     if kind is not None and kind.removesuffix("s") not in sections:
@@ -167,8 +172,7 @@ def list_names(kind: str | None) -> None:
         if section == "experiment":
             from qlab.experiment import schema
 
-            for file in experiment_files():
-                name = str(file.relative_to(folder("experiments")).with_suffix(""))
+            for name, file in _shipped().items():
                 click.echo(f"  {name:22} {schema.load(file).about}")
         else:
             for name, cls in available(section).items():
@@ -178,24 +182,25 @@ def list_names(kind: str | None) -> None:
 @main.command()
 @click.argument("name")
 def describe(name: str) -> None:
-    """Describe a class that an experiment file can name: its fields, formula and source.
+    """Describe a class that an experiment file can name (fields, formula, source), or print an experiment's file.
 
     NAME is a name that `qlab list` prints, or "module:Class".
     """
-    from pathlib import Path
-
     from qlab.errors import unknown
     from qlab.fields import REQUIRED, fields_of, show
-    from qlab.registry import KINDS, available, find
+    from qlab.registry import KINDS, available, find_of_any_kind
     from qlab.training import Trainer
 
     classes: dict[str, tuple[str, type]] = {"Trainer": ("training", Trainer)}
     for kind in KINDS:
         classes |= {found: (kind, cls) for found, cls in available(kind).items()}
+    if name not in classes and ":" not in name and name in _shipped():
+        click.echo(_shipped()[name].read_text(encoding="utf-8"), nl=False)
+        return
     if ":" in name:
-        classes[name] = _find_anywhere(name, find, list(KINDS), Path.cwd())
+        classes[name] = find_of_any_kind(name, Path.cwd())
     if name not in classes:
-        raise ConfigError(unknown("name", name, classes))
+        raise ConfigError(unknown("name", name, [*classes, *_shipped()]))
     kind, cls = classes[name]
     click.secho(f"{name} ({kind})", bold=True)
     click.echo(_prose(cls))
@@ -230,19 +235,16 @@ def runs(experiments: Sequence[str], filter_string: str, show_trials: bool, trac
     _console().print(frame_table(rows, store.location))
 
 
-def _find_anywhere(name: str, find: Any, kinds: Sequence[str], folder: Any) -> tuple[str, type]:
-    errors = []
-    for kind in kinds:
-        try:
-            return kind, find(kind, name, folder)
-        except ConfigError as error:
-            errors.append(error)
-    raise errors[0]
+def _shipped() -> dict[str, Path]:
+    """The experiments that come with qlab, by name."""
+    from qlab.resources import experiment_files, folder
+
+    return {str(file.relative_to(folder("experiments")).with_suffix("")): file for file in experiment_files()}
 
 
 def _seeds(text: str) -> Any:
     try:
-        numbers = [int(part) for part in text.split(",")]
+        numbers = [int(part) for part in text.removesuffix(",").split(",")]
     except ValueError:
         raise ConfigError(f'--seeds {text}: accepts a number, or a list such as "0,4,7".') from None
     return numbers[0] if "," not in text else numbers

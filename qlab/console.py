@@ -60,12 +60,18 @@ class ConsoleReporter:
         """Says how much is to be done."""
         total = len(plan.experiment.trials)
         reused = len(plan.done)
-        self._of = len(plan.ensembles)
+        # Each group of teachers is one ensemble of oracles and one for each method.
+        methods = [{item.method_key for item in group} for group in plan.unlearnings]
+        self._of = len(plan.ensembles) + sum(1 + len(keys) for keys in methods)
         self._number = 0
+        count = len(plan.ensembles)
         self._print(
             f"{plan.experiment.name}: {total} trials, {reused} in the store already, {total - reused} to train "
-            f"in {self._of} ensemble{'' if self._of == 1 else 's'}"
+            f"in {count} ensemble{'' if count == 1 else 's'}"
         )
+        if plan.experiment.unlearnings:
+            known, left = len(plan.unlearned), len(plan.todo_unlearnings)
+            self._print(f"{known + left} unlearning runs, {known} in the store already, {left} to run")
         if self._live and self._of:
             self._ensembles = self._progress.add_task("ensembles", total=self._of, numbers="")
 
@@ -104,6 +110,7 @@ class ConsoleReporter:
 
     def _close(self) -> None:
         if self._live:
+            self._progress.refresh()
             self._progress.remove_task(self._epoch_task)
             self._progress.update(self._ensembles, completed=self._number)
 
@@ -114,17 +121,22 @@ class ConsoleReporter:
 def print_outcome(console: Console, name: str, outcome: Outcome, location: str, tracking_option: str) -> None:
     """The table of an experiment, where everything is, and what to do next."""
     console.print(summary_table(outcome.table, name))
+    figures = "summary/accuracy.png, accuracy.html, summary.csv"
+    if len(outcome.unlearning):
+        console.print(unlearning_table(outcome.unlearning, f"{name}: unlearning"))
+        figures += "; unlearning.png, unlearning.html, unlearning.csv"
+    unlearned = f", {outcome.unlearned} unlearning runs" if len(outcome.unlearning) else ""
     console.print(
         Text(
-            f"{outcome.trained} trials trained, {outcome.reused} from the store; {outcome.training_seconds:.1f} s of "
-            f"training, {outcome.tracking_seconds:.1f} s of tracking"
+            f"{outcome.trained} trials trained, {outcome.reused} from the store{unlearned}; "
+            f"{outcome.working_seconds:.1f} s of training, {outcome.tracking_seconds:.1f} s of tracking"
         )
     )
-    for label, error in outcome.failed.items():
+    for label, error in outcome.failed.values():
         console.print(Text(f"FAILED {label}: {error}"), soft_wrap=True)
     for what, where in (
         ("runs", f"{location} (MLflow experiment {name}, parent run {outcome.parent_run})"),
-        ("figure", f"{outcome.artifacts}/summary/accuracy.png, accuracy.html, summary.csv"),
+        ("figure", f"{outcome.artifacts}/{figures}"),
         ("compare runs", f"qlab ui{tracking_option}"),
         ("explore", f"qlab explore{tracking_option}"),
     ):
@@ -154,6 +166,35 @@ def summary_table(table: pd.DataFrame, title: str) -> Table:
             f"{row['kept']} of {row['trials']}",
         ]
         shown.add_row(*(Text(cell) for cell in [*cells, *([str(row["left_out"])] if notes else [])]))
+        previous = group
+    return shown
+
+
+def unlearning_table(table: pd.DataFrame, title: str) -> Table:
+    """Each method's final accuracy, forgetting, speed and distance to the oracle, mean and deviation over seeds."""
+    shown = Table(title=Text(title), title_justify="left")
+    several = table["ratio"].nunique() > 1 or table["corruption"].nunique() > 1
+    for column in ("model", "method"):
+        shown.add_column(column, overflow="fold")
+    for column in ("validation", "forget, polluted labels", "steps to 95 % of oracle", "gap to oracle", "kept"):
+        shown.add_column(column, justify="right")
+    previous = None
+    for row in table.to_dict("records"):
+        group = f"{row['model']} {row['corruption']} {row['ratio']:g}" if several else str(row["model"])
+        if previous is not None and group != previous:
+            shown.add_section()
+        reached = row["steps_to_oracle_n"]
+        steps = f"{row['steps_to_oracle_mean']:.0f}" if reached else "never"
+        cells = [
+            "" if group == previous else group,
+            str(row["method"]),
+            _spread(row["validation_accuracy_mean"], row["validation_accuracy_std"]),
+            _spread(row["forget_accuracy_polluted_mean"], row["forget_accuracy_polluted_std"]),
+            steps if reached in (0, row["kept"]) else f"{steps} ({reached} of {row['kept']} got there)",
+            _spread(row["oracle_gap_mean"], row["oracle_gap_std"]),
+            f"{row['kept']} of {row['runs']}" + (f" ({row['left_out']})" if row["left_out"] else ""),
+        ]
+        shown.add_row(*map(Text, cells))
         previous = group
     return shown
 

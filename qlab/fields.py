@@ -69,7 +69,8 @@ class Field:
 
 def check_value(annotation: Any, value: Any) -> Any:
     """``value`` checked against ``annotation``; an integer may stand for a float, nothing else is converted."""
-    return _adapter(annotation).validate_python(_as_tuples(value))
+    checked = _adapter(annotation).validate_python(_as_tuples(value))
+    return checked + 0.0 if isinstance(checked, float) else checked  # -0.0 is 0.0
 
 
 def _as_tuples(value: Any) -> Any:
@@ -139,7 +140,7 @@ def _fields_of(cls: type) -> types.MappingProxyType[str, Field]:
     hints: dict[str, Any] = {}
     defaults: dict[str, Any] = {}
     if dataclasses.is_dataclass(cls):
-        all_hints = typing.get_type_hints(cls, include_extras=True)
+        all_hints = _hints(cls, cls)
         for field in dataclasses.fields(cls):
             if field.init:
                 hints[field.name] = all_hints[field.name]
@@ -150,7 +151,7 @@ def _fields_of(cls: type) -> types.MappingProxyType[str, Field]:
             if "__init__" not in vars(base):
                 continue
             init = vars(base)["__init__"]
-            all_hints = typing.get_type_hints(init, include_extras=True)
+            all_hints = _hints(init, cls)
             parameters = inspect.signature(init).parameters.values()
             for parameter in parameters:
                 if parameter.kind is parameter.KEYWORD_ONLY and parameter.name not in hints:
@@ -162,6 +163,13 @@ def _fields_of(cls: type) -> types.MappingProxyType[str, Field]:
     docs = _field_docs(cls)
     found = {name: Field(name, hints[name], defaults[name], docs.get(name, "")) for name in hints}
     return types.MappingProxyType(found)
+
+
+def _hints(holder: Any, cls: type) -> dict[str, Any]:
+    try:
+        return typing.get_type_hints(holder, include_extras=True)
+    except (NameError, TypeError, SyntaxError) as error:
+        raise ConfigError(f"{cls.__name__}: the type of a field cannot be read: {error}") from None
 
 
 def _field_docs(cls: type) -> dict[str, str]:
@@ -191,11 +199,11 @@ def _describe_constraint(constraint: Any) -> str:
         at.Le: ("of at most", "le"),
         at.Lt: ("below", "lt"),
         at.MultipleOf: ("divisible by", "multiple_of"),
-        at.MinLen: ("and the list of length at least", "min_length"),
+        at.MinLen: ("(length at least", "min_length"),
     }
     for kind, (phrase, attribute) in words.items():
         if isinstance(constraint, kind):
-            return f"{phrase} {getattr(constraint, attribute)}"
+            return f"{phrase} {getattr(constraint, attribute)}" + (")" if phrase.startswith("(") else "")
     return str(constraint)
 
 

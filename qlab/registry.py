@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import importlib
 import importlib.metadata
-import importlib.util
 import inspect
 import sys
 from pathlib import Path
@@ -15,12 +13,13 @@ from typing import Any
 
 from qlab.errors import ConfigError, unknown
 
-KINDS = {"task": "qlab.tasks", "corruption": "qlab.corruptions", "model": "qlab.models"}
+KINDS = {"task": "qlab.tasks", "corruption": "qlab.corruptions", "model": "qlab.models", "unlearner": "qlab.unlearning"}
 """The hierarchies an experiment file names classes of, and their packages. The base class is the kind, capitalised."""
 
 PLUGIN_GROUP = "qlab.plugins"
 
 _FILE_MODULES = "qlab_experiment_files"
+_DIGEST = "__qlab_digest__"
 
 
 def base_class(kind: str) -> type:
@@ -80,12 +79,32 @@ def find(kind: str, name: str, folder: Path | None = None) -> type:
     return found
 
 
+def find_of_any_kind(name: str, folder: Path | None = None) -> tuple[str, type]:
+    """The hierarchy and the class that ``"module:Class"`` means, whichever hierarchy it is of.
+
+    Raises:
+        ConfigError: see :func:`find`.
+    """
+    module = vars(_import(name.partition(":")[0], folder))
+    wanted = module.get(name.partition(":")[2])
+    choices = []
+    for kind in KINDS:
+        base = base_class(kind)
+        if inspect.isclass(wanted) and issubclass(wanted, base):
+            return kind, find(kind, name, folder)
+        choices += [item for item, value in module.items() if _is_concrete(value, base)]
+    raise ConfigError(unknown(f"class in {name.partition(':')[0]}", name.partition(":")[2], choices))
+
+
 def code_digest(cls: type) -> str | None:
-    """First 12 digits of the SHA-256 of the file a class was loaded from, for files beside an experiment only."""
+    """First 12 digits of the SHA-256 of the file beside an experiment that a class came from, as it was then.
+
+    None for classes of installed packages.
+    """
     if not cls.__module__.startswith(_FILE_MODULES):
         return None
-    path = Path(sys.modules[cls.__module__].__file__ or "")
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+    digest: str = vars(sys.modules[cls.__module__])[_DIGEST]
+    return digest
 
 
 def _is_concrete(cls: object, base: type) -> bool:
@@ -103,21 +122,25 @@ def _import(name: str, folder: Path | None) -> ModuleType:
             beside = f" (no {path.name} in {path.parent} either)" if path is not None else ""
             raise ConfigError(f'There is no module "{name}"{beside}.') from None
         raise ConfigError(f'The module "{name}" does not import: {error}') from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ConfigError(f'The module "{name}" does not import: {type(error).__name__}: {error}') from error
 
 
-@functools.cache
 def _import_file(path: Path) -> ModuleType:
-    folder = hashlib.sha256(str(path.parent).encode()).hexdigest()[:8]
-    name = f"{_FILE_MODULES}_{folder}_{path.stem}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise ConfigError(f"{path} is not a Python file.")
-    module = importlib.util.module_from_spec(spec)
+    """The module in a file beside an experiment. An edited file is another module, with classes of its own."""
+    source = path.read_bytes()
+    digest = hashlib.sha256(source).hexdigest()[:12]
+    place = hashlib.sha256(str(path).encode()).hexdigest()[:8]
+    name = f"{_FILE_MODULES}_{path.stem}_{place}_{digest}"
+    if name in sys.modules:
+        return sys.modules[name]
+    module = ModuleType(name)
+    module.__file__ = str(path)
+    vars(module)[_DIGEST] = digest
     sys.modules[name] = module  # dataclasses and type hints look a class's module up there
     try:
-        spec.loader.exec_module(module)
+        # Compiled from what was read: Python's own cache of compiled files tells edits by size and second only.
+        exec(compile(source, str(path), "exec"), vars(module))
     except BaseException:
         del sys.modules[name]
         raise

@@ -257,7 +257,8 @@ def test_a_file_that_failed_is_read_again_when_mended(tmp_path: Path) -> None:
 
 USERS_MISTAKES = {
     "an annotation that names nothing": (
-        "class Own(MLP):\n    def __init__(self, *, size: Nothing = 1, **fields):\n        super().__init__(**fields)\n",
+        "class Own(MLP):\n    def __init__(self, *, size: Nothing = 1, **fields):\n"
+        "        super().__init__(**fields)\n",
         "",
     ),
     "a constructor that refuses": (

@@ -17,10 +17,14 @@ def parse(assignment: str) -> tuple[str, Any]:
     key, equals, text = assignment.partition("=")
     if not equals or not key.strip():
         raise ConfigError(f'--set {assignment}: accepts KEY=VALUE, for example "model.depth=2".')
+    if "\n" in text or "\r" in text:
+        raise ConfigError(f"--set {key.strip()}: accepts a value on one line, got {text!r}.")
     try:
         value = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         value = text.strip()
+    except (RecursionError, ValueError) as error:
+        raise ConfigError(f"--set {key.strip()}: the value cannot be read: {error}") from None
     return key.strip(), value
 
 
@@ -58,7 +62,9 @@ def _set_in_tables(
     by_type = [table for table in tables if rest and table.get("type") == rest[0]]
     if by_type and len(rest) > 1:
         tables, rest = by_type, rest[1:]
-    if rest == ["type"] and len(tables) == 1:
+    if rest == ["type"]:
+        if len(tables) > 1:
+            raise ConfigError(f"{where}: the file has {len(tables)} of them; accepts {kind}.TYPE.type for one type.")
         tables[0]["type"] = value
         return
     if kind == "model" and len(rest) == 2 and rest[0] == "training":
@@ -68,10 +74,13 @@ def _set_in_tables(
         return
     if len(rest) != 1:
         raise ConfigError(f"{where}: accepts {kind}.FIELD or {kind}.TYPE.FIELD.")
-    names = {id(table): list(fields_of(find(kind, str(table.get("type")), folder))) for table in tables}
-    _check_name(rest[0], sorted({name for known in names.values() for name in known}), where, f"{kind} field")
-    for table in tables:
-        if rest[0] in names[id(table)]:
+    # Tables without a type are left to the reader of the file, which says what is wrong with them.
+    named = [(table, table["type"]) for table in tables if isinstance(table.get("type"), str)]
+    fields = [(table, fields_of(find(kind, name, folder))) for table, name in named]
+    if fields:
+        _check_name(rest[0], sorted({name for _, known in fields for name in known}), where, f"{kind} field")
+    for table, known in fields:
+        if rest[0] in known:
             table[rest[0]] = value
 
 

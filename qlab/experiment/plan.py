@@ -9,50 +9,81 @@ from typing import Self
 import pandas as pd
 
 from qlab.experiment.schema import Experiment
-from qlab.experiment.trial import Trial
-from qlab.tracking import frames
+from qlab.experiment.trial import Trial, Unlearning, content_hash
+from qlab.tracking import frames, names
 from qlab.tracking.store import Store
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Plan:
-    """The trials of an experiment, sorted by whether the store has them.
+    """The trials and unlearning runs of an experiment, sorted by whether the store has them.
 
     Args:
         experiment: what is asked for.
         done: finished trials and their run ids.
-        states: for trials that were started but not finished, the status of their last run.
-        ensembles: what is left, in groups that train together.
+        unlearned: finished unlearning runs and their run ids.
+        states: for what was started but not finished, the status of its last run.
+        ensembles: the trials that are left, in groups that train together.
+        unlearnings: the unlearning runs that are left, in groups whose teachers differ in seed only.
     """
 
     experiment: Experiment
     done: dict[str, str]
+    unlearned: dict[str, str]
     states: dict[str, str]
     ensembles: tuple[tuple[Trial, ...], ...]
+    unlearnings: tuple[tuple[Unlearning, ...], ...]
 
     @classmethod
     def of(cls, experiment: Experiment, store: Store | None) -> Self:
         """Compares an experiment with a store; without a store everything is left to do."""
         known = _known(experiment, store)
         finished = known[known["status"] == "FINISHED"]
-        done = dict(zip(finished["trial"], finished["run_id"], strict=True))
-        states = {key: status for key, status in zip(known["trial"], known["status"], strict=True) if key not in done}
-        groups: dict[str, list[Trial]] = {}
+        run_ids = dict(zip(finished["trial"], finished["run_id"], strict=True))
+        states = {
+            key: status for key, status in zip(known["trial"], known["status"], strict=True) if key not in run_ids
+        }
+        ensembles: dict[str, list[Trial]] = {}
         for trial in experiment.trials:
-            if trial.key not in done:
-                groups.setdefault(trial.ensemble_key, []).append(trial)
-        return cls(experiment, done, states, tuple(tuple(group) for group in groups.values()))
+            if trial.key not in run_ids:
+                ensembles.setdefault(trial.ensemble_key, []).append(trial)
+        unlearnings: dict[str, list[Unlearning]] = {}
+        for item in experiment.unlearnings:
+            if item.key not in run_ids:
+                group = content_hash({**item.teacher.config, "seed": None})
+                unlearnings.setdefault(group, []).append(item)
+        return cls(
+            experiment,
+            {trial.key: run_ids[trial.key] for trial in experiment.trials if trial.key in run_ids},
+            {item.key: run_ids[item.key] for item in experiment.unlearnings if item.key in run_ids},
+            states,
+            tuple(tuple(group) for group in ensembles.values()),
+            tuple(tuple(group) for group in unlearnings.values()),
+        )
 
     @property
     def todo(self) -> Sequence[Trial]:
         """The trials that are left."""
         return [trial for group in self.ensembles for trial in group]
 
+    @property
+    def todo_unlearnings(self) -> Sequence[Unlearning]:
+        """The unlearning runs that are left."""
+        return [item for group in self.unlearnings for item in group]
+
+    def state(self, key: str) -> str:
+        """``done``, ``new``, or how the last run of a trial or unlearning run ended."""
+        if key in self.done or key in self.unlearned:
+            return "done"
+        return self.states.get(key, "new").lower()
+
 
 def _known(experiment: Experiment, store: Store | None) -> pd.DataFrame:
-    """The experiment's trials as the store has them, a row for each."""
+    """The experiment's trials and unlearning runs as the store has them, a row for each."""
     experiment_id = None if store is None else store.find_experiment(experiment.name)
     if store is None or experiment_id is None:
         return pd.DataFrame(columns=list(frames.COLUMNS))
-    frame = frames.latest_per_trial(frames.trials(store, [experiment_id]))
-    return frame[frame["trial"].isin([trial.key for trial in experiment.trials])]
+    frame = frames.runs(store, [experiment_id])
+    frame = frames.latest_per_trial(frame[frame["kind"].isin([names.TRIAL, names.UNLEARNING])])
+    wanted = [trial.key for trial in experiment.trials] + [item.key for item in experiment.unlearnings]
+    return frame[frame["trial"].isin(wanted)]

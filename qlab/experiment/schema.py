@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import itertools
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,14 +15,18 @@ import annotated_types as at
 from qlab.component import Component
 from qlab.errors import ConfigError, DataError, unknown
 from qlab.experiment import overrides
-from qlab.experiment.trial import Trial, content_hash
+from qlab.experiment.devices import parse_device
+from qlab.experiment.trial import Trial, Unlearning, content_hash
 from qlab.fields import Field, NonNegativeInt, PositiveInt, fields_of, show
 from qlab.registry import find
 from qlab.training import Trainer
 
-_TOP_LEVEL = ("name", "about", "task", "corruption", "model", "training", "run")
+_TOP_LEVEL = ("name", "about", "task", "corruption", "model", "training", "unlearner", "run")
 
 _NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.")
+
+
+MOST_SEEDS = 100_000
 
 
 class RunTable(Component):
@@ -31,10 +35,17 @@ class RunTable(Component):
     Args:
         seeds: how many seeds (0, 1, ...), or a list of them.
         device: the PyTorch device to train on: "cpu", "cuda" or "cuda:N". Not part of a trial's identity.
+        oracles: how many models are retrained on each retain set, for comparison with unlearned ones.
     """
 
     seeds: PositiveInt | Annotated[tuple[NonNegativeInt, ...], at.MinLen(1)] = 5
     device: str = "cpu"
+    oracles: PositiveInt = 3
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if isinstance(self.seeds, int) and self.seeds > MOST_SEEDS:
+            raise ConfigError(f"seeds: got {self.seeds}, accepts at most {MOST_SEEDS}.")
 
     @property
     def seed_list(self) -> tuple[int, ...]:
@@ -53,6 +64,8 @@ class Experiment:
         text: the file's text.
         device: the PyTorch device to train on.
         trials: each once.
+        unlearnings: every method on every trial.
+        folder: where files beside the experiment are.
     """
 
     name: str
@@ -61,11 +74,14 @@ class Experiment:
     text: str
     device: str
     trials: tuple[Trial, ...]
+    unlearnings: tuple[Unlearning, ...] = ()
+    folder: Path | None = None
 
     @functools.cached_property
     def content(self) -> str:
         """A hash of name and trials: the identity of the experiment's parent run."""
-        return content_hash({"name": self.name, "trials": sorted(trial.key for trial in self.trials)})
+        keys = sorted([trial.key for trial in self.trials] + [item.key for item in self.unlearnings])
+        return content_hash({"name": self.name, "trials": keys})
 
 
 def load(path: Path, assignments: Sequence[tuple[str, Any]] = ()) -> Experiment:
@@ -105,7 +121,7 @@ def parse(
     """
     try:
         raw = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # the decoder's own error is a ValueError
         raise ConfigError(f"{source}: not valid TOML: {error}") from None
     try:
         for key, value in assignments:
@@ -132,10 +148,35 @@ class _Reader:
         if not isinstance(about, str):
             raise ConfigError(f"about: got {show(about)}, accepts a string.")
         run = self._make(RunTable, raw.get("run", {}), "run")
+        try:
+            parse_device(run.device)
+        except ConfigError as error:
+            raise ConfigError(f"run.{error}") from None
         if len(set(run.seed_list)) != len(run.seed_list):
             raise ConfigError(f"run.seeds: got {show(list(run.seed_list))}, accepts each seed once.")
         trials = {trial.key: trial for trial in self._trials(raw, run.seed_list)}
-        return Experiment(name, about, source, text, run.device, tuple(trials.values()))
+        unlearnings = {item.key: item for item in self._unlearnings(raw, trials.values(), run.oracles)}
+        return Experiment(
+            name, about, source, text, run.device, tuple(trials.values()), tuple(unlearnings.values()), self.folder
+        )
+
+    def _unlearnings(self, raw: dict[str, Any], trials: Iterable[Trial], oracles: int) -> Iterator[Unlearning]:
+        if "unlearner" not in raw:
+            return
+        methods = list(self._variants(raw["unlearner"], "unlearner"))
+        for trial in trials:
+            if trial.corruption.ratio == 0.0:
+                raise ConfigError(
+                    f"unlearner: there is nothing to forget in {trial.label}, whose ratio is 0; give corruption a "
+                    "ratio above 0."
+                )
+            if trial.corruption.ratio == 1.0:
+                raise ConfigError(
+                    f"unlearner: there is nothing to retain in {trial.label}, whose ratio is 1; give corruption a "
+                    "ratio below 1."
+                )
+        for trial, (name, unlearner) in itertools.product(trials, methods):
+            yield Unlearning(trial, name, unlearner, oracles)
 
     def _trials(self, raw: dict[str, Any], seeds: Sequence[int]) -> Iterator[Trial]:
         for needed in ("task", "model"):
@@ -179,7 +220,10 @@ class _Reader:
             yield name, made
 
     def _sweep(self, cls: type, table: Mapping[str, Any], where: str) -> Iterator[Any]:
-        fields = fields_of(cls)
+        try:
+            fields = fields_of(cls)
+        except ConfigError as error:
+            raise ConfigError(f"{where}: {error}") from error
         choices: dict[str, list[Any]] = {}
         for key, value in table.items():
             if key not in fields:
@@ -202,6 +246,8 @@ class _Reader:
             return cls(**values)
         except ConfigError as error:
             raise ConfigError(f"{where}: {error}") from error
+        except Exception as error:  # a user's class may raise anything
+            raise ConfigError(f"{where}: {cls.__name__} cannot be made: {type(error).__name__}: {error}") from error
 
     def _tables(self, value: Any, kind: str) -> Iterator[tuple[str, dict[str, Any]]]:
         """Each table of ``[kind]`` or ``[[kind]]`` with its name in messages."""

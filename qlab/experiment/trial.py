@@ -13,6 +13,7 @@ from qlab.models import Model
 from qlab.registry import code_digest
 from qlab.tasks import Task
 from qlab.training import Trainer
+from qlab.unlearning import Unlearner
 
 IDENTITY_VERSION = 1
 """Part of every trial's identity; raised when the same configuration comes to mean another computation."""
@@ -73,15 +74,63 @@ class Trial:
     @property
     def params(self) -> dict[str, str]:
         """The configuration flat, with dotted names, as MLflow params."""
-        flat: dict[str, str] = {}
-        for table, value in self.config.items():
-            entries = (
-                {f"{table}.{key}": item for key, item in value.items()} if isinstance(value, dict) else {table: value}
-            )
-            flat.update({name: item if isinstance(item, str) else json.dumps(item) for name, item in entries.items()})
-        return flat
+        return _flat(self.config)
 
     @property
     def label(self) -> str:
         """A short name for people."""
         return f"{self.names['model']} {self.names['corruption']} {self.corruption.ratio:g} seed {self.seed}"
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Unlearning:
+    """One method applied to one trained model.
+
+    Args:
+        teacher: the trial whose model is unlearned.
+        name: how the experiment file names the method.
+        unlearner: the method.
+        oracles: with how many oracles the result is compared.
+    """
+
+    teacher: Trial
+    name: str
+    unlearner: Unlearner
+    oracles: int
+
+    @functools.cached_property
+    def config(self) -> dict[str, Any]:
+        """The teacher's configuration and the method's."""
+        table = {"type": self.name, **self.unlearner.config()}
+        digest = code_digest(type(self.unlearner))
+        if digest is not None:
+            table["code"] = digest
+        return {**self.teacher.config, "unlearner": table, "oracles": self.oracles}
+
+    @functools.cached_property
+    def key(self) -> str:
+        """The identity of the unlearning run: a hash of :attr:`config`."""
+        return content_hash({"version": IDENTITY_VERSION, **self.config})
+
+    @property
+    def params(self) -> dict[str, str]:
+        """The configuration flat, with dotted names, as MLflow params."""
+        return _flat(self.config)
+
+    @property
+    def method_key(self) -> str:
+        """Equal for the same method with the same settings."""
+        return content_hash(self.config["unlearner"])
+
+    @property
+    def label(self) -> str:
+        """A short name for people."""
+        return f"{self.name} of {self.teacher.label}"
+
+
+def _flat(config: dict[str, Any]) -> dict[str, str]:
+    flat: dict[str, str] = {}
+    for table, value in config.items():
+        entries = {f"{table}.{key}": item for key, item in value.items()} if isinstance(value, dict) else {table: value}
+        flat.update({name: item if isinstance(item, str) else json.dumps(item) for name, item in entries.items()})
+    return flat

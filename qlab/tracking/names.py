@@ -9,9 +9,14 @@ KIND: Final = "qlab.kind"
 
 EXPERIMENT: Final = "experiment"
 TRIAL: Final = "trial"
+UNLEARNING: Final = "unlearning"
+ORACLE: Final = "oracle"
 
 TRIAL_KEY: Final = "qlab.trial"
-"""Tag: the identity of a trial, a hash of its resolved configuration."""
+"""Tag: the identity of a trial (or unlearning run, or oracle), a hash of its resolved configuration."""
+
+TEACHER: Final = "qlab.teacher"
+"""Tag of unlearning runs and oracles: the identity of the trial they belong to."""
 
 CONTENT: Final = "qlab.content"
 """Tag: the identity of an experiment's parent run, a hash of its name and trials."""

@@ -25,7 +25,7 @@ def serve_ui(uri: str | None, host: str, port: int) -> None:
     if found.startswith(("http://", "https://")):
         click.echo(f"The store is a tracking server; its UI is at {found}")
         return
-    arguments = ["ui", "--backend-store-uri", found, "--host", host, "--port", str(port)]
+    arguments = ["ui", "--backend-store-uri", found, "--host", host, "--port", str(port), "--workers", "1"]
     file = embedded_file(found)
     if file is not None:
         arguments += ["--default-artifact-root", (file.parent / "artifacts").resolve().as_uri()]

@@ -7,25 +7,33 @@ import dataclasses
 import json
 import logging
 import os
+import socket
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # a research tool does not phone home
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
 import mlflow.entities as entities
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
+from sqlalchemy.exc import SQLAlchemyError
 
 from qlab.errors import StoreError, nearest
 from qlab.tracking import names
-from qlab.tracking.uri import EMBEDDED, embedded_file, resolve
+from qlab.tracking.uri import embedded_file, resolve
 
 MetricRow = tuple[str, float, int, int]
 """Name, value, step, and time in milliseconds since the epoch."""
 
 Status = Literal["FINISHED", "FAILED", "KILLED", "RUNNING"]
+
+_SERVER_SECONDS = 10.0
+"""How long a tracking server may take to accept a connection."""
 
 _BATCH = 1000
 """MLflow takes so many metrics at once."""
@@ -75,6 +83,9 @@ class Store:
     def __init__(self, uri: str | None = None, *, create: bool = True) -> None:
         self.uri = resolve(uri)
         file = embedded_file(self.uri)
+        _check_server(self.uri)
+        if file is not None:
+            _check_database(file)
         if file is not None and not file.exists():
             if not create:
                 raise StoreError(f"There is no store at {file}; `qlab run` makes one.")
@@ -99,7 +110,7 @@ class Store:
         with _explained(self.uri):
             found = self.client.get_experiment_by_name(name)
             if found is None:
-                artifacts = None if self.uri != resolve(EMBEDDED) else self._artifact_root()
+                artifacts = None if self._file is None else self._artifact_root()
                 try:
                     return str(self.client.create_experiment(name, artifact_location=artifacts))
                 except MlflowException:
@@ -174,6 +185,16 @@ class Store:
         with _explained(self.uri):
             self.client.log_artifact(run_id, str(file), folder)
 
+    def fetch_file(self, run_id: str, path: str, folder: Path) -> Path:
+        """A copy of one of a run's artifacts in a local folder."""
+        with _explained(self.uri):
+            return Path(self.client.download_artifacts(run_id, path, str(folder)))
+
+    def metric_history(self, run_id: str, name: str) -> list[tuple[int, float]]:
+        """All values of a metric with their steps, in order of steps."""
+        with _explained(self.uri):
+            return sorted((metric.step, metric.value) for metric in self.client.get_metric_history(run_id, name))
+
     def finish(self, run_id: str, status: Status = "FINISHED") -> None:
         """Ends a run (or, with ``"RUNNING"``, starts it again)."""
         with _explained(self.uri):
@@ -186,7 +207,7 @@ class Store:
         """Runs that match an MLflow filter, oldest first."""
         token = None
         while experiment_ids:
-            with _explained(self.uri):
+            with _explained(self.uri, filter_string):
                 page = self.client.search_runs(
                     list(experiment_ids),
                     filter_string,
@@ -203,7 +224,7 @@ class Store:
         """Where a run's artifacts are: a folder of this machine, or a URI."""
         with _explained(self.uri):
             uri = str(self.client.get_run(run_id).info.artifact_uri)
-        return uri.removeprefix("file://")
+        return url2pathname(urlsplit(uri).path) if uri.startswith("file:") else uri
 
     def _experiments(self) -> dict[str, str]:
         found: dict[str, str] = {}
@@ -232,15 +253,52 @@ def _writable(file: Path) -> bool:
 
 
 @contextlib.contextmanager
-def _explained(uri: str) -> Iterator[None]:
-    """Turns what MLflow raises into one message about the store."""
+def _explained(uri: str, filter_string: str = "") -> Iterator[None]:
+    """Turns what MLflow raises into one message about the store (or about a filter that it does not understand)."""
     try:
         yield
     except StoreError:
         raise
-    except (MlflowException, OSError) as error:
+    except MlflowException as error:
+        if filter_string and error.error_code == "INVALID_PARAMETER_VALUE":
+            raise StoreError(f"MLflow does not accept the filter {filter_string!r}: {error.message}") from None
+        raise StoreError(f"The tracking store {uri} cannot be used: {str(error).strip().splitlines()[0]}") from error
+    except (SQLAlchemyError, OSError, ImportError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise StoreError(f"The tracking store {uri} cannot be used: {reason}") from error
+
+
+def _check_server(uri: str) -> None:
+    """Asks a tracking server for a sign of life: MLflow itself would try for minutes before it says that there is none.
+
+    Raises:
+        StoreError: nobody answers at that address.
+    """
+    address = urlsplit(uri)
+    if address.scheme not in ("http", "https"):
+        return
+    try:
+        port = address.port or (443 if address.scheme == "https" else 80)
+        socket.create_connection((address.hostname or "", port), timeout=_SERVER_SECONDS).close()
+    except (OSError, ValueError) as error:
+        raise StoreError(
+            f"The tracking server {uri} does not answer: {error}. Is it running, and the address right?"
+        ) from None
+
+
+def _check_database(file: Path) -> None:
+    """Raises StoreError for a path that exists and is no SQLite file; MLflow would retry for a minute."""
+    if file.is_dir():
+        raise StoreError(f"The store {file} is a folder; name a file in it: sqlite:///{file / 'mlflow.db'}")
+    if not file.exists():
+        return
+    try:
+        with file.open("rb") as opened:
+            start = opened.read(16)
+    except OSError as error:
+        raise StoreError(f"The store {file} cannot be read: {error.strerror}.") from None
+    if start not in (b"", b"SQLite format 3\0"):
+        raise StoreError(f"The store {file} is not a database (no SQLite file); give another with --tracking-uri.")
 
 
 @contextlib.contextmanager

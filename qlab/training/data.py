@@ -60,8 +60,8 @@ class EnsembleData:
         """Whether all members have the same training features (labels may differ)."""
         return self.train_x.ndim == self.validation_x.ndim
 
-    def members(self, rows: slice) -> EnsembleData:
-        """The data of some members."""
+    def members(self, rows: slice | Tensor) -> EnsembleData:
+        """The data of some members, by a slice or by positions."""
         return dataclasses.replace(
             self,
             train_x=self.train_x if self.shared else self.train_x[rows],

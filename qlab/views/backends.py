@@ -17,7 +17,5 @@ if hv.Store.current_backend is None or hv.Store.current_backend not in hv.Store.
 def styled(element: T, *, bokeh: dict[str, Any], matplotlib: dict[str, Any]) -> T:
     """An element with the options of both backends."""
     for backend, options in (("bokeh", bokeh), ("matplotlib", matplotlib)):
-        hv.Store.set_current_backend(backend)
         element = element.opts(backend=backend, **options)  # type: ignore[attr-defined]
-    hv.Store.set_current_backend("bokeh")
     return element

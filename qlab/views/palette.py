@@ -24,7 +24,7 @@ class Style(NamedTuple):
 def styles(labels: Iterable[str]) -> dict[str, Style]:
     """A style for every label. A label that is the name of a built-in model always gets the same one."""
     labels = list(dict.fromkeys(labels))
-    taken = {_FIXED[label] for label in labels if label in _FIXED}
+    taken = set(_FIXED.values())
     free = (index for index in range(len(_FIXED) + len(labels)) if index not in taken)
     indices = {label: _FIXED[label] if label in _FIXED else next(free) for label in labels}
     return {

@@ -54,9 +54,11 @@ def _panel(rows: pd.DataFrame, metric: str, title: str, corruption: str, by_mode
 
 def _line(group: pd.DataFrame, metric: str, model: str, style: Style) -> list[hv.Element]:
     """Band, line and markers of one model. Ratios without a kept trial are gaps, not zeros."""
-    group = group.sort_values("ratio")
-    mean, deviation = group[f"{metric}_mean"], group[f"{metric}_std"].fillna(0.0)
     label = f"{model} ({group['kept'].sum()} of {group['trials'].sum()} trials)"
+    group = group.sort_values("ratio")
+    if not group["kept"].any():
+        group = group.iloc[:0]
+    mean, deviation = group[f"{metric}_mean"], group[f"{metric}_std"].fillna(0.0)
     x = hv.Dimension("ratio", label="corruption ratio")
     band = hv.Spread((group["ratio"], mean, deviation), x, ["mean", "deviation"])
     points = pd.DataFrame(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 
 METRICS = ("train_accuracy", "validation_accuracy")
@@ -18,16 +19,28 @@ def label_models(frame: pd.DataFrame) -> pd.Series[str]:
     Args:
         frame: trials with dotted params as columns, see :mod:`qlab.tracking.frames`.
     """
-    labels = frame["model.type"].astype(str)
-    own = {"model.type", "corruption.type", "corruption.ratio", "task.type"}
-    settings = [column for column in frame.columns if column.startswith(_TABLES) and column not in own]
-    for _, group in frame.groupby("model.type"):
-        differing = [column for column in settings if group[column].nunique(dropna=False) > 1]
-        for column in differing:
-            short = column.removeprefix("model.")
-            labels.loc[group.index] += " " + short + "=" + group[column].astype(str)
-    if frame["task.type"].nunique() > 1:
+    labels = _labels(frame, "model", _TABLES)
+    if "task.type" in frame and frame["task.type"].nunique() > 1:
         labels += " on " + frame["task.type"].astype(str)
+    return labels
+
+
+def label_methods(frame: pd.DataFrame) -> pd.Series[str]:
+    """A name for each run's unlearning method: its type, and those settings in which runs of the type differ."""
+    return _labels(frame, "unlearner", ("unlearner.",))
+
+
+def _labels(frame: pd.DataFrame, kind: str, tables: tuple[str, ...]) -> pd.Series[str]:
+    """The type of a kind, followed by the settings in these tables that differ among rows of the type."""
+    if f"{kind}.type" not in frame:  # no runs, or none that has its params yet
+        return pd.Series("unknown", index=frame.index, dtype=str)
+    labels = frame[f"{kind}.type"].astype(str)
+    own = {f"{kind}.type", "corruption.type", "corruption.ratio", "task.type"}
+    settings = [column for column in frame.columns if column.startswith(tables) and column not in own]
+    for _, group in frame.groupby(f"{kind}.type"):
+        for column in settings:
+            if group[column].nunique(dropna=False) > 1:
+                labels.loc[group.index] += f" {column.removeprefix(f'{kind}.')}=" + group[column].astype(str)
     return labels
 
 
@@ -44,15 +57,19 @@ def summarize(frame: pd.DataFrame) -> pd.DataFrame:
     work = pd.DataFrame(
         {
             "model": label_models(frame),
-            "corruption": frame["corruption.type"],
-            "ratio": pd.to_numeric(frame["corruption.ratio"]),
-            "status": frame["status"],
-            "health": frame["health"],
+            "corruption": frame.get("corruption.type"),
+            "ratio": pd.to_numeric(frame["corruption.ratio"]) if "corruption.ratio" in frame else float("nan"),
+            "status": frame.get("status"),
+            "health": frame.get("health"),
             **{metric: pd.to_numeric(frame[metric]) if metric in frame else float("nan") for metric in METRICS},
         }
     )
     values = work[list(METRICS)]
-    work["kept"] = (work["status"] == "FINISHED") & (work["health"] != "diverged") & values.notna().all(axis=1)
+    work["kept"] = (
+        (work["status"] == "FINISHED")
+        & (work["health"] != "diverged")
+        & np.isfinite(values.to_numpy(dtype=float)).all(axis=1)
+    )
     rows = []
     for (model, corruption, ratio), group in work.groupby(["model", "corruption", "ratio"], sort=False):
         kept = group[group["kept"]]

@@ -1,0 +1,149 @@
+"""What all parts of a running experiment share: the store, the reporter, loaded data, and the time spent tracking."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from qlab.errors import DataError, QlabError, StoreError
+from qlab.experiment.reporting import Reporter
+from qlab.experiment.schema import Experiment
+from qlab.experiment.trial import Trial, Unlearning, content_hash
+from qlab.models import Features, Model, checkpoint
+from qlab.tasks import Dataset, Split, Task
+from qlab.tasks.base import digest
+from qlab.tracking import names, provenance
+from qlab.tracking.store import DatasetRecord, Status, Store
+from qlab.training import Member
+
+
+class Session:
+    """One run of one experiment.
+
+    Args:
+        store: where runs are written.
+        reporter: is told about progress.
+        experiment: what is run.
+        device: where to train.
+    """
+
+    def __init__(self, store: Store, reporter: Reporter, experiment: Experiment, device: torch.device) -> None:
+        self.store = store
+        self.reporter = reporter
+        self.experiment = experiment
+        self.device = device
+        self.tracking_seconds = 0.0
+        self.failed: dict[str, tuple[str, str]] = {}
+        self._datasets: dict[str, Dataset] = {}
+        self._digests: dict[int, str] = {}
+
+    def fail(self, items: Iterable[Trial | Unlearning], error: str) -> None:
+        """Takes down that trials or unlearning runs failed, and why."""
+        self.failed |= {item.key: (item.label, error) for item in items}
+
+    @contextmanager
+    def tracking(self) -> Iterator[None]:
+        """Counts the time inside as tracking."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.tracking_seconds += time.perf_counter() - start
+
+    @property
+    def experiment_id(self) -> str:
+        """The MLflow experiment of the runs."""
+        return self.store.experiment_id(self.experiment.name)
+
+    def dataset(self, task: Task) -> Dataset:
+        """The data of a task, loaded once."""
+        key = json.dumps([type(task).__module__, type(task).__qualname__, task.config()], sort_keys=True)
+        if key not in self._datasets:
+            try:
+                self._datasets[key] = task.load()
+            except QlabError:
+                raise
+            except Exception as error:  # a user's task may raise anything
+                message = f"The task {type(task).__name__} does not load: {type(error).__name__}: {error}"
+                raise DataError(message) from error
+        return self._datasets[key]
+
+    def member(self, trial: Trial) -> Member:
+        """What a trial is trained on."""
+        return Member.of(trial.task, self.dataset(trial.task), trial.corruption, trial.seed)
+
+    def build(self, trial: Trial) -> Model:
+        """A trial's model, built, after a check that it takes the trial's data."""
+        model = trial.model.build(Features.of(self.dataset(trial.task), trial.corruption))
+        model.prepare(self.member(trial).corrupted.split.x[:1])
+        return model
+
+    def dataset_records(self, trial: Trial, member: Member) -> list[DatasetRecord]:
+        """What the runs of a trial say of its data."""
+        validation = self.dataset(trial.task).validation
+        task, name = {"task": trial.config["task"]}, trial.names["task"]
+        source = task | {"corruption": trial.config["corruption"], "seed": trial.seed}
+        corrupted = member.corrupted
+        profile = {"rows": len(corrupted.split), "corrupted_rows": int(corrupted.mask.sum())}
+        return [
+            DatasetRecord(name, self._digest(corrupted.split), "training", source, profile),
+            DatasetRecord(name, self._digest(validation), "validation", task, {"rows": len(validation)}),
+        ]
+
+    def tags(self, kind: str, key: str, parent: str, seed: int, engine: str) -> dict[str, str]:
+        """The tags that runs below the experiment's run carry."""
+        tags = provenance.tags(self.experiment.source) | {
+            names.KIND: kind,
+            names.TRIAL_KEY: key,
+            names.PARENT: parent,
+            names.SEED: str(seed),
+        }
+        return tags | {names.ENGINE: engine} if engine else tags
+
+    def save_checkpoint(self, run_id: str, model: Model, state: Mapping[str, Tensor], type_name: str) -> None:
+        """Writes a checkpoint to a run's artifacts."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / Path(names.CHECKPOINT).name
+            checkpoint.save(path, model, state, type_name)
+            self.store.log_file(run_id, path, str(Path(names.CHECKPOINT).parent))
+
+    def load_state(self, run_id: str, folder: Path | None) -> dict[str, Tensor]:
+        """The parameters and buffers in a run's checkpoint."""
+        with tempfile.TemporaryDirectory() as place:
+            path = self.store.fetch_file(run_id, names.CHECKPOINT, Path(place))
+            return checkpoint.load(path, folder).state_dict()
+
+    def end(self, run_ids: Sequence[str], status: Status, reason: str) -> None:
+        """Ends runs that did not finish."""
+        for run_id in run_ids:
+            self.store.set_tags(run_id, {names.ERROR: reason.splitlines()[0][:500] if reason else status})
+            self.store.finish(run_id, status)
+
+    def abandon(
+        self, run_ids: Sequence[str], status: Status, reason: str, before: Callable[[], None] | None = None
+    ) -> None:
+        """Ends runs as well as the store allows, while another error is on its way."""
+        if before is not None:
+            with contextlib.suppress(StoreError):
+                before()
+        for run_id in run_ids:
+            with contextlib.suppress(StoreError):
+                self.end([run_id], status, reason)
+
+    def _digest(self, split: Split) -> str:
+        """A split's digest; features of loaded data sets, which trials share, are hashed once."""
+        shared = any(split.x is part.x for data in self._datasets.values() for part in (data.train, data.validation))
+        features = self._digests.get(id(split.x)) if shared else None
+        if features is None:
+            features = digest(split.x)
+            if shared:
+                self._digests[id(split.x)] = features
+        return content_hash([features, digest(split.y)])

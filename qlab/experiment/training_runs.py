@@ -1,0 +1,102 @@
+"""Training the trials of an experiment, a run in the store for each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qlab.errors import StoreError
+from qlab.experiment.session import Session
+from qlab.experiment.trial import Trial
+from qlab.models import Model
+from qlab.tracking import names
+from qlab.tracking.writer import MetricWriter
+from qlab.training import Member, TrainedEnsemble
+
+EVERY_EPOCH = ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy")
+"""Metrics logged after each epoch. The others are logged after the last one."""
+
+
+def train_ensemble(session: Session, parent: str, trials: Sequence[Trial], model: Model) -> dict[str, str]:
+    """Trains an ensemble and writes its runs.
+
+    A failure is recorded in the runs and in the session, and does not stop the experiment.
+
+    Args:
+        session: what the experiment's parts share.
+        parent: the experiment's run.
+        trials: of one ensemble.
+        model: their model, built.
+
+    Returns:
+        The run of each finished trial, by the trial's key.
+    """
+    first = trials[0]
+    label = f"{first.names['model']} on {first.names['task']}, {first.names['corruption']}"
+    engine = getattr(model, "engine_name", "")
+    session.reporter.ensemble_started(label, engine, len(trials), first.trainer.epochs)
+    members = [session.member(trial) for trial in trials]
+    with session.tracking():
+        run_ids = _create_runs(session, parent, trials, members, engine)
+    writer = MetricWriter(session.store, run_ids)
+    last = first.trainer.epochs
+
+    def observe(epoch: int, metrics: dict[str, NDArray[np.float64]]) -> None:
+        with session.tracking():
+            writer.log(epoch, {name: metrics[name] for name in EVERY_EPOCH} if epoch < last else metrics)
+        session.reporter.epoch(epoch, metrics)
+
+    unfinished = list(run_ids)
+    try:
+        validation = session.dataset(first.task).validation
+        trained = first.trainer.fit(model, members, validation, observer=observe, device=session.device)
+        with session.tracking():
+            writer.flush()
+            for index, run_id in enumerate(run_ids):
+                _finish_run(session, run_id, trials[index], trained, index)
+                unfinished.remove(run_id)
+    except StoreError:
+        session.abandon(unfinished, "FAILED", "the store failed")
+        raise
+    except Exception as error:
+        message = f"{type(error).__name__}: {error}"
+        with session.tracking():
+            writer.flush()
+            session.end(unfinished, "FAILED", message)
+        session.fail(trials, message)
+        session.reporter.ensemble_failed(message)
+        return {}
+    except BaseException:
+        session.abandon(unfinished, "KILLED", "interrupted", writer.flush)
+        raise
+    session.reporter.ensemble_finished(trained.seconds, trained.health)
+    return {trial.key: run_id for trial, run_id in zip(trials, run_ids, strict=True)}
+
+
+def _create_runs(
+    session: Session, parent: str, trials: Sequence[Trial], members: Sequence[Member], engine: str
+) -> list[str]:
+    run_ids: list[str] = []
+    try:
+        for trial, member in zip(trials, members, strict=True):
+            run_ids.append(
+                session.store.create_run(
+                    session.experiment_id,
+                    trial.label,
+                    params=trial.params,
+                    tags=session.tags(names.TRIAL, trial.key, parent, trial.seed, engine),
+                    datasets=session.dataset_records(trial, member),
+                )
+            )
+    except BaseException as stopped:
+        session.end(run_ids, "FAILED" if isinstance(stopped, Exception) else "KILLED", "not started")
+        raise
+    return run_ids
+
+
+def _finish_run(session: Session, run_id: str, trial: Trial, trained: TrainedEnsemble, index: int) -> None:
+    session.save_checkpoint(run_id, trained.model, trained.state_of(index), trial.names["model"])
+    session.store.set_tags(run_id, {names.HEALTH: trained.health[index]})
+    session.store.finish(run_id)

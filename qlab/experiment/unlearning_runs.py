@@ -1,0 +1,288 @@
+"""Applying unlearning methods to trained models, a run below its teacher's for each."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from qlab.errors import StoreError
+from qlab.experiment.session import Session
+from qlab.experiment.trial import Trial, Unlearning, content_hash
+from qlab.models import Model
+from qlab.tracking import frames, names
+from qlab.tracking.writer import MetricWriter
+from qlab.training import Member, ensemble
+from qlab.training.data import EnsembleData, prepare
+from qlab.training.health import health_of
+from qlab.training.threads import suited_threads
+from qlab.unlearning import oracle
+from qlab.unlearning.engine import Partition, Unlearned, rows_of, unlearn
+
+STEPS_TO_ORACLE = 0.95
+"""``steps_to_oracle`` is the first step with this fraction of the oracles' validation accuracy."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Teachers:
+    """Trained models that are unlearned together: they differ in seed only.
+
+    Args:
+        trials: their trials.
+        run_ids: their runs.
+        model: their model, built.
+        data: their data, prepared.
+        parameters: their trained parameters, stacked.
+        oracles: for each the parameters of its oracles, stacked.
+        probes: for each the rows on which it is compared with its oracles.
+    """
+
+    trials: tuple[Trial, ...]
+    run_ids: tuple[str, ...]
+    model: Model
+    data: EnsembleData
+    parameters: ensemble.Parameters
+    oracles: tuple[ensemble.Parameters, ...]
+    probes: tuple[oracle.Probe, ...]
+
+
+def load_teachers(session: Session, unlearnings: Sequence[Unlearning], run_ids: Mapping[str, str]) -> Teachers:
+    """Fetches teachers from the store, and their oracles; those that are missing are trained.
+
+    Args:
+        session: what the experiment's parts share.
+        unlearnings: whose teachers differ in seed only.
+        run_ids: the run of every finished trial, by the trial's key.
+    """
+    trials = tuple({item.teacher.key: item.teacher for item in unlearnings}.values())
+    model = session.build(trials[0])
+    members = [session.member(trial) for trial in trials]
+    validation = session.dataset(trials[0].task).validation
+    data = prepare(model, members, validation, session.device)
+    runs = tuple(run_ids[trial.key] for trial in trials)
+    with session.tracking():
+        states = [session.load_state(run_id, session.experiment.folder) for run_id in runs]
+    parameters = {name: value.to(session.device) for name, value in ensemble.stack(states, model).items()}
+    oracles = _oracles(session, trials, runs, members, model, unlearnings[0].oracles)
+    probes = tuple(_probe(session, trial, member, model) for trial, member in zip(trials, members, strict=True))
+    return Teachers(trials, runs, model, data, parameters, oracles, probes)
+
+
+def apply_method(session: Session, teachers: Teachers, unlearnings: Sequence[Unlearning]) -> None:
+    """Applies one method to teachers and writes its runs, children of the teachers' runs.
+
+    A failure is recorded in the run of the member it happened to, and in the session.
+
+    Args:
+        session: what the experiment's parts share.
+        teachers: see :func:`load_teachers`.
+        unlearnings: of one method, on some or all of the teachers.
+    """
+    first = unlearnings[0]
+    positions = [[trial.key for trial in teachers.trials].index(item.teacher.key) for item in unlearnings]
+    rows = torch.tensor(positions)
+    parameters = {name: value[rows] for name, value in teachers.parameters.items()}
+    data = teachers.data.members(rows.to(session.device))
+    label = f"{first.name} of {first.teacher.names['model']}"
+    session.reporter.ensemble_started(label, "", len(unlearnings), first.unlearner.steps)
+    with session.tracking():
+        run_ids = _create_runs(session, teachers, unlearnings, positions)
+    writer = MetricWriter(session.store, run_ids)
+
+    def observe(step: int, metrics: dict[str, NDArray[np.float64]]) -> None:
+        with session.tracking():
+            writer.log(step, metrics)
+        session.reporter.epoch(step, metrics)
+
+    unfinished = list(run_ids)
+    try:
+        seeds = [item.teacher.seed for item in unlearnings]
+        result = unlearn(first.unlearner, teachers.model, parameters, data, seeds, observer=observe)
+        relearned = _relearn(teachers, result, data, first)
+        with session.tracking():
+            writer.flush()
+        health = []
+        for index, (item, run_id) in enumerate(zip(unlearnings, run_ids, strict=True)):
+            health.append(
+                _finish_run(session, teachers, item, positions[index], result, index, relearned[index], run_id)
+            )
+            unfinished.remove(run_id)
+    except StoreError:
+        session.abandon(unfinished, "FAILED", "the store failed")
+        raise
+    except Exception as error:
+        message = f"{type(error).__name__}: {error}"
+        with session.tracking():
+            writer.flush()
+            session.end(unfinished, "FAILED", message)
+        session.fail(unlearnings, message)
+        session.reporter.ensemble_failed(message)
+        return
+    except BaseException:
+        session.abandon(unfinished, "KILLED", "interrupted", writer.flush)
+        raise
+    session.reporter.ensemble_finished(result.seconds, health)
+
+
+def _create_runs(
+    session: Session, teachers: Teachers, unlearnings: Sequence[Unlearning], positions: Sequence[int]
+) -> list[str]:
+    run_ids: list[str] = []
+    try:
+        for item, position in zip(unlearnings, positions, strict=True):
+            tags = session.tags(names.UNLEARNING, item.key, teachers.run_ids[position], item.teacher.seed, "")
+            tags[names.TEACHER] = item.teacher.key
+            run_ids.append(session.store.create_run(session.experiment_id, item.label, params=item.params, tags=tags))
+    except BaseException as stopped:
+        session.end(run_ids, "FAILED" if isinstance(stopped, Exception) else "KILLED", "not started")
+        raise
+    return run_ids
+
+
+def _finish_run(
+    session: Session,
+    teachers: Teachers,
+    item: Unlearning,
+    position: int,
+    result: Unlearned,
+    index: int,
+    relearned: int | None,
+    run_id: str,
+) -> str:
+    """Logs what is measured at the end; returns the health of the unlearned model."""
+    if index in result.failures:
+        message = f"the loss was not finite at step {result.failures[index]} (seed {item.teacher.seed})"
+        with session.tracking():
+            session.store.set_tags(run_id, {names.HEALTH: "diverged"})
+            session.end([run_id], "FAILED", message)
+        session.fail([item], message)
+        return "diverged"
+    student = {name: parameter[index : index + 1] for name, parameter in result.parameters.items()}
+    with suited_threads(teachers.model, len(next(iter(teachers.oracles[position].values())))):
+        final = oracle.oracle_distance(teachers.model, student, teachers.oracles[position], teachers.probes[position])
+    target = STEPS_TO_ORACLE * final["oracle_accuracy"]
+    reached = np.flatnonzero(result.history["validation_accuracy"][index] >= target)
+    if len(reached):
+        final["steps_to_oracle"] = float(reached[0])
+    if relearned is not None:
+        final["relearn_steps"] = float(relearned)
+    final |= {"unlearning_seconds": result.seconds, "loss_evaluations": float(result.loss_evaluations)}
+    health = health_of(result.history["train_loss"][index][-1:], result.logits[index])
+    with session.tracking():
+        now = int(time.time() * 1000)
+        rows = [(name, value, item.unlearner.steps, now) for name, value in final.items()]
+        session.store.log_metrics(run_id, rows)
+        state = {**teachers.model.state_dict(), **ensemble.member(result.parameters, index)}
+        session.save_checkpoint(run_id, teachers.model, state, item.teacher.names["model"])
+        session.store.set_tags(run_id, {names.HEALTH: health})
+        session.store.finish(run_id)
+    return health
+
+
+def _relearn(teachers: Teachers, result: Unlearned, data: EnsembleData, first: Unlearning) -> list[int | None]:
+    """Steps until the forgotten labels are back, at the learning rate of the teachers' training."""
+    forget = Partition.of(data.forget).forget
+    parameters = {name: value.to(data.train_y.device) for name, value in result.parameters.items()}
+    with suited_threads(teachers.model, len(forget)):
+        return oracle.relearn_steps(
+            teachers.model,
+            parameters,
+            rows_of(data, forget),
+            data.train_y.gather(1, forget),
+            first.teacher.trainer.learning_rate,
+        )
+
+
+def _probe(session: Session, trial: Trial, member: Member, model: Model) -> oracle.Probe:
+    from qlab import seeding
+
+    validation = session.dataset(trial.task).validation
+    everything = dataclasses.replace(trial.corruption, ratio=1.0)
+    unseen = everything.apply(validation, trial.task, seeding.generator(trial.seed, "unseen")).split
+    corrupted = member.corrupted
+    return oracle.Probe(
+        validation_x=model.prepare(validation.x),
+        validation_y=validation.y,
+        forget_x=model.prepare(corrupted.split.x[corrupted.mask]),
+        forget_y=corrupted.split.y[corrupted.mask],
+        unseen_x=model.prepare(unseen.x),
+        unseen_y=unseen.y,
+    )
+
+
+def _oracles(
+    session: Session,
+    trials: Sequence[Trial],
+    run_ids: Sequence[str],
+    members: Sequence[Member],
+    model: Model,
+    count: int,
+) -> tuple[ensemble.Parameters, ...]:
+    """For every teacher the parameters of its oracles: from the store, or trained now with the teacher's schedule."""
+    wanted = {
+        (index, number): content_hash({"oracle": number, **trial.config})
+        for index, trial in enumerate(trials)
+        for number in range(count)
+    }
+    with session.tracking():
+        known = frames.runs(session.store, [session.experiment_id], f"tags.`{names.KIND}` = '{names.ORACLE}'")
+        finished = known[known["status"] == "FINISHED"]
+        runs = dict(zip(finished["trial"], finished["run_id"], strict=True))
+        states = {
+            place: session.load_state(runs[key], session.experiment.folder)
+            for place, key in wanted.items()
+            if key in runs
+        }
+    missing = [place for place in wanted if place not in states]
+    if missing:
+        states |= _train_oracles(session, trials, run_ids, members, model, {place: wanted[place] for place in missing})
+    return tuple(
+        ensemble.stack([states[index, number] for number in range(count)], model) for index in range(len(trials))
+    )
+
+
+def _train_oracles(
+    session: Session,
+    trials: Sequence[Trial],
+    run_ids: Sequence[str],
+    members: Sequence[Member],
+    model: Model,
+    wanted: Mapping[tuple[int, int], str],
+) -> dict[tuple[int, int], dict[str, torch.Tensor]]:
+    first = trials[0]
+    session.reporter.ensemble_started(
+        f"oracles of {first.names['model']} on {first.names['task']}", "", len(wanted), first.trainer.epochs
+    )
+    own = [oracle.retain_only(members[index].corrupted, oracle.FIRST_SEED + number) for index, number in wanted]
+    trained = first.trainer.fit(
+        model,
+        own,
+        session.dataset(first.task).validation,
+        observer=session.reporter.epoch,
+        device=session.device,
+    )
+    states = {}
+    with session.tracking():
+        for row, ((index, number), key) in enumerate(wanted.items()):
+            trial = trials[index]
+            tags = session.tags(names.ORACLE, key, run_ids[index], oracle.FIRST_SEED + number, "")
+            tags |= {names.TEACHER: trial.key, names.HEALTH: trained.health[row]}
+            run_id = session.store.create_run(
+                session.experiment_id,
+                f"oracle {number} of {trial.label}",
+                params=trial.params | {"oracle": str(number)},
+                tags=tags,
+            )
+            now = int(time.time() * 1000)
+            last = {name: float(values[row, -1]) for name, values in trained.history.items()}
+            kept = ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy")
+            session.store.log_metrics(run_id, [(name, last[name], first.trainer.epochs, now) for name in kept])
+            states[index, number] = trained.state_of(row)
+            session.save_checkpoint(run_id, model, states[index, number], trial.names["model"])
+            session.store.finish(run_id)
+    session.reporter.ensemble_finished(trained.seconds, trained.health)
+    return states

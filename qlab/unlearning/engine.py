@@ -1,0 +1,235 @@
+"""Applying a method to trained models, all seeds together on the ensemble axis."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.func import functional_call, vmap
+
+from qlab import seeding
+from qlab.errors import DataError, QlabError
+from qlab.models import Model
+from qlab.training import ensemble
+from qlab.training.data import EnsembleData
+from qlab.training.metrics import evaluate
+from qlab.training.threads import suited_threads
+from qlab.training.trainer import EpochObserver
+from qlab.unlearning.base import LogitFunction, Samples, Unlearner, UnlearningData
+
+
+class LossError(QlabError):
+    """A method whose loss is not a scalar."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Unlearned:
+    """Models after unlearning.
+
+    Args:
+        parameters: by name, first axis: member.
+        history: metrics before the first step and after each, shape ``[members, steps + 1]``, float64.
+        failures: for each member whose loss was not finite the step, from 1, at which it first was not.
+        logits: final logits on training, then validation rows, ``[members, N + M]``, float64.
+        seconds: wall time, evaluation after each step included.
+        loss_evaluations: how often the loss (and its gradient) was evaluated.
+    """
+
+    parameters: ensemble.Parameters
+    history: dict[str, NDArray[np.float64]]
+    failures: dict[int, int]
+    logits: Tensor
+    seconds: float
+    loss_evaluations: int
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Partition:
+    """Retain and forget rows of every member; all members have as many of each.
+
+    Args:
+        retain: positions of the clean rows, ``[members, n_retain]``.
+        forget: positions of the corrupted rows, ``[members, n_forget]``.
+    """
+
+    retain: Tensor
+    forget: Tensor
+
+    @classmethod
+    def of(cls, forget: Tensor) -> Partition:
+        """The partition that masks ``[members, N]`` of corrupted rows make.
+
+        Raises:
+            DataError: a set is empty, or members have sets of different sizes.
+        """
+        sizes = set(forget.sum(1).tolist())
+        if len(sizes) != 1:
+            raise DataError(
+                f"Models are unlearned together if as many of their rows are corrupted, got {sorted(sizes)}."
+            )
+        [size] = sizes
+        if size == 0:
+            raise DataError("There is nothing to forget: no row of the training split is corrupted. Raise the ratio.")
+        if size == forget.shape[1]:
+            raise DataError(
+                "There is nothing to retain: every row of the training split is corrupted. Lower the ratio."
+            )
+        order = torch.argsort(forget.int(), dim=1, stable=True)
+        return cls(order[:, : forget.shape[1] - size], order[:, forget.shape[1] - size :])
+
+
+def rows_of(data: EnsembleData, positions: Tensor) -> Tensor:
+    """Prepared training features of some rows of every member, ``[members, n, ...]``."""
+    if data.shared:
+        return data.train_x[positions]
+    return data.train_x[torch.arange(len(positions), device=positions.device)[:, None], positions]
+
+
+def unlearn(
+    unlearner: Unlearner,
+    model: Model,
+    teachers: Mapping[str, Tensor],
+    data: EnsembleData,
+    seeds: Sequence[int],
+    *,
+    observer: EpochObserver | None = None,
+) -> Unlearned:
+    """Applies a method to every teacher.
+
+    Args:
+        unlearner: the method.
+        model: the built model; its own parameters are overwritten.
+        teachers: trained parameters, first axis: member.
+        data: prepared data of the members, see :func:`qlab.training.data.prepare`.
+        seeds: one for each member: fresh parameters and mini-batches are drawn with it.
+        observer: called with step 0 before the first step and after every step, like a trainer's.
+
+    Raises:
+        DataError: nothing to forget or to retain.
+        LossError: the method's loss is not a scalar.
+    """
+    with suited_threads(model, len(seeds)):
+        return _unlearn(unlearner, model, teachers, data, seeds, observer)
+
+
+def _unlearn(
+    unlearner: Unlearner,
+    model: Model,
+    teachers: Mapping[str, Tensor],
+    data: EnsembleData,
+    seeds: Sequence[int],
+    observer: EpochObserver | None,
+) -> Unlearned:
+    start = time.perf_counter()
+    partition = Partition.of(data.forget)
+    teacher = {name: parameter.detach() for name, parameter in teachers.items()}
+    drawn = ensemble.initial_parameters(model, seeds, "unlearning") if unlearner.start_fresh else teacher
+    student = {name: drawn[name].to(teacher[name].device).clone().requires_grad_() for name in teacher}
+    optimizer = _optimizer(unlearner, student)
+    forget = (
+        rows_of(data, partition.forget),
+        data.train_y.gather(1, partition.forget),
+        data.clean_y.gather(1, partition.forget),
+    )
+    generators = [seeding.generator(seed, "unlearning-batches") for seed in seeds]
+    history: dict[str, list[NDArray[np.float64]]] = {}
+
+    def record(step: int) -> Tensor:
+        measured, logits = evaluate(model, student, data)
+        values = {name: value.cpu().numpy() for name, value in measured.items()}
+        for name, value in values.items():
+            value.flags.writeable = False
+            history.setdefault(name, []).append(value)
+        if observer is not None:
+            observer(step, values)
+        return logits
+
+    logits = record(0)
+    failures: dict[int, int] = {}
+    evaluations = 0
+    for step in range(1, unlearner.steps + 1):
+        for positions in _batches(unlearner, partition.retain, generators):
+            optimizer.zero_grad()
+            retain = (rows_of(data, positions), data.train_y.gather(1, positions))
+            losses = _losses(unlearner, model, student, teacher, retain, forget, step)
+            for index in torch.nonzero(~losses.isfinite()).flatten().tolist():
+                failures.setdefault(index, step)
+            # Members share no parameters: one that is not finite leaves the gradients of the others alone.
+            losses.sum().backward()
+            optimizer.step()
+            evaluations += 1
+        logits = record(step)
+    curves = {name: np.stack(values, axis=1) for name, values in history.items()}
+    trained = {name: parameter.detach().cpu() for name, parameter in student.items()}
+    return Unlearned(trained, curves, failures, logits.cpu(), time.perf_counter() - start, evaluations)
+
+
+def _losses(
+    unlearner: Unlearner,
+    model: Model,
+    student: ensemble.Parameters,
+    teacher: ensemble.Parameters,
+    retain: tuple[Tensor, Tensor],
+    forget: tuple[Tensor, Tensor, Tensor],
+    step: int,
+) -> Tensor:
+    """The loss of every member, shape ``[members]``."""
+
+    def logits_with(parameters: ensemble.Parameters) -> LogitFunction:
+        def logits(x: Tensor) -> Tensor:
+            value: Tensor = functional_call(model, parameters, (x,))
+            return value
+
+        return logits
+
+    def of_member(
+        student: ensemble.Parameters,
+        teacher: ensemble.Parameters,
+        retain: tuple[Tensor, Tensor],
+        forget: tuple[Tensor, Tensor, Tensor],
+    ) -> Tensor:
+        x, polluted, clean = forget
+        rows = UnlearningData(Samples(*retain), Samples(x, polluted), Samples(x, clean), step)
+        loss = unlearner.loss(logits_with(student), logits_with(teacher), rows)
+        if not isinstance(loss, Tensor) or loss.shape != ():
+            shape = f"shape {list(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
+            raise LossError(
+                f"step {step}: the loss of {type(unlearner).__name__} must be a scalar tensor, got {shape}."
+            )
+        return loss
+
+    if model.supports_vmap:
+        losses: Tensor = vmap(of_member)(student, teacher, retain, forget)
+        return losses
+    members = range(len(retain[1]))
+    return torch.stack(
+        [
+            of_member(
+                {name: parameter[index] for name, parameter in student.items()},
+                {name: parameter[index] for name, parameter in teacher.items()},
+                (retain[0][index], retain[1][index]),
+                (forget[0][index], forget[1][index], forget[2][index]),
+            )
+            for index in members
+        ]
+    )
+
+
+def _optimizer(unlearner: Unlearner, parameters: ensemble.Parameters) -> torch.optim.Optimizer:
+    if unlearner.optimizer == "SGD":
+        return torch.optim.SGD(parameters.values(), lr=unlearner.learning_rate)
+    return torch.optim.Adam(parameters.values(), lr=unlearner.learning_rate, fused=True)
+
+
+def _batches(unlearner: Unlearner, retain: Tensor, generators: Sequence[torch.Generator]) -> list[Tensor]:
+    """The retain rows of each mini-batch of a step, ``[members, n]``."""
+    if unlearner.batch_size == 0 or unlearner.batch_size >= retain.shape[1]:
+        return [retain]
+    n = retain.shape[1]
+    order = torch.stack([torch.randperm(n, generator=generator) for generator in generators]).to(retain.device)
+    return list(retain.gather(1, order).split(unlearner.batch_size, dim=1))

@@ -1,0 +1,143 @@
+"""Oracles: models retrained on the retain set alone, what unlearning should reach, and how far from it a model is."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import torch
+from scipy.stats import rankdata
+from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from qlab.corruptions import Corrupted
+from qlab.models import Model
+from qlab.tasks import Split
+from qlab.training import Member, ensemble
+from qlab.training.metrics import accuracy
+from qlab.unlearning.divergences import kl_divergence
+
+FIRST_SEED = 1_000_000
+"""Oracles take seeds from here on, so that none shares its initial parameters with a teacher."""
+
+RELEARN_TARGET = 0.9
+"""Relearning is over when this fraction of the forget rows has its polluted label again."""
+
+RELEARN_LIMIT = 200
+"""Steps after which relearning is given up."""
+
+
+def retain_only(corrupted: Corrupted, seed: int) -> Member:
+    """What an oracle is trained on: the clean rows of a corrupted split."""
+    keep = ~corrupted.mask
+    about = {name: values[keep] for name, values in corrupted.split.about.items()}
+    split = Split(corrupted.split.x[keep], corrupted.split.y[keep], about)
+    return Member(seed, Corrupted(split, torch.zeros(len(split), dtype=torch.bool), split.y))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Probe:
+    """The rows on which a model is compared with its oracles; all prepared.
+
+    Args:
+        validation_x: ``[M, ...]``.
+        validation_y: ``[M]``.
+        forget_x: the corrupted training rows, ``[n, ...]``.
+        forget_y: their polluted labels, ``[n]``.
+        unseen_x: validation rows corrupted in the same way, which no model was trained on, ``[m, ...]``.
+        unseen_y: their polluted labels, ``[m]``.
+    """
+
+    validation_x: Tensor
+    validation_y: Tensor
+    forget_x: Tensor
+    forget_y: Tensor
+    unseen_x: Tensor
+    unseen_y: Tensor
+
+
+@torch.no_grad()
+def oracle_distance(
+    model: Model, student: ensemble.Parameters, oracles: ensemble.Parameters, probe: Probe
+) -> dict[str, float]:
+    """How far one model is from its oracles, and the oracles from each other.
+
+    - ``oracle_accuracy``: mean validation accuracy of the oracles, ``oracle_accuracy_std`` their deviation (n - 1).
+    - ``oracle_gap``: the model's validation accuracy minus that.
+    - ``oracle_kl``: mean over oracles and validation rows of KL(oracle || model), in nats.
+    - ``oracle_kl_floor``: the same between pairs of oracles: below it, being equal to an oracle has no meaning.
+    - ``membership_auc``: how well the loss tells corrupted training rows from equally corrupted unseen ones (the
+      probability that a trained row has the lower loss); 0.5 when it cannot. ``membership_auc_oracle``: of the oracles,
+      which never saw the rows: the value to compare with.
+
+    Args:
+        model: a built model.
+        student: parameters, first axis of length 1.
+        oracles: parameters, first axis: oracle.
+        probe: the rows.
+    """
+    own = ensemble.logits(model, student, probe.validation_x, shared=True).double()
+    others = ensemble.logits(model, oracles, probe.validation_x, shared=True).double()
+    accuracies = accuracy(others, probe.validation_y.double())
+    found = {
+        "oracle_accuracy": float(accuracies.mean()),
+        "oracle_gap": float(accuracy(own, probe.validation_y.double())[0] - accuracies.mean()),
+        "oracle_kl": float(np.mean([kl_divergence(own[0], other) for other in others])),
+        "membership_auc": membership_auc(model, student, probe)[0],
+        "membership_auc_oracle": float(np.mean(membership_auc(model, oracles, probe))),
+    }
+    if len(others) > 1:
+        pairs = [(a, b) for a in range(len(others)) for b in range(len(others)) if a != b]
+        found["oracle_kl_floor"] = float(np.mean([kl_divergence(others[a], others[b]) for a, b in pairs]))
+        found["oracle_accuracy_std"] = float(accuracies.std())
+    return found
+
+
+@torch.no_grad()
+def membership_auc(model: Model, parameters: ensemble.Parameters, probe: Probe) -> list[float]:
+    """For each member the area under the curve of a loss threshold attack on the forget rows (ties count half)."""
+    seen = _losses(model, parameters, probe.forget_x, probe.forget_y)
+    unseen = _losses(model, parameters, probe.unseen_x, probe.unseen_y)
+    n, m = seen.shape[1], unseen.shape[1]
+    areas = []
+    for inside, outside in zip(seen, unseen, strict=True):
+        ranks = rankdata(-torch.cat([inside, outside]).numpy())
+        areas.append(float((ranks[:n].sum() - n * (n + 1) / 2) / (n * m)))
+    return areas
+
+
+def relearn_steps(
+    model: Model, parameters: ensemble.Parameters, x: Tensor, y: Tensor, learning_rate: float
+) -> list[int | None]:
+    """For each member how many steps on the polluted forget set alone bring its labels back.
+
+    Full-batch Adam on the cross-entropy; done when :data:`RELEARN_TARGET` of the rows have their polluted label,
+    0 if they have it to begin with, None if :data:`RELEARN_LIMIT` steps do not suffice.
+
+    Args:
+        model: a built model.
+        parameters: first axis: member.
+        x: prepared forget rows, ``[members, n, ...]``.
+        y: polluted labels, ``[members, n]``.
+        learning_rate: Adam's.
+    """
+    learner = {name: parameter.detach().clone().requires_grad_() for name, parameter in parameters.items()}
+    optimizer = torch.optim.Adam(learner.values(), lr=learning_rate, fused=True)
+    found: list[int | None] = [None] * len(y)
+    for step in range(RELEARN_LIMIT + 1):
+        z = ensemble.logits(model, learner, x, shared=False)
+        reached = accuracy(z.detach().double(), y.double()) >= RELEARN_TARGET
+        for index in torch.nonzero(reached).flatten().tolist():
+            if found[index] is None:
+                found[index] = step
+        if None not in found:
+            break
+        optimizer.zero_grad()
+        binary_cross_entropy_with_logits(z, y, reduction="none").mean(1).sum().backward()
+        optimizer.step()
+    return found
+
+
+def _losses(model: Model, parameters: ensemble.Parameters, x: Tensor, y: Tensor) -> Tensor:
+    z = ensemble.logits(model, parameters, x, shared=True).double()
+    return binary_cross_entropy_with_logits(z, y.double().expand_as(z), reduction="none")

@@ -1,0 +1,115 @@
+"""`qlab list` and `qlab describe`: what can be named in a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from qlab import registry
+from qlab.cli import main
+from qlab.fields import fields_of
+from qlab.resources import experiment_files
+from qlab.training import Trainer
+
+CLASSES = {name: cls for kind in registry.KINDS for name, cls in registry.available(kind).items()}
+
+
+def invoke(*arguments: str) -> str:
+    result = CliRunner().invoke(main, list(arguments))
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def refused(*arguments: str) -> str:
+    result = CliRunner().invoke(main, list(arguments))
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert result.stderr.startswith("Error: ")
+    return result.stderr
+
+
+def test_everything_is_listed_under_its_kind() -> None:
+    lines = invoke("list").splitlines()
+    assert [line for line in lines if not line.startswith(" ")] == [
+        *(f"{kind}s" for kind in registry.KINDS),
+        "experiments",
+    ]
+    listed = {line.split()[0]: line.split(maxsplit=1)[1] for line in lines if line.startswith(" ")}
+    assert set(listed) == {*CLASSES, *(file.stem for file in experiment_files())}
+    assert all(listed.values())
+
+
+@pytest.mark.parametrize("kind", ["model", "models"])
+def test_one_kind_is_listed_alone(kind: str) -> None:
+    listed = [line.split()[0] for line in invoke("list", kind).splitlines()]
+    assert listed == ["models", "MLP", "PennyLaneQNN"]
+
+
+def test_an_unknown_kind_is_explained() -> None:
+    message = refused("list", "modles")
+    for part in ('"modles"', 'Did you mean "models"?', "corruptions, experiments, models"):
+        assert part in message
+
+
+@pytest.mark.parametrize("name", [*CLASSES, "Trainer"])
+def test_a_class_is_described_with_fields_formula_and_source(name: str) -> None:
+    cls = CLASSES.get(name, Trainer)
+    output = invoke("describe", name)
+    lines = output.splitlines()
+    assert lines[0].startswith(f"{name} (")
+    assert f"formula: {cls.formula}" in output
+    assert f"source: {cls.source}" in output
+    for field in fields_of(cls).values():
+        (line,) = [line for line in lines if line.startswith(f"  {field.name}: ")]
+        assert field.accepts in line
+        assert "; default " in line
+        assert field.doc
+        assert field.doc.split()[0] in output
+    assert "Args:" not in output
+    assert "``" not in output
+    assert ":meth:" not in output
+
+
+@pytest.mark.parametrize("file", experiment_files(), ids=lambda file: file.stem)
+def test_an_experiment_that_is_listed_can_be_described(file: Path) -> None:
+    assert file.stem in invoke("describe", file.stem)
+
+
+def test_a_class_of_a_file_is_described(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "own.py").write_text(
+        "from qlab import MLP\n\n\nclass Own(MLP):\n    '''My own.\n\n    Args:\n        size: of it.\n    '''\n\n"
+        "    def __init__(self, *, size: int, **fields):\n        super().__init__(size=size, **fields)\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    output = invoke("describe", "own:Own")
+    assert output.startswith("own:Own (model)\nMy own.")
+    assert "  size: an integer; required\n      of it." in output
+    assert "  hidden: " in output
+
+
+def test_an_unknown_name_is_explained_with_the_nearest() -> None:
+    message = refused("describe", "LabelFlop")
+    for part in ('"LabelFlop"', 'Did you mean "LabelFlip"?', "PennyLaneQNN", "Trainer", "XXZ"):
+        assert part in message
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        pytest.param("nowhere:Thing", ['no module "nowhere"'], id="no module"),
+        pytest.param("own:Halfway", ["own:Halfway", "does not define", "forward"], id="abstract model"),
+        pytest.param("own:Own", ["own", '"Own"', 'Did you mean "Owner"?'], id="misspelt"),
+    ],
+)
+def test_a_class_that_cannot_be_described_is_explained(
+    name: str, expected: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "own.py").write_text(
+        "from qlab import MLP, Model\n\n\nclass Owner(MLP):\n    pass\n\n\nclass Halfway(Model):\n    pass\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    message = refused("describe", name)
+    for part in expected:
+        assert part in message

@@ -1,0 +1,294 @@
+"""The runner where something goes wrong: what ends up in the store, and in the table."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from qlab.errors import ConfigError, DataError, QlabError, StoreError
+from qlab.experiment import schema
+from qlab.experiment.plan import Plan
+from qlab.experiment.reporting import Silent
+from qlab.experiment.runner import Outcome, Runner
+from qlab.experiment.schema import Experiment
+from qlab.tracking import frames, names
+from qlab.tracking.store import Store
+
+pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:sqlalchemy.exc.SADeprecationWarning")
+
+MODELS = '''
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from qlab import MLP
+
+
+class Breaks(MLP):
+    """Raises at the first evaluation."""
+
+    def forward(self, prepared):
+        raise RuntimeError("the kettle is dry\\nand has been for a while")
+
+
+class Spoils(MLP):
+    """Puts a file where the artifacts of the store are to go."""
+
+    def forward(self, prepared):
+        artifacts = Path("mlruns/artifacts")
+        if artifacts.is_dir():
+            shutil.rmtree(artifacts)
+            artifacts.write_text("in the way")
+        return super().forward(prepared)
+'''
+
+TASKS = '''
+from __future__ import annotations
+
+import torch
+
+from qlab import Dataset, Split, Task
+
+
+class Three(Task):
+    """Three features, which no register of qubits has."""
+
+    def load(self):
+        split = Split(torch.eye(3, dtype=torch.float64), torch.tensor([0, 1, 1]))
+        return Dataset(split, split)
+
+    def random_features(self, n, generator):
+        return torch.ones(n, 3, dtype=torch.float64)
+
+
+class Missing(Three):
+    """Data that are not there."""
+
+    def load(self):
+        raise FileNotFoundError("no such data")
+'''
+
+XXZ = """
+[task]
+type = "XXZ"
+length = 4
+gapless = [-0.7, 0.7, 0.2]
+gapped = [1.3, 2.7, 0.2]
+validation = [-0.65, 2.65, 0.3]
+"""
+
+MIXED = (
+    'name = "mixed"\n'
+    + XXZ
+    + """
+[training]
+epochs = 2
+[run]
+seeds = 2
+[[model]]
+type = "own_models:Breaks"
+hidden = [[2], [3]]
+[[model]]
+type = "MLP"
+hidden = [4]
+[[model]]
+type = "MLP"
+hidden = [5]
+training = { learning_rate = 1e30 }
+"""
+)
+
+
+class Recorder(Silent):
+    """Writes down what it is told."""
+
+    def __init__(self) -> None:
+        self.events: list[str] = []
+
+    def planned(self, plan: Plan) -> None:
+        self.events.append(f"planned {len(plan.todo)}")
+
+    def ensemble_started(self, label: str, engine: str, trials: int, epochs: int) -> None:
+        self.events.append(f"started {trials} for {epochs}")
+
+    def epoch(self, epoch: int, metrics: dict[str, NDArray[np.float64]]) -> None:
+        self.events.append(f"epoch {epoch}")
+
+    def ensemble_finished(self, seconds: float, health: Sequence[str]) -> None:
+        self.events.append(f"finished {', '.join(health)}")
+
+    def ensemble_failed(self, error: str) -> None:
+        self.events.append(f"failed {error.splitlines()[0]}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Mixed:
+    """An experiment of which some ensembles fail, some diverge and one succeeds, after it was run."""
+
+    store: Store
+    experiment: Experiment
+    outcome: Outcome
+    events: list[str]
+
+    def runs(self, **params: str) -> list[Any]:
+        ids = [self.store.experiment_id("mixed")]
+        trials = self.store.search(ids, f"tags.`{names.KIND}` = '{names.TRIAL}'")
+        return [
+            run
+            for run in trials
+            if all(run.data.params[key.replace("__", ".")] == value for key, value in params.items())
+        ]
+
+
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory: pytest.TempPathFactory, write_empty_store: Callable[[Path], str]) -> Iterator[Mixed]:
+    folder = tmp_path_factory.mktemp("mixed")
+    (folder / "own_models.py").write_text(MODELS)
+    (folder / "mixed.toml").write_text(MIXED)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        store = Store(write_empty_store(folder / "mlruns" / "mlflow.db"))
+        experiment = schema.load(folder / "mixed.toml")
+        recorder = Recorder()
+        outcome = Runner(store, recorder).run(experiment)
+        yield Mixed(store, experiment, outcome, recorder.events)
+
+
+def test_an_ensemble_that_raises_fails_with_the_reason(mixed: Mixed) -> None:
+    failed = mixed.runs(model__type="own_models:Breaks")
+    assert [run.info.status for run in failed] == ["FAILED"] * 4
+    assert {run.data.tags[names.ERROR] for run in failed} == {"RuntimeError: the kettle is dry"}
+    assert not any(names.HEALTH in run.data.tags for run in failed)
+
+
+def test_the_other_ensembles_finish(mixed: Mixed) -> None:
+    finished = mixed.runs(model__type="MLP")
+    assert [run.info.status for run in finished] == ["FINISHED"] * 4
+    assert not any(names.ERROR in run.data.tags for run in finished)
+
+
+def test_every_failed_trial_is_counted_and_named(mixed: Mixed) -> None:
+    assert mixed.outcome.trained == 4
+    assert mixed.outcome.reused == 0
+    assert len(mixed.outcome.failed) == 4
+
+
+def test_an_experiment_with_failures_is_itself_failed(mixed: Mixed) -> None:
+    assert mixed.store.client.get_run(mixed.outcome.parent_run).info.status == "FAILED"
+
+
+def test_failed_and_diverged_trials_are_in_the_table_and_left_out(mixed: Mixed) -> None:
+    rows = {row["model"]: row for row in mixed.outcome.table.to_dict("records")}
+    assert len(rows) == 4
+    broken = [row for model, row in rows.items() if model.startswith("own_models:Breaks")]
+    assert [(row["kept"], row["trials"], row["left_out"]) for row in broken] == [(0, 2, "failed")] * 2
+    (diverged,) = [row for model, row in rows.items() if "1e+30" in model]
+    assert (diverged["kept"], diverged["trials"], diverged["left_out"]) == (0, 2, "diverged")
+    assert math.isnan(diverged["validation_accuracy_mean"])
+    (kept,) = [row for model, row in rows.items() if "hidden=[4]" in model]
+    assert (kept["kept"], kept["trials"], kept["left_out"]) == (2, 2, "")
+    assert 0.0 <= kept["validation_accuracy_mean"] <= 1.0
+
+
+def test_a_diverged_trial_says_so_and_keeps_its_numbers(mixed: Mixed) -> None:
+    for run in mixed.runs(training__learning_rate="1e+30"):
+        assert run.data.tags[names.HEALTH] == "diverged"
+        losses = mixed.store.client.get_metric_history(run.info.run_id, "train_loss")
+        assert sorted(metric.step for metric in losses) == [1, 2]
+        assert any(math.isnan(metric.value) for metric in losses)
+
+
+def test_the_reporter_is_told_in_order(mixed: Mixed) -> None:
+    assert mixed.events == [
+        "planned 8",
+        *["started 2 for 2", "failed RuntimeError: the kettle is dry"] * 2,
+        *["started 2 for 2", "epoch 1", "epoch 2", "finished healthy, healthy"],
+        *["started 2 for 2", "epoch 1", "epoch 2", "finished diverged, diverged"],
+    ]
+
+
+def test_what_failed_is_left_to_do_and_what_diverged_is_not(mixed: Mixed) -> None:
+    plan = Plan.of(mixed.experiment, mixed.store)
+    assert {trial.names["model"] for trial in plan.todo} == {"own_models:Breaks"}
+    assert len(plan.todo) == 4
+    assert set(plan.states.values()) == {"FAILED"}
+
+
+def test_the_summary_is_saved_although_some_failed(mixed: Mixed) -> None:
+    saved = {file.path for file in mixed.store.client.list_artifacts(mixed.outcome.parent_run, "summary")}
+    assert saved == {"summary/summary.csv", "summary/accuracy.png", "summary/accuracy.html"}
+
+
+UNUSABLE = {
+    "features that the model refuses": (
+        '[task]\ntype = "own_tasks:Three"\n[model]\ntype = "PennyLaneQNN"\n',
+        DataError,
+        "3",
+    ),
+    "a device of a GPU there is not": (XXZ + '[model]\ntype = "MLP"\n[run]\ndevice = "cuda:99"\n', ConfigError, "CUDA"),
+    "a model beyond any memory": (
+        XXZ + '[model]\ntype = "MLP"\nhidden = [1000000000000]\n',
+        QlabError,
+        "1000000000000",
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "error", "expected"), UNUSABLE.values(), ids=UNUSABLE.keys())
+def test_what_cannot_be_prepared_leaves_nothing_in_the_store(
+    text: str, error: type[Exception], expected: str, tmp_path: Path, write_empty_store: Callable[[Path], str]
+) -> None:
+    (tmp_path / "own_tasks.py").write_text(TASKS)
+    experiment = schema.parse(text, source="given.toml", folder=tmp_path, default_name="unusable")
+    store = Store(write_empty_store(tmp_path / "mlflow.db"))
+    with pytest.raises(error, match=expected):
+        Runner(store).run(experiment)
+    assert store.experiment_names() == {"Default"}
+    assert list(store.search(store.experiment_ids())) == []
+
+
+def test_data_that_do_not_load_leave_nothing_in_the_store(
+    tmp_path: Path, write_empty_store: Callable[[Path], str]
+) -> None:
+    (tmp_path / "own_tasks.py").write_text(TASKS)
+    text = '[task]\ntype = "own_tasks:Missing"\n[model]\ntype = "MLP"\n'
+    experiment = schema.parse(text, source="given.toml", folder=tmp_path, default_name="unusable")
+    store = Store(write_empty_store(tmp_path / "mlflow.db"))
+    with pytest.raises((QlabError, FileNotFoundError), match="no such data"):
+        Runner(store).run(experiment)
+    assert store.experiment_names() == {"Default"}
+
+
+def test_the_device_of_a_file_is_refused_under_its_key(
+    tmp_path: Path, write_empty_store: Callable[[Path], str]
+) -> None:
+    text = XXZ + '[model]\ntype = "MLP"\n[run]\ndevice = "gpu"\n'
+    store = Store(write_empty_store(tmp_path / "mlflow.db"))
+    with pytest.raises(ConfigError, match=r'given\.toml: run\.device: got "gpu", accepts "cpu", "cuda" or "cuda:N"'):
+        Runner(store).run(schema.parse(text, source="given.toml", default_name="unusable"))
+
+
+def test_a_store_that_fails_under_way_leaves_no_run_running(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write_empty_store: Callable[[Path], str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own_models.py").write_text(MODELS)
+    text = XXZ + '[model]\ntype = "own_models:Spoils"\n[training]\nepochs = 1\n[run]\nseeds = 2\n'
+    experiment = schema.parse(text, source="given.toml", folder=tmp_path, default_name="spoilt")
+    store = Store(write_empty_store(tmp_path / "mlruns" / "mlflow.db"))
+    with pytest.raises(StoreError, match="cannot be used"):
+        Runner(store).run(experiment)
+    found = frames.runs(store, store.experiment_ids(["spoilt"]))
+    assert sorted(zip(found["kind"], found["status"], strict=True)) == [
+        ("experiment", "FAILED"),
+        ("trial", "FAILED"),
+        ("trial", "FAILED"),
+    ]
