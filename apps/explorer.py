@@ -8,7 +8,7 @@ from __future__ import annotations
 import pandas as pd
 import panel as pn
 import param
-from panel.theme.fast import DARK_STYLE, DEFAULT_STYLE
+from panel.theme import Fast
 
 from qlab.errors import QlabError
 from qlab.tracking import frames, listing
@@ -87,6 +87,7 @@ class Explorer(param.Parameterized):
         where = pn.pane.Str(f"Store: {self._store.location}")
         return pn.template.FastListTemplate(
             title="qlab explorer",
+            font="system-ui, sans-serif",
             sidebar=[choose, where],
             main=[pn.Column(self.notice, pn.Tabs(("Resilience", self.figure), ("Trials", self.table), dynamic=True))],
         )
@@ -95,9 +96,8 @@ class Explorer(param.Parameterized):
 def main() -> None:
     """Serves the page for the store of this process."""
     pn.extension("tabulator", notifications=False)
-    for style in (DEFAULT_STYLE, DARK_STYLE):
-        # The template's own font comes from a server elsewhere; the page asks nobody.
-        style.param.update(font="system-ui, sans-serif", font_url="")
+    # The design's web font comes from a server elsewhere; the page asks nobody but its own.
+    Fast._resources.pop("font", None)
     try:
         Explorer(Store(create=False)).page().servable()
     except QlabError as error:
