@@ -67,6 +67,14 @@ def test_own_classes(folder):
     assert "between their centres" in described.stdout
 
 
+def test_own_unlearner(folder):
+    result = qlab("run", "relabel.toml", cwd=folder)
+    assert result.returncode == 0, result.stderr
+    assert "6 unlearning runs" in result.stdout
+    for method in ("Finetune", "my_unlearner:Relabel weight=0.5", "my_unlearner:Relabel weight=1.0"):
+        assert method in " ".join(result.stdout.replace("│", " ").split())
+
+
 def test_notebook(folder):
     [text] = [text for text in blocks("python") if "Trainer" in text]
     result = subprocess.run(

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from qlab.errors import DataError
+from qlab.errors import DataError, StoreError
 from qlab.experiment import summary
 from qlab.experiment.devices import training_device
 from qlab.experiment.plan import Plan
@@ -154,7 +154,15 @@ def _unlearn(session: Session, group: Sequence[Unlearning], run_ids: Mapping[str
     session.fail([item for item in group if item.teacher.key not in run_ids], "its teacher failed")
     if not able:
         return
-    teachers = load_teachers(session, able, run_ids)
+    try:
+        teachers = load_teachers(session, able, run_ids)
+    except StoreError:
+        raise
+    except Exception as error:  # a user's model may raise anything while its oracles are trained
+        message = f"{type(error).__name__}: {error}"
+        session.fail(able, message)
+        session.reporter.ensemble_failed(message)
+        return
     methods: dict[str, list[Unlearning]] = {}
     for item in able:
         methods.setdefault(item.method_key, []).append(item)

@@ -42,11 +42,6 @@ class RunTable(Component):
     device: str = "cpu"
     oracles: PositiveInt = 3
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if isinstance(self.seeds, int) and self.seeds > MOST_SEEDS:
-            raise ConfigError(f"seeds: got {self.seeds}, accepts at most {MOST_SEEDS}.")
-
     @property
     def seed_list(self) -> tuple[int, ...]:
         """The seeds."""
@@ -148,6 +143,8 @@ class _Reader:
         if not isinstance(about, str):
             raise ConfigError(f"about: got {show(about)}, accepts a string.")
         run = self._make(RunTable, raw.get("run", {}), "run")
+        if isinstance(run.seeds, int) and run.seeds > MOST_SEEDS:
+            raise ConfigError(f"run.seeds: got {run.seeds}, accepts at most {MOST_SEEDS}.")
         try:
             parse_device(run.device)
         except ConfigError as error:

@@ -22,6 +22,7 @@ from qlab.tasks import Dataset, Split, Task
 from qlab.tasks.base import digest
 from qlab.tracking import names, provenance
 from qlab.tracking.store import DatasetRecord, Status, Store
+from qlab.tracking.writer import MetricWriter
 from qlab.training import Member
 
 
@@ -126,6 +127,35 @@ class Session:
         for run_id in run_ids:
             self.store.set_tags(run_id, {names.ERROR: reason.splitlines()[0][:500] if reason else status})
             self.store.finish(run_id, status)
+
+    @contextmanager
+    def running(
+        self, items: Sequence[Trial] | Sequence[Unlearning], unfinished: list[str], writer: MetricWriter
+    ) -> Iterator[None]:
+        """While the runs of an ensemble are under way: an error fails those that are unfinished, and is not raised.
+
+        An interrupt, and an error of the store itself, end the runs as well as may be and go on.
+
+        Args:
+            items: what the runs are of.
+            unfinished: their ids; whoever finishes one takes it out.
+            writer: holds metrics that are not in the store yet.
+        """
+        try:
+            yield
+        except StoreError:
+            self.abandon(unfinished, "FAILED", "the store failed")
+            raise
+        except Exception as error:
+            message = f"{type(error).__name__}: {error}"
+            with self.tracking():
+                writer.flush()
+                self.end(unfinished, "FAILED", message)
+            self.fail(items, message)
+            self.reporter.ensemble_failed(message)
+        except BaseException:
+            self.abandon(unfinished, "KILLED", "interrupted", writer.flush)
+            raise
 
     def abandon(
         self, run_ids: Sequence[str], status: Status, reason: str, before: Callable[[], None] | None = None

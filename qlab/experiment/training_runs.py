@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from qlab.errors import StoreError
 from qlab.experiment.session import Session
 from qlab.experiment.trial import Trial
 from qlab.models import Model
@@ -49,7 +48,8 @@ def train_ensemble(session: Session, parent: str, trials: Sequence[Trial], model
         session.reporter.epoch(epoch, metrics)
 
     unfinished = list(run_ids)
-    try:
+    finished: dict[str, str] = {}
+    with session.running(trials, unfinished, writer):
         validation = session.dataset(first.task).validation
         trained = first.trainer.fit(model, members, validation, observer=observe, device=session.device)
         with session.tracking():
@@ -57,22 +57,9 @@ def train_ensemble(session: Session, parent: str, trials: Sequence[Trial], model
             for index, run_id in enumerate(run_ids):
                 _finish_run(session, run_id, trials[index], trained, index)
                 unfinished.remove(run_id)
-    except StoreError:
-        session.abandon(unfinished, "FAILED", "the store failed")
-        raise
-    except Exception as error:
-        message = f"{type(error).__name__}: {error}"
-        with session.tracking():
-            writer.flush()
-            session.end(unfinished, "FAILED", message)
-        session.fail(trials, message)
-        session.reporter.ensemble_failed(message)
-        return {}
-    except BaseException:
-        session.abandon(unfinished, "KILLED", "interrupted", writer.flush)
-        raise
-    session.reporter.ensemble_finished(trained.seconds, trained.health)
-    return {trial.key: run_id for trial, run_id in zip(trials, run_ids, strict=True)}
+        session.reporter.ensemble_finished(trained.seconds, trained.health)
+        finished |= {trial.key: run_id for trial, run_id in zip(trials, run_ids, strict=True)}
+    return finished
 
 
 def _create_runs(

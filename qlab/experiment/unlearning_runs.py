@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from qlab.errors import StoreError
+from qlab import seeding
 from qlab.experiment.session import Session
-from qlab.experiment.trial import Trial, Unlearning, content_hash
+from qlab.experiment.trial import IDENTITY_VERSION, Trial, Unlearning, content_hash
 from qlab.models import Model
 from qlab.tracking import frames, names
 from qlab.tracking.writer import MetricWriter
@@ -99,7 +99,7 @@ def apply_method(session: Session, teachers: Teachers, unlearnings: Sequence[Unl
         session.reporter.epoch(step, metrics)
 
     unfinished = list(run_ids)
-    try:
+    with session.running(unlearnings, unfinished, writer):
         seeds = [item.teacher.seed for item in unlearnings]
         result = unlearn(first.unlearner, teachers.model, parameters, data, seeds, observer=observe)
         relearned = _relearn(teachers, result, data, first)
@@ -107,25 +107,10 @@ def apply_method(session: Session, teachers: Teachers, unlearnings: Sequence[Unl
             writer.flush()
         health = []
         for index, (item, run_id) in enumerate(zip(unlearnings, run_ids, strict=True)):
-            health.append(
-                _finish_run(session, teachers, item, positions[index], result, index, relearned[index], run_id)
-            )
+            ended = _finish_run(session, teachers, item, positions[index], result, index, relearned[index], run_id)
+            health.append(ended)
             unfinished.remove(run_id)
-    except StoreError:
-        session.abandon(unfinished, "FAILED", "the store failed")
-        raise
-    except Exception as error:
-        message = f"{type(error).__name__}: {error}"
-        with session.tracking():
-            writer.flush()
-            session.end(unfinished, "FAILED", message)
-        session.fail(unlearnings, message)
-        session.reporter.ensemble_failed(message)
-        return
-    except BaseException:
-        session.abandon(unfinished, "KILLED", "interrupted", writer.flush)
-        raise
-    session.reporter.ensemble_finished(result.seconds, health)
+        session.reporter.ensemble_finished(result.seconds, health)
 
 
 def _create_runs(
@@ -164,10 +149,11 @@ def _finish_run(
     student = {name: parameter[index : index + 1] for name, parameter in result.parameters.items()}
     with suited_threads(teachers.model, len(next(iter(teachers.oracles[position].values())))):
         final = oracle.oracle_distance(teachers.model, student, teachers.oracles[position], teachers.probes[position])
-    target = STEPS_TO_ORACLE * final["oracle_accuracy"]
-    reached = np.flatnonzero(result.history["validation_accuracy"][index] >= target)
-    if len(reached):
-        final["steps_to_oracle"] = float(reached[0])
+    if "oracle_accuracy" in final:
+        target = STEPS_TO_ORACLE * final["oracle_accuracy"]
+        reached = np.flatnonzero(result.history["validation_accuracy"][index] >= target)
+        if len(reached):
+            final["steps_to_oracle"] = float(reached[0])
     if relearned is not None:
         final["relearn_steps"] = float(relearned)
     final |= {"unlearning_seconds": result.seconds, "loss_evaluations": float(result.loss_evaluations)}
@@ -198,8 +184,6 @@ def _relearn(teachers: Teachers, result: Unlearned, data: EnsembleData, first: U
 
 
 def _probe(session: Session, trial: Trial, member: Member, model: Model) -> oracle.Probe:
-    from qlab import seeding
-
     validation = session.dataset(trial.task).validation
     everything = dataclasses.replace(trial.corruption, ratio=1.0)
     unseen = everything.apply(validation, trial.task, seeding.generator(trial.seed, "unseen")).split
@@ -224,7 +208,7 @@ def _oracles(
 ) -> tuple[ensemble.Parameters, ...]:
     """For every teacher the parameters of its oracles: from the store, or trained now with the teacher's schedule."""
     wanted = {
-        (index, number): content_hash({"oracle": number, **trial.config})
+        (index, number): content_hash({"version": IDENTITY_VERSION, "oracle": number, **trial.config})
         for index, trial in enumerate(trials)
         for number in range(count)
     }

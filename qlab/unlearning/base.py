@@ -51,7 +51,8 @@ class Unlearner(Component):
     """A way to remove the influence of the forget set from a trained model.
 
     Override :meth:`loss`, and declare fields for its weights. It sees one model at a time; qlab runs it on all seeds
-    together (so it must not branch on the values of tensors), steps the optimizer, evaluates every step and logs.
+    together (so it must not branch on the values of tensors, nor draw random numbers), steps the optimizer, evaluates
+    every step and logs.
 
     Args:
         steps: unlearning steps. One step is one pass over the retain set.

@@ -24,7 +24,7 @@ from qlab.unlearning.base import LogitFunction, Samples, Unlearner, UnlearningDa
 
 
 class LossError(QlabError):
-    """A method whose loss is not a scalar."""
+    """A method whose loss is not a scalar, or does not depend on the student."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -111,7 +111,7 @@ def unlearn(
 
     Raises:
         DataError: nothing to forget or to retain.
-        LossError: the method's loss is not a scalar.
+        LossError: the method's loss is not a scalar, or does not depend on the student.
     """
     with suited_threads(model, len(seeds)):
         return _unlearn(unlearner, model, teachers, data, seeds, observer)
@@ -126,6 +126,7 @@ def _unlearn(
     observer: EpochObserver | None,
 ) -> Unlearned:
     start = time.perf_counter()
+    model.to(data.train_y.device)
     partition = Partition.of(data.forget)
     teacher = {name: parameter.detach() for name, parameter in teachers.items()}
     drawn = ensemble.initial_parameters(model, seeds, "unlearning") if unlearner.start_fresh else teacher
@@ -157,6 +158,9 @@ def _unlearn(
             optimizer.zero_grad()
             retain = (rows_of(data, positions), data.train_y.gather(1, positions))
             losses = _losses(unlearner, model, student, teacher, retain, forget, step)
+            if not losses.requires_grad:
+                name = type(unlearner).__name__
+                raise LossError(f"step {step}: the loss of {name} does not depend on the student's parameters.")
             for index in torch.nonzero(~losses.isfinite()).flatten().tolist():
                 failures.setdefault(index, step)
             # Members share no parameters: one that is not finite leaves the gradients of the others alone.
@@ -165,6 +169,7 @@ def _unlearn(
             evaluations += 1
         logits = record(step)
     curves = {name: np.stack(values, axis=1) for name, values in history.items()}
+    model.to("cpu")
     trained = {name: parameter.detach().cpu() for name, parameter in student.items()}
     return Unlearned(trained, curves, failures, logits.cpu(), time.perf_counter() - start, evaluations)
 

@@ -70,20 +70,27 @@ def oracle_distance(
       probability that a trained row has the lower loss); 0.5 when it cannot. ``membership_auc_oracle``: of the oracles,
       which never saw the rows: the value to compare with.
 
+    Oracles that diverged are left out; if all did, only ``membership_auc`` remains.
+
     Args:
         model: a built model.
         student: parameters, first axis of length 1.
         oracles: parameters, first axis: oracle.
         probe: the rows.
     """
+    found = {"membership_auc": membership_auc(model, student, probe)[0]}
     own = ensemble.logits(model, student, probe.validation_x, shared=True).double()
     others = ensemble.logits(model, oracles, probe.validation_x, shared=True).double()
+    finite = others.isfinite().all(1)
+    if not finite.any():
+        return found
+    others = others[finite]
+    oracles = {name: parameter[finite.to(parameter.device)] for name, parameter in oracles.items()}
     accuracies = accuracy(others, probe.validation_y.double())
-    found = {
+    found |= {
         "oracle_accuracy": float(accuracies.mean()),
         "oracle_gap": float(accuracy(own, probe.validation_y.double())[0] - accuracies.mean()),
         "oracle_kl": float(np.mean([kl_divergence(own[0], other) for other in others])),
-        "membership_auc": membership_auc(model, student, probe)[0],
         "membership_auc_oracle": float(np.mean(membership_auc(model, oracles, probe))),
     }
     if len(others) > 1:
@@ -121,6 +128,7 @@ def relearn_steps(
         y: polluted labels, ``[members, n]``.
         learning_rate: Adam's.
     """
+    model.to(x.device)
     learner = {name: parameter.detach().clone().requires_grad_() for name, parameter in parameters.items()}
     optimizer = torch.optim.Adam(learner.values(), lr=learning_rate, fused=True)
     found: list[int | None] = [None] * len(y)
@@ -135,6 +143,7 @@ def relearn_steps(
         optimizer.zero_grad()
         binary_cross_entropy_with_logits(z, y, reduction="none").mean(1).sum().backward()
         optimizer.step()
+    model.to("cpu")
     return found
 
 

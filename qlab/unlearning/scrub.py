@@ -45,13 +45,14 @@ class Scrub(Unlearner):
 class AlternatingScrub(Unlearner):
     """SCRUB as published: steps away from the teacher on the forget set alternate with steps on the retain set.
 
-    The first ``max_steps`` steps alternate, odd ones maximising the divergence on the forget set, even ones minimising
+    A student starts as its teacher, where the divergence has no slope: the first step changes nothing, the second
+    one does. The first ``max_steps`` steps alternate, odd ones maximising the divergence on the forget set, even ones minimising
     the retain objective; all later steps minimise.
 
     Args:
         alpha: weight of the divergence from the teacher on the retain set.
         gamma: weight of the cross-entropy on the retain set.
-        max_steps: how long the two kinds of step alternate.
+        max_steps: how long the two kinds of step alternate, steps of both kinds counted.
     """
 
     formula: ClassVar[str] = "odd steps L = -KL(forget), even steps L = alpha KL(retain) + gamma CE(retain)"

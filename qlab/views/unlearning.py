@@ -56,14 +56,15 @@ def summarize_unlearning(frame: pd.DataFrame) -> pd.DataFrame:
     """One row for each model, corruption, ratio and method.
 
     Columns: those, then ``<metric>_mean``, ``<metric>_std`` (n - 1) and ``<metric>_n`` of :data:`FINAL` over the runs
-    kept, ``kept``, ``runs`` and ``left_out``. A run is kept if it finished. ``steps_to_oracle`` and ``relearn_steps``
-    exist only for runs that got there: ``_n`` says how many did.
+    kept, ``kept``, ``runs`` and ``left_out``. A run is kept if it finished and did not diverge.
+    ``steps_to_oracle`` and ``relearn_steps`` exist only for runs that got there: ``_n`` says how many did.
 
     Args:
         frame: one row for each unlearning run.
     """
     work = label_runs(frame)
-    work["status"] = frame["status"]
+    diverged = (frame["status"] == "FINISHED") & (frame["health"] == "diverged")
+    work["status"] = frame["status"].mask(diverged, "DIVERGED")
     for metric in FINAL:
         work[metric] = pd.to_numeric(frame[metric]) if metric in frame else np.nan
     rows = []

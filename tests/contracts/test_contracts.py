@@ -1,4 +1,4 @@
-"""What every task, corruption, model and trainer keeps to: qlab's own, and those a user defines."""
+"""What every task, corruption, model, trainer and unlearner keeps to: qlab's own, and those a user defines."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ import qlab
 from qlab.component import Component
 from qlab.corruptions import Corrupted, Corruption, LabelFlip, NoCorruption
 from qlab.errors import ConfigError
-from qlab.fields import REQUIRED, PositiveInt, Ratio, check_fields, fields_of
+from qlab.fields import REQUIRED, PositiveFloat, PositiveInt, Ratio, check_fields, fields_of
 from qlab.models import Features, Model
 from qlab.models.base import Precision
 from qlab.tasks import XXZ, Dataset, Split, Task
 from qlab.training import Trainer
+from qlab.unlearning import Samples, Unlearner, UnlearningData, cross_entropy
 
 
 class Blobs(Task):
@@ -104,6 +105,24 @@ class Linear(Model):
         return self.gain * (prepared @ self.weight + self.bias)
 
 
+class Confusion(Unlearner):
+    """Makes the student undecided on the forget set.
+
+    Args:
+        weight: of the forget set.
+    """
+
+    formula: ClassVar[str] = "L = CE(retain) + weight CE(forget, 1/2)"
+    source: ClassVar[str] = "an example"
+
+    weight: PositiveFloat = 1.0
+
+    def loss(self, student: Any, teacher: Any, data: UnlearningData) -> Tensor:
+        z = student(data.forget_polluted.x)
+        undecided = cross_entropy(z, torch.full_like(z, 0.5))
+        return cross_entropy(student(data.retain.x), data.retain.y) + self.weight * undecided
+
+
 SMALL: dict[str, dict[str, Any]] = {
     "XXZ": {"length": 4, "gapless": (-0.7, 0.7, 0.2), "gapped": (1.3, 2.7, 0.2), "validation": (-0.65, 2.65, 0.3)},
     "Trainer": {"epochs": 2},
@@ -120,6 +139,14 @@ OTHER: dict[str, dict[str, Any]] = {
     "Blobs": {"samples": 6, "seed": 3},
     "AllOnes": {"ratio": 0.4, "strength": 0.5},
     "Linear": {"gain": 2.5, "dtype": "float64"},
+    "Retrain": {"steps": 3, "optimizer": "SGD"},
+    "Finetune": {"steps": 3, "batch_size": 4},
+    "GradientAscent": {"beta": 0.5, "learning_rate": 0.1},
+    "PureAscent": {"steps": 3, "start_fresh": True},
+    "NPO": {"beta": 0.1, "retain_weight": 0.5},
+    "Scrub": {"lambda_ce": 0.5, "lambda_kl": 0.25, "lambda_fo": 0.75},
+    "AlternatingScrub": {"alpha": 0.25, "gamma": 0.5, "max_steps": 3},
+    "Confusion": {"weight": 0.25},
 }
 """Values other than the defaults."""
 
@@ -142,7 +169,8 @@ def concrete_subclasses(base: type) -> list[type]:
 TASKS = [*concrete_subclasses(Task), Blobs]
 CORRUPTIONS = [*concrete_subclasses(Corruption), AllOnes]
 MODELS = [*concrete_subclasses(Model), Linear]
-COMPONENTS = [*TASKS, *CORRUPTIONS, Trainer]
+UNLEARNERS = [*concrete_subclasses(Unlearner), Confusion]
+COMPONENTS = [*TASKS, *CORRUPTIONS, Trainer, *UNLEARNERS]
 EVERYTHING = [*COMPONENTS, *MODELS]
 
 
@@ -153,6 +181,7 @@ def name_of(value: Any) -> str | None:
 every_task = pytest.mark.parametrize("task", TASKS, ids=name_of)
 every_corruption = pytest.mark.parametrize("corruption", CORRUPTIONS, ids=name_of)
 every_model = pytest.mark.parametrize("model", MODELS, ids=name_of)
+every_unlearner = pytest.mark.parametrize("unlearner", UNLEARNERS, ids=name_of)
 every_component = pytest.mark.parametrize("cls", COMPONENTS, ids=name_of)
 every_class = pytest.mark.parametrize("cls", EVERYTHING, ids=name_of)
 
@@ -183,6 +212,7 @@ def test_qlabs_own_classes_are_found():
     assert {"XXZ"} <= {cls.__name__ for cls in TASKS}
     assert {"LabelFlip", "FeatureRandomization", "NoCorruption"} <= {cls.__name__ for cls in CORRUPTIONS}
     assert {"MLP", "PennyLaneQNN"} <= {cls.__name__ for cls in MODELS}
+    assert {"Retrain", "Finetune", "GradientAscent", "Scrub"} <= {cls.__name__ for cls in UNLEARNERS}
 
 
 @every_class
@@ -226,7 +256,7 @@ def test_formula_and_source_say_where_it_comes_from(cls):
 
 @every_class
 def test_kind_is_that_of_the_hierarchy(cls):
-    [base] = [base for base in (Task, Corruption, Model, Trainer) if issubclass(cls, base)]
+    [base] = [base for base in (Task, Corruption, Model, Trainer, Unlearner) if issubclass(cls, base)]
     assert cls.kind == base.kind == base.__name__.lower()
 
 
@@ -461,6 +491,57 @@ def test_every_combination_trains(task, corruption, model):
     assert len(trained) == 2
     assert bool(torch.isfinite(trained.logits).all())
     assert trained.history["train_loss"].shape == (2, 2)
+
+
+def rows_to_unlearn(step, seed=0):
+    """Six rows to retain and four to forget, of a model of eight features."""
+    draw = generator(seed)
+    x = torch.randn(10, 8, dtype=torch.float64, generator=draw)
+    y = torch.tensor([0.0, 1.0] * 5, dtype=torch.float64)
+    retain, forget = Samples(x[:6], y[:6]), Samples(x[6:], y[6:])
+    return UnlearningData(retain, forget, Samples(x[6:], 1.0 - y[6:]), step)
+
+
+def linear_models(weights):
+    return lambda x: x @ weights
+
+
+@every_unlearner
+@pytest.mark.parametrize("step", [1, 2, 50])
+def test_a_method_returns_a_scalar_that_moves_the_student(unlearner, step):
+    draw = generator(1)
+    student, teacher = torch.randn(2, 8, dtype=torch.float64, generator=draw)
+    student.requires_grad_()
+    loss = make(unlearner).loss(linear_models(student), linear_models(teacher), rows_to_unlearn(step))
+    assert loss.shape == ()
+    loss.backward()
+    assert bool(loss.isfinite())
+    assert bool(student.grad.isfinite().all())
+    assert float(student.grad.abs().max()) > 0.0
+
+
+@every_unlearner
+@pytest.mark.parametrize("step", [1, 2])
+def test_a_method_runs_under_vmap(unlearner, step):
+    draw = generator(2)
+    students, teachers = torch.randn(2, 3, 8, dtype=torch.float64, generator=draw)
+    method, data = make(unlearner), rows_to_unlearn(step)
+
+    def loss(student, teacher):
+        return method.loss(linear_models(student), linear_models(teacher), data)
+
+    together = vmap(loss)(students, teachers)
+    alone = torch.stack([loss(student, teacher) for student, teacher in zip(students, teachers, strict=True)])
+    torch.testing.assert_close(together, alone, atol=1e-12, rtol=0)
+
+
+@every_unlearner
+def test_a_method_is_finite_where_models_are_certain(unlearner):
+    student = torch.full((8,), 1e4, dtype=torch.float64).requires_grad_()
+    loss = make(unlearner).loss(linear_models(student), linear_models(-student.detach()), rows_to_unlearn(1))
+    loss.backward()
+    assert bool(loss.isfinite())
+    assert bool(student.grad.isfinite().all())
 
 
 def test_unknown_values_of_the_wrong_case_still_find_their_name():
