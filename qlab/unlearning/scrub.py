@@ -45,9 +45,9 @@ class Scrub(Unlearner):
 class AlternatingScrub(Unlearner):
     """SCRUB as published: steps away from the teacher on the forget set alternate with steps on the retain set.
 
-    A student starts as its teacher, where the divergence has no slope: the first step changes nothing, the second
-    one does. The first ``max_steps`` steps alternate, odd ones maximising the divergence on the forget set, even ones minimising
-    the retain objective; all later steps minimise.
+    The first ``max_steps`` steps alternate, odd ones maximising the divergence on the forget set, even ones minimising
+    the retain objective; all later steps minimise. A student starts as its teacher, where the divergence has no slope:
+    the first step changes nothing, the second one does.
 
     Args:
         alpha: weight of the divergence from the teacher on the retain set.
