@@ -93,6 +93,7 @@ def test_metrics_of_an_ensemble_are_those_of_its_members_by_hand(small_task, sma
             "train_accuracy": right_polluted.mean(),
             "validation_loss": plain_loss(validation, validation_y),
             "validation_accuracy": ((validation > 0) == (validation_y == 1)).mean(),
+            "retain_loss": plain_loss(train[~forget], polluted[~forget]) if not forget.all() else math.nan,
             "retain_accuracy": right_polluted[~forget].mean() if not forget.all() else math.nan,
             "forget_accuracy_polluted": right_polluted[forget].mean() if forget.any() else math.nan,
             "forget_accuracy_clean": right_clean[forget].mean() if forget.any() else math.nan,

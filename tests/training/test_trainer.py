@@ -20,6 +20,7 @@ METRICS = {
     "train_accuracy",
     "validation_loss",
     "validation_accuracy",
+    "retain_loss",
     "retain_accuracy",
     "forget_accuracy_polluted",
     "forget_accuracy_clean",
