@@ -163,6 +163,7 @@ def list_names(kind: str | None) -> None:
     """List what an experiment file can name: tasks, corruptions, models, unlearners; and the experiments that ship."""
     from qlab.errors import unknown
     from qlab.registry import KINDS, available
+    from qlab.resources import experiments
 
     sections = [*KINDS, "experiment"]
     if kind is not None and kind.removesuffix("s") not in sections:
@@ -172,7 +173,7 @@ def list_names(kind: str | None) -> None:
         if section == "experiment":
             from qlab.experiment import schema
 
-            for name, file in _shipped().items():
+            for name, file in experiments().items():
                 click.echo(f"  {name:22} {schema.load(file).about}")
         else:
             for name, cls in available(section).items():
@@ -189,18 +190,20 @@ def describe(name: str) -> None:
     from qlab.errors import unknown
     from qlab.fields import REQUIRED, fields_of, show
     from qlab.registry import KINDS, available, find_of_any_kind
+    from qlab.resources import experiments
     from qlab.training import Trainer
 
     classes: dict[str, tuple[str, type]] = {"Trainer": ("training", Trainer)}
     for kind in KINDS:
         classes |= {found: (kind, cls) for found, cls in available(kind).items()}
-    if name not in classes and ":" not in name and name in _shipped():
-        click.echo(_shipped()[name].read_text(encoding="utf-8"), nl=False)
+    shipped = experiments()
+    if name not in classes and name in shipped:
+        click.echo(shipped[name].read_text(encoding="utf-8"), nl=False)
         return
     if ":" in name:
         classes[name] = find_of_any_kind(name, Path.cwd())
     if name not in classes:
-        raise ConfigError(unknown("name", name, [*classes, *_shipped()]))
+        raise ConfigError(unknown("name", name, [*classes, *shipped]))
     kind, cls = classes[name]
     click.secho(f"{name} ({kind})", bold=True)
     click.echo(_prose(cls))
@@ -233,13 +236,6 @@ def runs(experiments: Sequence[str], filter_string: str, show_trials: bool, trac
         click.echo(f"No runs in {store.location}" + (" match." if filter_string or experiments else "."))
         return
     _console().print(frame_table(rows, store.location))
-
-
-def _shipped() -> dict[str, Path]:
-    """The experiments that come with qlab, by name."""
-    from qlab.resources import experiment_files, folder
-
-    return {str(file.relative_to(folder("experiments")).with_suffix("")): file for file in experiment_files()}
 
 
 def _seeds(text: str) -> Any:

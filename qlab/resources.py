@@ -26,7 +26,7 @@ def experiment_file(given: str) -> Path:
     path = Path(given)
     if path.is_file():
         return path
-    shipped = {str(file.relative_to(folder("experiments")).with_suffix("")): file for file in experiment_files()}
+    shipped = experiments()
     name = path.as_posix().removeprefix("experiments/").removesuffix(".toml")
     if name in shipped and not path.is_absolute():
         return shipped[name]
@@ -41,3 +41,8 @@ def experiment_file(given: str) -> Path:
 def experiment_files() -> list[Path]:
     """The experiment files that ship with qlab."""
     return sorted(folder("experiments").rglob("*.toml"))
+
+
+def experiments() -> dict[str, Path]:
+    """The experiment files that ship with qlab, by the names that `qlab run` takes."""
+    return {str(file.relative_to(folder("experiments")).with_suffix("")): file for file in experiment_files()}

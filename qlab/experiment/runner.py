@@ -101,14 +101,13 @@ class Runner:
         except BaseException as stopped:
             session.abandon([parent], "FAILED" if isinstance(stopped, Exception) else "KILLED", str(stopped))
             raise
-        unlearnings = [item for group in plan.unlearnings for item in group]
         return Outcome(
             parent_run=parent,
             table=table,
             unlearning=unlearning,
             trained=sum(trial.key not in session.failed for trial in plan.todo),
             reused=len(plan.done),
-            unlearned=sum(item.key not in session.failed for item in unlearnings),
+            unlearned=sum(item.key not in session.failed for item in plan.todo_unlearnings),
             failed=session.failed,
             artifacts=self._store.artifact_place(parent),
             working_seconds=working,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import tempfile
 import time
@@ -59,7 +60,7 @@ class Session:
         finally:
             self.tracking_seconds += time.perf_counter() - start
 
-    @property
+    @functools.cached_property
     def experiment_id(self) -> str:
         """The MLflow experiment of the runs."""
         return self.store.experiment_id(self.experiment.name)
@@ -127,6 +128,16 @@ class Session:
         for run_id in run_ids:
             self.store.set_tags(run_id, {names.ERROR: reason.splitlines()[0][:500] if reason else status})
             self.store.finish(run_id, status)
+
+    @contextmanager
+    def starting(self) -> Iterator[list[str]]:
+        """A list for the ids of runs as they are created; an error on the way ends those that are in it."""
+        run_ids: list[str] = []
+        try:
+            yield run_ids
+        except BaseException as stopped:
+            self.end(run_ids, "FAILED" if isinstance(stopped, Exception) else "KILLED", "not started")
+            raise
 
     @contextmanager
     def running(

@@ -68,7 +68,7 @@ def write_unlearning(table: pd.DataFrame, history: pd.DataFrame, folder: Path, t
 
 
 def _latest(session: Session, kind: str, keys: Sequence[str]) -> pd.DataFrame:
-    frame = frames.runs(session.store, [session.experiment_id], f"tags.`{names.KIND}` = '{kind}'")
+    frame = frames.runs_of_kind(session.store, [session.experiment_id], kind)
     return frames.latest_per_trial(frame[frame["trial"].isin(keys)])
 
 

@@ -65,8 +65,7 @@ def train_ensemble(session: Session, parent: str, trials: Sequence[Trial], model
 def _create_runs(
     session: Session, parent: str, trials: Sequence[Trial], members: Sequence[Member], engine: str
 ) -> list[str]:
-    run_ids: list[str] = []
-    try:
+    with session.starting() as run_ids:
         for trial, member in zip(trials, members, strict=True):
             run_ids.append(
                 session.store.create_run(
@@ -77,9 +76,6 @@ def _create_runs(
                     datasets=session.dataset_records(trial, member),
                 )
             )
-    except BaseException as stopped:
-        session.end(run_ids, "FAILED" if isinstance(stopped, Exception) else "KILLED", "not started")
-        raise
     return run_ids
 
 

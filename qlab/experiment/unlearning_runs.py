@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import time
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -12,9 +11,11 @@ from numpy.typing import NDArray
 
 from qlab import seeding
 from qlab.experiment.session import Session
+from qlab.experiment.training_runs import EVERY_EPOCH
 from qlab.experiment.trial import IDENTITY_VERSION, Trial, Unlearning, content_hash
 from qlab.models import Model
 from qlab.tracking import frames, names
+from qlab.tracking.store import now_ms
 from qlab.tracking.writer import MetricWriter
 from qlab.training import Member, ensemble
 from qlab.training.data import EnsembleData, prepare
@@ -116,15 +117,11 @@ def apply_method(session: Session, teachers: Teachers, unlearnings: Sequence[Unl
 def _create_runs(
     session: Session, teachers: Teachers, unlearnings: Sequence[Unlearning], positions: Sequence[int]
 ) -> list[str]:
-    run_ids: list[str] = []
-    try:
+    with session.starting() as run_ids:
         for item, position in zip(unlearnings, positions, strict=True):
             tags = session.tags(names.UNLEARNING, item.key, teachers.run_ids[position], item.teacher.seed, "")
             tags[names.TEACHER] = item.teacher.key
             run_ids.append(session.store.create_run(session.experiment_id, item.label, params=item.params, tags=tags))
-    except BaseException as stopped:
-        session.end(run_ids, "FAILED" if isinstance(stopped, Exception) else "KILLED", "not started")
-        raise
     return run_ids
 
 
@@ -159,7 +156,7 @@ def _finish_run(
     final |= {"unlearning_seconds": result.seconds, "loss_evaluations": float(result.loss_evaluations)}
     health = health_of(result.history["train_loss"][index][-1:], result.logits[index])
     with session.tracking():
-        now = int(time.time() * 1000)
+        now = now_ms()
         rows = [(name, value, item.unlearner.steps, now) for name, value in final.items()]
         session.store.log_metrics(run_id, rows)
         state = {**teachers.model.state_dict(), **ensemble.member(result.parameters, index)}
@@ -213,7 +210,7 @@ def _oracles(
         for number in range(count)
     }
     with session.tracking():
-        known = frames.runs(session.store, [session.experiment_id], f"tags.`{names.KIND}` = '{names.ORACLE}'")
+        known = frames.runs_of_kind(session.store, [session.experiment_id], names.ORACLE)
         finished = known[known["status"] == "FINISHED"]
         runs = dict(zip(finished["trial"], finished["run_id"], strict=True))
         states = {
@@ -261,10 +258,9 @@ def _train_oracles(
                 params=trial.params | {"oracle": str(number)},
                 tags=tags,
             )
-            now = int(time.time() * 1000)
+            now = now_ms()
             last = {name: float(values[row, -1]) for name, values in trained.history.items()}
-            kept = ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy")
-            session.store.log_metrics(run_id, [(name, last[name], first.trainer.epochs, now) for name in kept])
+            session.store.log_metrics(run_id, [(name, last[name], first.trainer.epochs, now) for name in EVERY_EPOCH])
             states[index, number] = trained.state_of(row)
             session.save_checkpoint(run_id, model, states[index, number], trial.names["model"])
             session.store.finish(run_id)

@@ -27,9 +27,15 @@ def runs(store: Store, experiment_ids: Sequence[str], filter_string: str = "") -
     return _frame(_row(run) for run in store.search(experiment_ids, filter_string))
 
 
-def trials(store: Store, experiment_ids: Sequence[str]) -> pd.DataFrame:
+def runs_of_kind(store: Store, experiment_ids: Sequence[str], kind: str, filter_string: str = "") -> pd.DataFrame:
+    """The runs of one kind (see :mod:`qlab.tracking.names`) that match a further filter, see :func:`runs`."""
+    own = f"tags.`{names.KIND}` = '{kind}'"
+    return runs(store, experiment_ids, f"{own} and {filter_string}" if filter_string else own)
+
+
+def trials(store: Store, experiment_ids: Sequence[str], filter_string: str = "") -> pd.DataFrame:
     """The trials of some experiments, see :func:`runs`."""
-    return runs(store, experiment_ids, f"tags.`{names.KIND}` = '{names.TRIAL}'")
+    return runs_of_kind(store, experiment_ids, names.TRIAL, filter_string)
 
 
 def latest_per_trial(frame: pd.DataFrame) -> pd.DataFrame:

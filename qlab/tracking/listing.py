@@ -45,8 +45,7 @@ def experiment_rows(store: Store, experiment_ids: Sequence[str]) -> pd.DataFrame
 
 def trial_rows(store: Store, experiment_ids: Sequence[str], filter_string: str = "") -> pd.DataFrame:
     """One row for each trial run that matches an MLflow filter."""
-    own = f"tags.`{names.KIND}` = '{names.TRIAL}'"
-    frame = frames.runs(store, experiment_ids, f"{own} and {filter_string}" if filter_string else own)
+    frame = frames.trials(store, experiment_ids, filter_string)
     return frame if frame.empty else trial_table(frame)
 
 

@@ -41,11 +41,6 @@ def stack(states: Sequence[Mapping[str, Tensor]], model: Model) -> Parameters:
     return {name: torch.stack([state[name] for state in states]) for name, _ in model.named_parameters()}
 
 
-def flatten(parameters: Mapping[str, Tensor]) -> Tensor:
-    """Flat parameter vectors, shape ``[members, P]``, in the order of the model's parameters."""
-    return torch.cat([parameter.flatten(1) for parameter in parameters.values()], dim=1)
-
-
 def logits(model: Model, parameters: Mapping[str, Tensor], prepared: Tensor, *, shared: bool) -> Tensor:
     """Logits of every member, shape ``[members, N]``.
 
