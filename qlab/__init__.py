@@ -38,6 +38,13 @@ _HOME = {
     "Scrub": "qlab.unlearning",
     "Unlearner": "qlab.unlearning",
     "UnlearningData": "qlab.unlearning",
+    "HessianProbe": "qlab.landscape",
+    "InterpolationProbe": "qlab.landscape",
+    "Landscape": "qlab.landscape",
+    "LandscapeProbe": "qlab.landscape",
+    "ProbeResult": "qlab.landscape",
+    "RougheningProbe": "qlab.landscape",
+    "SliceProbe": "qlab.landscape",
     "TrainedEnsemble": "qlab.training",
     "Trainer": "qlab.training",
 }
@@ -57,6 +64,15 @@ def __dir__() -> list[str]:
 
 if TYPE_CHECKING:
     from qlab.corruptions import Corrupted, Corruption, FeatureRandomization, LabelFlip, NoCorruption
+    from qlab.landscape import (
+        HessianProbe,
+        InterpolationProbe,
+        Landscape,
+        LandscapeProbe,
+        ProbeResult,
+        RougheningProbe,
+        SliceProbe,
+    )
     from qlab.models import MLP, Features, Model, PennyLaneQNN
     from qlab.tasks import XXZ, Dataset, Split, Task
     from qlab.training import Member, TrainedEnsemble, Trainer

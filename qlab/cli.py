@@ -121,10 +121,8 @@ def _print_plan(experiment: Experiment, uri: str | None) -> None:
     store = None if file is not None and not file.exists() else Store(uri, create=False)
     plan = Plan.of(experiment, store)
     click.echo(f"{experiment.name}: {experiment.about}" if experiment.about else experiment.name)
-    for key, label in [(trial.key, trial.label) for trial in experiment.trials] + [
-        (item.key, item.label) for item in experiment.unlearnings
-    ]:
-        click.echo(f"{plan.state(key):9} {key}  {label}")
+    for item in experiment.items:
+        click.echo(f"{plan.state(item.key):9} {item.key}  {item.label}")
     click.echo(
         f"{len(experiment.trials)} trials: {len(plan.done)} done, {len(plan.todo)} would run in "
         f"{len(plan.ensembles)} ensembles"
@@ -132,6 +130,9 @@ def _print_plan(experiment: Experiment, uri: str | None) -> None:
     if experiment.unlearnings:
         left = len(plan.todo_unlearnings)
         click.echo(f"{len(experiment.unlearnings)} unlearning runs: {len(plan.unlearned)} done, {left} would run")
+    if experiment.measurements:
+        left = len(plan.todo_measurements)
+        click.echo(f"{len(experiment.measurements)} probes: {len(plan.measured)} done, {left} would be taken")
 
 
 @main.command()
@@ -160,7 +161,7 @@ def explore(host: str, port: int, tracking_uri: str | None) -> None:
 @main.command("list")
 @click.argument("kind", required=False)
 def list_names(kind: str | None) -> None:
-    """List what an experiment file can name: tasks, corruptions, models, unlearners; and the experiments that ship."""
+    """List what an experiment file can name: tasks, corruptions, models, unlearners, probes; and experiments."""
     from qlab.errors import unknown
     from qlab.registry import KINDS, available
     from qlab.resources import experiments
@@ -215,7 +216,7 @@ def describe(name: str) -> None:
         default = "required" if field.default is REQUIRED else f"default {show(field.default)}"
         click.echo(f"  {field.name}: {field.accepts}; {default}")
         if field.doc:
-            click.echo(click.wrap_text(field.doc, 100, "      ", "      "))
+            click.echo(click.wrap_text(_plain(field.doc), 100, "      ", "      "))
 
 
 @main.command()
@@ -258,9 +259,14 @@ def _console() -> Console:
 def _prose(cls: type) -> str:
     """A class's docstring up to its fields, without markup."""
     import inspect
+
+    return _plain((inspect.getdoc(cls) or "").split("\nArgs:")[0].strip())
+
+
+def _plain(text: str) -> str:
+    """Text without reStructuredText's roles and double backquotes."""
     import re
 
-    text = (inspect.getdoc(cls) or "").split("\nArgs:")[0].strip()
     return re.sub(r":\w+:`~?([^`]*)`|``([^`]*)``", lambda found: found[1] or found[2], text)
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -72,12 +73,16 @@ class ConsoleReporter:
         if plan.experiment.unlearnings:
             known, left = len(plan.unlearned), len(plan.todo_unlearnings)
             self._print(f"{known + left} unlearning runs, {known} in the store already, {left} to run")
+        if plan.experiment.measurements:
+            self._of += len(plan.measurements)
+            known, left = len(plan.measured), len(plan.todo_measurements)
+            self._print(f"{known + left} probes, {known} in the store already, {left} to take")
         if self._live and self._of:
             self._ensembles = self._progress.add_task("ensembles", total=self._of, numbers="")
 
     def ensemble_started(self, label: str, engine: str, trials: int, epochs: int) -> None:
         """Opens an ensemble's line."""
-        self._number += 1
+        self._count()
         self._label, self._epochs = label, epochs
         self._start = self._printed = time.monotonic()
         self._print(
@@ -108,6 +113,28 @@ class ConsoleReporter:
         self._close()
         self._print(f"[{self._number}/{self._of}] FAILED: {error}")
 
+    def measuring_started(self, label: str, models: int, probes: int) -> None:
+        """Opens the line of an ensemble's landscapes."""
+        self._count()
+        self._print(f"[{self._number}/{self._of}] {label}: {models} models, {probes} probes")
+        if self._live:
+            self._epoch_task = self._progress.add_task("probes", total=probes, numbers="")
+
+    def measured(self) -> None:
+        """Moves the bar."""
+        if self._live:
+            self._progress.advance(self._epoch_task)
+
+    def measuring_finished(self, seconds: float, failed: int) -> None:
+        """Closes the line of an ensemble's landscapes."""
+        self._close()
+        self._print(f"[{self._number}/{self._of}] done in {seconds:.1f} s" + (f": {failed} failed" if failed else ""))
+
+    def _count(self) -> None:
+        """The next ensemble; oracles and trajectories that only probes need come on top of those planned."""
+        self._number += 1
+        self._of = max(self._of, self._number)
+
     def _close(self) -> None:
         if self._live:
             self._progress.refresh()
@@ -125,10 +152,15 @@ def print_outcome(console: Console, name: str, outcome: Outcome, location: str, 
     if len(outcome.unlearning):
         console.print(unlearning_table(outcome.unlearning, f"{name}: unlearning"))
         figures += "; unlearning.png, unlearning.html, unlearning.csv"
+    if len(outcome.probes):
+        for table in probe_tables(outcome.probes, name):
+            console.print(table)
+        figures += "; probes.csv and the probes' figures"
     unlearned = f", {outcome.unlearned} unlearning runs" if len(outcome.unlearning) else ""
+    measured = f", {outcome.measured} probes taken" if len(outcome.probes) else ""
     console.print(
         Text(
-            f"{outcome.trained} trials trained, {outcome.reused} from the store{unlearned}; "
+            f"{outcome.trained} trials trained, {outcome.reused} from the store{unlearned}{measured}; "
             f"{outcome.working_seconds:.1f} s of training, {outcome.tracking_seconds:.1f} s of tracking"
         )
     )
@@ -199,6 +231,53 @@ def unlearning_table(table: pd.DataFrame, title: str) -> Table:
     return shown
 
 
+_SHOWN: dict[str, dict[str, str]] = {
+    "HessianProbe": {
+        "hessian_trace": "trace",
+        "hessian_trace_a": "term A",
+        "hessian_trace_b": "term B",
+        "hessian_eigenvalue_max": "largest",
+        "hessian_eigenvalue_min": "lowest",
+        "gradient_norm": "gradient",
+    },
+    "RougheningProbe": {"lrr": "LRR", "hessian_trace": "trace polluted", "hessian_trace_clean": "trace clean"},
+    "SliceProbe": {"landscape_loss": "loss", "landscape_accuracy": "accuracy", "direction_length_1": "unit length"},
+    "InterpolationProbe": {"barrier": "barrier", "distance_1": "first distance"},
+}
+"""The metrics shown of qlab's own probes, and their headings; others show their first metrics."""
+
+_MOST_SHOWN = 6
+
+
+def probe_tables(table: pd.DataFrame, name: str) -> list[Table]:
+    """For each type of probe its metrics by model and ratio: mean and deviation over seeds, of LRR the interval too."""
+    found = []
+    for kind, rows in table.groupby("probe_type", sort=False):
+        shown = Table(title=Text(f"{name}: {kind}"), title_justify="left")
+        first_ones = [str(metric) for metric in rows["metric"].unique()[:_MOST_SHOWN]]
+        headings = _SHOWN.get(str(kind), dict(zip(first_ones, first_ones, strict=True)))
+        metrics = [metric for metric in headings if (rows["metric"] == metric).any()]
+        several = rows["probe"].nunique() > 1
+        for column in ("model", "corruption", *(("probe",) if several else ())):
+            shown.add_column(column, overflow="fold")
+        for column in ("ratio", *(headings[metric] for metric in metrics), "kept"):
+            shown.add_column(column, justify="right")
+        previous: tuple[str, ...] = ()
+        for group, own in rows.groupby(["model", "corruption", "probe", "ratio"], sort=False):
+            by_metric = {str(row["metric"]): row for row in own.to_dict("records")}
+            first = own.iloc[0]
+            names = tuple(str(part) for part in (group[:3] if several else group[:2]))
+            if previous and names != previous:
+                shown.add_section()
+            cells = [*([""] * len(names) if names == previous else names), f"{group[3]:g}"]
+            previous = names
+            cells += [_interval(by_metric[metric]) if metric in by_metric else "-" for metric in metrics]
+            reasons = f" ({first['left_out']})" if first["left_out"] else ""
+            shown.add_row(*map(Text, [*cells, f"{first['kept']} of {first['runs']}{reasons}"]))
+        found.append(shown)
+    return found
+
+
 def frame_table(frame: pd.DataFrame, title: str) -> Table:
     """Any data frame as a table of text."""
     shown = Table(title=Text(title), title_justify="left")
@@ -215,6 +294,20 @@ def _spread(mean: float, deviation: float) -> str:
     if np.isnan(mean):
         return "-"
     return f"{mean:.3f}" if np.isnan(deviation) else f"{mean:.3f} ± {deviation:.3f}"
+
+
+def _interval(row: Mapping[Hashable, Any]) -> str:
+    """Mean and deviation; for a roughening ratio the bootstrap interval too."""
+    if pd.isna(row["mean"]):
+        return "-"
+    shown = _digits(row["mean"]) + ("" if pd.isna(row["std"]) else f" ± {_digits(row['std'], 2)}")
+    interval = row["metric"] == "lrr" and not pd.isna(row["low"])
+    return shown + (f" [{_digits(row['low'])}, {_digits(row['high'])}]" if interval else "")
+
+
+def _digits(value: float, digits: int = 3) -> str:
+    """Some significant digits; integers in full."""
+    return f"{value:.0f}" if 10**digits <= abs(value) < 1e6 else f"{value:.{digits}g}"
 
 
 def _mean(values: NDArray[np.float64]) -> str:

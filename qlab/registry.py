@@ -13,8 +13,17 @@ from typing import Any
 
 from qlab.errors import ConfigError, unknown
 
-KINDS = {"task": "qlab.tasks", "corruption": "qlab.corruptions", "model": "qlab.models", "unlearner": "qlab.unlearning"}
-"""The hierarchies an experiment file names classes of, and their packages. The base class is the kind, capitalised."""
+KINDS = {
+    "task": "qlab.tasks",
+    "corruption": "qlab.corruptions",
+    "model": "qlab.models",
+    "unlearner": "qlab.unlearning",
+    "probe": "qlab.landscape",
+}
+"""The hierarchies an experiment file names classes of, and their packages."""
+
+_BASES = {"probe": "LandscapeProbe"}
+"""Base classes that are not named like their kind."""
 
 PLUGIN_GROUP = "qlab.plugins"
 
@@ -24,7 +33,7 @@ _DIGEST = "__qlab_digest__"
 
 def base_class(kind: str) -> type:
     """The base class of a hierarchy."""
-    found: type = getattr(importlib.import_module(KINDS[kind]), kind.capitalize())
+    found: type = getattr(importlib.import_module(KINDS[kind]), _BASES.get(kind, kind.capitalize()))
     return found
 
 

@@ -75,13 +75,23 @@ def test_own_unlearner(folder):
         assert method in " ".join(result.stdout.replace("│", " ").split())
 
 
-def test_notebook(folder):
-    [text] = [text for text in blocks("python") if "Trainer" in text]
+@pytest.mark.parametrize("text", [text for text in blocks("python") if "Trainer" in text])
+def test_notebook(text, folder):
     result = subprocess.run(
         [sys.executable, "-c", text], cwd=folder, capture_output=True, text=True, check=False, timeout=300
     )
     assert result.returncode == 0, result.stderr
     assert len(result.stdout.split()) >= 3
+
+
+def test_own_probe(folder):
+    described = qlab("describe", "my_probe:Sharpness", cwd=folder)
+    assert "of the ball" in described.stdout
+    probe = '\n[[probe]]\ntype = "my_probe:Sharpness"\nradius = [0.1, 0.5]\n'
+    (folder / "sharp.toml").write_text((folder / "relabel.toml").read_text() + probe, encoding="utf-8")
+    result = qlab("run", "sharp.toml", "--set", "name=sharp", cwd=folder)
+    assert result.returncode == 0, result.stderr
+    assert "4 probes taken" in result.stdout
 
 
 @pytest.mark.parametrize(

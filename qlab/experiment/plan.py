@@ -9,7 +9,7 @@ from typing import Self
 import pandas as pd
 
 from qlab.experiment.schema import Experiment
-from qlab.experiment.trial import Trial, Unlearning, content_hash
+from qlab.experiment.trial import Measurement, Trial, Unlearning, content_hash
 from qlab.tracking import frames, names
 from qlab.tracking.store import Store
 
@@ -22,17 +22,21 @@ class Plan:
         experiment: what is asked for.
         done: finished trials and their run ids.
         unlearned: finished unlearning runs and their run ids.
+        measured: finished probes and their run ids.
         states: for what was started but not finished, the status of its last run.
         ensembles: the trials that are left, in groups that train together.
         unlearnings: the unlearning runs that are left, in groups whose teachers differ in seed only.
+        measurements: the probes that are left, in groups whose models were trained together.
     """
 
     experiment: Experiment
     done: dict[str, str]
     unlearned: dict[str, str]
+    measured: dict[str, str]
     states: dict[str, str]
     ensembles: tuple[tuple[Trial, ...], ...]
     unlearnings: tuple[tuple[Unlearning, ...], ...]
+    measurements: tuple[tuple[Measurement, ...], ...]
 
     @classmethod
     def of(cls, experiment: Experiment, store: Store | None) -> Self:
@@ -52,13 +56,19 @@ class Plan:
             if item.key not in run_ids:
                 group = content_hash({**item.teacher.config, "seed": None})
                 unlearnings.setdefault(group, []).append(item)
+        measurements: dict[str, list[Measurement]] = {}
+        for measurement in experiment.measurements:
+            if measurement.key not in run_ids:
+                measurements.setdefault(measurement.trial.ensemble_key, []).append(measurement)
         return cls(
             experiment,
             {trial.key: run_ids[trial.key] for trial in experiment.trials if trial.key in run_ids},
             {item.key: run_ids[item.key] for item in experiment.unlearnings if item.key in run_ids},
+            {item.key: run_ids[item.key] for item in experiment.measurements if item.key in run_ids},
             states,
             tuple(tuple(group) for group in ensembles.values()),
             tuple(tuple(group) for group in unlearnings.values()),
+            tuple(tuple(group) for group in measurements.values()),
         )
 
     @property
@@ -71,19 +81,24 @@ class Plan:
         """The unlearning runs that are left."""
         return [item for group in self.unlearnings for item in group]
 
+    @property
+    def todo_measurements(self) -> Sequence[Measurement]:
+        """The probes that are left."""
+        return [item for group in self.measurements for item in group]
+
     def state(self, key: str) -> str:
-        """``done``, ``new``, or how the last run of a trial or unlearning run ended."""
-        if key in self.done or key in self.unlearned:
+        """``done``, ``new``, or how the last run of a trial, unlearning run or probe ended."""
+        if key in self.done or key in self.unlearned or key in self.measured:
             return "done"
         return self.states.get(key, "new").lower()
 
 
 def _known(experiment: Experiment, store: Store | None) -> pd.DataFrame:
-    """The experiment's trials and unlearning runs as the store has them, a row for each."""
+    """The experiment's trials, unlearning runs and probes as the store has them, a row for each."""
     experiment_id = None if store is None else store.find_experiment(experiment.name)
     if store is None or experiment_id is None:
         return pd.DataFrame(columns=list(frames.COLUMNS))
     frame = frames.runs(store, [experiment_id])
-    frame = frames.latest_per_trial(frame[frame["kind"].isin([names.TRIAL, names.UNLEARNING])])
-    wanted = [trial.key for trial in experiment.trials] + [item.key for item in experiment.unlearnings]
+    frame = frames.latest_per_trial(frame[frame["kind"].isin([names.TRIAL, names.UNLEARNING, names.PROBE])])
+    wanted = [item.key for item in experiment.items]
     return frame[frame["trial"].isin(wanted)]

@@ -29,6 +29,15 @@ class Reporter(Protocol):
     def ensemble_failed(self, error: str) -> None:
         """An ensemble ended with an error; the next one follows."""
 
+    def measuring_started(self, label: str, models: int, probes: int) -> None:
+        """Before so many probes are taken of the landscapes of an ensemble's models."""
+
+    def measured(self) -> None:
+        """After each probe."""
+
+    def measuring_finished(self, seconds: float, failed: int) -> None:
+        """After the last probe of an ensemble's models; so many failed."""
+
 
 class Silent:
     """Tells nobody."""
@@ -46,4 +55,13 @@ class Silent:
         """Does nothing."""
 
     def ensemble_failed(self, error: str) -> None:
+        """Does nothing."""
+
+    def measuring_started(self, label: str, models: int, probes: int) -> None:
+        """Does nothing."""
+
+    def measured(self) -> None:
+        """Does nothing."""
+
+    def measuring_finished(self, seconds: float, failed: int) -> None:
         """Does nothing."""

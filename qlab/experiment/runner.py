@@ -14,6 +14,8 @@ import pandas as pd
 from qlab.errors import DataError, StoreError
 from qlab.experiment import summary
 from qlab.experiment.devices import training_device
+from qlab.experiment.landscapes import check_samples
+from qlab.experiment.measurement_runs import measure
 from qlab.experiment.plan import Plan
 from qlab.experiment.reporting import Reporter, Silent
 from qlab.experiment.schema import Experiment
@@ -38,7 +40,9 @@ class Outcome:
         trained: how many trials were trained now.
         reused: how many were in the store already.
         unlearned: how many unlearning runs were made now.
-        failed: for each trial or unlearning run that failed, by key, its label and why.
+        probes: the probes' summary, see :func:`qlab.views.curvature.summarize_probes`; empty without probes.
+        measured: how many probes were taken now.
+        failed: for each trial, unlearning run or probe that failed, by key, its label and why.
         artifacts: where the summary's files are.
         working_seconds: wall time of everything between planning and summary that is not tracking.
         tracking_seconds: wall time spent writing to and reading from the store.
@@ -50,6 +54,8 @@ class Outcome:
     trained: int
     reused: int
     unlearned: int
+    probes: pd.DataFrame
+    measured: int
     failed: dict[str, tuple[str, str]]
     artifacts: str
     working_seconds: float
@@ -84,19 +90,28 @@ class Runner:
         # What can go wrong before training goes wrong here, while there are no runs yet.
         models = [_build(session, trials) for trials in plan.ensembles]
         groups = [part for group in plan.unlearnings for part in _alike(session, group)]
+        for measurement in plan.todo_measurements:
+            check_samples(session, measurement)
+        followed = {item.trial.key for item in plan.todo_measurements if item.probe.needs().trajectory}
         with session.tracking():
             parent = _parent_run(self._store, experiment)
         start, tracked = time.perf_counter(), session.tracking_seconds
         try:
-            run_ids = dict(plan.done)
+            run_ids = plan.done | plan.unlearned
             for trials, model in zip(plan.ensembles, models, strict=True):
-                run_ids |= train_ensemble(session, parent, trials, model)
+                trajectories = any(trial.key in followed for trial in trials)
+                run_ids |= train_ensemble(session, parent, trials, model, trajectories=trajectories)
             for group in groups:
-                _unlearn(session, group, run_ids)
+                run_ids |= _unlearn(session, group, run_ids)
+            for measurements in plan.measurements:
+                measure(session, measurements, run_ids)
             working = time.perf_counter() - start - (session.tracking_seconds - tracked)
             with session.tracking():
-                table = summary.summarise_trials(session, parent)
-                unlearning = summary.summarise_unlearning(session, parent)
+                drawn = self._store.has_file(parent, summary.FIRST_FILE)
+                draw = not drawn or bool(plan.todo or plan.todo_unlearnings or plan.todo_measurements)
+                table = summary.summarise_trials(session, parent, draw)
+                unlearning = summary.summarise_unlearning(session, parent, draw)
+                probes = summary.summarise_probes(session, parent, draw)
                 self._store.finish(parent, "FAILED" if session.failed else "FINISHED")
         except BaseException as stopped:
             session.abandon([parent], "FAILED" if isinstance(stopped, Exception) else "KILLED", str(stopped))
@@ -108,6 +123,8 @@ class Runner:
             trained=sum(trial.key not in session.failed for trial in plan.todo),
             reused=len(plan.done),
             unlearned=sum(item.key not in session.failed for item in plan.todo_unlearnings),
+            probes=probes,
+            measured=sum(item.key not in session.failed for item in plan.todo_measurements),
             failed=session.failed,
             artifacts=self._store.artifact_place(parent),
             working_seconds=working,
@@ -147,12 +164,16 @@ def _alike(session: Session, group: Sequence[Unlearning]) -> list[list[Unlearnin
     return list(parts.values())
 
 
-def _unlearn(session: Session, group: Sequence[Unlearning], run_ids: Mapping[str, str]) -> None:
-    """Applies every method of a group to its teachers; teachers that failed are left out, and said to be."""
+def _unlearn(session: Session, group: Sequence[Unlearning], run_ids: Mapping[str, str]) -> dict[str, str]:
+    """Applies every method of a group to its teachers; teachers that failed are left out, and said to be.
+
+    Returns:
+        The run of each finished unlearning, by its key.
+    """
     able = [item for item in group if item.teacher.key in run_ids]
     session.fail([item for item in group if item.teacher.key not in run_ids], "its teacher failed")
     if not able:
-        return
+        return {}
     try:
         teachers = load_teachers(session, able, run_ids)
     except StoreError:
@@ -161,12 +182,14 @@ def _unlearn(session: Session, group: Sequence[Unlearning], run_ids: Mapping[str
         message = f"{type(error).__name__}: {error}"
         session.fail(able, message)
         session.reporter.ensemble_failed(message)
-        return
+        return {}
     methods: dict[str, list[Unlearning]] = {}
     for item in able:
         methods.setdefault(item.method_key, []).append(item)
+    finished: dict[str, str] = {}
     for items in methods.values():
-        apply_method(session, teachers, items)
+        finished |= apply_method(session, teachers, items)
+    return finished
 
 
 def _parent_run(store: Store, experiment: Experiment) -> str:
@@ -186,8 +209,7 @@ def _parent_run(store: Store, experiment: Experiment) -> str:
     with tempfile.TemporaryDirectory() as folder:
         text, resolved = Path(folder) / "experiment.toml", Path(folder) / "trials.json"
         text.write_text(experiment.text, encoding="utf-8")
-        configs = {trial.key: trial.config for trial in experiment.trials}
-        configs |= {item.key: item.config for item in experiment.unlearnings}
+        configs = {item.key: item.config for item in experiment.items}
         resolved.write_text(json.dumps(configs, indent=1), encoding="utf-8")
         for file in (text, resolved):
             store.log_file(run_id, file)

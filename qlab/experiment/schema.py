@@ -16,12 +16,13 @@ from qlab.component import Component
 from qlab.errors import ConfigError, DataError, unknown
 from qlab.experiment import overrides
 from qlab.experiment.devices import parse_device
-from qlab.experiment.trial import Trial, Unlearning, content_hash
+from qlab.experiment.landmarks import Landmarks
+from qlab.experiment.trial import Measurement, Trial, Unlearning, content_hash
 from qlab.fields import Field, NonNegativeInt, PositiveInt, fields_of, show
 from qlab.registry import find
 from qlab.training import Trainer
 
-_TOP_LEVEL = ("name", "about", "task", "corruption", "model", "training", "unlearner", "run")
+_TOP_LEVEL = ("name", "about", "task", "corruption", "model", "training", "unlearner", "probe", "run")
 
 _NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.")
 
@@ -58,8 +59,9 @@ class Experiment:
         source: where it was read from, for messages.
         text: the file's text.
         device: the PyTorch device to train on.
-        trials: each once.
-        unlearnings: every method on every trial.
+        trials: each once; those of the file, then clean twins that only probes need.
+        unlearnings: every method on every trial of the file.
+        measurements: every probe on every trial of the file that it is for.
         folder: where files beside the experiment are.
     """
 
@@ -70,12 +72,18 @@ class Experiment:
     device: str
     trials: tuple[Trial, ...]
     unlearnings: tuple[Unlearning, ...] = ()
+    measurements: tuple[Measurement, ...] = ()
     folder: Path | None = None
+
+    @property
+    def items(self) -> tuple[Trial | Unlearning | Measurement, ...]:
+        """Everything that is a run of its own."""
+        return (*self.trials, *self.unlearnings, *self.measurements)
 
     @functools.cached_property
     def content(self) -> str:
         """A hash of name and trials: the identity of the experiment's parent run."""
-        keys = sorted([trial.key for trial in self.trials] + [item.key for item in self.unlearnings])
+        keys = sorted(item.key for item in self.items)
         return content_hash({"name": self.name, "trials": keys})
 
 
@@ -153,9 +161,33 @@ class _Reader:
             raise ConfigError(f"run.seeds: got {show(list(run.seed_list))}, accepts each seed once.")
         trials = {trial.key: trial for trial in self._trials(raw, run.seed_list)}
         unlearnings = {item.key: item for item in self._unlearnings(raw, trials.values(), run.oracles)}
+        measurements = {item.key: item for item in self._measurements(raw, trials.values(), unlearnings.values())}
+        for item in measurements.values():
+            if item.needs_clean_twin:
+                twin = item.trial.clean_twin
+                trials.setdefault(twin.key, twin)
         return Experiment(
-            name, about, source, text, run.device, tuple(trials.values()), tuple(unlearnings.values()), self.folder
+            name,
+            about,
+            source,
+            text,
+            run.device,
+            tuple(trials.values()),
+            tuple(unlearnings.values()),
+            tuple(measurements.values()),
+            self.folder,
         )
+
+    def _measurements(
+        self, raw: dict[str, Any], trials: Iterable[Trial], unlearnings: Iterable[Unlearning]
+    ) -> Iterator[Measurement]:
+        landmarks = Landmarks(tuple(trials), tuple(unlearnings))
+        for where, table in self._tables(raw["probe"], "probe") if "probe" in raw else ():
+            for name, probe in self._variant(table, "probe", where):
+                try:
+                    yield from landmarks.measurements(name, probe)
+                except ConfigError as error:
+                    raise ConfigError(f"{where}: {error}") from None
 
     def _unlearnings(self, raw: dict[str, Any], trials: Iterable[Trial], oracles: int) -> Iterator[Unlearning]:
         if "unlearner" not in raw:

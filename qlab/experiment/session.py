@@ -17,7 +17,7 @@ from torch import Tensor
 from qlab.errors import DataError, QlabError, StoreError
 from qlab.experiment.reporting import Reporter
 from qlab.experiment.schema import Experiment
-from qlab.experiment.trial import Trial, Unlearning, content_hash
+from qlab.experiment.trial import Measurement, Trial, Unlearning, content_hash
 from qlab.models import Features, Model, checkpoint
 from qlab.tasks import Dataset, Split, Task
 from qlab.tasks.base import digest
@@ -47,8 +47,8 @@ class Session:
         self._datasets: dict[str, Dataset] = {}
         self._digests: dict[int, str] = {}
 
-    def fail(self, items: Iterable[Trial | Unlearning], error: str) -> None:
-        """Takes down that trials or unlearning runs failed, and why."""
+    def fail(self, items: Iterable[Trial | Unlearning | Measurement], error: str) -> None:
+        """Takes down that trials, unlearning runs or probes failed, and why."""
         self.failed |= {item.key: (item.label, error) for item in items}
 
     @contextmanager
@@ -122,6 +122,20 @@ class Session:
         with tempfile.TemporaryDirectory() as place:
             path = self.store.fetch_file(run_id, names.CHECKPOINT, Path(place))
             return checkpoint.load(path, folder).state_dict()
+
+    def save_tensors(self, run_id: str, tensors: Mapping[str, Tensor], artifact: str) -> None:
+        """Writes tensors to an artifact of a run."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / Path(artifact).name
+            checkpoint.save_tensors(path, tensors)
+            self.store.log_file(run_id, path, str(Path(artifact).parent))
+
+    def load_tensors(self, run_id: str, artifact: str) -> dict[str, Tensor] | None:
+        """Tensors in an artifact of a run, or None if the run has no such artifact."""
+        if not self.store.has_file(run_id, artifact):
+            return None
+        with tempfile.TemporaryDirectory() as place:
+            return checkpoint.load_tensors(self.store.fetch_file(run_id, artifact, Path(place)))
 
     def end(self, run_ids: Sequence[str], status: Status, reason: str) -> None:
         """Ends runs that did not finish."""

@@ -9,26 +9,35 @@ from pathlib import Path
 import pandas as pd
 
 from qlab.experiment.session import Session
+from qlab.landscape import ProbeResult
 from qlab.tracking import frames, names
+from qlab.views.curvature import label_probe_runs, summarize_probes
 from qlab.views.summary import summarize
 from qlab.views.unlearning import CURVES, curves_of, label_runs, summarize_unlearning
 
+FIRST_FILE = "summary/summary.csv"
+"""The artifact of the experiment's run that every summary has."""
 
-def summarise_trials(session: Session, parent: str) -> pd.DataFrame:
-    """Writes table and figure of all trials, wherever in the MLflow experiment their runs are."""
+
+def summarise_trials(session: Session, parent: str, draw: bool) -> pd.DataFrame:
+    """The table of all trials, wherever in the MLflow experiment their runs are; written and drawn if asked for."""
     frame = _latest(session, names.TRIAL, [trial.key for trial in session.experiment.trials])
     table = summarize(frame)
+    if not draw:
+        return table
     with tempfile.TemporaryDirectory() as folder:
         _log(session, parent, write_summary(table, Path(folder), session.experiment.name))
     return table
 
 
-def summarise_unlearning(session: Session, parent: str) -> pd.DataFrame:
-    """Writes table and figure of all unlearning runs; an empty table if there are none."""
+def summarise_unlearning(session: Session, parent: str, draw: bool) -> pd.DataFrame:
+    """The table of all unlearning runs, empty if there are none; written and drawn if asked for."""
     frame = _latest(session, names.UNLEARNING, [item.key for item in session.experiment.unlearnings])
     if frame.empty:
         return pd.DataFrame()
     table = summarize_unlearning(frame)
+    if not draw:
+        return table
     labels = label_runs(frame)
     history = [
         {**label, "metric": metric, "step": step, "value": value}
@@ -41,6 +50,74 @@ def summarise_unlearning(session: Session, parent: str) -> pd.DataFrame:
         files = write_unlearning(table, pd.DataFrame(history), Path(folder), session.experiment.name)
         _log(session, parent, files)
     return table
+
+
+def summarise_probes(session: Session, parent: str, draw: bool) -> pd.DataFrame:
+    """The table of all probes, empty if there are none; written and drawn if asked for."""
+    frame = _latest(session, names.PROBE, [item.key for item in session.experiment.measurements])
+    table = summarize_probes(frame, frames.metric_columns(frame))
+    if frame.empty or not draw:
+        return table
+    pictures = _pictured(frame)
+    with tempfile.TemporaryDirectory() as folder:
+        results = [
+            (
+                label,
+                ProbeResult.load(session.store.fetch_file(run_id, names.PROBE_RESULT, _made(Path(folder) / run_id))),
+            )
+            for label, run_id in pictures
+        ]
+        _log(session, parent, write_probes(table, results, Path(folder), session.experiment.name))
+    return table
+
+
+def _pictured(frame: pd.DataFrame) -> list[tuple[str, str]]:
+    """Label and run of every slice and path of the first seed that has one."""
+    frame = frame[(frame["status"] == "FINISHED") & frame["probe.type"].isin(["SliceProbe", "InterpolationProbe"])]
+    if frame.empty:
+        return []
+    labels = label_probe_runs(frame)
+    order = pd.concat([labels, frame[["seed", "run_id"]]], axis=1).sort_values("seed", kind="stable")
+    first = order.drop_duplicates(["model", "corruption", "ratio", "probe"])
+    return [
+        (f"{row['model']}, {row['corruption']} {row['ratio']:g}, seed {row['seed']:g}", str(row["run_id"]))
+        for row in first.sort_index().to_dict("records")
+    ]
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
+
+
+def write_probes(
+    table: pd.DataFrame, results: Sequence[tuple[str, ProbeResult]], folder: Path, title: str
+) -> list[Path]:
+    """Writes ``probes.csv`` and what there is of ``roughening``, ``hessian`` and ``landscapes`` as PNG and HTML.
+
+    Args:
+        table: see :func:`qlab.views.curvature.summarize_probes`.
+        results: slices and paths to draw, with what they are of.
+        folder: where to.
+        title: of the pages.
+    """
+    from qlab.views.curvature import roughening_against_ratio, traces_against_ratio
+    from qlab.views.landscape import gallery
+    from qlab.views.saving import save_html, save_png
+
+    csv = folder / "probes.csv"
+    table.to_csv(csv, index=False)
+    figures = {}
+    if (table["metric"] == "lrr").any():
+        figures["roughening"] = roughening_against_ratio(table)
+    if (table["probe_type"] == "HessianProbe").any():
+        figures["hessian"] = traces_against_ratio(table)
+    if results:
+        figures["landscapes"] = gallery(results)
+    files = [csv]
+    for name, figure in figures.items():
+        files += [save_png(figure, folder / f"{name}.png"), save_html(figure, folder / f"{name}.html", title)]
+    return files
 
 
 def write_summary(table: pd.DataFrame, folder: Path, title: str) -> list[Path]:

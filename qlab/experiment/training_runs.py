@@ -18,7 +18,18 @@ EVERY_EPOCH = ("train_loss", "train_accuracy", "validation_loss", "validation_ac
 """Metrics logged after each epoch. The others are logged after the last one."""
 
 
-def train_ensemble(session: Session, parent: str, trials: Sequence[Trial], model: Model) -> dict[str, str]:
+TRAJECTORY_POINTS = 32
+"""A trajectory has the initial parameters and so many points after evenly spaced epochs, the last one included."""
+
+
+def snapshot_epochs(epochs: int) -> list[int]:
+    """The epochs whose parameters make a trajectory, 0 for the initial ones."""
+    return sorted({round(epochs * point / TRAJECTORY_POINTS) for point in range(TRAJECTORY_POINTS + 1)})
+
+
+def train_ensemble(
+    session: Session, parent: str, trials: Sequence[Trial], model: Model, *, trajectories: bool = False
+) -> dict[str, str]:
     """Trains an ensemble and writes its runs.
 
     A failure is recorded in the runs and in the session, and does not stop the experiment.
@@ -28,6 +39,7 @@ def train_ensemble(session: Session, parent: str, trials: Sequence[Trial], model
         parent: the experiment's run.
         trials: of one ensemble.
         model: their model, built.
+        trajectories: whether to keep parameters at some epochs.
 
     Returns:
         The run of each finished trial, by the trial's key.
@@ -51,7 +63,14 @@ def train_ensemble(session: Session, parent: str, trials: Sequence[Trial], model
     finished: dict[str, str] = {}
     with session.running(trials, unfinished, writer):
         validation = session.dataset(first.task).validation
-        trained = first.trainer.fit(model, members, validation, observer=observe, device=session.device)
+        trained = first.trainer.fit(
+            model,
+            members,
+            validation,
+            observer=observe,
+            device=session.device,
+            snapshots=snapshot_epochs(last) if trajectories else (),
+        )
         with session.tracking():
             writer.flush()
             for index, run_id in enumerate(run_ids):
@@ -81,5 +100,8 @@ def _create_runs(
 
 def _finish_run(session: Session, run_id: str, trial: Trial, trained: TrainedEnsemble, index: int) -> None:
     session.save_checkpoint(run_id, trained.model, trained.state_of(index), trial.names["model"])
+    if trained.trajectory:
+        path = {name: points[index] for name, points in trained.trajectory.items()}
+        session.save_tensors(run_id, path, names.TRAJECTORY)
     session.store.set_tags(run_id, {names.HEALTH: trained.health[index]})
     session.store.finish(run_id)

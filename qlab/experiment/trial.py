@@ -9,6 +9,7 @@ import json
 from typing import Any
 
 from qlab.corruptions import Corruption
+from qlab.landscape import LandscapeProbe
 from qlab.models import Model
 from qlab.registry import code_digest
 from qlab.tasks import Task
@@ -17,6 +18,10 @@ from qlab.unlearning import Unlearner
 
 IDENTITY_VERSION = 1
 """Part of every trial's identity; raised when the same configuration comes to mean another computation."""
+
+
+INITIAL, CLEAN, ORACLE = "initial", "clean", "oracle"
+"""Points of a trial's landscape that every experiment has, besides those of its unlearners."""
 
 
 def content_hash(content: Any) -> str:
@@ -64,6 +69,15 @@ class Trial:
     def key(self) -> str:
         """The trial's identity: a hash of :attr:`config`."""
         return content_hash({"version": IDENTITY_VERSION, **self.config})
+
+    def oracle_key(self, number: int) -> str:
+        """The identity of one of the models retrained on the trial's clean rows."""
+        return content_hash({"version": IDENTITY_VERSION, "oracle": number, **self.config})
+
+    @functools.cached_property
+    def clean_twin(self) -> Trial:
+        """The same trial with nothing corrupted."""
+        return dataclasses.replace(self, corruption=dataclasses.replace(self.corruption, ratio=0.0))
 
     @functools.cached_property
     def ensemble_key(self) -> str:
@@ -126,6 +140,60 @@ class Unlearning:
     def label(self) -> str:
         """A short name for people."""
         return f"{self.name} of {self.teacher.label}"
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Measurement:
+    """One probe on the landscape around one trained model.
+
+    Args:
+        trial: whose model it is.
+        name: how the experiment file names the probe.
+        probe: the probe.
+        unlearnings: those whose results are points of the landscape, by the names of the points.
+    """
+
+    trial: Trial
+    name: str
+    probe: LandscapeProbe
+    unlearnings: dict[str, Unlearning]
+
+    @functools.cached_property
+    def points(self) -> dict[str, str]:
+        """The identity of every point, other than the trained one, that the probe needs."""
+        known = {INITIAL: INITIAL, CLEAN: self.trial.clean_twin.key, ORACLE: self.trial.oracle_key(0)}
+        known |= {name: unlearning.key for name, unlearning in self.unlearnings.items()}
+        return {name: known[name] for name in self.probe.needed_points}
+
+    @property
+    def needs_clean_twin(self) -> bool:
+        """Whether the same trial with nothing corrupted must have been trained."""
+        return CLEAN in self.points or self.probe.needs().reference
+
+    @functools.cached_property
+    def config(self) -> dict[str, Any]:
+        """The trial's configuration and the probe's, and the identities of the points."""
+        table = {"type": self.name, **self.probe.config()}
+        digest = code_digest(type(self.probe))
+        if digest is not None:
+            table["code"] = digest
+        points = {"points": self.points} if self.points else {}
+        return {**self.trial.config, "probe": table, **points}
+
+    @functools.cached_property
+    def key(self) -> str:
+        """The identity of the probe's run: a hash of :attr:`config`."""
+        return content_hash({"version": IDENTITY_VERSION, **self.config})
+
+    @property
+    def params(self) -> dict[str, str]:
+        """The configuration flat, with dotted names, as MLflow params; and the probe's label."""
+        return _flat(self.config) | ({"probe.label": self.probe.label} if self.probe.label else {})
+
+    @property
+    def label(self) -> str:
+        """A short name for people."""
+        return " ".join(part for part in (self.name, self.probe.label, "of", self.trial.label) if part)
 
 
 def _flat(config: dict[str, Any]) -> dict[str, str]:

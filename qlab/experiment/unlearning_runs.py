@@ -10,11 +10,11 @@ import torch
 from numpy.typing import NDArray
 
 from qlab import seeding
+from qlab.experiment.oracle_runs import oracles_of
 from qlab.experiment.session import Session
-from qlab.experiment.training_runs import EVERY_EPOCH
-from qlab.experiment.trial import IDENTITY_VERSION, Trial, Unlearning, content_hash
+from qlab.experiment.trial import Trial, Unlearning
 from qlab.models import Model
-from qlab.tracking import frames, names
+from qlab.tracking import names
 from qlab.tracking.store import now_ms
 from qlab.tracking.writer import MetricWriter
 from qlab.training import Member, ensemble
@@ -39,7 +39,7 @@ class Teachers:
         data: their data, prepared.
         parameters: their trained parameters, stacked.
         oracles: for each the parameters of its oracles, stacked.
-        probes: for each the rows on which it is compared with its oracles.
+        compared: for each the rows on which it is compared with its oracles.
     """
 
     trials: tuple[Trial, ...]
@@ -48,7 +48,7 @@ class Teachers:
     data: EnsembleData
     parameters: ensemble.Parameters
     oracles: tuple[ensemble.Parameters, ...]
-    probes: tuple[oracle.Probe, ...]
+    compared: tuple[oracle.ComparedRows, ...]
 
 
 def load_teachers(session: Session, unlearnings: Sequence[Unlearning], run_ids: Mapping[str, str]) -> Teachers:
@@ -68,12 +68,14 @@ def load_teachers(session: Session, unlearnings: Sequence[Unlearning], run_ids: 
     with session.tracking():
         states = [session.load_state(run_id, session.experiment.folder) for run_id in runs]
     parameters = {name: value.to(session.device) for name, value in ensemble.stack(states, model).items()}
-    oracles = _oracles(session, trials, runs, members, model, unlearnings[0].oracles)
-    probes = tuple(_probe(session, trial, member, model) for trial, member in zip(trials, members, strict=True))
-    return Teachers(trials, runs, model, data, parameters, oracles, probes)
+    oracles = oracles_of(session, trials, runs, members, model, unlearnings[0].oracles)
+    compared = tuple(
+        _compared_rows(session, trial, member, model) for trial, member in zip(trials, members, strict=True)
+    )
+    return Teachers(trials, runs, model, data, parameters, oracles, compared)
 
 
-def apply_method(session: Session, teachers: Teachers, unlearnings: Sequence[Unlearning]) -> None:
+def apply_method(session: Session, teachers: Teachers, unlearnings: Sequence[Unlearning]) -> dict[str, str]:
     """Applies one method to teachers and writes its runs, children of the teachers' runs.
 
     A failure is recorded in the run of the member it happened to, and in the session.
@@ -82,6 +84,9 @@ def apply_method(session: Session, teachers: Teachers, unlearnings: Sequence[Unl
         session: what the experiment's parts share.
         teachers: see :func:`load_teachers`.
         unlearnings: of one method, on some or all of the teachers.
+
+    Returns:
+        The run of each finished unlearning, by its key.
     """
     first = unlearnings[0]
     positions = [[trial.key for trial in teachers.trials].index(item.teacher.key) for item in unlearnings]
@@ -112,6 +117,8 @@ def apply_method(session: Session, teachers: Teachers, unlearnings: Sequence[Unl
             health.append(ended)
             unfinished.remove(run_id)
         session.reporter.ensemble_finished(result.seconds, health)
+    runs = {item.key: run_id for item, run_id in zip(unlearnings, run_ids, strict=True)}
+    return {key: run_id for key, run_id in runs.items() if key not in session.failed}
 
 
 def _create_runs(
@@ -145,7 +152,7 @@ def _finish_run(
         return "diverged"
     student = {name: parameter[index : index + 1] for name, parameter in result.parameters.items()}
     with suited_threads(teachers.model, len(next(iter(teachers.oracles[position].values())))):
-        final = oracle.oracle_distance(teachers.model, student, teachers.oracles[position], teachers.probes[position])
+        final = oracle.oracle_distance(teachers.model, student, teachers.oracles[position], teachers.compared[position])
     if "oracle_accuracy" in final:
         target = STEPS_TO_ORACLE * final["oracle_accuracy"]
         reached = np.flatnonzero(result.history["validation_accuracy"][index] >= target)
@@ -180,12 +187,12 @@ def _relearn(teachers: Teachers, result: Unlearned, data: EnsembleData, first: U
         )
 
 
-def _probe(session: Session, trial: Trial, member: Member, model: Model) -> oracle.Probe:
+def _compared_rows(session: Session, trial: Trial, member: Member, model: Model) -> oracle.ComparedRows:
     validation = session.dataset(trial.task).validation
     everything = dataclasses.replace(trial.corruption, ratio=1.0)
     unseen = everything.apply(validation, trial.task, seeding.generator(trial.seed, "unseen")).split
     corrupted = member.corrupted
-    return oracle.Probe(
+    return oracle.ComparedRows(
         validation_x=model.prepare(validation.x),
         validation_y=validation.y,
         forget_x=model.prepare(corrupted.split.x[corrupted.mask]),
@@ -193,76 +200,3 @@ def _probe(session: Session, trial: Trial, member: Member, model: Model) -> orac
         unseen_x=model.prepare(unseen.x),
         unseen_y=unseen.y,
     )
-
-
-def _oracles(
-    session: Session,
-    trials: Sequence[Trial],
-    run_ids: Sequence[str],
-    members: Sequence[Member],
-    model: Model,
-    count: int,
-) -> tuple[ensemble.Parameters, ...]:
-    """For every teacher the parameters of its oracles: from the store, or trained now with the teacher's schedule."""
-    wanted = {
-        (index, number): content_hash({"version": IDENTITY_VERSION, "oracle": number, **trial.config})
-        for index, trial in enumerate(trials)
-        for number in range(count)
-    }
-    with session.tracking():
-        known = frames.runs_of_kind(session.store, [session.experiment_id], names.ORACLE)
-        finished = known[known["status"] == "FINISHED"]
-        runs = dict(zip(finished["trial"], finished["run_id"], strict=True))
-        states = {
-            place: session.load_state(runs[key], session.experiment.folder)
-            for place, key in wanted.items()
-            if key in runs
-        }
-    missing = [place for place in wanted if place not in states]
-    if missing:
-        states |= _train_oracles(session, trials, run_ids, members, model, {place: wanted[place] for place in missing})
-    return tuple(
-        ensemble.stack([states[index, number] for number in range(count)], model) for index in range(len(trials))
-    )
-
-
-def _train_oracles(
-    session: Session,
-    trials: Sequence[Trial],
-    run_ids: Sequence[str],
-    members: Sequence[Member],
-    model: Model,
-    wanted: Mapping[tuple[int, int], str],
-) -> dict[tuple[int, int], dict[str, torch.Tensor]]:
-    first = trials[0]
-    session.reporter.ensemble_started(
-        f"oracles of {first.names['model']} on {first.names['task']}", "", len(wanted), first.trainer.epochs
-    )
-    own = [oracle.retain_only(members[index].corrupted, oracle.FIRST_SEED + number) for index, number in wanted]
-    trained = first.trainer.fit(
-        model,
-        own,
-        session.dataset(first.task).validation,
-        observer=session.reporter.epoch,
-        device=session.device,
-    )
-    states = {}
-    with session.tracking():
-        for row, ((index, number), key) in enumerate(wanted.items()):
-            trial = trials[index]
-            tags = session.tags(names.ORACLE, key, run_ids[index], oracle.FIRST_SEED + number, "")
-            tags |= {names.TEACHER: trial.key, names.HEALTH: trained.health[row]}
-            run_id = session.store.create_run(
-                session.experiment_id,
-                f"oracle {number} of {trial.label}",
-                params=trial.params | {"oracle": str(number)},
-                tags=tags,
-            )
-            now = now_ms()
-            last = {name: float(values[row, -1]) for name, values in trained.history.items()}
-            session.store.log_metrics(run_id, [(name, last[name], first.trainer.epochs, now) for name in EVERY_EPOCH])
-            states[index, number] = trained.state_of(row)
-            session.save_checkpoint(run_id, model, states[index, number], trial.names["model"])
-            session.store.finish(run_id)
-    session.reporter.ensemble_finished(trained.seconds, trained.health)
-    return states

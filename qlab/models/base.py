@@ -9,8 +9,10 @@ from typing import Any, ClassVar, Literal, Self
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call, vmap
 
 from qlab.corruptions.base import Corruption
+from qlab.errors import DataError
 from qlab.fields import check_fields
 from qlab.tasks.base import Dataset
 
@@ -63,6 +65,10 @@ class Model(nn.Module, ABC):
     batch_rows: bool = True
     """Whether cost grows with the rows. If not, all rows are evaluated at once and a batch picks its logits."""
 
+    piecewise_linear: bool = False
+    """Whether every logit is piecewise linear in each single parameter, as in networks of linear layers and ReLUs: its
+    second derivatives d2z/dtheta_i^2 are then zero, and traces of Hessians need no second derivatives."""
+
     def __init__(self, **fields: Any) -> None:
         super().__init__()
         self._config = check_fields(type(self), fields)
@@ -91,6 +97,67 @@ class Model(nn.Module, ABC):
     def n_parameters(self) -> int:
         """The number of trainable parameters of a built model."""
         return sum(parameter.numel() for parameter in self.parameters())
+
+    def double_copy(self) -> Self:
+        """The same function of the same parameters in double precision and twice differentiable, for landscapes.
+
+        Raises:
+            DataError: the model has no features yet.
+        """
+        if self.features is None:
+            raise DataError(f"{type(self).__name__} has no weights yet; build it first.")
+        double = {"dtype": "float64"} if "dtype" in self._config else {}
+        copied = type(self)(**{**self._config, **double, **self._landscape_fields()}).build(self.features)
+        copied.load_state_dict(self.state_dict())
+        return copied
+
+    def _landscape_fields(self) -> dict[str, Any]:
+        """Fields that differ in :meth:`double_copy`, besides the precision."""
+        return {}
+
+    def layers(self) -> dict[str, Tensor]:
+        """Positions of each layer's parameters in the flat parameter vector, by name; one for each parameter tensor."""
+        return dict(self._positions())
+
+    def filters(self) -> list[Tensor]:
+        """Positions of each filter's weights in the flat parameter vector, for filter normalisation.
+
+        A filter is what makes one output of a layer. By default a slice along the first axis of a tensor, as in
+        PyTorch's layers. Tensors of one axis are biases and belong to none, unless there are no others.
+        """
+        positions = self._positions()
+        slices = [part for place in positions.values() if place.ndim > 1 for part in place.flatten(1)]
+        return slices or [place.reshape(-1) for place in positions.values()]
+
+    def _positions(self) -> dict[str, Tensor]:
+        """For each parameter the positions of its elements in the flat parameter vector, in the parameter's shape."""
+        found: dict[str, Tensor] = {}
+        start = 0
+        for name, parameter in self.named_parameters():
+            found[name] = torch.arange(start, start + parameter.numel()).reshape(parameter.shape)
+            start += parameter.numel()
+        return found
+
+    def logits_in_span(self, prepared: Tensor, basis: dict[str, Tensor], coefficients: Tensor) -> Tensor:
+        """Logits at parameters theta_k = sum_j c_kj theta_j, for many k at once.
+
+        A model whose first operation is linear in its parameters can override this and do that operation once for
+        each basis vector instead of once for each k.
+
+        Args:
+            prepared: prepared features ``[N, ...]``.
+            basis: parameters by name, first axis j.
+            coefficients: c, shape ``[K, j]``.
+
+        Returns:
+            Shape ``[K, N]``.
+        """
+        points = {name: torch.tensordot(coefficients, part, dims=1) for name, part in basis.items()}
+        if self.supports_vmap:
+            logits: Tensor = vmap(lambda point: functional_call(self, point, (prepared,)))(points)
+            return logits
+        each = ({name: part[k] for name, part in points.items()} for k in range(len(coefficients)))
+        return torch.stack([functional_call(self, point, (prepared,)) for point in each])
 
     def elements(self) -> int:
         """The size of the largest tensor an evaluation handles for each ensemble member; decides about threads."""

@@ -68,3 +68,20 @@ def load(path: Path, folder: Path | None = None) -> Model:
             raise
         raise DataError(f"{path} is not a checkpoint that this qlab can read: {error}") from error
     return model
+
+
+def save_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Writes tensors by name, such as a training trajectory."""
+    safetensors.torch.save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path)
+
+
+def load_tensors(path: Path) -> dict[str, Tensor]:
+    """Reads what :func:`save_tensors` wrote.
+
+    Raises:
+        DataError: not a readable file of tensors.
+    """
+    try:
+        return safetensors.torch.load_file(path)
+    except (OSError, safetensors.SafetensorError) as error:
+        raise DataError(f"{path} is not a file of tensors that this qlab can read: {error}") from error

@@ -27,6 +27,8 @@ class MLP(Model):
         dtype: precision of parameters and training.
     """
 
+    piecewise_linear = True
+
     formula: ClassVar[str] = "z = W_3 relu(W_2 relu(W_1 x + b_1) + b_2) + b_3"
     source: ClassVar[str] = "arXiv:2508.02422, Methods and supplement IV.A"
 
@@ -84,4 +86,29 @@ class MLP(Model):
             hidden = hidden @ kernel + bias
             if layer < len(self.hidden):
                 hidden = torch.relu(hidden)
+        return hidden[..., 0]
+
+    def layers(self) -> dict[str, Tensor]:
+        """A layer is a kernel with its bias."""
+        positions = self._positions()
+        return {
+            f"layer {layer + 1}": torch.cat(
+                [positions[f"{part}.{layer}"].reshape(-1) for part in ("kernels", "biases")]
+            )
+            for layer in range(len(self.kernels))
+        }
+
+    def filters(self) -> list[Tensor]:
+        """A filter is the weights into one unit, a column of a kernel."""
+        positions = self._positions()
+        return [column for name, place in positions.items() if name.startswith("kernels") for column in place.mT]
+
+    def logits_in_span(self, prepared: Tensor, basis: dict[str, Tensor], coefficients: Tensor) -> Tensor:
+        """The first layer is linear in its parameters: the data meet each basis vector's kernel once."""
+        first = prepared @ basis["kernels.0"] + basis["biases.0"][:, None, :]
+        hidden = torch.tensordot(coefficients, first, dims=1)
+        for layer in range(1, len(self.kernels)):
+            kernel = torch.tensordot(coefficients, basis[f"kernels.{layer}"], dims=1)
+            bias = torch.tensordot(coefficients, basis[f"biases.{layer}"], dims=1)
+            hidden = torch.relu(hidden) @ kernel + bias[:, None, :]
         return hidden[..., 0]

@@ -119,6 +119,20 @@ class PennyLaneQNN(Model):
             return f"statevector, cheaper here than the {inside}"
         return f"PennyLane {self.device}"
 
+    def _landscape_fields(self) -> dict[str, Any]:
+        """Landscapes use the light cone: the adjoint method's second derivatives would be wrong, silently."""
+        return {"device": "lightcone"}
+
+    def layers(self) -> dict[str, Tensor]:
+        """Rows of the circuit, of those weights whose first axis is the depth; other weights by name."""
+        found: dict[str, list[Tensor]] = {}
+        for name, place in self._positions().items():
+            by_row = place.ndim > 0 and place.shape[0] == self.depth
+            parts = {f"row {row + 1}": place[row] for row in range(self.depth)} if by_row else {name: place}
+            for label, part in parts.items():
+                found.setdefault(label, []).append(part.reshape(-1))
+        return {label: torch.cat(parts) for label, parts in found.items()}
+
     def elements(self) -> int:
         """Pauli coefficients of the observable, or amplitudes of a batch of 32 states."""
         return 4 ** len(self.cone.wires) if isinstance(self.engine, HeisenbergEngine) else 32 * 2**self.n_wires

@@ -13,6 +13,9 @@ from qlab.tracking.store import Store
 COLUMNS = ("run_id", "experiment_id", "parent_id", "name", "kind", "trial", "status", "health", "start")
 """Columns every frame of runs has, before those of params (dotted names) and metrics (final values)."""
 
+_PLAIN_PARAMS = ("seed", "oracles", "oracle")
+"""Params without a dot in their name."""
+
 
 def runs(store: Store, experiment_ids: Sequence[str], filter_string: str = "") -> pd.DataFrame:
     """Runs as rows: identity, status, params under their dotted names, final metrics under theirs.
@@ -36,6 +39,11 @@ def runs_of_kind(store: Store, experiment_ids: Sequence[str], kind: str, filter_
 def trials(store: Store, experiment_ids: Sequence[str], filter_string: str = "") -> pd.DataFrame:
     """The trials of some experiments, see :func:`runs`."""
     return runs_of_kind(store, experiment_ids, names.TRIAL, filter_string)
+
+
+def metric_columns(frame: pd.DataFrame) -> list[str]:
+    """The columns that hold metrics: params have dotted names, but for those of :data:`_PLAIN_PARAMS`."""
+    return [name for name in frame.columns if "." not in name and name not in (*COLUMNS, *_PLAIN_PARAMS)]
 
 
 def latest_per_trial(frame: pd.DataFrame) -> pd.DataFrame:

@@ -11,12 +11,13 @@ EXPERIMENT: Final = "experiment"
 TRIAL: Final = "trial"
 UNLEARNING: Final = "unlearning"
 ORACLE: Final = "oracle"
+PROBE: Final = "probe"
 
 TRIAL_KEY: Final = "qlab.trial"
-"""Tag: the identity of a trial (or unlearning run, or oracle), a hash of its resolved configuration."""
+"""Tag: the identity of a trial (or unlearning run, oracle, probe), a hash of its resolved configuration."""
 
 TEACHER: Final = "qlab.teacher"
-"""Tag of unlearning runs and oracles: the identity of the trial they belong to."""
+"""Tag of unlearning runs, oracles and probes: the identity of the trial they belong to."""
 
 CONTENT: Final = "qlab.content"
 """Tag: the identity of an experiment's parent run, a hash of its name and trials."""
@@ -43,3 +44,9 @@ DATASET_CONTEXT: Final = "mlflow.data.context"
 
 CHECKPOINT: Final = "checkpoint/model.safetensors"
 """Artifact: trained parameters and buffers of a trial."""
+
+TRAJECTORY: Final = "checkpoint/trajectory.safetensors"
+"""Artifact: parameters at some epochs of a trial's training, for probes that follow it."""
+
+PROBE_RESULT: Final = "landscape/result.safetensors"
+"""Artifact: what a probe found."""

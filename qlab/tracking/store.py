@@ -190,6 +190,13 @@ class Store:
         with _explained(self.uri):
             return Path(self.client.download_artifacts(run_id, path, str(folder)))
 
+    def has_file(self, run_id: str, path: str) -> bool:
+        """Whether a run has an artifact of this path."""
+        with _explained(self.uri):
+            return any(
+                item.path == path for item in self.client.list_artifacts(run_id, path.rpartition("/")[0] or None)
+            )
+
     def metric_history(self, run_id: str, name: str) -> list[tuple[int, float]]:
         """All values of a metric with their steps, in order of steps."""
         with _explained(self.uri):

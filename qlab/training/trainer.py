@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -46,6 +46,7 @@ class TrainedEnsemble:
         health: the health of each member.
         logits: final logits on training rows, then validation rows, ``[members, N + M]``, float64.
         seconds: wall time of the training.
+        trajectory: if asked for, parameters by name at the snapshots, ``[members, snapshots, ...]``, on the CPU.
     """
 
     model: Model
@@ -55,6 +56,7 @@ class TrainedEnsemble:
     health: tuple[Health, ...]
     logits: Tensor
     seconds: float
+    trajectory: dict[str, Tensor] = dataclasses.field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.seeds)
@@ -132,6 +134,7 @@ class Trainer(Component):
         *,
         observer: EpochObserver | None = None,
         device: torch.device | str = "cpu",
+        snapshots: Collection[int] = (),
     ) -> TrainedEnsemble:
         """Trains a built model once for every member, all together.
 
@@ -141,6 +144,7 @@ class Trainer(Component):
             validation: evaluated after every epoch, never trained on.
             observer: called after each epoch.
             device: where to train.
+            snapshots: epochs after which the parameters are kept for the trajectory; 0 for the initial ones.
         """
         start = time.perf_counter()
         if model.features is None:
@@ -148,7 +152,7 @@ class Trainer(Component):
                 f"{type(model).__name__} has no weights yet; build it first: model.build(Features.of(dataset))."
             )
         with suited_threads(model, len(members)):
-            return self._fit(model, members, validation, observer, torch.device(device), start)
+            return self._fit(model, members, validation, observer, torch.device(device), snapshots, start)
 
     def _fit(
         self,
@@ -157,6 +161,7 @@ class Trainer(Component):
         validation: Split,
         observer: EpochObserver | None,
         device: torch.device,
+        snapshots: Collection[int],
         start: float,
     ) -> TrainedEnsemble:
         seeds = [item.seed for item in members]
@@ -174,6 +179,7 @@ class Trainer(Component):
             )
             for rows in _tile_slices(parameters, len(members), device)
         ]
+        kept: list[ensemble.Parameters] = [_gather(tiles)] if 0 in snapshots else []
         orders = [seeding.generator(seed, "batches") for seed in seeds]
         history: dict[str, list[NDArray[np.float64]]] = {}
         for epoch in range(1, self.epochs + 1):
@@ -189,14 +195,18 @@ class Trainer(Component):
             for name, value in values.items():
                 value.flags.writeable = False  # observers get the arrays that history keeps
                 history.setdefault(name, []).append(value)
+            if epoch in snapshots:
+                kept.append(_gather(tiles))
             if observer is not None:
                 observer(epoch, values)
         final = torch.cat([evaluate(model, tile.parameters, tile.data)[1] for tile in tiles]).cpu()
-        trained = {name: torch.cat([tile.parameters[name].detach() for tile in tiles]).cpu() for name in parameters}
+        trained = _gather(tiles)
+        trajectory = {name: torch.stack([part[name] for part in kept], dim=1) for name in trained} if kept else {}
         curves = {name: np.stack(values, axis=1) for name, values in history.items()}
         health = tuple(health_of(curves["train_loss"][row], final[row]) for row in range(len(members)))
         model.to("cpu")
-        return TrainedEnsemble(model, trained, tuple(seeds), curves, health, final, time.perf_counter() - start)
+        seconds = time.perf_counter() - start
+        return TrainedEnsemble(model, trained, tuple(seeds), curves, health, final, seconds, trajectory)
 
 
 class _Tile:
@@ -226,6 +236,11 @@ class _Tile:
             rows = x[batch] if shared else x[torch.arange(len(x), device=x.device)[:, None], batch]
             return ensemble.logits(self.model, self.parameters, rows, shared=False)
         return ensemble.logits(self.model, self.parameters, x, shared=shared).gather(1, batch)
+
+
+def _gather(tiles: Sequence[_Tile]) -> ensemble.Parameters:
+    """The present parameters of all members, on the CPU."""
+    return {name: torch.cat([tile.parameters[name].detach() for tile in tiles]).cpu() for name in tiles[0].parameters}
 
 
 def _tile_slices(parameters: ensemble.Parameters, members: int, device: torch.device) -> list[slice]:

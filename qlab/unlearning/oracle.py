@@ -36,7 +36,7 @@ def retain_only(corrupted: Corrupted, seed: int) -> Member:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Probe:
+class ComparedRows:
     """The rows on which a model is compared with its oracles; all prepared.
 
     Args:
@@ -58,7 +58,7 @@ class Probe:
 
 @torch.no_grad()
 def oracle_distance(
-    model: Model, student: ensemble.Parameters, oracles: ensemble.Parameters, probe: Probe
+    model: Model, student: ensemble.Parameters, oracles: ensemble.Parameters, rows: ComparedRows
 ) -> dict[str, float]:
     """How far one model is from its oracles, and the oracles from each other.
 
@@ -76,22 +76,22 @@ def oracle_distance(
         model: a built model.
         student: parameters, first axis of length 1.
         oracles: parameters, first axis: oracle.
-        probe: the rows.
+        rows: see :class:`ComparedRows`.
     """
-    found = {"membership_auc": membership_auc(model, student, probe)[0]}
-    own = ensemble.logits(model, student, probe.validation_x, shared=True).double()
-    others = ensemble.logits(model, oracles, probe.validation_x, shared=True).double()
+    found = {"membership_auc": membership_auc(model, student, rows)[0]}
+    own = ensemble.logits(model, student, rows.validation_x, shared=True).double()
+    others = ensemble.logits(model, oracles, rows.validation_x, shared=True).double()
     finite = others.isfinite().all(1)
     if not finite.any():
         return found
     others = others[finite]
     oracles = {name: parameter[finite.to(parameter.device)] for name, parameter in oracles.items()}
-    accuracies = accuracy(others, probe.validation_y.double())
+    accuracies = accuracy(others, rows.validation_y.double())
     found |= {
         "oracle_accuracy": float(accuracies.mean()),
-        "oracle_gap": float(accuracy(own, probe.validation_y.double())[0] - accuracies.mean()),
+        "oracle_gap": float(accuracy(own, rows.validation_y.double())[0] - accuracies.mean()),
         "oracle_kl": float(np.mean([kl_divergence(own[0], other) for other in others])),
-        "membership_auc_oracle": float(np.mean(membership_auc(model, oracles, probe))),
+        "membership_auc_oracle": float(np.mean(membership_auc(model, oracles, rows))),
     }
     if len(others) > 1:
         pairs = [(a, b) for a in range(len(others)) for b in range(len(others)) if a != b]
@@ -101,10 +101,10 @@ def oracle_distance(
 
 
 @torch.no_grad()
-def membership_auc(model: Model, parameters: ensemble.Parameters, probe: Probe) -> list[float]:
+def membership_auc(model: Model, parameters: ensemble.Parameters, rows: ComparedRows) -> list[float]:
     """For each member the area under the curve of a loss threshold attack on the forget rows (ties count half)."""
-    seen = _losses(model, parameters, probe.forget_x, probe.forget_y)
-    unseen = _losses(model, parameters, probe.unseen_x, probe.unseen_y)
+    seen = _losses(model, parameters, rows.forget_x, rows.forget_y)
+    unseen = _losses(model, parameters, rows.unseen_x, rows.unseen_y)
     n, m = seen.shape[1], unseen.shape[1]
     areas = []
     for inside, outside in zip(seen, unseen, strict=True):

@@ -30,6 +30,15 @@ def label_methods(frame: pd.DataFrame) -> pd.Series[str]:
     return _labels(frame, "unlearner", ("unlearner.",))
 
 
+def label_probes(frame: pd.DataFrame) -> pd.Series[str]:
+    """A name for each run's probe: its type and label, and those settings in which runs with both the same differ."""
+    labelled = frame["probe.label"].fillna("") if "probe.label" in frame else ""
+    types = (frame["probe.type"].astype(str) + " " + labelled).str.strip()
+    return _labels(
+        frame.assign(**{"probe.type": types}).drop(columns="probe.label", errors="ignore"), "probe", ("probe.",)
+    )
+
+
 def _labels(frame: pd.DataFrame, kind: str, tables: tuple[str, ...]) -> pd.Series[str]:
     """The type of a kind, followed by the settings in these tables that differ among rows of the type."""
     if f"{kind}.type" not in frame:  # no runs, or none that has its params yet

@@ -56,12 +56,12 @@ def labels(*values):
     return torch.tensor(values)
 
 
-def probe(**changed: Any) -> oracle.Probe:
+def probe(**changed: Any) -> oracle.ComparedRows:
     rows = {"validation": ((-1.0, 2.0, 0.5, -3.0), (0, 1, 1, 0)), "forget": ((1.0,), (1,)), "unseen": ((1.0,), (0,))}
     given = {}
     for name, (x, y) in (rows | changed).items():
         given |= {f"{name}_x": column(*x), f"{name}_y": labels(*y)}
-    return oracle.Probe(**given)
+    return oracle.ComparedRows(**given)
 
 
 def kl(q_logit, p_logit):

@@ -1,0 +1,76 @@
+"""Which points a probe can name, and which trials it is for."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import functools
+from collections.abc import Iterator
+
+from qlab.errors import ConfigError, unknown
+from qlab.experiment.trial import CLEAN, INITIAL, ORACLE, Measurement, Trial, Unlearning
+from qlab.landscape import LandscapeProbe
+from qlab.landscape.landscape import TRAINED
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Landmarks:
+    """The points of an experiment's landscapes.
+
+    Args:
+        trials: of the file.
+        unlearnings: of the file.
+    """
+
+    trials: tuple[Trial, ...]
+    unlearnings: tuple[Unlearning, ...]
+
+    def measurements(self, name: str, probe: LandscapeProbe) -> Iterator[Measurement]:
+        """The measurements of one probe.
+
+        A probe that compares with the clean twin, an oracle or an unlearned model, or looks at the forget set, is for
+        trials with a ratio above 0 only: the others are what it compares with.
+
+        Args:
+            name: how the experiment file names the probe.
+            probe: the probe.
+
+        Raises:
+            ConfigError: it needs a point that does not exist, or there is no trial for it.
+        """
+        points = probe.needed_points
+        for point in points:
+            if point not in self._names:
+                raise ConfigError(unknown("point", point, [TRAINED, *self._names]))
+        polluted_only = (
+            probe.needs().reference or probe.samples.startswith("forget") or any(point != INITIAL for point in points)
+        )
+        found = [trial for trial in self.trials if trial.corruption.ratio > 0.0 or not polluted_only]
+        if not found:
+            raise ConfigError(f"this {name} is for models trained on corrupted data; give corruption a ratio above 0.")
+        for trial in found:
+            if ORACLE in points and trial.corruption.ratio == 1.0:
+                raise ConfigError(f"{trial.label} has no oracle: every row is corrupted.")
+            own = self._methods.get(trial.key, {})
+            yield Measurement(trial, name, probe, {point: own[point] for point in points if point in own})
+
+    @functools.cached_property
+    def _names(self) -> list[str]:
+        methods = dict.fromkeys(name for own in self._methods.values() for name in own)
+        return [INITIAL, CLEAN, ORACLE, *methods]
+
+    @functools.cached_property
+    def _methods(self) -> dict[str, dict[str, Unlearning]]:
+        """For each trial, by key, its unlearnings by name: the method's, numbered where several share it."""
+        by_trial: dict[str, list[Unlearning]] = {}
+        for item in self.unlearnings:
+            by_trial.setdefault(item.teacher.key, []).append(item)
+        named: dict[str, dict[str, Unlearning]] = {}
+        for key, items in by_trial.items():
+            counts = collections.Counter(item.name for item in items)
+            numbers: collections.Counter[str] = collections.Counter()
+            for item in items:
+                numbers[item.name] += 1
+                name = item.name if counts[item.name] == 1 else f"{item.name}[{numbers[item.name]}]"
+                named.setdefault(key, {})[name] = item
+        return named

@@ -1,0 +1,113 @@
+"""Measuring the landscapes of trained models, a run below the model's for each probe."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from qlab.errors import StoreError
+from qlab.experiment.landscapes import check_points, landscape_of, oracle_points, trajectories_of
+from qlab.experiment.session import Session
+from qlab.experiment.trial import ORACLE, Measurement, Trial
+from qlab.landscape import Landscape, ProbeResult
+from qlab.tracking import frames, names
+from qlab.tracking.store import now_ms
+from qlab.training.threads import suited_threads
+
+_WORST_FIRST = ("diverged", "collapsed", "unconverged", "healthy")
+
+
+def measure(session: Session, group: Sequence[Measurement], run_ids: Mapping[str, str]) -> None:
+    """Measures the landscapes of one ensemble's models and writes a run for each probe.
+
+    A failure is recorded in the run it happened to, and in the session.
+
+    Args:
+        session: what the experiment's parts share.
+        group: measurements of models that were trained together.
+        run_ids: the runs of all finished trials and unlearnings, by key.
+    """
+    able = [item for item in group if item.trial.key in run_ids]
+    session.fail([item for item in group if item.trial.key not in run_ids], "its model failed to train")
+    if not able:
+        return
+    by_trial: dict[str, list[Measurement]] = {}
+    for item in able:
+        by_trial.setdefault(item.trial.key, []).append(item)
+    followed = {item.trial.key: item.trial for item in able if item.probe.needs().trajectory}
+    paths = trajectories_of(session, list(followed.values()), run_ids) if followed else {}
+    compared = {item.trial.key: item.trial for item in able if ORACLE in item.points}
+    oracles = oracle_points(session, list(compared.values()), run_ids)
+    health = _health(session)
+    first = able[0].trial
+    label = f"landscapes of {first.names['model']} on {first.names['task']}, {first.names['corruption']}"
+    session.reporter.measuring_started(label, len(by_trial), len(able))
+    start, tracked = time.perf_counter(), session.tracking_seconds
+    for items in by_trial.values():
+        trial = items[0].trial
+        landscape: Landscape | None = None
+        for item in items:
+            run_id = _create_run(session, item, run_ids[trial.key], _worst(health, item))
+            try:
+                check_points(item, run_ids)
+                if landscape is None:
+                    landscape = landscape_of(
+                        session,
+                        trial,
+                        items,
+                        run_ids,
+                        trajectory=paths.get(trial.key),
+                        oracle=oracles.get(trial.key),
+                    )
+                with suited_threads(landscape.model, landscape.n_parameters):
+                    result = item.probe.measure(landscape)
+                _finish_run(session, run_id, result)
+            except StoreError:
+                session.abandon([run_id], "FAILED", "the store failed")
+                raise
+            except Exception as error:  # a user's probe may raise anything
+                message = f"{type(error).__name__}: {error}"
+                with session.tracking():
+                    session.end([run_id], "FAILED", message)
+                session.fail([item], message)
+            except BaseException:
+                session.abandon([run_id], "KILLED", "interrupted")
+                raise
+            session.reporter.measured()
+    seconds = time.perf_counter() - start - (session.tracking_seconds - tracked)
+    session.reporter.measuring_finished(seconds, sum(item.key in session.failed for item in able))
+
+
+def _create_run(session: Session, item: Measurement, parent: str, health: str | None) -> str:
+    trial: Trial = item.trial
+    tags = session.tags(names.PROBE, item.key, parent, trial.seed, "") | {names.TEACHER: trial.key}
+    if health is not None:
+        tags[names.HEALTH] = health
+    with session.tracking():
+        return session.store.create_run(session.experiment_id, item.label, params=item.params, tags=tags)
+
+
+def _finish_run(session: Session, run_id: str, result: ProbeResult) -> None:
+    with session.tracking(), tempfile.TemporaryDirectory() as folder:
+        now = now_ms()
+        session.store.log_metrics(run_id, [(name, float(value), 0, now) for name, value in result.scalars.items()])
+        path = result.save(Path(folder) / Path(names.PROBE_RESULT).name)
+        session.store.log_file(run_id, path, str(Path(names.PROBE_RESULT).parent))
+        session.store.finish(run_id)
+
+
+def _health(session: Session) -> dict[str, str]:
+    """The health of every trained model, by the trial's key."""
+    with session.tracking():
+        trained = frames.trials(session.store, [session.experiment_id])
+    trained = trained[trained["status"] == "FINISHED"]
+    return dict(zip(trained["trial"], trained["health"], strict=True))
+
+
+def _worst(health: Mapping[str, str], item: Measurement) -> str | None:
+    """The health of the model that is measured; of the worse one, if it is compared with its clean twin."""
+    keys = [item.trial.key] + ([item.trial.clean_twin.key] if item.probe.needs().reference else [])
+    found = [health[key] for key in keys if key in health]
+    return min(found, key=_WORST_FIRST.index) if found else None

@@ -1,0 +1,98 @@
+"""Oracles of trained models, a run below each teacher's: from the store, or trained now."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+
+from qlab.experiment.session import Session
+from qlab.experiment.training_runs import EVERY_EPOCH
+from qlab.experiment.trial import Trial
+from qlab.models import Model
+from qlab.tracking import frames, names
+from qlab.tracking.store import now_ms
+from qlab.training import Member, ensemble
+from qlab.unlearning import oracle
+
+
+def oracles_of(
+    session: Session,
+    trials: Sequence[Trial],
+    run_ids: Sequence[str],
+    members: Sequence[Member],
+    model: Model,
+    count: int,
+) -> tuple[ensemble.Parameters, ...]:
+    """For every teacher the parameters of its oracles, stacked: from the store, or trained now.
+
+    Oracles are trained with the teacher's schedule.
+
+    Args:
+        session: what the experiment's parts share.
+        trials: the teachers, which differ in seed only.
+        run_ids: their runs.
+        members: what they were trained on.
+        model: their model, built.
+        count: how many oracles each is to have.
+    """
+    wanted = {
+        (index, number): trial.oracle_key(number) for index, trial in enumerate(trials) for number in range(count)
+    }
+    with session.tracking():
+        known = frames.runs_of_kind(session.store, [session.experiment_id], names.ORACLE)
+        finished = known[known["status"] == "FINISHED"]
+        runs = dict(zip(finished["trial"], finished["run_id"], strict=True))
+        states = {
+            place: session.load_state(runs[key], session.experiment.folder)
+            for place, key in wanted.items()
+            if key in runs
+        }
+    missing = [place for place in wanted if place not in states]
+    if missing:
+        states |= _train_oracles(session, trials, run_ids, members, model, {place: wanted[place] for place in missing})
+    return tuple(
+        ensemble.stack([states[index, number] for number in range(count)], model) for index in range(len(trials))
+    )
+
+
+def _train_oracles(
+    session: Session,
+    trials: Sequence[Trial],
+    run_ids: Sequence[str],
+    members: Sequence[Member],
+    model: Model,
+    wanted: Mapping[tuple[int, int], str],
+) -> dict[tuple[int, int], dict[str, torch.Tensor]]:
+    first = trials[0]
+    session.reporter.ensemble_started(
+        f"oracles of {first.names['model']} on {first.names['task']}", "", len(wanted), first.trainer.epochs
+    )
+    own = [oracle.retain_only(members[index].corrupted, oracle.FIRST_SEED + number) for index, number in wanted]
+    trained = first.trainer.fit(
+        model,
+        own,
+        session.dataset(first.task).validation,
+        observer=session.reporter.epoch,
+        device=session.device,
+    )
+    states = {}
+    with session.tracking():
+        for row, ((index, number), key) in enumerate(wanted.items()):
+            trial = trials[index]
+            tags = session.tags(names.ORACLE, key, run_ids[index], oracle.FIRST_SEED + number, "")
+            tags |= {names.TEACHER: trial.key, names.HEALTH: trained.health[row]}
+            run_id = session.store.create_run(
+                session.experiment_id,
+                f"oracle {number} of {trial.label}",
+                params=trial.params | {"oracle": str(number)},
+                tags=tags,
+            )
+            now = now_ms()
+            last = {name: float(values[row, -1]) for name, values in trained.history.items()}
+            session.store.log_metrics(run_id, [(name, last[name], first.trainer.epochs, now) for name in EVERY_EPOCH])
+            states[index, number] = trained.state_of(row)
+            session.save_checkpoint(run_id, model, states[index, number], trial.names["model"])
+            session.store.finish(run_id)
+    session.reporter.ensemble_finished(trained.seconds, trained.health)
+    return states

@@ -1,0 +1,167 @@
+"""Pictures of slices through a landscape."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import holoviews as hv
+import numpy as np
+from numpy.typing import NDArray
+
+from qlab.views.backends import styled
+from qlab.views.panels import finite_limits, line, title
+
+if TYPE_CHECKING:
+    from qlab.landscape.result import ProbeResult
+
+_COLOURS = "viridis"
+_MARK = "#D55E00"
+_PATH = "#FFFFFF"
+
+LOG_RANGE = 30.0
+"""Losses that span more than this factor get a logarithmic colour scale."""
+
+_FOLLOWING = ("pca", "points")
+"""Only in slices along these the trajectory is drawn: others it meets at its end only, its projection misleads."""
+
+_FAR = 1e-9
+"""Distances from a plane below this fraction of its size are shown as none."""
+
+
+def slice_picture(result: ProbeResult, *, limits: tuple[float, float] | None = None) -> Any:
+    """A slice: loss and accuracy along a line, or the loss on a plane with its contours, marks and trajectory.
+
+    Args:
+        result: of a SliceProbe.
+        limits: of the colour scale, so that several slices can be compared; by default those of the slice.
+    """
+    axis, loss = result.arrays["axis"], result.arrays["loss"]
+    names = axis_labels(result)
+    if loss.ndim == 1:
+        return line(
+            axis,
+            {"loss": loss},
+            {"accuracy": result.arrays["accuracy"]},
+            names[0],
+            title(result),
+            {float(place[0]): name for name, place in marks(result).items()},
+        )
+    limits = limits or finite_limits(loss)
+    x, y = hv.Dimension("a", label=names[0]), hv.Dimension("b", label=names[1])
+    # The first index runs along the first direction; an image has its rows along the second.
+    image = hv.Image((axis, axis, loss.T, result.arrays["accuracy"].T), [x, y], ["loss", "accuracy"])
+    log = limits[0] > 0 and limits[1] > LOG_RANGE * limits[0]
+    shown: dict[str, Any] = {"cmap": _COLOURS, "clim": limits, "cnorm": "log" if log else "linear", "colorbar": True}
+    image = styled(image, bokeh={**shown, "tools": ["hover"]}, matplotlib=shown)
+    parts: list[Any] = [
+        image,
+        *_contours(axis, loss, limits, log, (x, y)),
+        *_path_2d(result, (x, y)),
+        *_marks_2d(result, (x, y)),
+    ]
+    common = {"title": title(result), "xlim": (axis[0], axis[-1]), "ylim": (axis[0], axis[-1])}
+    return styled(
+        hv.Overlay(parts),
+        bokeh={**common, "width": 520, "height": 470, "show_legend": False},
+        matplotlib={**common, "fig_inches": (5.6, 5), "aspect": "square", "show_legend": False},
+    )
+
+
+def axis_labels(result: ProbeResult) -> list[str]:
+    """What the axes of a slice are, with the Euclidean length of their unit."""
+    config, about = result.config, result.about
+    kind = str(config.get("directions", "direction"))
+    found = []
+    for axis in range(len(result.arrays["directions"])):
+        if kind == "hessian":
+            name = f"eigenvector of {about['eigenvalues'][axis]:.3g}"
+        elif kind == "pca":
+            name = f"principal direction {axis + 1} ({about['variance'][axis]:.0%} of the trajectory)"
+        elif kind == "points":
+            name = f"towards {config['points'][axis]}" if axis == 0 else f"in the plane of {config['points'][axis]}"
+        else:
+            name = f"{'filter-normalised' if kind == 'filter' else kind} direction {axis + 1}"
+        found.append(f"{name}, unit {result.scalars[f'direction_length_{axis + 1}']:.3g}")
+    return found
+
+
+def marks(result: ProbeResult) -> dict[str, NDArray[np.float64]]:
+    """The points to mark in a slice, by name: coordinates, then the Euclidean distance from the slice.
+
+    Points outside the window are left out, and so are points that are farther from the slice than their projection is
+    from the centre: what the slice shows there says nothing of them. The name of a point that is not in the slice says
+    how far off it is.
+    """
+    axis, places = result.arrays["axis"], result.arrays["marks"]
+    units = np.array([result.scalars[f"direction_length_{number + 1}"] for number in range(places.shape[1] - 1)])
+    found = {}
+    for name, place in zip(result.about.get("marks", []), places, strict=True):
+        inside = bool((np.abs(place[:-1]) <= axis[-1] * (1.0 + 1e-9)).all())
+        exact = place[-1] <= _FAR * float(units.max())
+        if inside and (exact or place[-1] <= np.linalg.norm(place[:-1] * units)):
+            found[name if exact else f"{name} ({place[-1]:.3g} off)"] = place
+    return found
+
+
+def _contours(
+    axis: NDArray[np.float64], loss: NDArray[np.float64], limits: tuple[float, float], log: bool, dimensions: Any
+) -> list[Any]:
+    if not np.isfinite(loss).all() or limits[1] <= limits[0] or min(loss.shape) < 3:
+        return []
+    levels = np.geomspace(*limits, 12)[1:-1] if log else np.linspace(*limits, 12)[1:-1]
+    image = hv.Image((axis, axis, loss.T), list(dimensions), "loss")
+    found = hv.operation.contours(image, levels=list(levels))
+    return [
+        styled(
+            found,
+            bokeh={
+                "color": "#FFFFFF",
+                "line_color": "#FFFFFF",
+                "line_width": 0.6,
+                "line_alpha": 0.6,
+                "cmap": ["#FFFFFF"],
+            },
+            matplotlib={"color": "#FFFFFF", "linewidth": 0.6, "alpha": 0.6, "cmap": ["#FFFFFF"]},
+        )
+    ]
+
+
+def _path_2d(result: ProbeResult, dimensions: Any) -> list[Any]:
+    path = result.arrays.get("trajectory")
+    if path is None or result.config.get("directions") not in _FOLLOWING:
+        return []
+    x, y = dimensions
+    return [
+        styled(
+            hv.Curve((path[:, 0], path[:, 1]), x, y),
+            bokeh={"color": _PATH, "line_width": 1.5},
+            matplotlib={"color": _PATH, "linewidth": 1.3},
+        ),
+        styled(
+            hv.Points((path[:, 0], path[:, 1], path[:, 2]), [x, y], hv.Dimension("distance", label="off the plane")),
+            bokeh={"color": _PATH, "size": 4, "tools": ["hover"]},
+            matplotlib={"color": _PATH, "s": 8},
+        ),
+    ]
+
+
+def _marks_2d(result: ProbeResult, dimensions: Any) -> list[Any]:
+    axis, marked = result.arrays["axis"], marks(result)
+    if not marked:
+        return []
+    names, places = list(marked), np.stack(list(marked.values()))
+    points = hv.Points((places[:, 0], places[:, 1], places[:, 2]), list(dimensions), "distance")
+    labels = hv.Labels((places[:, 0], places[:, 1], names), list(dimensions), "name")
+    shift = 0.04 * (axis[-1] - axis[0])
+    return [
+        styled(
+            points,
+            bokeh={"color": _MARK, "size": 9, "line_color": "#FFFFFF", "tools": ["hover"]},
+            matplotlib={"color": _MARK, "s": 40, "edgecolor": "#FFFFFF"},
+        ),
+        styled(
+            labels,
+            bokeh={"text_color": "#FFFFFF", "text_font_size": "9pt", "yoffset": shift},
+            matplotlib={"color": "#FFFFFF", "size": 9, "yoffset": shift},
+        ),
+    ]
