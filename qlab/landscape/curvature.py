@@ -11,7 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.func import functional_call, grad, jacrev, vjp, vmap
 
@@ -26,7 +28,7 @@ def diagonal_a(landscape: Landscape) -> Tensor:
     p = _probabilities(landscape)
     total = torch.zeros(landscape.n_parameters, dtype=torch.float64)
     for rows, gradients in logit_gradients(landscape):
-        total += (p[rows] * (1.0 - p[rows])) @ gradients.square_()
+        total += (p[rows] * (1.0 - p[rows])) @ gradients.square()
     return total / len(p)
 
 
@@ -66,6 +68,14 @@ def matrix_b(landscape: Landscape) -> Tensor:
         return torch.autograd.functional.hessian(weighted, landscape.theta)
     found: Tensor = jacrev(jacrev(weighted), chunk_size=_vectors_at_once(landscape))(landscape.theta)
     return found
+
+
+def eigenvalues(matrix: Tensor) -> NDArray[np.float64]:
+    """Eigenvalues of a symmetric matrix, ascending; all NaN for a matrix that is not finite."""
+    if not bool(matrix.isfinite().all()):
+        return np.full(len(matrix), np.nan)
+    values: NDArray[np.float64] = torch.linalg.eigvalsh(matrix).numpy()
+    return values
 
 
 def gradient(landscape: Landscape) -> Tensor:

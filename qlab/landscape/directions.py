@@ -23,8 +23,8 @@ def random_directions(landscape: Landscape, count: int, draw: int) -> Tensor:
         draw: number of the draw.
     """
     gaussian = _gaussian(landscape, count, draw)
-    orthonormal, _ = torch.linalg.qr(gaussian.mT)
-    return orthonormal.mT.contiguous()
+    orthonormal, triangle = torch.linalg.qr(gaussian.mT)
+    return (orthonormal * triangle.diagonal().sign()).mT.contiguous()  # with these signs it is Gram-Schmidt's
 
 
 def filter_directions(landscape: Landscape, count: int, draw: int) -> Tensor:
@@ -35,7 +35,7 @@ def filter_directions(landscape: Landscape, count: int, draw: int) -> Tensor:
     """
     gaussian = _gaussian(landscape, count, draw)
     scaled = torch.zeros_like(gaussian)
-    for positions in landscape.model.filters():
+    for positions in landscape.model.parameter_filters():
         size = landscape.theta[positions].norm()
         part = gaussian[:, positions]
         scaled[:, positions] = part / part.norm(dim=1, keepdim=True) * size
@@ -57,6 +57,8 @@ def hessian_directions(landscape: Landscape, which: tuple[int, ...]) -> tuple[Te
     size = landscape.n_parameters
     if any(not -size <= index < size for index in which):
         raise DataError(f"eigenvectors: got {list(which)}, but the model has {size} parameters.")
+    if len({index % size for index in which}) < len(which):
+        raise DataError(f"eigenvectors: got {list(which)}, which name the same one of {size}.")
     if size <= WHOLE_HESSIAN:
         matrix = curvature.matrix_a(landscape) + curvature.matrix_b(landscape)
         if not bool(matrix.isfinite().all()):
@@ -126,11 +128,16 @@ def point_directions(landscape: Landscape, names: tuple[str, ...]) -> Tensor:
 def project(landscape: Landscape, points: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:
     """Coordinates ``[n, count]`` of points in the span of the directions, and their distances from it, ``[n]``."""
     offsets = points - landscape.theta
-    coordinates = torch.linalg.lstsq(directions.mT, offsets.mT).solution.mT
+    coordinates = torch.full((len(points), len(directions)), torch.nan, dtype=torch.float64)
+    finite = offsets.isfinite().all(1)  # a point that is not finite has no place
+    if bool(finite.any()):
+        coordinates[finite] = torch.linalg.lstsq(directions.mT, offsets[finite].mT).solution.mT
     return coordinates, (offsets - coordinates @ directions).norm(dim=1)
 
 
 def _gaussian(landscape: Landscape, count: int, draw: int) -> Tensor:
+    if count > landscape.n_parameters:
+        raise DataError(f"dimensions: got {count}, but the model has {landscape.n_parameters} parameter.")
     generator = seeding.generator(landscape.seed, f"directions/{draw}")
     return torch.randn(count, landscape.n_parameters, generator=generator, dtype=torch.float64)
 

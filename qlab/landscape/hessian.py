@@ -64,12 +64,14 @@ class CurvatureProbe(LandscapeProbe):
         """The trace at the centre of a landscape."""
         diagonal_a = curvature.diagonal_a(landscape)
         a = float(diagonal_a.sum())
-        if landscape.model.piecewise_linear or landscape.n_parameters <= self.exact_below:
+        # With as few parameters as products an estimate would cost more than the exact value.
+        if landscape.model.piecewise_linear or landscape.n_parameters <= max(self.exact_below, self.matvecs):
             diagonal_b = curvature.diagonal_b(landscape)
             how = "piecewise linear in each parameter" if landscape.model.piecewise_linear else "Hessian products"
             return Trace(a, float(diagonal_b.sum()), 0.0, diagonal_a, diagonal_b, f"exact: {how}")
         total, error = estimation.trace_estimate(landscape, self.estimator, self.matvecs)
-        return Trace(a, total - a, error, diagonal_a, None, f"estimated: {self.estimator}, {self.matvecs} products")
+        used = estimation.products_used(self.estimator, self.matvecs)
+        return Trace(a, total - a, error, diagonal_a, None, f"estimated: {self.estimator}, {used} products")
 
 
 class HessianProbe(CurvatureProbe):
@@ -100,19 +102,18 @@ class HessianProbe(CurvatureProbe):
             a, b = curvature.matrix_a(landscape), curvature.matrix_b(landscape)
             how = "exact: the whole Hessian"
             trace = Trace(float(a.trace()), float(b.trace()), 0.0, a.diagonal(), b.diagonal(), how)
-            arrays["eigenvalues"] = _eigenvalues(a + b)
+            arrays["eigenvalues"] = curvature.eigenvalues(a + b)
             lowest = largest = arrays["eigenvalues"]
         else:
             trace = self.trace(landscape)
             lowest = largest = np.empty(0)
             if self.eigenvalues:
-                count = min(self.eigenvalues, landscape.n_parameters - 1)
-                lowest, largest = estimation.extreme_eigenvalues(landscape, count)
+                lowest, largest = estimation.extreme_eigenvalues(landscape, self.eigenvalues)
                 arrays |= {"eigenvalues_lowest": lowest, "eigenvalues_largest": largest}
             if self.density:
                 grid, density = estimation.spectral_density(landscape)
                 arrays |= {"density_grid": grid, "density": density}
-        layers = {name: positions.reshape(-1) for name, positions in landscape.model.layers().items()}
+        layers = {name: positions.reshape(-1) for name, positions in landscape.model.parameter_layers().items()}
         arrays["layer_trace_a"] = np.array([float(trace.diagonal_a[rows].sum()) for rows in layers.values()])
         if trace.diagonal_b is not None:
             arrays["layer_trace_b"] = np.array([float(trace.diagonal_b[rows].sum()) for rows in layers.values()])
@@ -122,7 +123,7 @@ class HessianProbe(CurvatureProbe):
             "hessian_trace": trace.total,
             "hessian_trace_a": trace.a,
             "hessian_trace_b": trace.b,
-            "hessian_trace_error": trace.error,
+            "hessian_trace_error": trace.error if np.isfinite(trace.total) else np.nan,
             "landscape_loss": loss,
             "gradient_norm": float(curvature.gradient(landscape).norm()),
         }
@@ -130,11 +131,3 @@ class HessianProbe(CurvatureProbe):
             scalars |= {"hessian_eigenvalue_max": float(largest[-1]), "hessian_eigenvalue_min": float(lowest[0])}
         about: dict[str, Any] = {"trace": trace.method, "layers": list(layers)}
         return ProbeResult(scalars, arrays, "spectrum", about)
-
-
-def _eigenvalues(matrix: Tensor) -> NDArray[np.float64]:
-    """Ascending; all NaN for a matrix that is not finite."""
-    if not bool(matrix.isfinite().all()):
-        return np.full(len(matrix), np.nan)
-    values: NDArray[np.float64] = torch.linalg.eigvalsh(matrix).numpy()
-    return values

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Self
 
@@ -14,9 +15,10 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from qlab import seeding
 from qlab.corruptions import Corrupted
 from qlab.errors import ConfigError, DataError, unknown
-from qlab.landscape.samples import sample_sets
+from qlab.landscape.samples import Rows, sample_sets
 from qlab.models import Model
 from qlab.tasks import Split
+from qlab.training.health import is_constant
 
 if TYPE_CHECKING:
     from qlab.landscape.result import ProbeResult
@@ -64,7 +66,7 @@ class Landscape:
     ) -> None:
         self.model = model.double_copy()
         self.seed = seed
-        self.reference = reference
+        self._reference = reference
         self._shapes = {name: parameter.shape for name, parameter in self.model.named_parameters()}
         self.n_parameters = self.model.n_parameters()
         self.points = {TRAINED: self.flat(model, "the model")}
@@ -73,12 +75,20 @@ class Landscape:
                 raise ConfigError(f'points: "{TRAINED}" is the model itself; give the point another name.')
             self.points[name] = self.flat(point, f'the point "{name}"')
         self.centre = TRAINED
+        if trajectory is not None and not len(trajectory):
+            raise DataError("the trajectory has no points; leave it out.")
         self.trajectory = (
             None if trajectory is None else torch.stack([self.flat(t, "the trajectory") for t in trajectory])
         )
         self._sets = sample_sets(data, validation)
+        train = data if isinstance(data, Split) else data.split
+        self._splits = {"train": train} | ({"validation": validation} if validation is not None else {})
+        self._clean_y = data.y if isinstance(data, Split) else data.clean_y
         self._prepared: dict[str, Tensor] = {}
-        self._choose("train", 0)
+        if "train" not in self._sets:
+            raise DataError("A landscape needs samples, got a split without rows.")
+        self.samples = "train"
+        self._take(self._sets["train"])
 
     @property
     def theta(self) -> Tensor:
@@ -108,10 +118,49 @@ class Landscape:
         Raises:
             DataError: there are no such samples, or not as many.
         """
+        if samples not in self._sets:
+            raise DataError(f'There are no samples "{samples}" here; there are: {", ".join(self._sets)}.')
+        rows = self._sets[samples]
+        if not 0 <= n_samples <= len(rows.positions):
+            raise DataError(
+                f"n_samples: got {n_samples}, but there are {len(rows.positions)} {samples} samples; 0 takes all."
+            )
+        if n_samples:
+            # Both labels of the forget set are looked at on the same rows.
+            generator = seeding.generator(self.seed, f"landscape/{samples.partition('_')[0]}")
+            drawn = torch.randperm(len(rows.positions), generator=generator)[:n_samples].sort().values
+            rows = dataclasses.replace(rows, positions=rows.positions[drawn])
         moved = copy.copy(self)
-        moved._choose(samples, n_samples)
-        if self.reference is not None:
-            moved.reference = self.reference.on(samples, n_samples)
+        moved.samples = samples
+        moved._take(rows)
+        return moved
+
+    @property
+    def reference(self) -> Landscape | None:
+        """The landscape of the same model trained on clean data, on the same rows, with its own labels.
+
+        Raises:
+            DataError: it does not have these rows.
+        """
+        if self._reference is None:
+            return None
+        return self.on_same_rows(self._reference)
+
+    def on_same_rows(self, other: Landscape) -> Landscape:
+        """Another landscape on the rows of this one, with its own labels.
+
+        Raises:
+            DataError: it does not have these rows.
+        """
+        size = len(other._splits[self._rows.split]) if self._rows.split in other._splits else 0
+        if size != len(self._splits[self._rows.split]):
+            raise DataError(
+                f"The landscape to compare with has {size} {self._rows.split} rows, this one "
+                f"{len(self._splits[self._rows.split])}: they are compared on the same rows."
+            )
+        moved = copy.copy(other)
+        moved.samples = self.samples
+        moved._take(dataclasses.replace(self._rows, clean=False))
         return moved
 
     def at(self, name: str) -> Self:
@@ -142,8 +191,14 @@ class Landscape:
                     f"{what} has shape {list(point.shape)}; this {type(self.model).__name__} takes "
                     f"{self.n_parameters} parameters."
                 )
-            return point.detach().cpu().double()
-        state = dict(point.named_parameters()) if isinstance(point, Model) else point
+            return point.detach().cpu().double().clone()
+        state = point.state_dict() if isinstance(point, Model) else point
+        known = self.model.state_dict()
+        superfluous = [name for name in state if name not in known]
+        if superfluous:
+            raise DataError(
+                f"{what} does not fit this {type(self.model).__name__}: it has no parameter {superfluous[0]}."
+            )
         for name, shape in self._shapes.items():
             given = state.get(name)
             if given is None or given.shape != shape:
@@ -158,7 +213,7 @@ class Landscape:
         """Flat vectors ``[..., P]`` as parameters by name, leading axes kept; differentiable."""
         parts = flat.split([shape.numel() for shape in self._shapes.values()], dim=-1)
         return {
-            name: part.reshape(*flat.shape[:-1], *shape)
+            name: part.reshape((*flat.shape[:-1], *shape))
             for (name, shape), part in zip(self._shapes.items(), parts, strict=True)
         }
 
@@ -215,28 +270,26 @@ class Landscape:
         """The loss along lines between named points, see :class:`qlab.landscape.interpolation.InterpolationProbe`."""
         from qlab.landscape.interpolation import InterpolationProbe
 
-        return InterpolationProbe(path=path, **fields).measure(self)
+        return InterpolationProbe(**(fields | ({"path": path} if path else {}))).measure(self)
+
+    @torch.no_grad()
+    def collapsed(self) -> bool:
+        """Whether the model at the centre gives one output for all samples, as when every ReLU of a layer is dead."""
+        return is_constant(self.logits(self.theta))
 
     @property
     def sets(self) -> tuple[str, ...]:
         """The names of the sample sets there are."""
         return tuple(self._sets)
 
-    def _choose(self, samples: str, n_samples: int) -> None:
-        if samples not in self._sets:
-            raise DataError(f'There are no samples "{samples}" here; there are: {", ".join(self._sets)}.')
-        x, y = self._sets[samples]
-        if n_samples > len(y):
-            raise DataError(f"n_samples: got {n_samples}, but there are {len(y)} {samples} samples; 0 takes all.")
-        if samples not in self._prepared:
-            self._prepared[samples] = self.model.prepare(x)
-        self.samples = samples
-        if n_samples:
-            drawn = torch.randperm(len(y), generator=seeding.generator(self.seed, f"landscape/{samples}"))[:n_samples]
-            rows = drawn.sort().values
-            self.x, self.y = self._prepared[samples][rows], y[rows].double()
-        else:
-            self.x, self.y = self._prepared[samples], y.double()
+    def _take(self, rows: Rows) -> None:
+        """Sets the samples; features of a split are prepared once, by whoever needs them first."""
+        split = self._splits[rows.split]
+        if rows.split not in self._prepared:
+            self._prepared[rows.split] = self.model.prepare(split.x)
+        self._rows = rows
+        self.x = self._prepared[rows.split][rows.positions]
+        self.y = (self._clean_y if rows.clean else split.y)[rows.positions].double()
 
     def _points_at_once(self) -> int:
         rows = len(self.y)

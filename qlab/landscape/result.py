@@ -59,9 +59,11 @@ class ProbeResult:
             "about": dict(self.about),
             "probe": self.probe,
             "config": dict(self.config),
+            "arrays": list(self.arrays),
         }
-        arrays = {name: np.ascontiguousarray(value, dtype=np.float64) for name, value in self.arrays.items()}
-        safetensors.numpy.save_file(arrays or {"empty": np.zeros(0)}, path, {"qlab.probe": json.dumps(described)})
+        arrays = {name: np.array(value, dtype=np.float64, order="C") for name, value in self.arrays.items()}
+        metadata = {"qlab.probe": json.dumps(described, default=_as_json)}
+        safetensors.numpy.save_file(arrays or {"none": np.zeros(0)}, path, metadata)
         return path
 
     @classmethod
@@ -74,10 +76,16 @@ class ProbeResult:
         try:
             with safetensors.safe_open(path, framework="numpy") as file:
                 described: Any = json.loads((file.metadata() or {})["qlab.probe"])
-                arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-            if described.pop("format") != _FORMAT:
-                raise DataError(f"{path} holds a result of another format than this qlab reads ({_FORMAT}).")
-            arrays.pop("empty", None)
+                if described.pop("format") != _FORMAT:
+                    raise DataError(f"{path} holds a result of another format than this qlab reads ({_FORMAT}).")
+                arrays = {name: file.get_tensor(name) for name in described.pop("arrays")}
             return cls(arrays=arrays, **described)
-        except (OSError, safetensors.SafetensorError, KeyError, TypeError, ValueError) as error:
+        except (OSError, safetensors.SafetensorError, AttributeError, KeyError, TypeError, ValueError) as error:
             raise DataError(f"{path} is not a probe's result that this qlab can read: {error}") from error
+
+
+def _as_json(value: Any) -> Any:
+    """NumPy numbers and arrays, which a user's probe may say things with, as JSON values."""
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    raise TypeError(f"about and config take JSON values, got {type(value).__name__}")

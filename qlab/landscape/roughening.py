@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from qlab.errors import DataError
 from qlab.landscape.base import Needs
-from qlab.landscape.hessian import CurvatureProbe
+from qlab.landscape.hessian import CurvatureProbe, Trace
 from qlab.landscape.landscape import Landscape
 from qlab.landscape.result import ProbeResult
 from qlab.statistics import bootstrap_interval
@@ -19,8 +20,9 @@ class RougheningProbe(CurvatureProbe):
     """The landscape roughening ratio LRR: the Hessian trace after training on polluted data over that after clean data.
 
     The two models share seed, initial parameters and the rows of the samples; each is measured with the labels it was
-    trained on. In an experiment file it is measured for every trial with a ratio above 0; its clean twin is trained if
-    the file does not list it. Mind the absolute traces, which are logged beside it: a tiny denominator makes any ratio.
+    trained on (``at`` moves the polluted one only). In an experiment file it is measured for every trial with a ratio
+    above 0; its clean twin is trained if the file does not list it. Mind the absolute traces, which are logged beside
+    it: a tiny denominator makes any ratio.
 
     Args:
         keep_collapsed: keep pairs with a collapsed model (one whose output is constant) in means over seeds. Tables and
@@ -38,12 +40,13 @@ class RougheningProbe(CurvatureProbe):
 
     def compute(self, landscape: Landscape) -> ProbeResult:
         """Scalars: ``lrr`` (left out if the clean trace is zero), both traces and their terms."""
-        if landscape.reference is None:
+        reference = landscape.reference
+        if reference is None:
             raise DataError(
                 "The roughening ratio compares with the same model trained on clean data; give the landscape a "
                 "reference, or use RougheningProbe().compare(polluted, clean)."
             )
-        polluted, clean = self.trace(landscape), self.trace(landscape.reference)
+        polluted, clean = self.trace(landscape), self.trace(reference)
         scalars = {
             "hessian_trace": polluted.total,
             "hessian_trace_a": polluted.a,
@@ -61,30 +64,41 @@ class RougheningProbe(CurvatureProbe):
     def compare(self, polluted: Sequence[Landscape], clean: Sequence[Landscape]) -> ProbeResult:
         """Pairs of landscapes, in order: one result for all.
 
-        Scalars: ``lrr`` (mean over pairs), ``lrr_std`` (n - 1), ``lrr_low`` and ``lrr_high`` (95 % bootstrap interval
-        of the mean) and ``lrr_of_means`` (mean trace over mean trace). Arrays: every pair's ``lrr`` and traces.
+        Each pair is measured on the same rows, each landscape with its own labels. Scalars over the pairs kept:
+        ``lrr`` (mean), ``lrr_std`` (n - 1), ``lrr_low`` and ``lrr_high`` (95 % bootstrap interval of the mean),
+        ``lrr_of_means`` (mean trace over mean trace), and ``kept`` of ``pairs``. Arrays: ``lrr``, the traces and their
+        terms of every pair, and ``kept``.
 
         Raises:
-            DataError: no pairs, or as many of one as not of the other.
+            DataError: no pairs, or more of one than of the other.
         """
         if len(polluted) != len(clean) or not polluted:
             raise DataError(f"Landscapes are compared in pairs, got {len(polluted)} polluted and {len(clean)} clean.")
-        on = [self._placed(landscape) for landscape in polluted]
-        traces = np.array([self.trace(landscape).total for landscape in on])
-        baseline = np.array([self.trace(self._placed(landscape)).total for landscape in clean])
+        placed = [landscape.on(self.samples, self.n_samples).at(self.at) for landscape in polluted]
+        others = [one.on_same_rows(other) for one, other in zip(placed, clean, strict=True)]
+        kept = np.array(
+            [self.keep_collapsed or not (a.collapsed() or b.collapsed()) for a, b in zip(placed, others, strict=True)]
+        )
+        arrays = _traces("hessian_trace", [self.trace(landscape) for landscape in placed])
+        arrays |= _traces("hessian_trace_clean", [self.trace(landscape) for landscape in others])
         with np.errstate(divide="ignore", invalid="ignore"):
-            ratios = traces / baseline
-        low, high = bootstrap_interval(ratios)
-        scalars = {
-            "lrr": float(ratios.mean()),
-            "lrr_std": float(ratios.std(ddof=1)) if len(ratios) > 1 else float("nan"),
-            "lrr_low": low,
-            "lrr_high": high,
-            "lrr_of_means": float(traces.mean() / baseline.mean()) if baseline.mean() else float("nan"),
-        }
-        arrays = {"lrr": ratios, "hessian_trace": traces, "hessian_trace_clean": baseline}
-        about = {**on[0].about, "seeds": [landscape.seed for landscape in polluted]}
+            arrays["lrr"] = arrays["hessian_trace"] / arrays["hessian_trace_clean"]
+            ratios, traces = arrays["lrr"][kept], arrays["hessian_trace"][kept]
+            scalars = {
+                "lrr": float(ratios.mean()) if len(ratios) else np.nan,
+                "lrr_std": float(ratios.std(ddof=1)) if len(ratios) > 1 else np.nan,
+                "lrr_of_means": float(traces.sum() / arrays["hessian_trace_clean"][kept].sum()),
+            }
+        scalars["lrr_low"], scalars["lrr_high"] = bootstrap_interval(ratios)
+        scalars |= {"kept": float(kept.sum()), "pairs": float(len(kept))}
+        about = {**placed[0].about, "seeds": [landscape.seed for landscape in polluted]}
+        arrays["kept"] = kept.astype(float)
         return ProbeResult(scalars, arrays, "roughening", about, type(self).__name__, self.config())
 
-    def _placed(self, landscape: Landscape) -> Landscape:
-        return landscape.on(self.samples, self.n_samples).at(self.at)
+
+def _traces(name: str, traces: Sequence[Trace]) -> dict[str, NDArray[np.float64]]:
+    return {
+        name: np.array([trace.total for trace in traces]),
+        f"{name}_a": np.array([trace.a for trace in traces]),
+        f"{name}_b": np.array([trace.b for trace in traces]),
+    }

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Literal, get_args
 
+import torch
 from torch import Tensor
 
 from qlab.corruptions import Corrupted
@@ -16,23 +18,34 @@ SampleSet = Literal["train", "retain", "forget_polluted", "forget_clean", "valid
 SAMPLE_SETS: tuple[str, ...] = get_args(SampleSet)
 
 
-def sample_sets(data: Split | Corrupted, validation: Split | None) -> Mapping[str, tuple[Tensor, Tensor]]:
-    """Features and labels of the named sets that the data have.
+@dataclasses.dataclass(frozen=True, eq=False)
+class Rows:
+    """Some rows of a split.
+
+    Args:
+        split: "train" or "validation".
+        positions: of the rows in it, ``[n]``.
+        clean: whether their labels before corruption are meant.
+    """
+
+    split: Literal["train", "validation"]
+    positions: Tensor
+    clean: bool = False
+
+
+def sample_sets(data: Split | Corrupted, validation: Split | None) -> Mapping[str, Rows]:
+    """The rows of the named sets that the data have.
 
     Args:
         data: a split, which is then the set ``"train"``, or a corrupted one.
         validation: the validation split.
     """
-    if isinstance(data, Split):
-        found = {"train": (data.x, data.y)}
-    else:
-        x, y, mask = data.split.x, data.split.y, data.mask
-        found = {
-            "train": (x, y),
-            "retain": (x[~mask], y[~mask]),
-            "forget_polluted": (x[mask], y[mask]),
-            "forget_clean": (x[mask], data.clean_y[mask]),
-        }
+    train = data if isinstance(data, Split) else data.split
+    found = {"train": Rows("train", torch.arange(len(train)))}
+    if not isinstance(data, Split):
+        forget = torch.nonzero(data.mask).flatten()
+        found["retain"] = Rows("train", torch.nonzero(~data.mask).flatten())
+        found |= {"forget_polluted": Rows("train", forget), "forget_clean": Rows("train", forget, clean=True)}
     if validation is not None:
-        found["validation"] = (validation.x, validation.y)
-    return {name: rows for name, rows in found.items() if len(rows[1])}
+        found["validation"] = Rows("validation", torch.arange(len(validation)))
+    return {name: rows for name, rows in found.items() if len(rows.positions)}

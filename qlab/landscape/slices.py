@@ -79,7 +79,8 @@ class SliceProbe(LandscapeProbe):
         """Arrays ``axis``, ``loss`` and ``accuracy`` (``[R]`` or ``[R, R]``, first index along the first direction),
         ``directions`` ``[dimensions, P]``, ``marks`` and ``trajectory`` (coordinates, last column the distance)."""
         axes, about = self._directions(landscape)
-        axis = torch.linspace(-self.span, self.span, self.resolution, dtype=torch.float64)
+        middle = (self.resolution - 1) / 2  # exactly zero at the centre of an odd grid
+        axis = (torch.arange(self.resolution, dtype=torch.float64) - middle) * (self.span / middle)
         grid = torch.cartesian_prod(*[axis] * self.dimensions).reshape(-1, self.dimensions)
         basis = torch.cat([landscape.theta[None], axes])
         loss, accuracy = landscape.evaluate(basis, torch.cat([torch.ones(len(grid), 1), grid], dim=1))

@@ -65,10 +65,6 @@ class Model(nn.Module, ABC):
     batch_rows: bool = True
     """Whether cost grows with the rows. If not, all rows are evaluated at once and a batch picks its logits."""
 
-    piecewise_linear: bool = False
-    """Whether every logit is piecewise linear in each single parameter, as in networks of linear layers and ReLUs: its
-    second derivatives d2z/dtheta_i^2 are then zero, and traces of Hessians need no second derivatives."""
-
     def __init__(self, **fields: Any) -> None:
         super().__init__()
         self._config = check_fields(type(self), fields)
@@ -115,11 +111,19 @@ class Model(nn.Module, ABC):
         """Fields that differ in :meth:`double_copy`, besides the precision."""
         return {}
 
-    def layers(self) -> dict[str, Tensor]:
+    @property
+    def piecewise_linear(self) -> bool:
+        """Whether every logit is piecewise linear in each single parameter, as in networks of linear layers and ReLUs.
+
+        Its second derivatives d2z/dtheta_i^2 are then zero, and traces of Hessians need no second derivatives.
+        """
+        return False
+
+    def parameter_layers(self) -> dict[str, Tensor]:
         """Positions of each layer's parameters in the flat parameter vector, by name; one for each parameter tensor."""
         return dict(self._positions())
 
-    def filters(self) -> list[Tensor]:
+    def parameter_filters(self) -> list[Tensor]:
         """Positions of each filter's weights in the flat parameter vector, for filter normalisation.
 
         A filter is what makes one output of a layer. By default a slice along the first axis of a tensor, as in

@@ -27,8 +27,6 @@ class MLP(Model):
         dtype: precision of parameters and training.
     """
 
-    piecewise_linear = True
-
     formula: ClassVar[str] = "z = W_3 relu(W_2 relu(W_1 x + b_1) + b_2) + b_3"
     source: ClassVar[str] = "arXiv:2508.02422, Methods and supplement IV.A"
 
@@ -88,7 +86,7 @@ class MLP(Model):
                 hidden = torch.relu(hidden)
         return hidden[..., 0]
 
-    def layers(self) -> dict[str, Tensor]:
+    def parameter_layers(self) -> dict[str, Tensor]:
         """A layer is a kernel with its bias."""
         positions = self._positions()
         return {
@@ -98,13 +96,20 @@ class MLP(Model):
             for layer in range(len(self.kernels))
         }
 
-    def filters(self) -> list[Tensor]:
+    def parameter_filters(self) -> list[Tensor]:
         """A filter is the weights into one unit, a column of a kernel."""
         positions = self._positions()
         return [column for name, place in positions.items() if name.startswith("kernels") for column in place.mT]
 
+    @property
+    def piecewise_linear(self) -> bool:
+        """True, unless a subclass computes something else."""
+        return type(self).forward is MLP.forward
+
     def logits_in_span(self, prepared: Tensor, basis: dict[str, Tensor], coefficients: Tensor) -> Tensor:
         """The first layer is linear in its parameters: the data meet each basis vector's kernel once."""
+        if type(self).forward is not MLP.forward:
+            return super().logits_in_span(prepared, basis, coefficients)
         first = prepared @ basis["kernels.0"] + basis["biases.0"][:, None, :]
         hidden = torch.tensordot(coefficients, first, dims=1)
         for layer in range(1, len(self.kernels)):

@@ -123,7 +123,7 @@ class PennyLaneQNN(Model):
         """Landscapes use the light cone: the adjoint method's second derivatives would be wrong, silently."""
         return {"device": "lightcone"}
 
-    def layers(self) -> dict[str, Tensor]:
+    def parameter_layers(self) -> dict[str, Tensor]:
         """Rows of the circuit, of those weights whose first axis is the depth; other weights by name."""
         found: dict[str, list[Tensor]] = {}
         for name, place in self._positions().items():

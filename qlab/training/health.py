@@ -31,8 +31,7 @@ def health_of(train_loss: NDArray[np.float64], logits: Tensor) -> Health:
     """
     if not bool(torch.isfinite(logits).all()) or not bool(np.isfinite(train_loss).all()):
         return "diverged"
-    spread = float(logits.max() - logits.min())
-    if spread <= SAME_OUTPUT * max(1.0, float(logits.abs().max())):
+    if is_constant(logits):
         return "collapsed"
     tenth = len(train_loss) // 10
     if tenth >= 1:
@@ -40,3 +39,9 @@ def health_of(train_loss: NDArray[np.float64], logits: Tensor) -> Health:
         if before - last > STILL_FALLING:
             return "unconverged"
     return "healthy"
+
+
+def is_constant(logits: Tensor) -> bool:
+    """Whether logits ``[N]`` are one output for all samples, see :data:`SAME_OUTPUT`."""
+    spread = float(logits.max() - logits.min())
+    return spread <= SAME_OUTPUT * max(1.0, float(logits.abs().max()))

@@ -176,3 +176,45 @@ def test_building_leaves_the_model_itself_unbuilt(small_data):
     first.reset_parameters(generator(0))
     second.reset_parameters(generator(1))
     assert not torch.equal(first.kernels[0], second.kernels[0])
+
+
+def test_a_layer_is_a_kernel_with_its_bias(small_data):
+    model = built_mlp(small_data, hidden=(6, 3))
+    inputs = int(model.active.sum())
+    kernels = [inputs * 6, 18, 3]
+    starts = [0, *itertools.accumulate(kernels), sum(kernels) + 6, sum(kernels) + 9]
+    layers = model.parameter_layers()
+    assert list(layers) == ["layer 1", "layer 2", "layer 3"]
+    for layer, positions in enumerate(layers.values()):
+        kernel = range(starts[layer], starts[layer] + kernels[layer])
+        bias = range(starts[layer + 3], starts[layer + 3] + (6, 3, 1)[layer])
+        assert sorted(positions.tolist()) == [*kernel, *bias]
+
+
+def test_a_filter_is_the_weights_into_one_unit(small_data):
+    """In the flat vector of parameters they are a column of a kernel; biases belong to no filter."""
+    model = built_mlp(small_data, hidden=(6, 3))
+    flat = torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
+    filters = model.parameter_filters()
+    assert len(filters) == 6 + 3 + 1
+    columns = [column for kernel in model.kernels for column in kernel.detach().mT]
+    for positions, column in zip(filters, columns, strict=True):
+        assert torch.equal(flat[positions], column)
+
+
+def test_every_logit_is_piecewise_linear_in_each_parameter(small_data):
+    """Between kinks three equidistant values lie on a line."""
+    model = built_mlp(small_data, hidden=(4, 3))
+    prepared = model.prepare(small_data.train.x)
+    assert model.piecewise_linear
+    with torch.no_grad():
+        for bias in model.biases:
+            bias.copy_(torch.randn(bias.shape, generator=generator(3)))
+        for parameter in model.parameters():
+            entry = parameter.view(-1)[0]
+            middle, values = entry.clone(), []
+            for step in (-1e-6, 0.0, 1e-6):
+                entry.fill_(middle + step)
+                values.append(model(prepared))
+            entry.copy_(middle)
+            assert float((values[0] - 2.0 * values[1] + values[2]).abs().max()) < 1e-14

@@ -369,3 +369,47 @@ def test_building_again_fits_other_features():
     assert larger(larger.prepare(random_inputs(2, 4))).shape == (2,)
     assert model(model.prepare(random_inputs(2, 3))).shape == (2,)
     assert (model.n_wires, larger.n_wires) == (3, 4)
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        # rotations [2, 3, 3], then couplings [2, 2] or [2, 3]
+        ({"depth": 2}, {"row 1": [*range(9), 18, 19], "row 2": [*range(9, 18), 20, 21]}),
+        (
+            {"depth": 2, "entangler": "ring"},
+            {"row 1": [*range(9), 18, 19, 20], "row 2": [*range(9, 18), 21, 22, 23]},
+        ),
+        # layers [2, 3, 3], then a row of three angles that is no row of the circuit
+        ({"depth": 2, "cls": Brickwork}, {"row 1": [*range(9)], "row 2": [*range(9, 18)], "last": [18, 19, 20]}),
+    ],
+    ids=["chain", "ring", "circuit of a user"],
+)
+def test_layers_are_rows_of_the_circuit(fields, expected):
+    layers = build(3, **fields).parameter_layers()
+    assert {name: sorted(positions.reshape(-1).tolist()) for name, positions in layers.items()} == expected
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("cls", [PennyLaneQNN, Brickwork, LocalReadout])
+def test_a_double_copy_runs_on_the_light_cone(device, cls):
+    """The adjoint method's second derivatives would be wrong: the copy does not use it."""
+    x = random_inputs(3, 3)
+    model = build(3, cls, depth=2, device=device)
+    copied = model.double_copy()
+    assert (copied.device, copied.dtype, copied.supports_vmap) == ("lightcone", torch.float64, True)
+    assert model.device == device
+    changed = {"device": "lightcone", "dtype": "float64"}
+    assert copied.config() == model.config() | changed
+    with torch.no_grad():
+        torch.testing.assert_close(copied(copied.prepare(x)), model(model.prepare(x)), atol=1e-9, rtol=1e-10)
+
+
+def test_filters_of_a_circuit_are_rows_of_its_weights():
+    """A slice along the first axis of each weight: the rotations of a row, the couplings of a row."""
+    assert [part.tolist() for part in build(3, depth=2).parameter_filters()] == [
+        [*range(9)],
+        [*range(9, 18)],
+        [18, 19],
+        [20, 21],
+    ]
