@@ -1,7 +1,7 @@
 """Slices, Hessians and traces against doing the same point by point, parameter by parameter.
 
 Targets on 2 cores: a 51 x 51 slice of a chain QNN (12 qubits, depth 4, 197 samples) under 0.3 s, at least 1,000 times
-faster than 2,601 calls of default.qubit; of a ring under 10 s; the whole Hessian of the chain under 1 s; the exact trace
+faster than 2,601 calls of default.qubit; of a ring under 10 s; the whole Hessian of the chain under 1 s; the trace
 of the 1024-16-4-1 MLP on 100 samples at least 50 times faster than a Hessian-vector product for each parameter.
 """
 

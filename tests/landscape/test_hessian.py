@@ -43,7 +43,7 @@ def ring(toys):
 def bend(toys):
     """Smooth, and with just enough parameters for estimates of its trace."""
     split = toys.real_split(10, 20, seed=4)
-    landscape = Landscape(toys.build(toys.Bend(), split, spread=0.5), split)
+    landscape = Landscape(toys.build(toys.Bend(), split, spread=0.5), split, seed=4)
     return landscape, lambda flat: (torch.tanh(split.x @ flat[:60].reshape(20, 3)) * flat[60:]).sum(1)
 
 
