@@ -64,6 +64,8 @@ class Landmarks:
         """For each trial, by key, its unlearnings by name: the method's, numbered where several share it."""
         by_trial: dict[str, list[Unlearning]] = {}
         for item in self.unlearnings:
+            if item.repeat:  # the first stands for all
+                continue
             by_trial.setdefault(item.teacher.key, []).append(item)
         named: dict[str, dict[str, Unlearning]] = {}
         for key, items in by_trial.items():

@@ -75,6 +75,7 @@ def _train_oracles(
         session.dataset(first.task).validation,
         observer=session.reporter.epoch,
         device=session.device,
+        evaluate_every=session.experiment.evaluate_every,
     )
     states = {}
     with session.tracking():

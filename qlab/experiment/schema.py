@@ -37,11 +37,16 @@ class RunTable(Component):
         seeds: how many seeds (0, 1, ...), or a list of them.
         device: the PyTorch device to train on: "cpu", "cuda" or "cuda:N". Not part of a trial's identity.
         oracles: how many models are retrained on each retain set, for comparison with unlearned ones.
+        repeats: how often each unlearning method is applied to each trained model, with fresh parameters and batches.
+        evaluate_every: epochs of training from one evaluation of the metrics to the next. Not part of a trial's
+            identity: it does not change what is trained.
     """
 
     seeds: PositiveInt | Annotated[tuple[NonNegativeInt, ...], at.MinLen(1)] = 5
     device: str = "cpu"
     oracles: PositiveInt = 3
+    repeats: PositiveInt = 1
+    evaluate_every: PositiveInt = 1
 
     @property
     def seed_list(self) -> tuple[int, ...]:
@@ -59,6 +64,7 @@ class Experiment:
         source: where it was read from, for messages.
         text: the file's text.
         device: the PyTorch device to train on.
+        evaluate_every: epochs from one evaluation to the next.
         trials: each once; those of the file, then clean twins that only probes need.
         unlearnings: every method on every trial of the file.
         measurements: every probe on every trial of the file that it is for.
@@ -70,6 +76,7 @@ class Experiment:
     source: str
     text: str
     device: str
+    evaluate_every: int
     trials: tuple[Trial, ...]
     unlearnings: tuple[Unlearning, ...] = ()
     measurements: tuple[Measurement, ...] = ()
@@ -160,7 +167,7 @@ class _Reader:
         if len(set(run.seed_list)) != len(run.seed_list):
             raise ConfigError(f"run.seeds: got {show(list(run.seed_list))}, accepts each seed once.")
         trials = {trial.key: trial for trial in self._trials(raw, run.seed_list)}
-        unlearnings = {item.key: item for item in self._unlearnings(raw, trials.values(), run.oracles)}
+        unlearnings = {item.key: item for item in self._unlearnings(raw, trials.values(), run)}
         measurements = {item.key: item for item in self._measurements(raw, trials.values(), unlearnings.values())}
         for item in measurements.values():
             if item.needs_clean_twin:
@@ -172,6 +179,7 @@ class _Reader:
             source,
             text,
             run.device,
+            run.evaluate_every,
             tuple(trials.values()),
             tuple(unlearnings.values()),
             tuple(measurements.values()),
@@ -189,7 +197,7 @@ class _Reader:
                 except ConfigError as error:
                     raise ConfigError(f"{where}: {error}") from None
 
-    def _unlearnings(self, raw: dict[str, Any], trials: Iterable[Trial], oracles: int) -> Iterator[Unlearning]:
+    def _unlearnings(self, raw: dict[str, Any], trials: Iterable[Trial], run: RunTable) -> Iterator[Unlearning]:
         if "unlearner" not in raw:
             return
         methods = list(self._variants(raw["unlearner"], "unlearner"))
@@ -204,8 +212,8 @@ class _Reader:
                     f"unlearner: there is nothing to retain in {trial.label}, whose ratio is 1; give corruption a "
                     "ratio below 1."
                 )
-        for trial, (name, unlearner) in itertools.product(trials, methods):
-            yield Unlearning(trial, name, unlearner, oracles)
+        for trial, (name, unlearner), repeat in itertools.product(trials, methods, range(run.repeats)):
+            yield Unlearning(trial, name, unlearner, run.oracles, repeat)
 
     def _trials(self, raw: dict[str, Any], seeds: Sequence[int]) -> Iterator[Trial]:
         for needed in ("task", "model"):

@@ -70,6 +70,7 @@ def train_ensemble(
             observer=observe,
             device=session.device,
             snapshots=snapshot_epochs(last) if trajectories else (),
+            evaluate_every=session.experiment.evaluate_every,
         )
         with session.tracking():
             writer.flush()

@@ -20,6 +20,9 @@ IDENTITY_VERSION = 1
 """Part of every trial's identity; raised when the same configuration comes to mean another computation."""
 
 
+REPEAT_SEEDS = 10_000_000
+"""Seeds of an unlearning's repeats lie this far apart."""
+
 INITIAL, CLEAN, ORACLE = "initial", "clean", "oracle"
 """Points of a trial's landscape that every experiment has, besides those of its unlearners."""
 
@@ -105,12 +108,19 @@ class Unlearning:
         name: how the experiment file names the method.
         unlearner: the method.
         oracles: with how many oracles the result is compared.
+        repeat: number of the repeat: fresh parameters and batches are drawn anew in each.
     """
 
     teacher: Trial
     name: str
     unlearner: Unlearner
     oracles: int
+    repeat: int = 0
+
+    @property
+    def seed(self) -> int:
+        """Seeds fresh parameters and mini-batches: the teacher's seed, moved on for repeats."""
+        return self.teacher.seed + self.repeat * REPEAT_SEEDS
 
     @functools.cached_property
     def config(self) -> dict[str, Any]:
@@ -119,7 +129,8 @@ class Unlearning:
         digest = code_digest(type(self.unlearner))
         if digest is not None:
             table["code"] = digest
-        return {**self.teacher.config, "unlearner": table, "oracles": self.oracles}
+        repeat = {"repeat": self.repeat} if self.repeat else {}
+        return {**self.teacher.config, "unlearner": table, "oracles": self.oracles, **repeat}
 
     @functools.cached_property
     def key(self) -> str:
@@ -139,7 +150,7 @@ class Unlearning:
     @property
     def label(self) -> str:
         """A short name for people."""
-        return f"{self.name} of {self.teacher.label}"
+        return f"{self.name} of {self.teacher.label}" + (f", repeat {self.repeat}" if self.repeat else "")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

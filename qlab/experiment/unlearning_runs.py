@@ -106,7 +106,7 @@ def apply_method(session: Session, teachers: Teachers, unlearnings: Sequence[Unl
 
     unfinished = list(run_ids)
     with session.running(unlearnings, unfinished, writer):
-        seeds = [item.teacher.seed for item in unlearnings]
+        seeds = [item.seed for item in unlearnings]
         result = unlearn(first.unlearner, teachers.model, parameters, data, seeds, observer=observe)
         relearned = _relearn(teachers, result, data, first)
         with session.tracking():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, Self
 
 import torch
@@ -27,21 +28,24 @@ class Features:
         dimension: the length d of a feature vector.
         is_complex: whether features are complex.
         active: which of the d features are nonzero in any sample, shape ``[d]``, bool.
+        core: if the corruption changes features: which of them are nonzero in any clean sample. The others are zero in
+            all rows but the corrupted ones.
     """
 
     dimension: int
     is_complex: bool
     active: Tensor
+    core: Tensor | None = None
 
     @classmethod
     def of(cls, dataset: Dataset, corruption: Corruption | None = None) -> Self:
         """The features of a data set, as it is or as ``corruption`` may leave it."""
         x = dataset.train.x
-        if corruption is not None and corruption.changes_features:
-            active = torch.ones(x.shape[1], dtype=torch.bool)
-        else:
-            active = (x != 0).any(0) | (dataset.validation.x != 0).any(0)
-        return cls(x.shape[1], x.is_complex(), active)
+        clean = (x != 0).any(0) | (dataset.validation.x != 0).any(0)
+        if corruption is None or not corruption.changes_features:
+            return cls(x.shape[1], x.is_complex(), clean)
+        every = torch.ones(x.shape[1], dtype=torch.bool)
+        return cls(x.shape[1], x.is_complex(), every, None if bool(clean.all()) else clean)
 
 
 class Model(nn.Module, ABC):
@@ -157,11 +161,36 @@ class Model(nn.Module, ABC):
             Shape ``[K, N]``.
         """
         points = {name: torch.tensordot(coefficients, part, dims=1) for name, part in basis.items()}
+        return self.logits_of_members(points, prepared, shared=True)
+
+    def logits_of_members(
+        self, parameters: Mapping[str, Tensor], prepared: Tensor, *, shared: bool, rows: Tensor | None = None
+    ) -> Tensor:
+        """Logits of many parameter points at once, ``[members, N]`` or ``[members, n]``; the model's own are not used.
+
+        A model that can do better than :meth:`forward` under ``vmap`` may override this.
+
+        Args:
+            parameters: by name, first axis: member.
+            prepared: prepared features, ``[N, ...]`` if ``shared`` by all members, else ``[members, N, ...]``.
+            shared: whether all members see the same rows.
+            rows: which rows each member is evaluated on, ``[members, n]``; by default all.
+        """
+        if rows is not None and not self.batch_rows:
+            return self.logits_of_members(parameters, prepared, shared=shared).gather(1, rows)
+        if rows is not None:
+            prepared, shared = take_rows(prepared, rows, shared), False
+
+        def evaluate(member: dict[str, Tensor], x: Tensor) -> Tensor:
+            value: Tensor = functional_call(self, member, (x,))
+            return value
+
         if self.supports_vmap:
-            logits: Tensor = vmap(lambda point: functional_call(self, point, (prepared,)))(points)
-            return logits
-        each = ({name: part[k] for name, part in points.items()} for k in range(len(coefficients)))
-        return torch.stack([functional_call(self, point, (prepared,)) for point in each])
+            result: Tensor = vmap(evaluate, in_dims=(0, None if shared else 0))(dict(parameters), prepared)
+            return result
+        members = range(len(next(iter(parameters.values()))))
+        each = [{name: part[index] for name, part in parameters.items()} for index in members]
+        return torch.stack([evaluate(each[index], prepared if shared else prepared[index]) for index in members])
 
     def elements(self) -> int:
         """The size of the largest tensor an evaluation handles for each ensemble member; decides about threads."""
@@ -189,3 +218,8 @@ class Model(nn.Module, ABC):
     @abstractmethod
     def forward(self, prepared: Tensor) -> Tensor:
         """Logits ``[N]`` of prepared features ``[N, ...]``."""
+
+
+def take_rows(prepared: Tensor, rows: Tensor, shared: bool) -> Tensor:
+    """Rows ``[members, n]`` of prepared features that are ``[N, ...]`` if shared, else ``[members, N, ...]``."""
+    return prepared[rows] if shared else prepared[torch.arange(len(rows), device=rows.device)[:, None], rows]

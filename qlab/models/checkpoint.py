@@ -16,7 +16,7 @@ from qlab.errors import DataError
 from qlab.models.base import Features, Model
 from qlab.registry import find
 
-_ACTIVE = "features.active"
+_ACTIVE, _CORE = "features.active", "features.core"
 _FORMAT = 1
 
 
@@ -38,7 +38,8 @@ def save(path: Path, model: Model, state: Mapping[str, Tensor], type_name: str) 
         "features": {"dimension": features.dimension, "is_complex": features.is_complex},
     }
     tensors = {name: tensor.contiguous() for name, tensor in state.items()}
-    safetensors.torch.save_file({**tensors, _ACTIVE: features.active}, path, {"qlab": json.dumps(metadata)})
+    masks = {_ACTIVE: features.active} | ({} if features.core is None else {_CORE: features.core})
+    safetensors.torch.save_file({**tensors, **masks}, path, {"qlab": json.dumps(metadata)})
 
 
 def load(path: Path, folder: Path | None = None) -> Model:
@@ -60,8 +61,13 @@ def load(path: Path, folder: Path | None = None) -> Model:
             raise DataError(f"{path} is a checkpoint of format {described['format']}; this qlab reads {_FORMAT}.")
         fields = dict(described["model"])
         cls = find("model", fields.pop("type"), folder)
-        active = tensors.pop(_ACTIVE).to(torch.bool)
-        model: Model = cls(**fields).build(Features(**described["features"], active=active))
+        core = tensors.pop(_CORE, None)
+        features = Features(
+            **described["features"],
+            active=tensors.pop(_ACTIVE).to(torch.bool),
+            core=None if core is None else core.to(torch.bool),
+        )
+        model: Model = cls(**fields).build(features)
         model.load_state_dict(tensors)
     except (OSError, safetensors.SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
         if isinstance(error, DataError) or type(error).__module__.startswith("qlab"):

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import itertools
 import math
-from typing import Annotated, ClassVar
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar
 
 import annotated_types as at
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from qlab.errors import DataError
 from qlab.fields import PositiveInt
-from qlab.models.base import Features, Model, Precision
+from qlab.models.base import Features, Model, Precision, take_rows
 
 
 class MLP(Model):
@@ -41,10 +43,18 @@ class MLP(Model):
 
     def setup(self, features: Features) -> None:
         """Creates kernels and biases for the active inputs."""
-        active = torch.cat([features.active] * (2 if features.is_complex else 1))
+        halves = 2 if features.is_complex else 1
+        active = torch.cat([features.active] * halves)
+        core = active if features.core is None else torch.cat([features.core] * halves)
+        # Inputs that only corrupted rows use come last, so that the others' part of the kernel is one block.
+        positions = torch.cat([torch.nonzero(core).flatten(), torch.nonzero(active & ~core).flatten()])
         self.active: Tensor
+        self.positions: Tensor
         self.register_buffer("active", active, persistent=False)
-        widths = [int(active.sum()), *self.hidden, 1]
+        self.register_buffer("positions", positions, persistent=False)
+        self.n_core = int(core.sum())
+        self.marked = self.n_core < len(positions)
+        widths = [len(positions), *self.hidden, 1]
         self.kernels = nn.ParameterList()
         self.biases = nn.ParameterList()
         for fan_in, fan_out in itertools.pairwise(widths):
@@ -58,12 +68,15 @@ class MLP(Model):
             fan_in = len(self.active) if layer == 0 else kernel.shape[0]
             limit = math.sqrt(6.0 / (fan_in + kernel.shape[1]))
             full = torch.rand(fan_in, kernel.shape[1], generator=generator, dtype=torch.float64)
-            drawn = full[self.active.cpu()] if layer == 0 else full
+            drawn = full[self.positions.cpu()] if layer == 0 else full
             kernel.copy_((2.0 * drawn - 1.0) * limit)
             bias.zero_()
 
     def prepare(self, x: Tensor) -> Tensor:
-        """Real and imaginary parts side by side, active inputs only, shape ``[N, inputs]``."""
+        """Real and imaginary parts side by side, active inputs only, core inputs first, shape ``[N, inputs]``.
+
+        If there are inputs outside the core, a last column marks the rows that use them.
+        """
         parts = torch.cat([x.real, x.imag], dim=1) if x.is_complex() else x
         if parts.shape[1] != len(self.active):
             raise DataError(
@@ -75,15 +88,39 @@ class MLP(Model):
                 "MLP left out inputs that were zero in every sample it was built for, but they are nonzero "
                 "here; build it with these samples."
             )
-        return parts[:, active].to(self.dtype)
+        inputs = parts[:, self.positions.to(x.device)].to(self.dtype)
+        if not self.marked:
+            return inputs
+        return torch.cat([inputs, inputs[:, self.n_core :].any(1, keepdim=True).to(self.dtype)], dim=1)
 
     def forward(self, prepared: Tensor) -> Tensor:
         """Logits ``[N]`` of prepared features ``[N, inputs]``."""
-        hidden = prepared
+        hidden = prepared[..., :-1] if self.marked else prepared
         for layer, (kernel, bias) in enumerate(zip(self.kernels, self.biases, strict=True)):
             hidden = hidden @ kernel + bias
             if layer < len(self.hidden):
                 hidden = torch.relu(hidden)
+        return hidden[..., 0]
+
+    def logits_of_members(
+        self, parameters: Mapping[str, Tensor], prepared: Tensor, *, shared: bool, rows: Tensor | None = None
+    ) -> Tensor:
+        """Rows that are zero outside the core inputs, all but randomised ones, meet that part of the kernel only."""
+        if not self.marked or type(self).forward is not MLP.forward:
+            return super().logits_of_members(parameters, prepared, shared=shared, rows=rows)
+        members = len(parameters["kernels.0"])
+        if rows is None:
+            rows = torch.arange(prepared.shape[-2], device=prepared.device).expand(members, -1)
+        marks = prepared[..., -1]
+        full = (marks[rows] if shared else marks.gather(1, rows)) != 0
+        # As many rows for every member: those with fewer get some to which the rest of the kernel adds zero.
+        most = int(full.sum(1).max())
+        places = torch.argsort(~full, dim=1, stable=True)[:, :most]
+        core = take_rows(prepared[..., : self.n_core], rows, shared)
+        rest = take_rows(prepared[..., self.n_core : -1], rows.gather(1, places), shared)
+        hidden = _FirstLayer.apply(parameters["kernels.0"], core, rest, places) + parameters["biases.0"][:, None, :]
+        for layer in range(1, len(self.kernels)):
+            hidden = torch.relu(hidden) @ parameters[f"kernels.{layer}"] + parameters[f"biases.{layer}"][:, None, :]
         return hidden[..., 0]
 
     def parameter_layers(self) -> dict[str, Tensor]:
@@ -110,10 +147,38 @@ class MLP(Model):
         """The first layer is linear in its parameters: the data meet each basis vector's kernel once."""
         if type(self).forward is not MLP.forward:
             return super().logits_in_span(prepared, basis, coefficients)
-        first = prepared @ basis["kernels.0"] + basis["biases.0"][:, None, :]
+        inputs = prepared[..., :-1] if self.marked else prepared
+        first = inputs @ basis["kernels.0"] + basis["biases.0"][:, None, :]
         hidden = torch.tensordot(coefficients, first, dims=1)
         for layer in range(1, len(self.kernels)):
             kernel = torch.tensordot(coefficients, basis[f"kernels.{layer}"], dims=1)
             bias = torch.tensordot(coefficients, basis[f"biases.{layer}"], dims=1)
             hidden = torch.relu(hidden) @ kernel + bias[:, None, :]
         return hidden[..., 0]
+
+
+class _FirstLayer(torch.autograd.Function):
+    """x @ kernel for rows of which few use the last inputs; gradients of the kernel only, first derivatives only.
+
+    A kernel of many inputs is several megabytes, and training is bound by moving them: its gradient is written once, in
+    place, instead of in parts that are then joined.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, kernel: Tensor, core: Tensor, rest: Tensor, places: Tensor) -> Tensor:
+        """``[members, n, units]`` of core inputs ``[members, n, c]`` and of the rest ``[members, k, r]`` at places."""
+        ctx.save_for_backward(kernel, core, rest, places)
+        first = core @ kernel[:, : core.shape[-1]]
+        index = places[..., None].expand(-1, -1, first.shape[-1])
+        return first.scatter_add_(1, index, rest @ kernel[:, core.shape[-1] :])
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
+        """The kernel's gradient."""
+        kernel, core, rest, places = ctx.saved_tensors
+        found = torch.empty_like(kernel)
+        torch.bmm(core.mT, gradient, out=found[:, : core.shape[-1]])
+        chosen = gradient.gather(1, places[..., None].expand(-1, -1, gradient.shape[-1]))
+        torch.bmm(rest.mT, chosen, out=found[:, core.shape[-1] :])
+        return found, None, None, None

@@ -13,7 +13,7 @@ from qlab.tracking.store import Store
 COLUMNS = ("run_id", "experiment_id", "parent_id", "name", "kind", "trial", "status", "health", "start")
 """Columns every frame of runs has, before those of params (dotted names) and metrics (final values)."""
 
-_PLAIN_PARAMS = ("seed", "oracles", "oracle")
+_PLAIN_PARAMS = ("seed", "oracles", "oracle", "repeat")
 """Params without a dot in their name."""
 
 

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
-from torch.func import functional_call, vmap
 
 from qlab import seeding
 from qlab.models.base import Model
@@ -41,30 +40,16 @@ def stack(states: Sequence[Mapping[str, Tensor]], model: Model) -> Parameters:
     return {name: torch.stack([state[name] for state in states]) for name, _ in model.named_parameters()}
 
 
-def logits(model: Model, parameters: Mapping[str, Tensor], prepared: Tensor, *, shared: bool) -> Tensor:
-    """Logits of every member, shape ``[members, N]``.
+def logits(
+    model: Model, parameters: Mapping[str, Tensor], prepared: Tensor, *, shared: bool, rows: Tensor | None = None
+) -> Tensor:
+    """Logits of every member, shape ``[members, N]``, or ``[members, n]`` of chosen rows.
 
     Args:
         model: a built model; its own parameters are not used.
         parameters: stacked parameters.
         prepared: prepared features, ``[N, ...]`` if ``shared`` by all members, else ``[members, N, ...]``.
         shared: whether all members see the same rows.
+        rows: which rows each member is evaluated on, ``[members, n]``; by default all.
     """
-
-    def evaluate(member_parameters: Parameters, rows: Tensor) -> Tensor:
-        value: Tensor = functional_call(model, member_parameters, (rows,))
-        return value
-
-    if model.supports_vmap:
-        result: Tensor = vmap(evaluate, in_dims=(0, None if shared else 0))(dict(parameters), prepared)
-        return result
-    members = len(next(iter(parameters.values())))
-    return torch.stack(
-        [
-            evaluate(
-                {name: parameter[index] for name, parameter in parameters.items()},
-                prepared if shared else prepared[index],
-            )
-            for index in range(members)
-        ]
-    )
+    return model.logits_of_members(parameters, prepared, shared=shared, rows=rows)

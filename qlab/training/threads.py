@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 
@@ -27,3 +29,23 @@ def suited_threads(model: Model, members: int) -> Iterator[None]:
     finally:
         if small:
             torch.set_num_threads(before)
+
+
+@contextmanager
+def side_by_side(model: Model, tiles: int, device: torch.device) -> Iterator[Callable[..., Iterable[Any]]]:
+    """A function like ``map`` that works on several tiles of an ensemble at a time, each in a thread of its own.
+
+    PyTorch's own threads meet after every operation, and these operations are short: a thread for each tile keeps the
+    cores busier. With fewer tiles than threads, on other devices, and for models that may not be run from several
+    threads, it is ``map``.
+    """
+    threads = torch.get_num_threads()
+    if device.type != "cpu" or threads == 1 or tiles < threads or not model.supports_vmap:
+        yield map
+        return
+    try:
+        torch.set_num_threads(1)
+        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            yield pool.map
+    finally:
+        torch.set_num_threads(threads)

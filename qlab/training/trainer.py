@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -22,8 +23,8 @@ from qlab.tasks.base import Split, Task
 from qlab.training import ensemble
 from qlab.training.data import EnsembleData, Member, prepare
 from qlab.training.health import Health, health_of
-from qlab.training.metrics import evaluate, loss
-from qlab.training.threads import suited_threads
+from qlab.training.metrics import Metrics, evaluate, loss
+from qlab.training.threads import side_by_side, suited_threads
 
 TILE_BYTES = 5 * 2**20
 """On a CPU so many bytes of parameters are trained together, an epoch at a time: with their gradients and Adam's two
@@ -41,8 +42,9 @@ class TrainedEnsemble:
         model: the built model; its own parameters are not meaningful, use :meth:`model_of`.
         parameters: trained parameters by name, first axis: member.
         seeds: the seed of each member.
-        history: metrics after each epoch, shape ``[members, epochs]``, float64; see
+        history: metrics after each evaluated epoch, shape ``[members, evaluations]``, float64; see
             :func:`qlab.training.metrics.evaluate`.
+        epochs: the epochs that were evaluated.
         health: the health of each member.
         logits: final logits on training rows, then validation rows, ``[members, N + M]``, float64.
         seconds: wall time of the training.
@@ -53,6 +55,7 @@ class TrainedEnsemble:
     parameters: dict[str, Tensor]
     seeds: tuple[int, ...]
     history: dict[str, NDArray[np.float64]]
+    epochs: tuple[int, ...]
     health: tuple[Health, ...]
     logits: Tensor
     seconds: float
@@ -135,6 +138,7 @@ class Trainer(Component):
         observer: EpochObserver | None = None,
         device: torch.device | str = "cpu",
         snapshots: Collection[int] = (),
+        evaluate_every: int = 1,
     ) -> TrainedEnsemble:
         """Trains a built model once for every member, all together.
 
@@ -142,9 +146,11 @@ class Trainer(Component):
             model: a built model.
             members: training splits of one size, and the seeds.
             validation: evaluated after every epoch, never trained on.
-            observer: called after each epoch.
+            observer: called after each evaluated epoch.
             device: where to train.
             snapshots: epochs after which the parameters are kept for the trajectory; 0 for the initial ones.
+            evaluate_every: epochs from one evaluation to the next; the last epoch is always evaluated. Does not
+                change what is trained.
         """
         start = time.perf_counter()
         if model.features is None:
@@ -152,7 +158,9 @@ class Trainer(Component):
                 f"{type(model).__name__} has no weights yet; build it first: model.build(Features.of(dataset))."
             )
         with suited_threads(model, len(members)):
-            return self._fit(model, members, validation, observer, torch.device(device), snapshots, start)
+            return self._fit(
+                model, members, validation, observer, torch.device(device), snapshots, evaluate_every, start
+            )
 
     def _fit(
         self,
@@ -162,6 +170,7 @@ class Trainer(Component):
         observer: EpochObserver | None,
         device: torch.device,
         snapshots: Collection[int],
+        evaluate_every: int,
         start: float,
     ) -> TrainedEnsemble:
         seeds = [item.seed for item in members]
@@ -172,41 +181,61 @@ class Trainer(Component):
         model.to(device)
         tiles = [
             _Tile(
-                model,
+                # Calling a module with other parameters changes it for the time being: each tile has its own.
+                copy.deepcopy(model),
                 {name: parameter[rows] for name, parameter in parameters.items()},
                 data.members(rows),
                 self,
             )
             for rows in _tile_slices(parameters, len(members), device)
         ]
+        with side_by_side(model, len(tiles), device) as each:
+            return self._epochs(model, seeds, tiles, data, observer, snapshots, evaluate_every, each, start)
+
+    def _epochs(
+        self,
+        model: Model,
+        seeds: Sequence[int],
+        tiles: Sequence[_Tile],
+        data: EnsembleData,
+        observer: EpochObserver | None,
+        snapshots: Collection[int],
+        evaluate_every: int,
+        each: Callable[..., Iterable[Any]],
+        start: float,
+    ) -> TrainedEnsemble:
+        device = data.train_y.device
         kept: list[ensemble.Parameters] = [_gather(tiles)] if 0 in snapshots else []
         orders = [seeding.generator(seed, "batches") for seed in seeds]
         history: dict[str, list[NDArray[np.float64]]] = {}
+        evaluated: list[int] = []
         for epoch in range(1, self.epochs + 1):
             n = data.train_y.shape[1]
             order = torch.stack([torch.randperm(n, generator=generator) for generator in orders]).to(device)
-            done = 0
-            measured: list[dict[str, Tensor]] = []
-            for tile in tiles:
-                tile.epoch(order[done : done + len(tile)])
-                measured.append(evaluate(model, tile.parameters, tile.data)[0])
-                done += len(tile)
+            due = epoch % evaluate_every == 0 or epoch == self.epochs
+            step = _Tile.train_and_evaluate if due else _Tile.epoch
+            measured = list(each(step, tiles, order.split([len(tile) for tile in tiles])))
+            if epoch in snapshots:
+                kept.append(_gather(tiles))
+            if not due:
+                continue
+            evaluated.append(epoch)
             values = {name: torch.cat([part[name] for part in measured]).cpu().numpy() for name in measured[0]}
             for name, value in values.items():
                 value.flags.writeable = False  # observers get the arrays that history keeps
                 history.setdefault(name, []).append(value)
-            if epoch in snapshots:
-                kept.append(_gather(tiles))
             if observer is not None:
                 observer(epoch, values)
         final = torch.cat([evaluate(model, tile.parameters, tile.data)[1] for tile in tiles]).cpu()
         trained = _gather(tiles)
         trajectory = {name: torch.stack([part[name] for part in kept], dim=1) for name in trained} if kept else {}
         curves = {name: np.stack(values, axis=1) for name, values in history.items()}
-        health = tuple(health_of(curves["train_loss"][row], final[row]) for row in range(len(members)))
+        health = tuple(health_of(curves["train_loss"][row], final[row]) for row in range(len(seeds)))
         model.to("cpu")
         seconds = time.perf_counter() - start
-        return TrainedEnsemble(model, trained, tuple(seeds), curves, health, final, seconds, trajectory)
+        return TrainedEnsemble(
+            model, trained, tuple(seeds), curves, tuple(evaluated), health, final, seconds, trajectory
+        )
 
 
 class _Tile:
@@ -222,20 +251,19 @@ class _Tile:
     def __len__(self) -> int:
         return len(self.data.train_y)
 
+    def train_and_evaluate(self, order: Tensor) -> Metrics:
+        """An epoch, and the metrics after it."""
+        self.epoch(order)
+        return evaluate(self.model, self.parameters, self.data)[0]
+
     def epoch(self, order: Tensor) -> None:
         """One pass over the rows in the order given, shape ``[members, N]``."""
         for batch in order.split(self.batch_size, dim=1):
             self.optimizer.zero_grad()
             # The sum over members keeps each member's gradient its own.
-            loss(self._batch_logits(batch), self.data.train_y.gather(1, batch)).sum().backward()
+            z = ensemble.logits(self.model, self.parameters, self.data.train_x, shared=self.data.shared, rows=batch)
+            loss(z, self.data.train_y.gather(1, batch)).sum().backward()
             self.optimizer.step()
-
-    def _batch_logits(self, batch: Tensor) -> Tensor:
-        x, shared = self.data.train_x, self.data.shared
-        if self.model.batch_rows:
-            rows = x[batch] if shared else x[torch.arange(len(x), device=x.device)[:, None], batch]
-            return ensemble.logits(self.model, self.parameters, rows, shared=False)
-        return ensemble.logits(self.model, self.parameters, x, shared=shared).gather(1, batch)
 
 
 def _gather(tiles: Sequence[_Tile]) -> ensemble.Parameters:

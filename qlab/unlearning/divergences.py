@@ -26,4 +26,6 @@ def kl_divergence(z: Tensor, reference: Tensor) -> Tensor:
     # (Rounding errors would do there: Adam makes steps of them.)
     rows = binary_cross_entropy_with_logits(z, q, reduction="none")
     entropy = binary_cross_entropy_with_logits(reference, q, reduction="none")
-    return (rows - entropy).clamp_min(0.0).mean()
+    value = rows - entropy
+    # Rounding may leave it below zero: lifted without touching the gradient.
+    return (value + (value.clamp_min(0.0) - value).detach()).mean()

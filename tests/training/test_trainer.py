@@ -266,8 +266,8 @@ def test_features_shared_by_all_members_are_kept_once(small_task, small_data):
     shared, own = (
         prepare(model, members, small_data.validation, torch.device("cpu")) for members in (flips, randomized)
     )
-    assert (shared.shared, tuple(shared.train_x.shape)) == (True, (16, 32))
-    assert (own.shared, tuple(own.train_x.shape)) == (False, (3, 16, 32))
+    assert (shared.shared, tuple(shared.train_x.shape)) == (True, (16, 33))  # a column marks rows outside the core
+    assert (own.shared, tuple(own.train_x.shape)) == (False, (3, 16, 33))
 
 
 def test_training_learns_the_phases(small_task):
