@@ -15,6 +15,10 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _HOME = {
+    "Digits": "qlab.tasks",
+    "FashionMNIST": "qlab.tasks",
+    "KMNIST": "qlab.tasks",
+    "MNIST": "qlab.tasks",
     "XXZ": "qlab.tasks",
     "Dataset": "qlab.tasks",
     "Split": "qlab.tasks",
@@ -24,6 +28,7 @@ _HOME = {
     "FeatureRandomization": "qlab.corruptions",
     "LabelFlip": "qlab.corruptions",
     "NoCorruption": "qlab.corruptions",
+    "CNOTRingQNN": "qlab.models",
     "MLP": "qlab.models",
     "Features": "qlab.models",
     "Model": "qlab.models",
@@ -73,8 +78,8 @@ if TYPE_CHECKING:
         RougheningProbe,
         SliceProbe,
     )
-    from qlab.models import MLP, Features, Model, PennyLaneQNN
-    from qlab.tasks import XXZ, Dataset, Split, Task
+    from qlab.models import MLP, CNOTRingQNN, Features, Model, PennyLaneQNN
+    from qlab.tasks import KMNIST, MNIST, XXZ, Dataset, Digits, FashionMNIST, Split, Task
     from qlab.training import Member, TrainedEnsemble, Trainer
     from qlab.unlearning import (
         NPO,

@@ -1,6 +1,8 @@
-"""Binary classification problems: one file per task."""
+"""Tasks: one file per problem."""
 
 from qlab.tasks.base import Dataset, Split, Task
+from qlab.tasks.digits import Digits
+from qlab.tasks.mnist import KMNIST, MNIST, FashionMNIST
 from qlab.tasks.xxz import XXZ
 
-__all__ = ["XXZ", "Dataset", "Split", "Task"]
+__all__ = ["KMNIST", "MNIST", "XXZ", "Dataset", "Digits", "FashionMNIST", "Split", "Task"]

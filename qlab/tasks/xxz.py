@@ -35,7 +35,7 @@ class XXZ(Task):
         length: number of spins L, even (odd chains have no zero-magnetisation sector).
         gapless: training grid of class 0: first delta, last delta, step. Above -1 and below 1.
         gapped: training grid of class 1: first delta, last delta, step. Above 1.
-        validation: validation grid across both phases: first delta, last delta, step.
+        validation: validation grid across both phases: first delta, last delta, step; or two such grids.
         gauge: "fixed" makes the largest component real and positive; "random-sign" multiplies each state
             by +1 or -1; "random-phase" by exp(i phi), phi uniform: what a complex eigensolver returns.
         gauge_seed: seed of the random signs or phases.
@@ -47,28 +47,27 @@ class XXZ(Task):
     length: Annotated[int, at.Interval(ge=4, le=20), at.MultipleOf(2)] = 12
     gapless: Grid = (-0.96, 0.96, 0.02)
     gapped: Grid = (1.02, 3.0, 0.02)
-    validation: Grid = (-0.97, 2.99, 0.02)
+    validation: Grid | tuple[Grid, Grid] = (-0.97, 2.99, 0.02)
     gauge: Gauge = "random-phase"
     gauge_seed: NonNegativeInt = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name, low, high in (
-            ("gapless", -1.0, 1.0),
-            ("gapped", 1.0, math.inf),
-            ("validation", -1.0, math.inf),
+        for name, points, low, high in (
+            ("gapless", self.gapless, -1.0, 1.0),
+            ("gapped", self.gapped, 1.0, math.inf),
+            *(("validation", points, -1.0, math.inf) for points in self._validation_grids),
         ):
-            first, last, step = getattr(self, name)
+            first, last, step = points
             if (last - first) / step > MOST_POINTS:
                 raise ConfigError(
-                    f"XXZ: {name}: got {list(getattr(self, name))}, a grid of more than {MOST_POINTS} points; "
-                    "accepts a larger step."
+                    f"XXZ: {name}: got {list(points)}, a grid of more than {MOST_POINTS} points; accepts a larger step."
                 )
-            deltas = grid(getattr(self, name))
+            deltas = grid(points)
             if not deltas:
                 raise ConfigError(
-                    f"XXZ: {name}: got {list(getattr(self, name))}, a grid without points; accepts [first, "
-                    "last, step] with first <= last."
+                    f"XXZ: {name}: got {list(points)}, a grid without points; accepts [first, last, step] with "
+                    "first <= last."
                 )
             if min(deltas) <= low or max(deltas) >= high:
                 reason = (
@@ -87,7 +86,13 @@ class XXZ(Task):
         """The ground states on both training grids and on the validation grid."""
         generator = seeding.generator(self.gauge_seed, "xxz-gauge")
         train = self._split([*grid(self.gapless), *grid(self.gapped)], generator)
-        return Dataset(train, self._split(grid(self.validation), generator))
+        validation = [delta for points in self._validation_grids for delta in grid(points)]
+        return Dataset(train, self._split(validation, generator))
+
+    @property
+    def _validation_grids(self) -> tuple[Grid, ...]:
+        first = self.validation[0]
+        return self.validation if isinstance(first, tuple) else (self.validation,)  # type: ignore[return-value]
 
     def random_features(self, n: int, generator: torch.Generator) -> Tensor:
         """Complex Gaussian vectors, normalised (Eqs. 4 and 5)."""
