@@ -239,6 +239,33 @@ def runs(experiments: Sequence[str], filter_string: str, show_trials: bool, trac
     _console().print(frame_table(rows, store.location))
 
 
+@main.command()
+@click.argument("experiments", nargs=-1)
+@click.option("-o", "--output", default="report", show_default=True, metavar="DIR", help="Folder to write.")
+@click.option("--reference", metavar="DIR", help="Folder with published points as CSV, to overlay and compare with.")
+@tracking_uri
+def report(experiments: Sequence[str], output: str, reference: str | None, tracking_uri: str | None) -> None:
+    """Write a report of EXPERIMENTS (by default all): one HTML page, and its figures and tables as PNG and CSV.
+
+    Every figure says how many runs are kept of how many; the settings stand below. With --reference, files such as
+    fig2d_xxz.csv are overlaid, and a table says where ours agree.
+    """
+    from qlab.report import read_references, section_of, write_report
+    from qlab.tracking.store import Store
+
+    references = None if reference is None else read_references(Path(reference))
+    store = Store(tracking_uri, create=False)
+    store.experiment_ids(experiments)  # an unknown name is an error before anything is read
+    names = experiments or sorted(store.experiment_names())
+    sections = [section for name in names if (section := section_of(store, name, references)) is not None]
+    if not sections:
+        raise ConfigError(f"There are no trials to report in {store.location}; `qlab run` makes some.")
+    written = write_report(store, sections, Path(output), lambda name: click.echo(f"drawing {name}", err=True))
+    click.echo(f"{written.page}: {len(sections)} experiments; {len(written.files)} PNG and CSV files beside it")
+    if written.points:
+        click.echo(f"{written.agreeing} of {written.points} published points agree")
+
+
 def _seeds(text: str) -> Any:
     try:
         numbers = [int(part) for part in text.removesuffix(",").split(",")]

@@ -202,6 +202,11 @@ class Store:
         with _explained(self.uri):
             return sorted((metric.step, metric.value) for metric in self.client.get_metric_history(run_id, name))
 
+    def note(self, run_id: str) -> str:
+        """A run's description."""
+        with _explained(self.uri):
+            return str(self.client.get_run(run_id).data.tags.get(names.NOTE, ""))
+
     def finish(self, run_id: str, status: Status = "FINISHED") -> None:
         """Ends a run (or, with ``"RUNNING"``, starts it again)."""
         with _explained(self.uri):

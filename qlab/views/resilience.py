@@ -11,17 +11,19 @@ from qlab.views.palette import Style, styles
 _PANELS = (("validation_accuracy", "validation accuracy (clean data)"), ("train_accuracy", "training accuracy"))
 
 
-def accuracy_against_ratio(table: pd.DataFrame) -> hv.Layout:
+def accuracy_against_ratio(table: pd.DataFrame, published: pd.DataFrame | None = None) -> hv.Layout:
     """Validation and training accuracy against ratio, mean and standard deviation over seeds, a line per model.
 
     One row of panels for each corruption. The legend says how many trials are shown of how many there are.
 
     Args:
         table: see :func:`qlab.views.summary.summarize`.
+        published: points to show beside ours, as open markers with their standard deviation: columns ``model`` (as in
+            the table), ``corruption``, ``ratio``, ``metric``, ``mean`` and ``std``.
     """
     by_model = styles(table["model"].unique())
     panels = [
-        _panel(rows, metric, title, str(corruption), by_model)
+        _panel(rows, metric, title, str(corruption), by_model, published)
         for corruption, rows in table.groupby("corruption", sort=False)
         for metric, title in _PANELS
     ]
@@ -32,7 +34,14 @@ def accuracy_against_ratio(table: pd.DataFrame) -> hv.Layout:
     )
 
 
-def _panel(rows: pd.DataFrame, metric: str, title: str, corruption: str, by_model: dict[str, Style]) -> hv.Overlay:
+def _panel(
+    rows: pd.DataFrame,
+    metric: str,
+    title: str,
+    corruption: str,
+    by_model: dict[str, Style],
+    published: pd.DataFrame | None,
+) -> hv.Overlay:
     chance = styled(
         hv.HLine(0.5),
         bokeh={"color": "#999999", "line_width": 1, "line_dash": "dotted"},
@@ -41,6 +50,9 @@ def _panel(rows: pd.DataFrame, metric: str, title: str, corruption: str, by_mode
     parts = [chance]
     for model, group in rows.groupby("model", sort=False):
         parts += _line(group, metric, str(model), by_model[str(model)])
+        if published is not None:
+            own = (published["model"] == model) & (published["corruption"] == corruption)
+            parts += _open_markers(published[own & (published["metric"] == metric)], by_model[str(model)])
     shown = {"xlabel": "corruption ratio", "ylabel": title, "title": corruption, "show_grid": True, "xticks": 6}
     shown |= {"ylim": (-0.03, 1.03)}
     # On paper one legend serves a row of panels; on a page each panel may be alone on the screen.
@@ -78,5 +90,32 @@ def _line(group: pd.DataFrame, metric: str, model: str, style: Style) -> list[hv
             dots,
             bokeh={"color": colour, "marker": style.bokeh_marker, "size": 8, "tools": ["hover"]},
             matplotlib={"color": colour, "marker": style.matplotlib_marker, "s": 36},
+        ),
+    ]
+
+
+def _open_markers(points: pd.DataFrame, style: Style) -> list[hv.Element]:
+    """Published points of one model with their deviation."""
+    if points.empty:
+        return []
+    x = hv.Dimension("ratio", label="corruption ratio")
+    data = points[["ratio", "mean", "std"]].fillna(0.0)
+    colour = style.colour
+    return [
+        styled(
+            hv.ErrorBars(data, x, ["mean", "std"]),
+            bokeh={"line_color": colour, "upper_head": None, "lower_head": None, "line_alpha": 0.6},
+            matplotlib={"edgecolor": colour, "capthick": 0, "alpha": 0.6, "linewidth": 1},
+        ),
+        styled(
+            hv.Scatter(data, x, ["mean", "std"]),
+            bokeh={
+                "fill_color": "#FFFFFF",
+                "line_color": colour,
+                "marker": style.bokeh_marker,
+                "size": 8,
+                "tools": ["hover"],
+            },
+            matplotlib={"facecolors": "#FFFFFF", "edgecolors": colour, "marker": style.matplotlib_marker, "s": 36},
         ),
     ]

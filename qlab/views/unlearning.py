@@ -92,7 +92,9 @@ def curves_of(history: pd.DataFrame) -> pd.DataFrame:
     return grouped.agg(mean="mean", deviation=lambda values: values.std(ddof=1), kept="count").reset_index()
 
 
-def accuracy_against_step(curves: pd.DataFrame, table: pd.DataFrame) -> hv.Layout:
+def accuracy_against_step(
+    curves: pd.DataFrame, table: pd.DataFrame, published: pd.DataFrame | None = None
+) -> hv.Layout:
     """Accuracy on validation and forget set against the unlearning step: a line per method, a row of panels per model.
 
     The dotted line is the oracles' validation accuracy.
@@ -100,6 +102,8 @@ def accuracy_against_step(curves: pd.DataFrame, table: pd.DataFrame) -> hv.Layou
     Args:
         curves: see :func:`curves_of`.
         table: see :func:`summarize_unlearning`.
+        published: curves to show beside ours, dashed: columns ``model`` and ``method`` (as in the table), ``metric``,
+            ``step`` and ``mean``.
     """
     by_method = styles(table["method"].unique())
     panels = []
@@ -111,6 +115,9 @@ def accuracy_against_step(curves: pd.DataFrame, table: pd.DataFrame) -> hv.Layou
                 counts = own[own["method"] == method].iloc[0]
                 label = f"{method} ({counts['kept']} of {counts['runs']} runs)"
                 parts += _line(line, label, by_method[str(method)])
+                if published is not None:
+                    same = (published["model"] == model) & (published["method"] == method)
+                    parts += _dashed(published[same & (published["metric"] == metric)], by_method[str(method)])
             last = metric == CURVES[-1][0]
             shown: dict[str, Any] = {
                 "xlabel": "unlearning step",
@@ -162,4 +169,19 @@ def _line(line: pd.DataFrame, label: str, style: Style) -> list[hv.Element]:
             bokeh={"color": colour, "line_width": 2, "tools": ["hover"]},
             matplotlib={"color": colour, "linewidth": 1.8},
         ),
+    ]
+
+
+def _dashed(line: pd.DataFrame, style: Style) -> list[hv.Element]:
+    """A published curve."""
+    if line.empty:
+        return []
+    step = hv.Dimension("step", label="unlearning step")
+    curve = hv.Curve(line.sort_values("step")[["step", "mean"]], step, "mean")
+    return [
+        styled(
+            curve,
+            bokeh={"color": style.colour, "line_width": 1.2, "line_dash": "dashed", "line_alpha": 0.8},
+            matplotlib={"color": style.colour, "linewidth": 1.1, "linestyle": "--", "alpha": 0.8},
+        )
     ]

@@ -1,0 +1,122 @@
+"""Published points, and how far ours are from them."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from qlab.errors import DataError
+
+CLOSE = 0.06
+"""Differences of accuracy up to this count as agreement, whatever the standard error."""
+
+_RESILIENCE = ("model", "corruption", "ratio", "run", "train_accuracy", "validation_accuracy")
+_UNLEARNING = ("model", "unlearner", "run", "step", "validation_accuracy")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class References:
+    """Published points by the task they are of.
+
+    Args:
+        resilience: by task, columns ``model``, ``corruption``, ``ratio``, ``metric``, ``mean``, ``std``, ``n``.
+        unlearning: by task, columns ``model``, ``method``, ``metric``, ``step``, ``mean``, ``std``, ``n``.
+    """
+
+    resilience: dict[str, pd.DataFrame]
+    unlearning: dict[str, pd.DataFrame]
+
+
+def read_references(folder: Path) -> References:
+    """Reads every CSV file in a folder whose columns are those of accuracies against ratio or against unlearning step.
+
+    The part of a file's name after the last underscore is the task: ``fig2d_xxz.csv`` is of XXZ. A row is one run.
+
+    Raises:
+        DataError: there is no such folder, no such file in it, or one that cannot be read.
+    """
+    if not folder.is_dir():
+        raise DataError(f"--reference: there is no folder {folder}.")
+    resilience: dict[str, pd.DataFrame] = {}
+    unlearning: dict[str, pd.DataFrame] = {}
+    for file in sorted(folder.glob("*.csv")):
+        task = file.stem.rpartition("_")[2].lower()
+        try:
+            points = pd.read_csv(file)
+            if set(_RESILIENCE) <= set(points.columns):
+                resilience[task] = _resilience(points)
+            elif set(_UNLEARNING) <= set(points.columns):
+                unlearning[task] = _unlearning(points)
+        except (OSError, ValueError, TypeError) as error:
+            raise DataError(f"--reference: {file} cannot be read: {error}") from error
+    if not resilience and not unlearning:
+        raise DataError(
+            f"--reference: no CSV file in {folder} has the columns {', '.join(_RESILIENCE)} or "
+            f"{', '.join(_UNLEARNING)}."
+        )
+    return References(resilience, unlearning)
+
+
+def same_model(label: str, published: str) -> bool:
+    """Whether one of our models' labels means a published model, "MLP" or "QNN"."""
+    kind = label.split()[0]
+    return kind == published or (published == "QNN" and kind.endswith("QNN"))
+
+
+def matched(table: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
+    """Published points under the labels of our models: a copy of each for every model of ours it belongs to."""
+    pieces = [
+        published[published["model"] == name].assign(model=label)
+        for label in table["model"].unique()
+        for name in published["model"].unique()
+        if same_model(str(label), str(name))
+    ]
+    return pd.concat(pieces, ignore_index=True) if pieces else published.iloc[:0]
+
+
+def agreement(ours: pd.DataFrame, published: pd.DataFrame, on: list[str]) -> pd.DataFrame:
+    """Point by point: both means, their difference, its standard error, and whether they agree.
+
+    The standard error of the difference is sqrt(s_1^2 / n_1 + s_2^2 / n_2). Columns: ``on``, ``ours``, ``published``,
+    ``difference``, ``standard_error``, ``within_two`` (standard errors) and ``agrees`` (that, or within
+    :data:`CLOSE`).
+
+    Args:
+        ours: columns ``on``, ``mean``, ``std``, ``n``.
+        published: the same.
+        on: what names a point.
+    """
+    both = ours.merge(published, on=on, suffixes=("_ours", "_published"))
+    difference = both["mean_ours"] - both["mean_published"]
+    variance = sum(
+        both[f"std_{side}"].fillna(0.0) ** 2 / both[f"n_{side}"].clip(lower=1) for side in ("ours", "published")
+    )
+    error = np.sqrt(variance)
+    within = difference.abs() <= 2.0 * error
+    found = both[on].copy()
+    found["ours"], found["published"] = both["mean_ours"], both["mean_published"]
+    found["difference"], found["standard_error"] = difference, error
+    found["within_two"], found["agrees"] = within, within | (difference.abs() <= CLOSE)
+    return found
+
+
+def _resilience(points: pd.DataFrame) -> pd.DataFrame:
+    melted = points.melt(["model", "corruption", "ratio"], ["train_accuracy", "validation_accuracy"], "metric")
+    return _spread(melted, ["model", "corruption", "ratio", "metric"])
+
+
+def _unlearning(points: pd.DataFrame) -> pd.DataFrame:
+    points = points.rename(columns={"unlearner": "method"})
+    metrics = ["validation_accuracy"]
+    if "forget_accuracy_clean" in points:
+        points["forget_accuracy_polluted"] = 1.0 - points["forget_accuracy_clean"]
+        metrics.append("forget_accuracy_polluted")
+    return _spread(points.melt(["model", "method", "step"], metrics, "metric"), ["model", "method", "metric", "step"])
+
+
+def _spread(points: pd.DataFrame, on: list[str]) -> pd.DataFrame:
+    grouped = points.groupby(on)["value"]
+    return grouped.agg(mean="mean", std=lambda values: values.std(ddof=1), n="count").reset_index()

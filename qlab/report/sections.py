@@ -1,0 +1,165 @@
+"""What a report says of one experiment: figures, tables and settings, from the runs in the store."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pandas as pd
+
+from qlab.report.reference import References, agreement, matched
+from qlab.tracking import frames, names
+from qlab.tracking.store import Store
+from qlab.views.curvature import roughening_against_ratio, summarize_probes, traces_against_ratio
+from qlab.views.resilience import accuracy_against_ratio
+from qlab.views.summary import METRICS, summarize
+from qlab.views.unlearning import CURVES, accuracy_against_step, curves_of, label_runs, summarize_unlearning
+
+Draw = Callable[[], Any]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Section:
+    """What a report says of one MLflow experiment.
+
+    Args:
+        name: of the experiment.
+        about: what it is for.
+        settings: every setting, by dotted name, with all values it takes.
+        figures: captions and how to draw them, by file name.
+        tables: captions and tables, by file name.
+        agreement: points of agreement with published ones, or None without.
+    """
+
+    name: str
+    about: str
+    settings: dict[str, str]
+    figures: dict[str, tuple[str, Draw]]
+    tables: dict[str, tuple[str, pd.DataFrame]]
+    agreement: pd.DataFrame | None
+
+
+def section_of(store: Store, name: str, references: References | None) -> Section | None:
+    """The section of one experiment; None if it has no trials.
+
+    Args:
+        store: where the runs are.
+        name: of the MLflow experiment.
+        references: published points to compare with.
+    """
+    every = frames.runs(store, store.experiment_ids([name]))
+    trials = frames.latest_per_trial(every[every["kind"] == names.TRIAL])
+    if trials.empty:
+        return None
+    task = str(trials["task.type"].iloc[0]).lower()
+    parts = [_resilience(trials, references, task)]
+    unlearnings = frames.latest_per_trial(every[every["kind"] == names.UNLEARNING])
+    if not unlearnings.empty:
+        parts.append(_unlearning(store, unlearnings, references, task))
+    probes = frames.latest_per_trial(every[every["kind"] == names.PROBE])
+    if not probes.empty:
+        parts.append(_probes(probes))
+    compared = [part.agreement for part in parts if part.agreement is not None]
+    return Section(
+        name=name,
+        about=_about(store, every),
+        settings=_settings(pd.concat([trials, unlearnings, probes])),
+        figures={file: figure for part in parts for file, figure in part.figures.items()},
+        tables={file: table for part in parts for file, table in part.tables.items()},
+        agreement=pd.concat(compared, ignore_index=True) if compared else None,
+    )
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Part:
+    figures: dict[str, tuple[str, Draw]]
+    tables: dict[str, tuple[str, pd.DataFrame]]
+    agreement: pd.DataFrame | None = None
+
+
+def _resilience(trials: pd.DataFrame, references: References | None, task: str) -> _Part:
+    table = summarize(trials)
+    tables = {"accuracy": ("Final accuracy, mean and standard deviation over seeds.", table)}
+    swept = bool((table.groupby(["model", "corruption"])["ratio"].nunique() > 1).any())
+    published = references.resilience.get(task) if references and swept else None
+    compared = None
+    if published is not None:
+        published = matched(table, published)
+        ours = pd.concat(
+            [
+                table[["model", "corruption", "ratio"]].assign(
+                    metric=metric, mean=table[f"{metric}_mean"], std=table[f"{metric}_std"], n=table["kept"]
+                )
+                for metric in METRICS
+            ]
+        )
+        compared = agreement(ours, published, ["model", "corruption", "ratio", "metric"])
+        compared = None if compared.empty else compared
+    if not swept:
+        return _Part({}, tables)
+    caption = "Accuracy against corruption ratio: mean and standard deviation over seeds."
+    if published is not None:
+        caption += " Open markers: published."
+    return _Part({"accuracy": (caption, lambda: accuracy_against_ratio(table, published))}, tables, compared)
+
+
+def _unlearning(store: Store, runs: pd.DataFrame, references: References | None, task: str) -> _Part:
+    table = summarize_unlearning(runs)
+    labels = label_runs(runs)
+    history = [
+        {**label, "metric": metric, "step": step, "value": value}
+        for label, run_id, status in zip(labels.to_dict("records"), runs["run_id"], runs["status"], strict=True)
+        if status == "FINISHED"
+        for metric, _ in CURVES
+        for step, value in store.metric_history(str(run_id), metric)
+    ]
+    tables = {"unlearning": ("Unlearning methods at their last step, mean and standard deviation over runs.", table)}
+    if not history:
+        return _Part({}, tables)
+    curves = curves_of(pd.DataFrame(history))
+    published = references.unlearning.get(task) if references else None
+    compared = None
+    if published is not None:
+        published = matched(table, published)
+        ours = curves.rename(columns={"deviation": "std", "kept": "n"})
+        compared = agreement(ours, published, ["model", "method", "metric", "step"])
+        compared = None if compared.empty else compared
+    caption = "Accuracy on the validation split and on the forget set with its polluted labels against the step."
+    if published is not None:
+        caption += " Dashed: published."
+    return _Part({"unlearning": (caption, lambda: accuracy_against_step(curves, table, published))}, tables, compared)
+
+
+def _probes(runs: pd.DataFrame) -> _Part:
+    table = summarize_probes(runs, frames.metric_columns(runs))
+    figures: dict[str, tuple[str, Draw]] = {}
+    if (table["metric"] == "lrr").any():
+        caption = "Landscape roughening ratio (mean over pairs, 95 % bootstrap interval) and the absolute traces."
+        figures["roughening"] = (caption, lambda: roughening_against_ratio(table))
+    if (table["probe_type"] == "HessianProbe").any():
+        caption = "Hessian trace and its two terms, mean over seeds and 95 % bootstrap interval."
+        figures["hessian"] = (caption, lambda: traces_against_ratio(table))
+    return _Part(figures, {"probes": ("Landscape probes.", table)})
+
+
+def _about(store: Store, every: pd.DataFrame) -> str:
+    parents = every[every["kind"] == names.EXPERIMENT]
+    return store.note(str(parents["run_id"].iloc[-1])) if len(parents) else ""
+
+
+def _settings(runs: pd.DataFrame) -> dict[str, str]:
+    """Every param with the values it takes, in order of name; seeds and identities of points are left out."""
+    found = {}
+    for column in sorted(column for column in runs.columns if "." in column):
+        if column.startswith("points.") or column.endswith((".label", ".code")):
+            continue
+        values = sorted({_text(value) for value in runs[column].dropna()})
+        if values:
+            found[column] = ", ".join(values)
+    return found
+
+
+def _text(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else json.dumps(value) if isinstance(value, list) else str(value)

@@ -1,0 +1,136 @@
+"""Corrupted data seen: a map in two dimensions with the corrupted rows marked, and sample pictures (Fig. 1b)."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import holoviews as hv
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from qlab.views.backends import styled
+
+Projection = Literal["pca", "tsne"]
+
+_KINDS = (
+    ("class 0", "#0072B2", ("circle", "o")),
+    ("class 1", "#D55E00", ("circle", "o")),
+    ("corrupted, labelled 0", "#0072B2", ("x", "X")),
+    ("corrupted, labelled 1", "#D55E00", ("x", "X")),
+)
+
+
+def project(features: NDArray[Any], projection: Projection = "pca", seed: int = 0) -> NDArray[np.float64]:
+    """Feature vectors in two dimensions.
+
+    Args:
+        features: shape ``[N, d]``; complex ones enter as real and imaginary parts.
+        projection: "pca" (principal components) or "tsne" (t-SNE; perplexity 30, or a third of the rows).
+        seed: of t-SNE.
+
+    Returns:
+        Shape ``[N, 2]``.
+    """
+    from sklearn.decomposition import PCA
+    from sklearn.manifold import TSNE
+
+    x = np.concatenate([features.real, features.imag], axis=1) if np.iscomplexobj(features) else features
+    if projection == "pca":
+        found: NDArray[np.float64] = PCA(2, svd_solver="full").fit_transform(x)
+        return found
+    perplexity = min(30.0, (len(x) - 1) / 3)
+    # The start from principal components, as scikit-learn does it, cut to two dimensions by us: it is deterministic.
+    found = TSNE(2, perplexity=perplexity, init="pca", random_state=seed).fit_transform(x).astype(float)
+    return found
+
+
+def map_frame(
+    places: NDArray[np.float64], polluted: NDArray[Any], clean: NDArray[Any], corrupted: NDArray[Any]
+) -> pd.DataFrame:
+    """One row for each sample: columns ``x``, ``y``, ``row``, ``polluted_label``, ``clean_label`` and ``kind``.
+
+    Args:
+        places: shape ``[N, 2]``, see :func:`project`.
+        polluted: labels as trained on.
+        clean: labels before corruption.
+        corrupted: which rows are corrupted, bool.
+    """
+    labels = np.asarray(polluted).astype(int)
+    mask = np.asarray(corrupted).astype(bool)
+    kinds = np.where(mask, [_KINDS[2 + label][0] for label in labels], [_KINDS[label][0] for label in labels])
+    return pd.DataFrame(
+        {
+            "x": places[:, 0],
+            "y": places[:, 1],
+            "row": np.arange(len(labels)),
+            "polluted_label": labels,
+            "clean_label": np.asarray(clean).astype(int),
+            "kind": kinds,
+        }
+    )
+
+
+def data_map(frame: pd.DataFrame, title: str) -> hv.Overlay:
+    """The map: colour is the label that is trained on, crosses are corrupted rows; hover for labels and row.
+
+    Args:
+        frame: see :func:`map_frame`.
+        title: above the map.
+    """
+    parts = []
+    for kind, colour, (bokeh_marker, matplotlib_marker) in _KINDS:
+        rows = frame[frame["kind"] == kind]
+        if rows.empty:
+            continue
+        points = hv.Points(
+            rows, ["x", "y"], ["row", "polluted_label", "clean_label"], label=f"{kind} ({len(rows)} of {len(frame)})"
+        )
+        parts.append(
+            styled(
+                points,
+                bokeh={"color": colour, "marker": bokeh_marker, "size": 6, "tools": ["hover", "tap"]},
+                matplotlib={"color": colour, "marker": matplotlib_marker, "s": 18},
+            )
+        )
+    shown = {"title": title, "xaxis": None, "yaxis": None}
+    return styled(
+        hv.Overlay(parts),
+        bokeh={**shown, "width": 520, "height": 460, "legend_position": "bottom"},
+        matplotlib={**shown, "fig_inches": (6, 5), "aspect": "square", "legend_position": "right"},
+    )
+
+
+def picture(vector: NDArray[np.float64], shape: tuple[int, int], title: str) -> hv.Image:
+    """A feature vector of an image task as a picture.
+
+    Args:
+        vector: shape ``[d]``, d at least height x width; padding is left out.
+        shape: height and width.
+        title: above it.
+    """
+    height, width = shape
+    pixels = np.real(vector[: height * width]).reshape(height, width)
+    image = hv.Image(pixels, bounds=(0, 0, width, height), kdims=["column", "row"], vdims="value")
+    shown = {"title": title, "cmap": "gray", "xaxis": None, "yaxis": None}
+    return styled(
+        image,
+        bokeh={**shown, "width": 180, "height": 200, "tools": ["hover"]},
+        matplotlib={**shown, "fig_inches": 2, "aspect": "square"},
+    )
+
+
+def amplitudes(vector: NDArray[Any], title: str) -> hv.Spikes:
+    """The moduli of a state's amplitudes over basis states.
+
+    Args:
+        vector: shape ``[d]``.
+        title: above it.
+    """
+    spikes = hv.Spikes((np.arange(len(vector)), np.abs(vector)), "basis state", "modulus")
+    shown = {"title": title}
+    return styled(
+        spikes,
+        bokeh={**shown, "color": "#0072B2", "width": 420, "height": 200, "tools": ["hover"]},
+        matplotlib={**shown, "color": "#0072B2", "aspect": 2.5},
+    )
