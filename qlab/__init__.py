@@ -28,7 +28,7 @@ _HOME = {
     "FeatureRandomization": "qlab.corruptions",
     "LabelFlip": "qlab.corruptions",
     "NoCorruption": "qlab.corruptions",
-    "CNOTRingQNN": "qlab.models",
+    "CNOTQNN": "qlab.models",
     "MLP": "qlab.models",
     "Features": "qlab.models",
     "Model": "qlab.models",
@@ -78,7 +78,7 @@ if TYPE_CHECKING:
         RougheningProbe,
         SliceProbe,
     )
-    from qlab.models import MLP, CNOTRingQNN, Features, Model, PennyLaneQNN
+    from qlab.models import CNOTQNN, MLP, Features, Model, PennyLaneQNN
     from qlab.tasks import KMNIST, MNIST, XXZ, Dataset, Digits, FashionMNIST, Split, Task
     from qlab.training import Member, TrainedEnsemble, Trainer
     from qlab.unlearning import (

@@ -254,7 +254,7 @@ def probe_tables(table: pd.DataFrame, name: str) -> list[Table]:
     found = []
     for kind, rows in table.groupby("probe_type", sort=False):
         shown = Table(title=Text(f"{name}: {kind}"), title_justify="left")
-        first_ones = [str(metric) for metric in rows["metric"].unique()[:_MOST_SHOWN]]
+        first_ones = [str(metric) for metric in rows["metric"].unique()[:_MOST_SHOWN] if metric]
         headings = _SHOWN.get(str(kind), dict(zip(first_ones, first_ones, strict=True)))
         metrics = [metric for metric in headings if (rows["metric"] == metric).any()]
         several = rows["probe"].nunique() > 1
@@ -273,7 +273,9 @@ def probe_tables(table: pd.DataFrame, name: str) -> list[Table]:
             previous = names
             cells += [_interval(by_metric[metric]) if metric in by_metric else "-" for metric in metrics]
             reasons = f" ({first['left_out']})" if first["left_out"] else ""
-            shown.add_row(*map(Text, [*cells, f"{first['kept']} of {first['runs']}{reasons}"]))
+            # A mean may be over fewer than are kept, where a ratio has a zero to divide by.
+            count = min((by_metric[metric]["n"] for metric in metrics if metric in by_metric), default=first["kept"])
+            shown.add_row(*map(Text, [*cells, f"{count} of {first['runs']}{reasons}"]))
         found.append(shown)
     return found
 

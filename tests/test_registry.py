@@ -14,6 +14,7 @@ from qlab import registry
 from qlab.errors import ConfigError
 from qlab.experiment import schema
 from qlab.fields import fields_of
+from qlab.landscape import LandscapeProbe
 from qlab.models import MLP, Model, PennyLaneQNN
 from qlab.tasks import XXZ, Task
 
@@ -123,9 +124,11 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, s
 @pytest.mark.parametrize(
     ("kind", "names"),
     [
-        ("task", {"XXZ"}),
+        ("task", {"Digits", "FashionMNIST", "KMNIST", "MNIST", "XXZ"}),
         ("corruption", {"FeatureRandomization", "LabelFlip", "NoCorruption"}),
-        ("model", {"MLP", "PennyLaneQNN"}),
+        ("model", {"CNOTQNN", "MLP", "PennyLaneQNN"}),
+        ("unlearner", {"Finetune", "GradientAscent", "NPO", "Retrain", "Scrub"}),
+        ("probe", {"HessianProbe", "InterpolationProbe", "RougheningProbe", "SliceProbe"}),
     ],
 )
 def test_the_classes_that_come_with_qlab(kind: str, names: set[str]) -> None:
@@ -180,6 +183,53 @@ def test_keys_of_a_users_class_are_checked(folder: Path) -> None:
         with pytest.raises(ConfigError) as raised:
             schema.load(folder / "experiment.toml")
         assert expected in str(raised.value)
+
+
+OWN_PROBE = '''
+from __future__ import annotations
+
+from qlab import LandscapeProbe, ProbeResult
+from qlab.landscape.hessian import CurvatureProbe
+
+
+class Height(LandscapeProbe):
+    """The loss.
+
+    Args:
+        factor: of it.
+    """
+
+    factor: float = 1.0
+
+    def compute(self, landscape):
+        return ProbeResult({"height": self.factor * float(landscape.loss(landscape.theta))})
+
+
+class Unfinished(CurvatureProbe):
+    """Measures nothing."""
+'''
+
+
+def test_a_probe_of_a_file_beside_the_experiment(tmp_path: Path) -> None:
+    (tmp_path / "own_probe.py").write_text(OWN_PROBE)
+    cls = registry.find("probe", "own_probe:Height", tmp_path)
+    assert issubclass(cls, LandscapeProbe)
+    assert registry.base_class("probe") is LandscapeProbe
+    assert fields_of(cls)["factor"].doc == "of it."
+    assert {"samples", "n_samples", "at"} <= set(fields_of(cls))
+    assert len(registry.code_digest(cls) or "") == 12
+    assert registry.find_of_any_kind("own_probe:Height", tmp_path)[0] == "probe"
+    with pytest.raises(ConfigError, match="does not define compute"):
+        registry.find("probe", "own_probe:Unfinished", tmp_path)
+    with pytest.raises(ConfigError, match="unlearner in own_probe"):
+        registry.find("unlearner", "own_probe:Height", tmp_path)
+
+
+def test_the_bases_of_qlabs_probes_are_no_probes_that_a_file_can_name() -> None:
+    assert not {"CurvatureProbe", "LandscapeProbe"} & set(registry.available("probe"))
+    for name in ("LandscapeProbe", "qlab.landscape.hessian:CurvatureProbe"):
+        with pytest.raises(ConfigError):
+            registry.find("probe", name)
 
 
 def test_an_edited_file_makes_new_trials(folder: Path) -> None:

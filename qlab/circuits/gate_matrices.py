@@ -12,6 +12,7 @@ from pennylane.ops.qubit.attributes import supports_broadcasting
 from torch import Tensor, nn
 
 from qlab.circuits.recording import Gate, Recording
+from qlab.errors import ConfigError
 
 Run = tuple[int, ...]
 """Positions of consecutive single-qubit gates on one wire, in circuit order."""
@@ -26,6 +27,9 @@ class GateMatrices(nn.Module):
     Args:
         recording: supplies the gate parameters.
         gates: the gates wanted, for instance those inside a light cone, in circuit order.
+
+    Raises:
+        ConfigError: a gate cannot be given new parameters.
 
     Attributes:
         row: for each gate, where its matrix lies in the stack of its number of wires.
@@ -55,7 +59,7 @@ class GateMatrices(nn.Module):
             for position in self._single:
                 gate = self._gates[position]
                 new = [parameters[slot] for slot in gate.slots]
-                bound = qml.ops.functions.bind_new_parameters(gate.operation, new)
+                bound = _bind(gate.operation, new)
                 matrix = torch.as_tensor(qml.matrix(bound, wire_order=gate.wires))
                 parts.setdefault(len(gate.wires), []).append(matrix.to(dtype)[None])
         return {k: torch.cat(stack) if len(stack) > 1 else stack[0] for k, stack in parts.items()}
@@ -74,6 +78,7 @@ class GateMatrices(nn.Module):
                 key = (type(operation), len(gate.wires), str(operation.hyperparameters))
                 groups.setdefault(key, []).append(position)
             else:
+                _check_bind(operation)
                 self._single.append(position)
         order: dict[int, list[int]] = {}
         for k, positions in constants.items():
@@ -151,12 +156,28 @@ def _matrices(operation: qml.operation.Operator, parameters: Tensor) -> Tensor:
     return stack.reshape(-1, size, size)  # PennyLane squeezes some batches of one
 
 
+def _bind(operation: qml.operation.Operator, parameters: Sequence[Tensor]) -> qml.operation.Operator:
+    """The operation with other parameters. PennyLane's own function forgets controls that act when they are 0."""
+    if isinstance(operation, qml.ops.Controlled) and not all(operation.control_values):
+        base = _bind(operation.base, parameters)
+        return qml.ops.Controlled(base, operation.control_wires, control_values=operation.control_values)
+    return qml.ops.functions.bind_new_parameters(operation, list(parameters))
+
+
+def _check_bind(operation: qml.operation.Operator) -> None:
+    again = qml.matrix(_bind(operation, operation.parameters), wire_order=operation.wires)
+    if not qml.math.allclose(again, qml.matrix(operation, wire_order=operation.wires)):
+        raise ConfigError(
+            f"PennyLane does not give {operation.name} new parameters correctly; queue the gates that it is made of."
+        )
+
+
 def _takes_batches(operation: qml.operation.Operator) -> bool:
     """Whether ``compute_matrix`` takes batches of this operation's parameters and agrees with PennyLane's matrix."""
     if operation.name not in supports_broadcasting:
         return False
     numbers = torch.tensor([[0.3], [1.1]], dtype=torch.float64) + 0.2 * torch.arange(len(operation.parameters))
-    bound = qml.ops.functions.bind_new_parameters(operation, list(numbers[1]))
+    bound = _bind(operation, list(numbers[1]))
     single = torch.as_tensor(qml.matrix(bound, wire_order=operation.wires)).to(torch.complex128)
     try:
         with warnings.catch_warnings():

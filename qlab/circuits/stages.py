@@ -67,7 +67,7 @@ def _plan(circuit: tuple[Masks, ...]) -> tuple[Stage, ...]:
         dataclasses.replace(stage, gates=stage.gates[::-1])
         for stage in reversed(_greedy(list(reversed(list(enumerate(circuit))))))
     ]
-    return tuple(min(backward, forward, key=_cost))
+    return tuple(backward if _cost(backward) <= _cost(forward) else forward)
 
 
 def _cost(stages: Sequence[Stage]) -> int:

@@ -34,6 +34,8 @@ def check_samples(session: Session, measurement: Measurement) -> None:
         "forget_clean": forget,
         "validation": len(session.dataset(trial.task).validation),
     }
+    if ORACLE in measurement.points and not sizes["retain"]:
+        raise DataError(f"probe {measurement.name}: {trial.label} has no oracle: every row is corrupted.")
     if probe.n_samples > sizes[probe.samples] or not sizes[probe.samples]:
         raise DataError(
             f"probe {measurement.name}: n_samples = {probe.n_samples} of {probe.samples}, but {trial.label} has "
@@ -116,6 +118,8 @@ def trajectories_of(
         trials: finished trials of one ensemble.
         run_ids: their runs, by key.
     """
+    if not trials:
+        return {}
     with session.tracking():
         stored = {trial.key: session.load_tensors(run_ids[trial.key], names.TRAJECTORY) for trial in trials}
     found = {key: tensors for key, tensors in stored.items() if tensors is not None}

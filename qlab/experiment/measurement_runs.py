@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
-from qlab.errors import StoreError
+from torch import Tensor
+
+from qlab.errors import DataError, StoreError
 from qlab.experiment.landscapes import check_points, landscape_of, oracle_points, trajectories_of
 from qlab.experiment.session import Session
 from qlab.experiment.trial import ORACLE, Measurement, Trial
 from qlab.landscape import Landscape, ProbeResult
+from qlab.landscape.landscape import TRAINED
 from qlab.tracking import frames, names
 from qlab.tracking.store import now_ms
 from qlab.training.threads import suited_threads
@@ -36,10 +40,13 @@ def measure(session: Session, group: Sequence[Measurement], run_ids: Mapping[str
     by_trial: dict[str, list[Measurement]] = {}
     for item in able:
         by_trial.setdefault(item.trial.key, []).append(item)
-    followed = {item.trial.key: item.trial for item in able if item.probe.needs().trajectory}
-    paths = trajectories_of(session, list(followed.values()), run_ids) if followed else {}
-    compared = {item.trial.key: item.trial for item in able if ORACLE in item.points}
-    oracles = oracle_points(session, list(compared.values()), run_ids)
+    broken: dict[str, str] = {}
+    paths: dict[str, dict[str, Tensor]] = {}
+    oracles: dict[str, dict[str, Tensor]] = {}
+    with _spoiling(session, followed := [item for item in able if item.probe.needs().trajectory], broken):
+        paths = trajectories_of(session, _trials(followed), run_ids)
+    with _spoiling(session, compared := [item for item in able if ORACLE in item.points], broken):
+        oracles = oracle_points(session, _trials(compared), run_ids)
     health = _health(session)
     first = able[0].trial
     label = f"landscapes of {first.names['model']} on {first.names['task']}, {first.names['corruption']}"
@@ -51,6 +58,8 @@ def measure(session: Session, group: Sequence[Measurement], run_ids: Mapping[str
         for item in items:
             run_id = _create_run(session, item, run_ids[trial.key], _worst(health, item))
             try:
+                if item.key in broken:
+                    raise DataError(broken[item.key])
                 check_points(item, run_ids)
                 if landscape is None:
                     landscape = landscape_of(
@@ -62,13 +71,15 @@ def measure(session: Session, group: Sequence[Measurement], run_ids: Mapping[str
                         oracle=oracles.get(trial.key),
                     )
                 with suited_threads(landscape.model, landscape.n_parameters):
-                    result = item.probe.measure(landscape)
+                    # What other probes need is left out: a result does not depend on what else is measured.
+                    own = landscape.only(item.points, trajectory=item.probe.needs().trajectory)
+                    result = item.probe.measure(own)
                 _finish_run(session, run_id, result)
             except StoreError:
                 session.abandon([run_id], "FAILED", "the store failed")
                 raise
             except Exception as error:  # a user's probe may raise anything
-                message = f"{type(error).__name__}: {error}"
+                message = broken.get(item.key, f"{type(error).__name__}: {error}")
                 with session.tracking():
                     session.end([run_id], "FAILED", message)
                 session.fail([item], message)
@@ -78,6 +89,23 @@ def measure(session: Session, group: Sequence[Measurement], run_ids: Mapping[str
             session.reporter.measured()
     seconds = time.perf_counter() - start - (session.tracking_seconds - tracked)
     session.reporter.measuring_finished(seconds, sum(item.key in session.failed for item in able))
+
+
+@contextmanager
+def _spoiling(session: Session, items: Sequence[Measurement], broken: dict[str, str]) -> Iterator[None]:
+    """What fails inside spoils these measurements, by key, and no others."""
+    try:
+        yield
+    except StoreError:
+        raise
+    except Exception as error:  # a user's model may raise anything while it is trained
+        message = f"{type(error).__name__}: {error}"
+        broken |= {item.key: message for item in items}
+        session.reporter.ensemble_failed(message)
+
+
+def _trials(items: Sequence[Measurement]) -> list[Trial]:
+    return list({item.trial.key: item.trial for item in items}.values())
 
 
 def _create_run(session: Session, item: Measurement, parent: str, health: str | None) -> str:
@@ -99,15 +127,18 @@ def _finish_run(session: Session, run_id: str, result: ProbeResult) -> None:
 
 
 def _health(session: Session) -> dict[str, str]:
-    """The health of every trained model, by the trial's key."""
+    """The health of every model there is, by the key of its trial, unlearning or oracle."""
     with session.tracking():
-        trained = frames.trials(session.store, [session.experiment_id])
-    trained = trained[trained["status"] == "FINISHED"]
-    return dict(zip(trained["trial"], trained["health"], strict=True))
+        every = frames.runs(session.store, [session.experiment_id])
+    every = every[(every["status"] == "FINISHED") & every["health"].notna()]
+    return dict(zip(every["trial"], every["health"], strict=True))
 
 
 def _worst(health: Mapping[str, str], item: Measurement) -> str | None:
     """The health of the model that is measured; of the worse one, if it is compared with its clean twin."""
-    keys = [item.trial.key] + ([item.trial.clean_twin.key] if item.probe.needs().reference else [])
+    at = item.probe.at
+    keys = [item.trial.key if at == TRAINED else item.points[at]]
+    if item.probe.needs().reference:
+        keys.append(item.trial.clean_twin.key)
     found = [health[key] for key in keys if key in health]
     return min(found, key=_WORST_FIRST.index) if found else None

@@ -38,8 +38,8 @@ class RunTable(Component):
         device: the PyTorch device to train on: "cpu", "cuda" or "cuda:N". Not part of a trial's identity.
         oracles: how many models are retrained on each retain set, for comparison with unlearned ones.
         repeats: how often each unlearning method is applied to each trained model, with fresh parameters and batches.
-        evaluate_every: epochs of training from one evaluation of the metrics to the next. Not part of a trial's
-            identity: it does not change what is trained.
+        evaluate_every: epochs of training from one evaluation of the metrics to the next; every epoch of the last
+            fifth is evaluated. Not part of a trial's identity: it does not change what is trained.
     """
 
     seeds: PositiveInt | Annotated[tuple[NonNegativeInt, ...], at.MinLen(1)] = 5

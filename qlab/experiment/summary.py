@@ -108,7 +108,7 @@ def write_probes(
     csv = folder / "probes.csv"
     table.to_csv(csv, index=False)
     figures = {}
-    if (table["metric"] == "lrr").any():
+    if ((table["metric"] == "lrr") & (table["probe_type"] == "RougheningProbe")).any():
         figures["roughening"] = roughening_against_ratio(table)
     if (table["probe_type"] == "HessianProbe").any():
         figures["hessian"] = traces_against_ratio(table)

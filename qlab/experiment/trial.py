@@ -199,7 +199,9 @@ class Measurement:
     @property
     def params(self) -> dict[str, str]:
         """The configuration flat, with dotted names, as MLflow params; and the probe's label."""
-        return _flat(self.config) | ({"probe.label": self.probe.label} if self.probe.label else {})
+        # MLflow takes no brackets: the numbered method Scrub[1] becomes Scrub.1.
+        flat = {name.replace("[", ".").replace("]", ""): value for name, value in _flat(self.config).items()}
+        return flat | ({"probe.label": self.probe.label} if self.probe.label else {})
 
     @property
     def label(self) -> str:

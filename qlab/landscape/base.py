@@ -3,14 +3,43 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from abc import abstractmethod
 from typing import Any, ClassVar
 
 from qlab.component import Component
+from qlab.errors import ConfigError
 from qlab.fields import NonNegativeInt
 from qlab.landscape.landscape import TRAINED, Landscape
 from qlab.landscape.result import ProbeResult
 from qlab.landscape.samples import SampleSet
+
+_NAME = re.compile(r"[A-Za-z0-9_]+")
+
+RESERVED = frozenset(
+    [
+        "run_id",
+        "experiment_id",
+        "parent_id",
+        "name",
+        "kind",
+        "trial",
+        "status",
+        "health",
+        "start",
+        "seed",
+        "oracle",
+        "oracles",
+        "repeat",
+        "model",
+        "corruption",
+        "ratio",
+        "probe",
+        "probe_type",
+        "reason",
+    ]
+)
+"""What tables of runs call other things: scalars have other names."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,10 +102,16 @@ class LandscapeProbe(Component):
         """The result for a landscape, on the probe's samples and at its point, with its provenance.
 
         Raises:
-            ConfigError: the landscape has no such point.
+            ConfigError: the landscape has no such point, or a scalar has a name that cannot be logged.
             DataError: it has no such samples, or the points make no sense.
         """
         landscape = landscape.on(self.samples, self.n_samples).at(self.at)
         found = self.compute(landscape)
+        for name in found.scalars:
+            if not _NAME.fullmatch(name) or name in RESERVED:
+                raise ConfigError(
+                    f'{type(self).__name__}: got a scalar named "{name}", accepts names of letters, digits and _ '
+                    f"other than {', '.join(sorted(RESERVED))}."
+                )
         about: dict[str, Any] = {**landscape.about, **found.about}
         return dataclasses.replace(found, about=about, probe=type(self).__name__, config=self.config())

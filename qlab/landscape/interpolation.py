@@ -9,7 +9,7 @@ import annotated_types as at
 import numpy as np
 import torch
 
-from qlab.errors import DataError
+from qlab.errors import ConfigError, DataError
 from qlab.landscape.base import LandscapeProbe, Needs
 from qlab.landscape.landscape import SAME_POINT, TRAINED, Landscape
 from qlab.landscape.result import ProbeResult
@@ -40,6 +40,12 @@ class InterpolationProbe(LandscapeProbe):
     def label(self) -> str:
         """The path."""
         return " to ".join(self.path)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for one, other in pairwise(self.path):
+            if one == other:
+                raise ConfigError(f'path: got "{one}" twice in a row; there is no line from a point to itself.')
 
     def needs(self) -> Needs:
         """The points of the path."""

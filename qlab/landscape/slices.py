@@ -35,6 +35,7 @@ class SliceProbe(LandscapeProbe):
         span: half the width of the slice, in lengths of a direction.
         resolution: grid points on an axis; an odd number puts one on the centre.
         points: for "points": one name for a line, two for a plane.
+        marks: names of further points to mark.
         eigenvectors: for "hessian": 0 is the largest eigenvalue, 1 the second largest, -1 the lowest.
         draw: for "random" and "filter": number of the draw.
     """
@@ -47,6 +48,7 @@ class SliceProbe(LandscapeProbe):
     span: PositiveFloat = 1.0
     resolution: Annotated[int, at.Interval(ge=2, le=1001)] = 51
     points: tuple[str, ...] = ()
+    marks: tuple[str, ...] = ()
     eigenvectors: Annotated[tuple[int, ...], at.MinLen(1)] = (0, 1)
     draw: NonNegativeInt = 0
 
@@ -57,6 +59,8 @@ class SliceProbe(LandscapeProbe):
                 f"points: got {len(self.points)}, accepts {self.dimensions} beside the centre for dimensions = "
                 f'{self.dimensions} and directions = "points".'
             )
+        if len({self.at, *self.points}) < 1 + len(self.points):
+            raise ConfigError(f'points: got {list(self.points)} around "{self.at}", accepts points that differ.')
         if self.directions != "points" and self.points:
             raise ConfigError(f'points: only for directions = "points", not "{self.directions}".')
         if self.directions == "hessian" and len(set(self.eigenvectors[: self.dimensions])) < self.dimensions:
@@ -73,7 +77,7 @@ class SliceProbe(LandscapeProbe):
 
     def needs(self) -> Needs:
         """The points and the trajectory that the directions are made of."""
-        return Needs(points=self.points, trajectory=self.directions == "pca")
+        return Needs(points=(*self.points, *self.marks), trajectory=self.directions == "pca")
 
     def compute(self, landscape: Landscape) -> ProbeResult:
         """Arrays ``axis``, ``loss`` and ``accuracy`` (``[R]`` or ``[R, R]``, first index along the first direction),

@@ -1,8 +1,8 @@
 """Models: one file per model."""
 
 from qlab.models.base import Features, Model
-from qlab.models.cnot_qnn import CNOTRingQNN
+from qlab.models.cnot_qnn import CNOTQNN
 from qlab.models.mlp import MLP
 from qlab.models.qnn import PennyLaneQNN
 
-__all__ = ["MLP", "CNOTRingQNN", "Features", "Model", "PennyLaneQNN"]
+__all__ = ["CNOTQNN", "MLP", "Features", "Model", "PennyLaneQNN"]

@@ -11,7 +11,7 @@ from qlab.circuits import bonds
 from qlab.models.qnn import PennyLaneQNN
 
 
-class CNOTRingQNN(PennyLaneQNN):
+class CNOTQNN(PennyLaneQNN):
     """A variational quantum classifier of ``depth`` rows of RX and RY on every wire, each followed by CNOTs.
 
     The CNOTs go from every wire to the next, on a "chain" or a "ring" (``entangler``). Unlike RZZ they spread the light

@@ -53,7 +53,8 @@ class MLP(Model):
         self.register_buffer("active", active, persistent=False)
         self.register_buffer("positions", positions, persistent=False)
         self.n_core = int(core.sum())
-        self.marked = self.n_core < len(positions)
+        # A subclass with a forward of its own gets plain inputs.
+        self.marked = self.n_core < len(positions) and type(self).forward is MLP.forward
         widths = [len(positions), *self.hidden, 1]
         self.kernels = nn.ParameterList()
         self.biases = nn.ParameterList()
@@ -106,7 +107,7 @@ class MLP(Model):
         self, parameters: Mapping[str, Tensor], prepared: Tensor, *, shared: bool, rows: Tensor | None = None
     ) -> Tensor:
         """Rows that are zero outside the core inputs, all but randomised ones, meet that part of the kernel only."""
-        if not self.marked or type(self).forward is not MLP.forward:
+        if not self.marked:
             return super().logits_of_members(parameters, prepared, shared=shared, rows=rows)
         members = len(parameters["kernels.0"])
         if rows is None:

@@ -152,6 +152,8 @@ class PennyLaneQNN(Model):
                 f"{type(self).__name__} was built for {2**self.n_wires} amplitudes, got {x.shape[1]}; build it "
                 "for this data set."
             )
+        if self.features is not None and self.features.is_complex:
+            x = x.to(torch.complex128)  # the layout of prepared states follows the dtype: one for all of a data set
         return self.engine.prepare(x).to(self.dtype)
 
     def forward(self, prepared: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ import pandas as pd
 
 from qlab import __version__
 from qlab.errors import DataError
+from qlab.report.data import corrupted_maps, write_circuit
 from qlab.report.reference import CLOSE
 from qlab.report.sections import Section
 from qlab.tracking.store import Store
@@ -108,13 +109,15 @@ def _section(section: Section, folder: Path, files: list[Path]) -> str:
     stem = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in section.name)
     parts = [f'<h2 id="{_e(section.name)}">{_e(section.name)}</h2><p>{_e(section.about)}</p>']
     for name, (caption, draw) in section.figures.items():
-        file = save_png(draw(), folder / f"{stem}.{name}.png", dpi=110)
-        files.append(file)
-        data = base64.b64encode(file.read_bytes()).decode()
-        parts.append(
-            f'<figure><img alt="{_e(caption)}" src="data:image/png;base64,{data}">'
-            f"<figcaption>{_e(caption)}</figcaption></figure>"
-        )
+        files.append(save_png(draw(), folder / f"{stem}.{name}.png", dpi=110))
+        parts.append(_figure(files[-1], caption))
+    if section.shown is not None:
+        files.append(save_png(corrupted_maps(section.shown), folder / f"{stem}.data.png", dpi=90))
+        parts.append(_figure(files[-1], "The training data in two principal components; crosses are corrupted rows."))
+        for number, config in enumerate(section.shown.circuits, start=1):
+            files.append(write_circuit(section.shown, config, folder / f"{stem}.circuit{number}.png"))
+            caption = f"{config['type']}: coloured gates are inside the light cone of the readout."
+            parts.append(f"<details><summary>Circuit {number}</summary>{_figure(files[-1], caption)}</details>")
     tables = dict(section.tables)
     if section.agreement is not None:
         tables["agreement"] = ("Agreement with published points, point by point.", section.agreement)
@@ -126,6 +129,14 @@ def _section(section: Section, folder: Path, files: list[Path]) -> str:
     settings = pd.DataFrame(list(section.settings.items()), columns=["setting", "values"])
     parts.append(f"<details open><summary>Settings</summary>{_table(settings)}</details>")
     return "\n".join(parts)
+
+
+def _figure(file: Path, caption: str) -> str:
+    data = base64.b64encode(file.read_bytes()).decode()
+    return (
+        f'<figure><img alt="{_e(caption)}" src="data:image/png;base64,{data}">'
+        f"<figcaption>{_e(caption)}</figcaption></figure>"
+    )
 
 
 def _table(table: pd.DataFrame) -> str:

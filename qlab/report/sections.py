@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from qlab.report.data import Shown, shown_data
 from qlab.report.reference import References, agreement, matched
 from qlab.tracking import frames, names
 from qlab.tracking.store import Store
@@ -31,6 +32,7 @@ class Section:
         figures: captions and how to draw them, by file name.
         tables: captions and tables, by file name.
         agreement: points of agreement with published ones, or None without.
+        shown: the data and circuits, or None where they cannot be made again.
     """
 
     name: str
@@ -39,6 +41,7 @@ class Section:
     figures: dict[str, tuple[str, Draw]]
     tables: dict[str, tuple[str, pd.DataFrame]]
     agreement: pd.DataFrame | None
+    shown: Shown | None = None
 
 
 def section_of(store: Store, name: str, references: References | None) -> Section | None:
@@ -69,6 +72,7 @@ def section_of(store: Store, name: str, references: References | None) -> Sectio
         figures={file: figure for part in parts for file, figure in part.figures.items()},
         tables={file: table for part in parts for file, table in part.tables.items()},
         agreement=pd.concat(compared, ignore_index=True) if compared else None,
+        shown=_shown(store, every),
     )
 
 
@@ -135,7 +139,7 @@ def _unlearning(store: Store, runs: pd.DataFrame, references: References | None,
 def _probes(runs: pd.DataFrame) -> _Part:
     table = summarize_probes(runs, frames.metric_columns(runs))
     figures: dict[str, tuple[str, Draw]] = {}
-    if (table["metric"] == "lrr").any():
+    if ((table["metric"] == "lrr") & (table["probe_type"] == "RougheningProbe")).any():
         caption = "Landscape roughening ratio (mean over pairs, 95 % bootstrap interval) and the absolute traces."
         figures["roughening"] = (caption, lambda: roughening_against_ratio(table))
     if (table["probe_type"] == "HessianProbe").any():
@@ -147,6 +151,11 @@ def _probes(runs: pd.DataFrame) -> _Part:
 def _about(store: Store, every: pd.DataFrame) -> str:
     parents = every[every["kind"] == names.EXPERIMENT]
     return store.note(str(parents["run_id"].iloc[-1])) if len(parents) else ""
+
+
+def _shown(store: Store, every: pd.DataFrame) -> Shown | None:
+    parents = every[every["kind"] == names.EXPERIMENT]
+    return shown_data(store, str(parents["run_id"].iloc[-1])) if len(parents) else None
 
 
 def _settings(runs: pd.DataFrame) -> dict[str, str]:

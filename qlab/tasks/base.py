@@ -82,4 +82,4 @@ class Task(Component):
 
     @abstractmethod
     def random_features(self, n: int, generator: torch.Generator) -> Tensor:
-        """``n`` feature vectors without structure, of unit norm, shape ``[n, d]`` (for feature randomisation)."""
+        """``n`` feature vectors without structure, normalised as the task's are, shape ``[n, d]``."""

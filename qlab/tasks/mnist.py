@@ -40,6 +40,8 @@ class MNIST(ImageTask):
 
     formula: ClassVar[str] = "x = pixels / |pixels|, or each column of pixels by its own norm"
     shape: ClassVar[tuple[int, int]] = (28, 28)
+    collection: ClassVar[str] = "MNIST"
+    """The class in torchvision.datasets."""
 
     def pictures(self) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
         """Grey levels from 0 to 255.
@@ -47,7 +49,28 @@ class MNIST(ImageTask):
         Raises:
             DataError: the files are not there and cannot be downloaded, or cannot be read.
         """
-        return _read(type(self).__name__, True), _read(type(self).__name__, False)
+        return self._read(train=True), self._read(train=False)
+
+    def _read(self, train: bool) -> tuple[Tensor, Tensor]:
+        name, folder = self.collection, data_folder()
+        try:
+            collection = getattr(_datasets(), name)
+            try:
+                found = collection(root=str(folder), train=train, download=False)
+            except RuntimeError:  # how torchvision says that the files are not there
+                found = collection(root=str(folder), train=train, download=True)
+            pictures, labels = found.data, found.targets
+            if len(pictures) != len(labels) or tuple(pictures.shape[1:]) != self.shape:
+                raise ValueError(f"{len(labels)} labels for pictures of shape {list(pictures.shape)}")
+        except Exception as error:  # no network, a full disk, a truncated file: torchvision raises what it meets
+            reason = " ".join(str(error).split()).rstrip(".: ") or type(error).__name__
+            raise DataError(
+                f"{name}: its files are not in {folder / name / 'raw'} and could not be downloaded, or cannot be read: "
+                f"{reason}. Put train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte and "
+                "t10k-labels-idx1-ubyte there (QLAB_DATA names another folder), or use the task Digits, which needs "
+                "no download."
+            ) from error
+        return pictures.double(), labels.long()
 
 
 class FashionMNIST(MNIST):
@@ -57,6 +80,7 @@ class FashionMNIST(MNIST):
         classes: 0 T-shirt, 1 trouser, 2 pullover, 3 dress, 4 coat, 5 sandal, 6 shirt, 7 sneaker, 8 bag, 9 ankle boot.
     """
 
+    collection: ClassVar[str] = "FashionMNIST"
     source: ClassVar[str] = "Xiao et al., 2017, arXiv:1708.07747"
 
     classes: tuple[NonNegativeInt, NonNegativeInt] = (0, 1)
@@ -69,28 +93,10 @@ class KMNIST(MNIST):
         classes: of the ten rows of hiragana, 0 is o, 9 is wo.
     """
 
+    collection: ClassVar[str] = "KMNIST"
     source: ClassVar[str] = "Clanuwat et al., 2018, arXiv:1812.01718"
 
     classes: tuple[NonNegativeInt, NonNegativeInt] = (0, 1)
-
-
-def _read(name: str, train: bool) -> tuple[Tensor, Tensor]:
-    collection = getattr(_datasets(), name)
-    folder = data_folder()
-    try:
-        try:
-            found = collection(root=str(folder), train=train, download=False)
-        except RuntimeError:  # how torchvision says that the files are not there
-            found = collection(root=str(folder), train=train, download=True)
-    except Exception as error:  # no network, a full disk, a truncated file: torchvision raises what it happens to meet
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise DataError(
-            f"{name}: its files are not in {folder / name / 'raw'} and could not be downloaded, or cannot be read: "
-            f"{reason} Put train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte and "
-            "t10k-labels-idx1-ubyte there (QLAB_DATA names another folder), or use the task Digits, which needs no "
-            "download."
-        ) from error
-    return found.data.double(), found.targets.long()
 
 
 def _datasets() -> Any:

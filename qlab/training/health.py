@@ -18,7 +18,7 @@ STILL_FALLING = 0.01
 """Unconverged: the mean training loss of the last tenth of epochs lies this far (in nats) below the tenth before."""
 
 
-def health_of(train_loss: NDArray[np.float64], logits: Tensor) -> Health:
+def health_of(train_loss: NDArray[np.float64], logits: Tensor, epochs: int | None = None) -> Health:
     """The health of one model.
 
     ``diverged``: a loss or logit is not finite. ``collapsed``: the same output for every sample, as when every ReLU
@@ -26,14 +26,15 @@ def health_of(train_loss: NDArray[np.float64], logits: Tensor) -> Health:
     ``healthy``. The first that applies, in this order.
 
     Args:
-        train_loss: training loss after each epoch, shape ``[epochs]``.
+        train_loss: training loss after each epoch, shape ``[epochs]``, or some of them, the last fifth complete.
         logits: final logits on training and validation rows, shape ``[N]``.
+        epochs: how many epochs there were; by default as many as losses.
     """
     if not bool(torch.isfinite(logits).all()) or not bool(np.isfinite(train_loss).all()):
         return "diverged"
     if is_constant(logits):
         return "collapsed"
-    tenth = len(train_loss) // 10
+    tenth = (len(train_loss) if epochs is None else epochs) // 10
     if tenth >= 1:
         last, before = train_loss[-tenth:].mean(), train_loss[-2 * tenth : -tenth].mean()
         if before - last > STILL_FALLING:

@@ -149,10 +149,12 @@ class Trainer(Component):
             observer: called after each evaluated epoch.
             device: where to train.
             snapshots: epochs after which the parameters are kept for the trajectory; 0 for the initial ones.
-            evaluate_every: epochs from one evaluation to the next; the last epoch is always evaluated. Does not
+            evaluate_every: epochs from one evaluation to the next; the last fifth is always evaluated. Does not
                 change what is trained.
         """
         start = time.perf_counter()
+        if evaluate_every < 1:
+            raise ConfigError(f"evaluate_every: got {evaluate_every}, accepts an integer from 1.")
         if model.features is None:
             raise ConfigError(
                 f"{type(model).__name__} has no weights yet; build it first: model.build(Features.of(dataset))."
@@ -212,7 +214,8 @@ class Trainer(Component):
         for epoch in range(1, self.epochs + 1):
             n = data.train_y.shape[1]
             order = torch.stack([torch.randperm(n, generator=generator) for generator in orders]).to(device)
-            due = epoch % evaluate_every == 0 or epoch == self.epochs
+            # The last fifth decides about health, which must not depend on how often metrics are evaluated.
+            due = epoch % evaluate_every == 0 or epoch == self.epochs or epoch > self.epochs - 2 * (self.epochs // 10)
             step = _Tile.train_and_evaluate if due else _Tile.epoch
             measured = list(each(step, tiles, order.split([len(tile) for tile in tiles])))
             if epoch in snapshots:
@@ -230,7 +233,7 @@ class Trainer(Component):
         trained = _gather(tiles)
         trajectory = {name: torch.stack([part[name] for part in kept], dim=1) for name in trained} if kept else {}
         curves = {name: np.stack(values, axis=1) for name, values in history.items()}
-        health = tuple(health_of(curves["train_loss"][row], final[row]) for row in range(len(seeds)))
+        health = tuple(health_of(curves["train_loss"][row], final[row], self.epochs) for row in range(len(seeds)))
         model.to("cpu")
         seconds = time.perf_counter() - start
         return TrainedEnsemble(

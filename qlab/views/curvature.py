@@ -57,24 +57,15 @@ def summarize_probes(frame: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFram
     for group, members in work.groupby([*_GROUP, "probe_type"], sort=False):
         kept = members[members["reason"] == ""]
         left_out = ", ".join(sorted(set(members["reason"]) - {""}))
-        for metric in metrics:
-            if members[metric].notna().any():
-                values = kept[metric].dropna().to_numpy(dtype=float)
-                low, high = bootstrap_interval(values)
-                rows.append(
-                    (
-                        *group,
-                        metric,
-                        values.mean() if len(values) else np.nan,
-                        values.std(ddof=1) if len(values) > 1 else np.nan,
-                        low,
-                        high,
-                        len(values),
-                        len(kept),
-                        len(members),
-                        left_out,
-                    )
-                )
+        # A probe of which no run finished has no metric: a row without one says so.
+        own = [metric for metric in metrics if members[metric].notna().any()] or [""]
+        for metric in own:
+            values = kept[metric].dropna().to_numpy(dtype=float) if metric else np.empty(0)
+            low, high = bootstrap_interval(values)
+            mean = values.mean() if len(values) else np.nan
+            deviation = values.std(ddof=1) if len(values) > 1 else np.nan
+            counts = (len(values), len(kept), len(members), left_out)
+            rows.append((*group, metric, mean, deviation, low, high, *counts))
     return pd.DataFrame(rows, columns=_COLUMNS)
 
 
@@ -153,6 +144,8 @@ def _panel(
     for group, suffix, dash in groups:
         for name, line in group.groupby("line", sort=False):
             parts = parts + _line(line, f"{name} {suffix}".strip(), by_line[str(name)], dash, log)
+    if not parts:
+        parts = [hv.Scatter([], "ratio", "mean")]
     shown: dict[str, Any] = {
         "xlabel": "corruption ratio",
         "ylabel": ylabel,
@@ -163,7 +156,8 @@ def _panel(
     if log:
         lows = np.concatenate([group["mean"] - _below(group, log) for group, _, _ in groups])
         highs = np.concatenate([group["high"].fillna(group["mean"]) for group, _, _ in groups])
-        shown["ylim"] = (0.7 * float(np.nanmin(lows)), 1.4 * float(np.nanmax(highs)))
+        finite = np.concatenate([lows[np.isfinite(lows)], highs[np.isfinite(highs)]])
+        shown["ylim"] = (0.7 * float(finite.min()), 1.4 * float(finite.max()))
     return styled(
         hv.Overlay(parts),
         bokeh={**shown, "width": 440, "height": 420, "legend_position": "bottom"},
@@ -173,15 +167,16 @@ def _panel(
 
 def _line(line: pd.DataFrame, label: str, style: Style, dash: str, log: bool) -> list[Any]:
     line = line.sort_values("ratio")
-    label = f"{label} ({line['kept'].sum()} of {line['runs'].sum()} kept)"
+    label = f"{label} ({line['n'].sum()} of {line['runs'].sum()} kept)"
     x = hv.Dimension("ratio", label="corruption ratio")
+    line = line[np.isfinite(line["mean"])]  # where nothing is kept there is no point, but the legend says so
     data = pd.DataFrame(
         {
             "ratio": line["ratio"],
             "mean": line["mean"],
             "below": _below(line, log),
             "above": (line["high"] - line["mean"]).fillna(0.0),
-            "kept": line["kept"],
+            "kept": line["n"],
             "of": line["runs"],
         }
     )

@@ -46,6 +46,12 @@ def slice_picture(result: ProbeResult, *, limits: tuple[float, float] | None = N
             title(result),
             {float(place[0]): name for name, place in marks(result).items()},
         )
+    if not np.isfinite(loss).any():
+        return styled(
+            hv.Text(0.0, 0.0, "the loss is not a number anywhere"),
+            bokeh={"title": title(result), "width": 520, "height": 470},
+            matplotlib={"title": title(result), "fig_inches": (5.6, 5)},
+        )
     limits = limits or finite_limits(loss)
     x, y = hv.Dimension("a", label=names[0]), hv.Dimension("b", label=names[1])
     # The first index runs along the first direction; an image has its rows along the second.

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from qlab import registry
 from qlab.cli import main
 from qlab.fields import fields_of
-from qlab.resources import experiment_files
+from qlab.resources import experiments
 from qlab.training import Trainer
 
 CLASSES = {name: cls for kind in registry.KINDS for name, cls in registry.available(kind).items()}
@@ -37,14 +37,44 @@ def test_everything_is_listed_under_its_kind() -> None:
         "experiments",
     ]
     listed = {line.split()[0]: line.split(maxsplit=1)[1] for line in lines if line.startswith(" ")}
-    assert set(listed) == {*CLASSES, *(file.stem for file in experiment_files())}
+    assert set(listed) == {*CLASSES, *experiments()}
     assert all(listed.values())
 
 
 @pytest.mark.parametrize("kind", ["model", "models"])
 def test_one_kind_is_listed_alone(kind: str) -> None:
     listed = [line.split()[0] for line in invoke("list", kind).splitlines()]
-    assert listed == ["models", "MLP", "PennyLaneQNN"]
+    assert listed == ["models", "CNOTQNN", "MLP", "PennyLaneQNN"]
+
+
+def test_probes_are_listed_with_a_line_each() -> None:
+    lines = invoke("list", "probes").splitlines()
+    assert lines[0] == "probes"
+    listed = dict(line.split(maxsplit=1) for line in lines[1:])
+    assert listed.keys() >= {"HessianProbe", "InterpolationProbe", "RougheningProbe", "SliceProbe"}
+    assert "LandscapeProbe" not in listed
+    assert invoke("list", "probe").splitlines() == lines
+
+
+def test_a_probe_is_described_with_the_fields_of_every_probe() -> None:
+    output = invoke("describe", "SliceProbe")
+    assert output.startswith("SliceProbe (probe)\n")
+    for field in ("samples", "n_samples", "at", "directions", "span", "resolution"):
+        assert f"\n  {field}: " in output
+    for choice in ("forget_clean", "hessian", "pca"):
+        assert choice in output
+
+
+def test_a_probe_of_a_file_is_described(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "own.py").write_text(
+        "from qlab import LandscapeProbe\n\n\nclass Own(LandscapeProbe):\n    '''My own.\n\n    Args:\n"
+        "        size: of it.\n    '''\n\n    size: int = 3\n\n    def compute(self, landscape):\n        ...\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    output = invoke("describe", "own:Own")
+    assert output.startswith("own:Own (probe)\nMy own.")
+    assert "  size: an integer; default 3\n      of it." in output
+    assert "  n_samples: " in output
 
 
 def test_an_unknown_kind_is_explained() -> None:
@@ -72,9 +102,9 @@ def test_a_class_is_described_with_fields_formula_and_source(name: str) -> None:
     assert ":meth:" not in output
 
 
-@pytest.mark.parametrize("file", experiment_files(), ids=lambda file: file.stem)
-def test_an_experiment_that_is_listed_can_be_described(file: Path) -> None:
-    assert file.stem in invoke("describe", file.stem)
+@pytest.mark.parametrize("name", experiments())
+def test_an_experiment_that_is_listed_can_be_described(name: str) -> None:
+    assert f'name = "{name.replace("/", "-")}"' in invoke("describe", name)
 
 
 def test_a_class_of_a_file_is_described(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -291,6 +291,197 @@ def test_a_run_with_failures_names_them_and_exits_with_1(
     }
 
 
+# Probes
+
+PROBE = """
+from qlab import LandscapeProbe, ProbeResult
+
+
+class Height(LandscapeProbe):
+    '''The loss at the centre.'''
+
+    def compute(self, landscape):
+        if landscape.seed == 1:
+            raise ValueError("the [red]kettle[/red] is dry")
+        return ProbeResult({"height": float(landscape.loss(landscape.theta))})
+"""
+
+PROBED = """
+name = "probed"
+about = "Four spins, and what is around them"
+[task]
+type = "XXZ"
+length = 4
+gapless = [-0.7, 0.7, 0.2]
+gapped = [1.3, 2.7, 0.2]
+validation = [-0.65, 2.65, 0.3]
+[corruption]
+type = "LabelFlip"
+ratio = 0.5
+[[model]]
+type = "MLP"
+hidden = [4]
+[training]
+epochs = 2
+[[probe]]
+type = "HessianProbe"
+[[probe]]
+type = "RougheningProbe"
+[[probe]]
+type = "own:Height"
+[run]
+seeds = 2
+"""
+
+
+@pytest.fixture(scope="module")
+def probed_once(tmp_path_factory: pytest.TempPathFactory, write_empty_store: Callable[[Path], str]) -> Studied:
+    folder = tmp_path_factory.mktemp("probed")
+    (folder / "probed.toml").write_text(PROBED)
+    (folder / "own.py").write_text(PROBE)
+    write_empty_store(folder / "mlruns" / "mlflow.db")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        return Studied(folder, invoke("run", "probed.toml"))
+
+
+@pytest.fixture
+def probed(probed_once: Studied, monkeypatch: pytest.MonkeyPatch) -> Studied:
+    """The folder in which probes were taken, one of which failed, as the current one."""
+    monkeypatch.chdir(probed_once.folder)
+    return probed_once
+
+
+def test_a_run_with_probes_tells_how_far_it_is(probed: Studied) -> None:
+    lines = probed.result.output.splitlines()
+    assert lines[0] == "probed: 4 trials, 0 in the store already, 4 to train in 1 ensemble"
+    assert lines[1] == "6 probes, 0 in the store already, 6 to take"
+    assert lines[2] == "[1/2] MLP on XXZ, LabelFlip: 4 trials, 2 epochs"
+    assert lines[4] == "[2/2] landscapes of MLP on XXZ, LabelFlip: 2 models, 6 probes"
+    assert re.fullmatch(r"\[2/2\] done in [0-9.]+ s: 1 failed", lines[5])
+    assert "\x1b" not in probed.result.output
+
+
+def test_a_run_with_probes_ends_with_a_table_for_each_kind(probed: Studied) -> None:
+    output = probed.result.output
+    for title in ("probed: HessianProbe", "probed: RougheningProbe", "probed: own:Height"):
+        assert re.search(f"^{title} *$", output, re.MULTILINE)
+    for heading in ("trace", "term A", "term B", "LRR", "trace polluted", "trace clean", "height", "kept"):
+        assert heading in output
+    # A roughening ratio has its interval: mean, deviation, and both ends.
+    assert re.search(r"[0-9.]+ ± [0-9.]+ \[[0-9.]+, [0-9.]+\]", output)
+    assert "1 of 2 (failed)" in output
+    assert "4 trials trained, 0 from the store, 5 probes taken; " in output
+    assert "probes.csv" in output
+
+
+def test_a_run_with_a_probe_that_failed_names_it_and_exits_with_1(probed: Studied) -> None:
+    assert probed.result.exit_code == 1
+    (named,) = [line for line in probed.result.output.splitlines() if line.startswith("FAILED ")]
+    assert named == "FAILED own:Height of MLP LabelFlip 0.5 seed 1: ValueError: the [red]kettle[/red] is dry"
+    assert "Traceback" not in probed.result.output
+
+
+def test_a_dry_run_says_which_probes_are_done(probed: Studied) -> None:
+    result = invoke("run", "probed.toml", "--dry-run", "--seeds", "3")
+    assert result.exit_code == 0
+    lines = result.output.splitlines()
+    assert lines[-2:] == [
+        "6 trials: 4 done, 2 would run in 1 ensembles",
+        "9 probes: 5 done, 4 would be taken",
+    ]
+    states = Counter(line.split()[0] for line in lines[1:-2] if " of " in line)
+    assert states == {"done": 5, "failed": 1, "new": 3}
+    assert any(re.fullmatch(r"failed +[0-9a-f]{16}  own:Height of MLP LabelFlip 0.5 seed 1", line) for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("assignment", "left"),
+    [("probe.n_samples=5", 6), ("probe.RougheningProbe.n_samples=5", 3), ("probe.samples=retain", 6)],
+)
+def test_fields_of_probes_are_set_on_the_command_line(probed: Studied, assignment: str, left: int) -> None:
+    result = invoke("run", "probed.toml", "--dry-run", "--set", assignment)
+    assert result.output.splitlines()[-1] == f"6 probes: {6 - left} done, {left} would be taken"
+
+
+def test_probes_are_not_listed_as_trials(probed: Studied) -> None:
+    assert invoke("runs", "--trials").output.count("LabelFlip") == 4
+    assert "4 finished" in invoke("runs").output
+
+
+def test_a_run_whose_probe_was_mended_takes_it_alone_and_exits_with_0(probed: Studied) -> None:
+    (probed.folder / "own.py").write_text(PROBE.replace("landscape.seed == 1", "False"))
+    try:
+        result = invoke("run", "probed.toml")
+    finally:
+        (probed.folder / "own.py").write_text(PROBE)
+    assert result.exit_code == 0
+    lines = result.output.splitlines()
+    assert lines[:2] == [
+        "probed: 4 trials, 4 in the store already, 0 to train in 0 ensembles",
+        "6 probes, 4 in the store already, 2 to take",
+    ]
+    assert "[1/1] landscapes of MLP on XXZ, LabelFlip: 2 models, 2 probes" in lines
+    assert "2 probes taken" in result.output
+    assert "FAILED" not in result.output
+
+
+def test_a_dry_run_of_probes_makes_no_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "probed.toml").write_text(PROBED)
+    (tmp_path / "own.py").write_text(PROBE)
+    result = invoke("run", "probed.toml", "--dry-run")
+    assert result.output.splitlines()[-1] == "6 probes: 0 done, 6 would be taken"
+    assert sorted(path.name for path in tmp_path.iterdir() if path.suffix) == ["own.py", "probed.toml"]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        # Two models at four ratios with five seeds; the roughening ratio is for three ratios.
+        ("xxz_hessian", ["40 trials: 0 done, 40 would run in 2 ensembles", "70 probes: 0 done, 70 would be taken"]),
+        # Two models, their clean twins and their unlearned versions; six probes of each.
+        ("xxz_landscape", ["4 trials: 0 done, 4 would run in 2 ensembles", "12 probes: 0 done, 12 would be taken"]),
+    ],
+)
+def test_experiments_with_probes_ship(
+    name: str, expected: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = invoke("run", name, "--dry-run")
+    assert result.exit_code == 0
+    for line in expected:
+        assert line in result.output.splitlines()
+    assert list(tmp_path.iterdir()) == []
+
+
+UNUSABLE_PROBES = {
+    "an unknown point": ('at = "cleen"', ["probed.toml: probe[1]: unknown point", 'Did you mean "clean"?']),
+    "an unknown key": ("n_sample = 3", ["probe[1]", 'Did you mean "n_samples"?']),
+    "samples that make no sense": ('samples = "forget"', ["probe[1].samples", "forget_polluted"]),
+    "more samples than there are": ("n_samples = 100", ["HessianProbe", "100", "16"]),
+}
+
+
+@pytest.mark.parametrize(("line", "expected"), UNUSABLE_PROBES.values(), ids=UNUSABLE_PROBES.keys())
+def test_probes_that_cannot_be_taken_are_explained_and_nothing_is_trained(
+    line: str,
+    expected: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    write_empty_store: Callable[[Path], str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "probed.toml").write_text(PROBED.replace('"HessianProbe"', f'"HessianProbe"\n{line}'))
+    (tmp_path / "own.py").write_text(PROBE)
+    write_empty_store(tmp_path / "mlruns" / "mlflow.db")
+    message = refused("run", "probed.toml")
+    for part in expected:
+        assert part in message
+    assert invoke("runs").output.startswith("No runs in ")
+
+
 # On a terminal
 
 

@@ -1,4 +1,4 @@
-"""What every task, corruption, model, trainer and unlearner keeps to: qlab's own, and those a user defines."""
+"""What every task, corruption, model, trainer, unlearner and probe keeps to: qlab's own, and those a user defines."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ import dataclasses
 import importlib
 import inspect
 import json
+import math
 import pkgutil
+import struct
 from typing import Any, ClassVar
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -19,10 +22,12 @@ from qlab.component import Component
 from qlab.corruptions import Corrupted, Corruption, LabelFlip, NoCorruption
 from qlab.errors import ConfigError
 from qlab.fields import REQUIRED, PositiveFloat, PositiveInt, Ratio, check_fields, fields_of
+from qlab.landscape import Landscape, LandscapeProbe, ProbeResult
 from qlab.models import Features, Model
 from qlab.models.base import Precision
+from qlab.registry import base_class
 from qlab.tasks import XXZ, Dataset, Split, Task
-from qlab.training import Trainer
+from qlab.training import Member, Trainer
 from qlab.unlearning import Samples, Unlearner, UnlearningData, cross_entropy
 
 
@@ -123,19 +128,54 @@ class Confusion(Unlearner):
         return cross_entropy(student(data.retain.x), data.retain.y) + self.weight * undecided
 
 
+class Sharpness(LandscapeProbe):
+    """How much higher the loss is on a sphere around the centre.
+
+    Args:
+        radius: of the sphere.
+        directions: so many points of it are taken.
+    """
+
+    formula: ClassVar[str] = "mean_d L(theta + radius d) - L(theta), |d| = 1"
+    source: ClassVar[str] = "an example"
+
+    radius: PositiveFloat = 0.1
+    directions: PositiveInt = 4
+
+    def compute(self, landscape: Landscape) -> ProbeResult:
+        drawn = torch.randn(self.directions, landscape.n_parameters, dtype=torch.float64, generator=generator(0))
+        drawn *= self.radius / drawn.norm(dim=1, keepdim=True)
+        losses, _ = landscape.evaluate_points(landscape.theta + drawn)
+        centre, _ = landscape.evaluate_points(landscape.theta[None])
+        return ProbeResult({"sharpness": float((losses - centre).mean())}, {"losses": losses.numpy()})
+
+
+FEW_PICTURES = {"per_class": 6, "validation": 10}
+
 SMALL: dict[str, dict[str, Any]] = {
+    "Digits": FEW_PICTURES,
+    "MNIST": FEW_PICTURES,
+    "FashionMNIST": FEW_PICTURES,
+    "KMNIST": FEW_PICTURES,
     "XXZ": {"length": 4, "gapless": (-0.7, 0.7, 0.2), "gapped": (1.3, 2.7, 0.2), "validation": (-0.65, 2.65, 0.3)},
     "Trainer": {"epochs": 2},
+    "SliceProbe": {"resolution": 5},
+    "InterpolationProbe": {"resolution": 5},
 }
 """Fields that make a class cheap, and its data small, in a test."""
 
 OTHER: dict[str, dict[str, Any]] = {
+    "Digits": {"classes": (3, 8), "per_class": 20, "validation": 30},
+    "MNIST": {"normalization": "column", "subset_seed": 3},
+    "FashionMNIST": {"classes": (9, 2), "validation": 200},
+    "KMNIST": {"classes": (4, 7), "per_class": 100},
     "XXZ": {"length": 6, "gauge": "fixed", "gapless": (-0.5, 0.5, 0.25)},
     "Trainer": {"epochs": 3, "batch_size": 7, "learning_rate": 0.5},
     "LabelFlip": {"ratio": 0.4},
     "FeatureRandomization": {"ratio": 0.4},
     "MLP": {"hidden": (5,), "dtype": "float64"},
     "PennyLaneQNN": {"depth": 2, "entangler": "ring", "scale": 1.5},
+    "CNOTQNN": {"depth": 2, "entangler": "ring", "initial_scale": 0.5},
     "Blobs": {"samples": 6, "seed": 3},
     "AllOnes": {"ratio": 0.4, "strength": 0.5},
     "Linear": {"gain": 2.5, "dtype": "float64"},
@@ -147,6 +187,11 @@ OTHER: dict[str, dict[str, Any]] = {
     "Scrub": {"lambda_ce": 0.5, "lambda_kl": 0.25, "lambda_fo": 0.75},
     "AlternatingScrub": {"alpha": 0.25, "gamma": 0.5, "max_steps": 3},
     "Confusion": {"weight": 0.25},
+    "HessianProbe": {"samples": "retain", "n_samples": 3, "full_below": 0, "eigenvalues": 1},
+    "InterpolationProbe": {"path": ("trained", "oracle", "initial"), "resolution": 3},
+    "RougheningProbe": {"samples": "forget_polluted", "keep_collapsed": False},
+    "SliceProbe": {"directions": "points", "points": ("initial", "oracle"), "marks": ("clean",), "resolution": 3},
+    "Sharpness": {"radius": 0.5, "at": "oracle"},
 }
 """Values other than the defaults."""
 
@@ -170,7 +215,8 @@ TASKS = [*concrete_subclasses(Task), Blobs]
 CORRUPTIONS = [*concrete_subclasses(Corruption), AllOnes]
 MODELS = [*concrete_subclasses(Model), Linear]
 UNLEARNERS = [*concrete_subclasses(Unlearner), Confusion]
-COMPONENTS = [*TASKS, *CORRUPTIONS, Trainer, *UNLEARNERS]
+PROBES = [*concrete_subclasses(LandscapeProbe), Sharpness]
+COMPONENTS = [*TASKS, *CORRUPTIONS, Trainer, *UNLEARNERS, *PROBES]
 EVERYTHING = [*COMPONENTS, *MODELS]
 
 
@@ -182,8 +228,26 @@ every_task = pytest.mark.parametrize("task", TASKS, ids=name_of)
 every_corruption = pytest.mark.parametrize("corruption", CORRUPTIONS, ids=name_of)
 every_model = pytest.mark.parametrize("model", MODELS, ids=name_of)
 every_unlearner = pytest.mark.parametrize("unlearner", UNLEARNERS, ids=name_of)
+every_probe = pytest.mark.parametrize("probe", PROBES, ids=name_of)
 every_component = pytest.mark.parametrize("cls", COMPONENTS, ids=name_of)
 every_class = pytest.mark.parametrize("cls", EVERYTHING, ids=name_of)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _pictures(tmp_path_factory):
+    """Files in MNIST's format, 20 random pictures of each class, instead of a download."""
+    folder = tmp_path_factory.mktemp("data")
+    drawn = np.random.default_rng(0)
+    for name in ("MNIST", "FashionMNIST", "KMNIST"):
+        raw = folder / name / "raw"
+        raw.mkdir(parents=True)
+        for part in ("train", "t10k"):
+            pictures = drawn.integers(0, 256, (200, 28, 28), dtype=np.uint8).tobytes()
+            (raw / f"{part}-images-idx3-ubyte").write_bytes(struct.pack(">4I", 0x803, 200, 28, 28) + pictures)
+            (raw / f"{part}-labels-idx1-ubyte").write_bytes(struct.pack(">2I", 0x801, 200) + bytes(range(10)) * 20)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("QLAB_DATA", str(folder))
+        yield
 
 
 def make(cls, **fields):
@@ -209,10 +273,11 @@ def built(model, seed=0, **fields):
 
 
 def test_qlabs_own_classes_are_found():
-    assert {"XXZ"} <= {cls.__name__ for cls in TASKS}
+    assert {"XXZ", "Digits", "MNIST", "FashionMNIST", "KMNIST"} <= {cls.__name__ for cls in TASKS}
     assert {"LabelFlip", "FeatureRandomization", "NoCorruption"} <= {cls.__name__ for cls in CORRUPTIONS}
-    assert {"MLP", "PennyLaneQNN"} <= {cls.__name__ for cls in MODELS}
+    assert {"MLP", "PennyLaneQNN", "CNOTQNN"} <= {cls.__name__ for cls in MODELS}
     assert {"Retrain", "Finetune", "GradientAscent", "Scrub"} <= {cls.__name__ for cls in UNLEARNERS}
+    assert {"HessianProbe", "InterpolationProbe", "RougheningProbe", "SliceProbe"} <= {cls.__name__ for cls in PROBES}
 
 
 @every_class
@@ -256,8 +321,9 @@ def test_formula_and_source_say_where_it_comes_from(cls):
 
 @every_class
 def test_kind_is_that_of_the_hierarchy(cls):
-    [base] = [base for base in (Task, Corruption, Model, Trainer, Unlearner) if issubclass(cls, base)]
-    assert cls.kind == base.kind == base.__name__.lower()
+    [base] = [base for base in (Task, Corruption, Model, Trainer, Unlearner, LandscapeProbe) if issubclass(cls, base)]
+    assert cls.kind == base.kind
+    assert base is Trainer or base is base_class(cls.kind)
 
 
 @every_class
@@ -542,6 +608,104 @@ def test_a_method_is_finite_where_models_are_certain(unlearner):
     loss.backward()
     assert bool(loss.isfinite())
     assert bool(student.grad.isfinite().all())
+
+
+def landscape_of(model, seed=0):
+    """A small landscape of a model, with every point a probe can ask for, a trajectory and a clean twin."""
+    task = make(XXZ)
+    data = task.load()
+    polluted, clean = (Member.of(task, data, LabelFlip(ratio=ratio), seed).corrupted for ratio in (0.5, 0.0))
+
+    small = {name: value for name, value in (("hidden", (4,)), ("depth", 1)) if name in fields_of(model)}
+
+    def at(start):
+        module = model(dtype="float64", **small).build(Features.of(data))
+        module.reset_parameters(generator(start))
+        return module
+
+    names = ("initial", "clean", "oracle")
+    points = {name: at(start) for start, name in enumerate(names, start=10)}
+    flat = torch.stack([torch.cat([part.detach().reshape(-1) for part in at(k).parameters()]) for k in (10, 13, seed)])
+    return Landscape(
+        at(seed),
+        polluted,
+        data.validation,
+        points=points,
+        trajectory=flat,
+        reference=Landscape(points["clean"], clean, data.validation, seed=seed),
+        seed=seed,
+    )
+
+
+@every_model
+@every_probe
+@pytest.mark.parametrize("values", [SMALL, OTHER], ids=["defaults", "other values"])
+def test_a_probe_finds_finite_numbers_in_the_landscape_of_every_model(probe, model, values):
+    landscape = landscape_of(model)
+    made = probe(**values.get(probe.__name__, {}))
+    result = made.measure(landscape)
+    assert result.scalars
+    for name, value in result.scalars.items():
+        assert isinstance(value, float)
+        assert math.isfinite(value), name
+    for name, array in result.arrays.items():
+        assert isinstance(array, np.ndarray)
+        assert array.dtype == np.float64, name
+    assert (result.probe, result.config) == (probe.__name__, made.config())
+    assert (result.about["centre"], result.about["samples"]) == (made.at, made.samples)
+    assert result.about["parameters"] == landscape.n_parameters
+    again = made.measure(landscape_of(model))
+    assert again.scalars == pytest.approx(result.scalars, rel=1e-9, abs=1e-12)
+
+
+@every_probe
+@pytest.mark.parametrize("values", [SMALL, OTHER], ids=["defaults", "other values"])
+def test_what_a_probe_found_is_saved_loaded_and_drawn_with_both_backends(probe, values, tmp_path):
+    import holoviews as hv
+
+    from qlab.views.saving import save_png
+
+    result = probe(**values.get(probe.__name__, {})).measure(landscape_of(Linear))
+    loaded = ProbeResult.load(result.save(tmp_path / "result.safetensors"))
+    assert (loaded.scalars, loaded.about, loaded.config) == (result.scalars, result.about, result.config)
+    assert (loaded.probe, loaded.view) == (result.probe, result.view)
+    assert loaded.arrays.keys() == result.arrays.keys()
+    for name, array in result.arrays.items():
+        np.testing.assert_array_equal(loaded.arrays[name], array)
+    assert save_png(loaded.plot(), tmp_path / "a.png", dpi=40).read_bytes().startswith(b"\x89PNG")
+    assert hv.render(loaded.plot(), backend="bokeh") is not None
+
+
+@every_probe
+def test_a_probe_leaves_landscape_and_randomness_as_they_were(probe):
+    landscape = landscape_of(Linear)
+    points = {name: point.clone() for name, point in landscape.points.items()}
+    torch.manual_seed(0)
+    before = torch.get_rng_state()
+    make(probe).measure(landscape)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert (landscape.centre, landscape.samples) == ("trained", "train")
+    assert landscape.points.keys() == points.keys()
+    assert all(torch.equal(point, points[name]) for name, point in landscape.points.items())
+
+
+@every_probe
+def test_a_probe_says_what_it_needs(probe):
+    """With what it says it needs, and nothing else, it measures the same numbers."""
+    for values in (SMALL, OTHER):
+        made = probe(**values.get(probe.__name__, {}))
+        assert set(made.needed_points) <= {"initial", "clean", "oracle"}
+        assert "trained" not in made.needed_points
+        full = landscape_of(Linear)
+        bare = Landscape(
+            full.model,
+            Member.of(make(XXZ), make(XXZ).load(), LabelFlip(ratio=0.5), 0).corrupted,
+            make(XXZ).load().validation,
+            points={name: full.points[name] for name in made.needed_points},
+            trajectory=full.trajectory if made.needs().trajectory else None,
+            reference=full.reference if made.needs().reference else None,
+        )
+        assert made.measure(bare).scalars.keys() == made.measure(full).scalars.keys()
 
 
 def test_unknown_values_of_the_wrong_case_still_find_their_name():

@@ -134,9 +134,10 @@ def test_content_is_that_of_the_trials_whatever_their_order_and_the_words_around
 @pytest.mark.parametrize("file", resources.experiment_files(), ids=lambda file: file.stem)
 def test_experiments_that_ship_load(file: Path) -> None:
     experiment = schema.load(file)
-    assert experiment.name == file.stem
+    folder = resources.folder("experiments")
+    assert experiment.name == "-".join(file.relative_to(folder).with_suffix("").parts)
     assert experiment.about
-    assert len(experiment.trials) > 1
+    assert len(experiment.items) > 1
 
 
 # What cannot be used
@@ -157,14 +158,17 @@ MALFORMED = {
         ["model.type", 'got ["MLP"]', "accepts the name of a model"],
     ),
     "a type that is a number": ("[task]\ntype = 4\n" + MLP, ["task.type", "got 4", "accepts the name of a task"]),
-    "unknown task": ('[task]\ntype = "XZZ"\n' + MLP, ["task.type", '"XZZ"', 'Did you mean "XXZ"?', "Choices: XXZ"]),
+    "unknown task": (
+        '[task]\ntype = "XZZ"\n' + MLP,
+        ["task.type", '"XZZ"', 'Did you mean "XXZ"?', "Choices: Digits, FashionMNIST, KMNIST, MNIST, XXZ"],
+    ),
     "model in the wrong case": (
         TASK + '[model]\ntype = "mlp"\n',
-        ["model.type", '"mlp"', 'Did you mean "MLP"?', "Choices: MLP, PennyLaneQNN"],
+        ["model.type", '"mlp"', 'Did you mean "MLP"?', "Choices: CNOTQNN, MLP, PennyLaneQNN"],
     ),
     "a corruption named as a model": (
         TASK + '[model]\ntype = "LabelFlip"\n',
-        ["model.type", '"LabelFlip"', "Choices: MLP, PennyLaneQNN", "module:Class"],
+        ["model.type", '"LabelFlip"', "Choices: CNOTQNN, MLP, PennyLaneQNN", "module:Class"],
     ),
     "unknown field of a task": (
         '[task]\ntype = "XXZ"\nlenght = 4\n' + MLP,

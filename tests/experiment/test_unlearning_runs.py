@@ -892,3 +892,198 @@ def test_a_reporter_follows_every_step(bench: Bench) -> None:
     Runner(bench.store, reporter).run(bench.experiment(XXZ, FLIPS, MLP, ONE, SCRUB))
     assert reporter.steps == [[1, 2, 3], [1, 2, 3], [0, 1, 2]]
     assert [len(health) for health in reporter.health] == [1, 1, 1]
+
+
+RETRAIN = '[[unlearner]]\ntype = "Retrain"\nsteps = 3\n'
+BATCHES = '[[unlearner]]\ntype = "Finetune"\nsteps = 3\nbatch_size = 3\n'
+
+
+def run_table(epochs: int = 3, **fields: Any) -> str:
+    """A short training, and how it is run."""
+    lines = "".join(f"{name} = {value}\n" for name, value in ({"seeds": 2, "oracles": 1} | fields).items())
+    return SHORT.partition("[run]")[0].replace("epochs = 3", f"epochs = {epochs}") + "[run]\n" + lines
+
+
+@dataclasses.dataclass(frozen=True)
+class Repeated:
+    """Three methods on two seeds, twice each."""
+
+    bench: Bench
+    experiment: Experiment
+    outcome: Outcome
+    recorder: Recorder
+
+    def states(self, method: str, place: Path) -> dict[tuple[int, int], dict[str, torch.Tensor]]:
+        """The unlearned models by seed and repeat."""
+        found = {}
+        for run in self.bench.runs("unlearning", unlearner__type=method):
+            folder = place / run.info.run_id
+            folder.mkdir()
+            params = run.data.params
+            found[int(params["seed"]), int(params.get("repeat", "0"))] = self.bench.load(run, folder).state_dict()
+        assert sorted(found) == [(0, 0), (0, 1), (1, 0), (1, 1)]
+        return found
+
+
+REPEATED = (XXZ, FLIPS, MLP, run_table(repeats=2), RETRAIN, ASCENT, BATCHES)
+
+
+@pytest.fixture(scope="module")
+def repeated(make_bench: Callable[[], Bench]) -> Repeated:
+    bench = make_bench()
+    outcome, recorder = bench.run(*REPEATED)
+    return Repeated(bench, bench.experiment(*REPEATED), outcome, recorder)
+
+
+def same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor], tolerance: float = 0.0) -> bool:
+    return all(torch.allclose(first[name], second[name], atol=tolerance, rtol=0) for name in first)
+
+
+def test_every_method_is_repeated_on_the_same_teachers_and_oracles(repeated: Repeated) -> None:
+    assert repeated.bench.counts() == {"experiment": 1, "trial": 2, "oracle": 2, "unlearning": 12}
+    assert (repeated.outcome.trained, repeated.outcome.unlearned) == (2, 12)
+    assert repeated.outcome.failed == {}
+    assert repeated.recorder.started == [
+        "MLP on XXZ, LabelFlip: 2 for 3",
+        "oracles of MLP on XXZ: 2 for 3",
+        "Retrain of MLP: 4 for 3",
+        "GradientAscent of MLP: 4 for 4",
+        "Finetune of MLP: 4 for 3",
+    ]
+    teachers = {run.info.run_id: run for run in repeated.bench.runs("trial")}
+    for method in ("Retrain", "GradientAscent", "Finetune"):
+        runs = repeated.bench.runs("unlearning", unlearner__type=method)
+        found = Counter((run.data.tags["qlab.seed"], run.data.params.get("repeat", "0")) for run in runs)
+        assert found == {(seed, repeat): 1 for seed in "01" for repeat in "01"}
+        for run in runs:
+            teacher = teachers[run.data.tags["mlflow.parentRunId"]]
+            assert run.data.tags["qlab.teacher"] == teacher.data.tags["qlab.trial"]
+            assert run.data.tags["qlab.seed"] == teacher.data.tags["qlab.seed"] == run.data.params["seed"]
+            assert run.data.metrics.keys() >= CURVES | FINAL - {"oracle_accuracy_std", "oracle_kl_floor"}
+            # Every repeat starts from the same teacher, unless it starts afresh.
+            if method != "Retrain":
+                first = repeated.bench.history(run, "train_loss")[0][1]
+                assert first == pytest.approx(teacher.data.metrics["train_loss"], abs=1e-6)
+
+
+@pytest.mark.parametrize("method", ["Retrain", "Finetune"])
+def test_repeats_draw_parameters_and_batches_anew(repeated: Repeated, tmp_path: Path, method: str) -> None:
+    states = list(repeated.states(method, tmp_path).values())
+    for number, state in enumerate(states):
+        assert not any(same(state, other, 1e-4) for other in states[:number])
+
+
+def test_repeats_of_a_method_without_randomness_are_equal(repeated: Repeated, tmp_path: Path) -> None:
+    states = repeated.states("GradientAscent", tmp_path)
+    for seed in (0, 1):
+        assert same(states[seed, 0], states[seed, 1], 1e-6)
+    assert not same(states[0, 0], states[1, 0], 1e-4)
+
+
+def test_fresh_parameters_differ_before_the_first_step(repeated: Repeated) -> None:
+    runs = repeated.bench.runs("unlearning", unlearner__type="Retrain")
+    assert len({repeated.bench.history(run, "train_loss")[0][1] for run in runs}) == 4
+
+
+def test_the_first_repeat_has_the_identity_of_the_run_without_repeats(repeated: Repeated) -> None:
+    once = repeated.bench.experiment(XXZ, FLIPS, MLP, run_table(), RETRAIN, ASCENT, BATCHES)
+    everything = repeated.experiment.unlearnings
+    assert len({item.key for item in everything}) == 12
+    assert {item.key for item in once.unlearnings} == {item.key for item in everything if item.repeat == 0}
+    assert [trial.key for trial in once.trials] == [trial.key for trial in repeated.experiment.trials]
+    assert not any("repeat" in item.config or "repeat" in item.label for item in once.unlearnings)
+    for item in everything:
+        assert (f"repeat {item.repeat}" in item.label) == (item.repeat > 0)
+        assert item.params.get("repeat", "0") == str(item.repeat)
+
+
+def test_the_table_counts_every_repeat(repeated: Repeated) -> None:
+    rows = {row["method"]: row for row in repeated.outcome.unlearning.to_dict("records")}
+    assert list(rows) == ["Retrain", "GradientAscent", "Finetune"]
+    for method, row in rows.items():
+        assert (row["kept"], row["runs"], row["left_out"]) == (4, 4, "")
+        runs = repeated.bench.runs("unlearning", unlearner__type=method)
+        values = [run.data.metrics["oracle_kl"] for run in runs]
+        assert row["oracle_kl_mean"] == pytest.approx(statistics.fmean(values))
+        assert row["oracle_kl_std"] == pytest.approx(statistics.stdev(values))
+
+
+def test_more_repeats_leave_the_first_as_it_was(repeated: Repeated, bench: Bench, tmp_path: Path) -> None:
+    bench.run(XXZ, FLIPS, MLP, run_table(seeds=1), RETRAIN)
+    [first] = bench.runs("unlearning")
+    assert same(bench.load(first, tmp_path).state_dict(), repeated.states("Retrain", tmp_path)[0, 0], 1e-5)
+    plan = Plan.of(bench.experiment(XXZ, FLIPS, MLP, run_table(seeds=1, repeats=3), RETRAIN), bench.store)
+    assert plan.todo == []
+    assert list(plan.unlearned.values()) == [first.info.run_id]
+    assert [item.repeat for item in plan.todo_unlearnings] == [1, 2]
+
+
+@pytest.mark.parametrize("key", ["repeats", "evaluate_every"])
+@pytest.mark.parametrize("value", ["0", "-1", "2.0", "true", '"3"', "[1, 2]"])
+def test_keys_of_the_run_table_take_integers_of_at_least_one(tmp_path: Path, key: str, value: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read(tmp_path, XXZ, FLIPS, MLP, run_table(**{key: value}), ASCENT)
+    assert f"run.{key}: got {value}, accepts an integer of at least 1" in str(caught.value)
+
+
+def test_repeats_without_a_method_change_nothing(tmp_path: Path) -> None:
+    once, thrice = (read(tmp_path, XXZ, FLIPS, MLP, run_table(repeats=repeats)) for repeats in (1, 3))
+    assert once.unlearnings == thrice.unlearnings == ()
+    assert once.content == thrice.content
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluated:
+    """Seven epochs of training, of which some are evaluated."""
+
+    bench: Bench
+    steps: list[list[int]]
+
+
+@pytest.fixture(scope="module")
+def evaluated(make_bench: Callable[[], Bench]) -> dict[int, Evaluated]:
+    """By how many epochs are from one evaluation to the next."""
+    found = {}
+    for every in (1, 3):
+        bench, reporter = make_bench(), Epochs()
+        table = run_table(epochs=7, seeds=1, evaluate_every=every)
+        outcome = Runner(bench.store, reporter).run(bench.experiment(XXZ, FLIPS, MLP, table, SCRUB))
+        assert outcome.failed == {}
+        found[every] = Evaluated(bench, reporter.steps)
+    return found
+
+
+def test_metrics_are_logged_after_the_epochs_that_were_evaluated(evaluated: dict[int, Evaluated]) -> None:
+    bench = evaluated[3].bench
+    [run] = bench.runs("trial")
+    for metric in ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy"):
+        assert [step for step, _ in bench.history(run, metric)] == [3, 6, 7]
+    for metric in ("retain_accuracy", "forget_accuracy_polluted", "forget_accuracy_clean"):
+        assert [step for step, _ in bench.history(run, metric)] == [7]
+    assert not any("evaluate_every" in name for name in run.data.params)
+
+
+def test_a_reporter_follows_the_epochs_that_are_evaluated(evaluated: dict[int, Evaluated]) -> None:
+    assert evaluated[1].steps == [[1, 2, 3, 4, 5, 6, 7], [1, 2, 3, 4, 5, 6, 7], [0, 1, 2]]
+    assert evaluated[3].steps == [[3, 6, 7], [3, 6, 7], [0, 1, 2]]
+
+
+@pytest.mark.parametrize("kind", ["trial", "oracle", "unlearning"])
+def test_evaluating_less_often_is_the_same_run(evaluated: dict[int, Evaluated], kind: str, tmp_path: Path) -> None:
+    """The same identity, the same parameters, the same values at the epochs that were evaluated."""
+    often, seldom = evaluated[1].bench, evaluated[3].bench
+    [first], [second] = often.runs(kind), seldom.runs(kind)
+    states = []
+    for name, bench, run in (("often", often, first), ("seldom", seldom, second)):
+        (tmp_path / name).mkdir()
+        states.append(bench.load(run, tmp_path / name).state_dict())
+    assert same(*states)
+    for tag in ("qlab.trial", "qlab.health", "qlab.seed"):
+        assert first.data.tags[tag] == second.data.tags[tag]
+    for metric in ("train_loss", "validation_accuracy"):
+        values = dict(often.history(first, metric))
+        assert {step: values[step] for step, _ in seldom.history(second, metric)} == dict(
+            seldom.history(second, metric)
+        )
+    wanted = often.experiment(XXZ, FLIPS, MLP, run_table(epochs=7, seeds=1, evaluate_every=2), SCRUB)
+    assert [*Plan.of(wanted, often.store).todo, *Plan.of(wanted, often.store).todo_unlearnings] == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 
@@ -12,8 +13,9 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from qlab.corruptions import FeatureRandomization, LabelFlip
 from qlab.errors import ConfigError, DataError
-from qlab.models import MLP, Features
+from qlab.models import MLP, Features, checkpoint
 from qlab.tasks import Dataset, Split
+from qlab.training import Member, Trainer
 
 
 def generator(seed=0):
@@ -218,3 +220,249 @@ def test_every_logit_is_piecewise_linear_in_each_parameter(small_data):
                 values.append(model(prepared))
             entry.copy_(middle)
             assert float((values[0] - 2.0 * values[1] + values[2]).abs().max()) < 1e-14
+
+
+MEMBERS, ROWS = 3, 10
+
+
+def sparse(seed, filled):
+    """Ten rows of twelve complex features, of which the clean ones have 1, 2, 5 and 8; a mask says which have all."""
+    x = torch.randn(ROWS, 12, dtype=torch.complex128, generator=generator(seed))
+    core = torch.zeros(12, dtype=torch.bool)
+    core[[1, 2, 5, 8]] = True
+    return torch.where(core | filled[:, None], x, 0.0), core
+
+
+def marked_mlp(hidden=(6, 3), dtype="float64", core=True):
+    """A model that keeps inputs of clean rows and those of others apart."""
+    mask = sparse(0, torch.zeros(ROWS, dtype=torch.bool))[1]
+    features = Features(12, True, torch.ones(12, dtype=torch.bool), mask if core else None)
+    return MLP(hidden=hidden, dtype=dtype).build(features)
+
+
+def members_of(model, seed=0):
+    drawn = generator(seed)
+    return {
+        name: torch.randn(MEMBERS, *part.shape, generator=drawn, dtype=torch.float64).to(part.dtype).requires_grad_()
+        for name, part in model.named_parameters()
+    }
+
+
+def filled_rows(which, seed):
+    if which == "none":
+        return torch.zeros(ROWS, dtype=torch.bool)
+    if which == "all":
+        return torch.ones(ROWS, dtype=torch.bool)
+    if which == "one":
+        return torch.arange(ROWS) == seed
+    return torch.rand(ROWS, generator=generator(seed + 100)) < 0.4
+
+
+def by_plain_call(model, parameters, prepared, shared, rows):
+    """Every member on its own through ``forward``."""
+    found = []
+    for index in range(MEMBERS):
+        x = prepared if shared else prepared[index]
+        own = {name: part[index] for name, part in parameters.items()}
+        found.append(torch.func.functional_call(model, own, (x if rows is None else x[rows[index]],)))
+    return torch.stack(found)
+
+
+@pytest.mark.parametrize("which", ["none", "one", "some", "all"])
+@pytest.mark.parametrize("chosen", ["all rows", "a batch", "a row often", "one row"])
+@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize("hidden", [(6, 3), (1,), (4, 4, 2)], ids=str)
+def test_randomised_rows_apart_give_the_logits_and_gradients_of_the_plain_network(which, chosen, shared, hidden):
+    model = marked_mlp(hidden)
+    assert model.marked
+    x = [sparse(seed, filled_rows(which, seed))[0] for seed in range(1 if shared else MEMBERS)]
+    prepared = model.prepare(x[0]) if shared else torch.stack([model.prepare(part) for part in x])
+    drawn = {
+        "all rows": lambda: None,
+        "a batch": lambda: torch.stack([torch.randperm(ROWS, generator=generator(k))[:4] for k in range(MEMBERS)]),
+        "a row often": lambda: torch.tensor([[0, 0, 1, 1], [2, 2, 2, 2], [9, 1, 9, 0]]),
+        "one row": lambda: torch.tensor([[0], [1], [9]]),
+    }
+    rows = drawn[chosen]()
+    parameters, plain = members_of(model), members_of(model)
+    found = model.logits_of_members(parameters, prepared, shared=shared, rows=rows)
+    expected = by_plain_call(model, plain, prepared, shared, rows)
+    assert found.shape == (MEMBERS, ROWS if rows is None else rows.shape[1])
+    torch.testing.assert_close(found, expected, atol=1e-12, rtol=0)
+    factors = torch.randn(found.shape, generator=generator(5), dtype=torch.float64)
+    (factors * found).sum().backward()
+    (factors * expected).sum().backward()
+    for name, part in parameters.items():
+        torch.testing.assert_close(part.grad, plain[name].grad, atol=1e-12, rtol=0)
+
+
+@pytest.mark.parametrize("which", ["none", "some", "all"])
+@pytest.mark.parametrize("shared", [True, False])
+def test_randomised_rows_apart_give_the_logits_of_vmap(which, shared):
+    model = marked_mlp()
+    x = [sparse(seed, filled_rows(which, seed))[0] for seed in range(1 if shared else MEMBERS)]
+    prepared = model.prepare(x[0]) if shared else torch.stack([model.prepare(part) for part in x])
+    parameters = {name: part.detach() for name, part in members_of(model).items()}
+
+    def evaluate(own, rows):
+        return torch.func.functional_call(model, own, (rows,))
+
+    expected = torch.func.vmap(evaluate, in_dims=(0, None if shared else 0))(parameters, prepared)
+    found = model.logits_of_members(parameters, prepared, shared=shared)
+    torch.testing.assert_close(found, expected, atol=1e-12, rtol=0)
+
+
+def test_rows_are_marked_where_they_use_inputs_outside_the_core():
+    filled = filled_rows("some", 1)
+    x, core = sparse(1, filled)
+    model = marked_mlp()
+    prepared = model.prepare(x)
+    assert prepared.shape == (ROWS, 25)
+    assert prepared[:, -1].tolist() == filled.double().tolist()
+    both = torch.cat([core, core])
+    assert torch.equal(prepared[:, :8], all_inputs(x)[:, both])
+    assert torch.equal(prepared[:, 8:24], all_inputs(x)[:, ~both])
+    assert not marked_mlp(core=False).marked
+    assert torch.equal(marked_mlp(core=False).prepare(x), all_inputs(x))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_order_of_inputs_does_not_change_the_network(dtype):
+    apart, together = marked_mlp(dtype=dtype), marked_mlp(dtype=dtype, core=False)
+    for model in (apart, together):
+        model.reset_parameters(generator(3))
+    natural = torch.empty_like(together.kernels[0])
+    with torch.no_grad():
+        natural[apart.positions] = apart.kernels[0]
+        assert torch.equal(natural, together.kernels[0])
+        x, _ = sparse(2, filled_rows("some", 2))
+        tolerance = 1e-13 if dtype == "float64" else 1e-5
+        found, expected = apart(apart.prepare(x)), together(together.prepare(x))
+        torch.testing.assert_close(found, expected, atol=tolerance, rtol=0)
+
+
+def test_a_span_of_marked_models_is_evaluated_as_its_points_are():
+    model = marked_mlp()
+    prepared = model.prepare(sparse(1, filled_rows("some", 1))[0])
+    basis = {name: part.detach() for name, part in members_of(model).items()}
+    coefficients = torch.randn(5, MEMBERS, generator=generator(1), dtype=torch.float64)
+    found = model.logits_in_span(prepared, basis, coefficients)
+    for row, weights in zip(found, coefficients, strict=True):
+        point = {name: torch.tensordot(weights, part, dims=1) for name, part in basis.items()}
+        torch.testing.assert_close(row, torch.func.functional_call(model, point, (prepared,)), atol=1e-11, rtol=1e-11)
+
+
+class Deeper(MLP):
+    """A user's network that computes something else."""
+
+    def forward(self, prepared):
+        return 2.0 * super().forward(prepared)
+
+
+def test_a_subclass_with_its_own_forward_is_evaluated_by_it():
+    features = marked_mlp().features
+    model = Deeper(hidden=(6, 3), dtype="float64").build(features)
+    prepared = model.prepare(sparse(1, filled_rows("some", 1))[0])
+    parameters = {name: part.detach() for name, part in members_of(model).items()}
+    found = model.logits_of_members(parameters, prepared, shared=True)
+    torch.testing.assert_close(found, by_plain_call(model, parameters, prepared, True, None), atol=1e-12, rtol=0)
+    plain = marked_mlp()
+    marked = plain.prepare(sparse(1, filled_rows("some", 1))[0])
+    twice = 2.0 * plain.logits_of_members(parameters, marked, shared=True)
+    torch.testing.assert_close(found, twice, atol=1e-12, rtol=0)
+
+
+class Tanh(MLP):
+    """A user's network on the same weights, written out."""
+
+    def forward(self, prepared):
+        for layer, (kernel, bias) in enumerate(zip(self.kernels, self.biases, strict=True)):
+            prepared = prepared @ kernel + bias
+            if layer < len(self.hidden):
+                prepared = torch.tanh(prepared)
+        return prepared[..., 0]
+
+
+@pytest.mark.parametrize("corruption", [LabelFlip(ratio=0.5), FeatureRandomization(ratio=0.5)], ids=["flips", "random"])
+def test_a_subclass_with_its_own_forward_gets_the_inputs_of_its_kernel_and_trains(small_task, small_data, corruption):
+    model = Tanh(hidden=(3,), dtype="float64").build(Features.of(small_data, corruption))
+    assert model.prepare(small_data.train.x).shape[1] == model.kernels[0].shape[0]
+    trained = Trainer(epochs=1, batch_size=8).train(Tanh(hidden=(3,)), small_task, corruption)
+    assert bool(trained.logits.isfinite().all())
+
+
+@pytest.mark.parametrize("ratio", [0.0, 0.25, 1.0])
+@pytest.mark.parametrize("batch_size", [5, 16])
+def test_training_on_random_features_does_not_depend_on_the_order_of_inputs(small_task, small_data, ratio, batch_size):
+    corruption = FeatureRandomization(ratio=ratio)
+    members = [Member.of(small_task, small_data, corruption, seed) for seed in (0, 4)]
+    features = Features.of(small_data, corruption)
+    assert features.core is not None
+    settings = Trainer(epochs=4, batch_size=batch_size, learning_rate=0.05)
+    apart, together = (
+        settings.fit(
+            MLP(hidden=(6, 3), dtype="float64").build(dataclasses.replace(features, core=core)),
+            members,
+            small_data.validation,
+        )
+        for core in (features.core, None)
+    )
+    assert (apart.model.marked, together.model.marked) == (True, False)
+    torch.testing.assert_close(apart.logits, together.logits, atol=1e-8, rtol=0)
+    for name, values in apart.history.items():
+        torch.testing.assert_close(
+            torch.from_numpy(values), torch.from_numpy(together.history[name]), atol=1e-9, rtol=0, equal_nan=True
+        )
+    for name, part in together.parameters.items():
+        found = apart.parameters[name]
+        if name == "kernels.0":
+            found = torch.empty_like(part).index_copy_(1, apart.model.positions, found)
+        torch.testing.assert_close(found, part, atol=1e-6, rtol=0)
+    assert apart.health == together.health
+
+
+def test_checkpoints_of_a_model_with_random_features_round_trip(small_task, small_data, tmp_path):
+    corruption = FeatureRandomization(ratio=0.5)
+    trained = Trainer(epochs=2, batch_size=8).train(MLP(hidden=(6, 3)), small_task, corruption, seeds=(0, 1))
+    for index in range(2):
+        path = tmp_path / f"{index}.safetensors"
+        checkpoint.save(path, trained.model, trained.state_of(index), "MLP")
+        loaded = checkpoint.load(path)
+        split = Member.of(small_task, small_data, corruption, index).corrupted.split
+        assert torch.equal(loaded.features.core, Features.of(small_data).active)
+        assert bool(loaded.features.active.all())
+        assert loaded.state_dict().keys() == trained.state_of(index).keys()
+        for name, part in loaded.state_dict().items():
+            assert torch.equal(part, trained.state_of(index)[name])
+        with torch.no_grad():
+            z = torch.cat([loaded(loaded.prepare(rows)) for rows in (split.x, small_data.validation.x)])
+        torch.testing.assert_close(z.double(), trained.logits[index], atol=1e-5, rtol=0)
+
+
+def test_checkpoints_without_a_core_still_load(small_data, tmp_path):
+    model = built_mlp(small_data)
+    assert model.features.core is None
+    checkpoint.save(tmp_path / "a.safetensors", model, model.state_dict(), "MLP")
+    loaded = checkpoint.load(tmp_path / "a.safetensors")
+    assert loaded.features.core is None
+    x = small_data.train.x
+    assert torch.equal(loaded(loaded.prepare(x)), model(model.prepare(x)))
+
+
+def test_a_double_copy_keeps_the_order_of_inputs():
+    model = marked_mlp(dtype="float32")
+    model.reset_parameters(generator(1))
+    copied = model.double_copy()
+    x = sparse(1, filled_rows("some", 1))[0]
+    assert (copied.marked, copied.dtype) == (True, torch.float64)
+    with torch.no_grad():
+        torch.testing.assert_close(copied(copied.prepare(x)), model(model.prepare(x)).double(), atol=1e-5, rtol=0)
+
+
+def test_where_every_input_is_in_the_core_nothing_is_marked(small_data):
+    full = torch.ones(16, dtype=torch.bool)
+    x = torch.ones(2, 16, dtype=torch.complex128)
+    split = Split(x, torch.tensor([0, 1]))
+    assert Features.of(Dataset(split, split), FeatureRandomization(ratio=0.5)).core is None
+    assert not MLP().build(Features(16, True, full, full)).marked
+    assert Features.of(small_data, LabelFlip(ratio=0.5)).core is None

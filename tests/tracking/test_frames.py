@@ -65,3 +65,23 @@ def frame(*rows: tuple[str, str, int]) -> pd.DataFrame:
 )
 def test_one_run_for_each_trial(rows: list[tuple[str, str, int]], kept: str) -> None:
     assert list(frames.latest_per_trial(frame(*rows, ("b", "FAILED", 0)))["run_id"]) == [kept, "2"]
+
+
+def test_metrics_are_the_columns_that_are_neither_identity_nor_params(store: Store) -> None:
+    experiment_id = store.experiment_id("x")
+    params = {
+        "seed": "3",
+        "oracles": "2",
+        "oracle": "0",
+        "probe.type": "Own",
+        "points.clean": "abc",
+        "task.length": "4",
+    }
+    tags = {names.KIND: names.PROBE, names.TRIAL_KEY: "a", names.HEALTH: "healthy", names.PARENT: "none"}
+    for metrics in ({"lrr": 2.0, "trace": 1.0}, {"trace": 3.0, "barrier_1": 0.5}):
+        run_id = store.create_run(experiment_id, "a probe", params=params, tags=tags)
+        store.log_metrics(run_id, [(name, value, 0, 1000) for name, value in metrics.items()])
+    found = frames.runs_of_kind(store, [experiment_id], names.PROBE)
+    assert sorted(frames.metric_columns(found)) == ["barrier_1", "lrr", "trace"]
+    assert found["trace"].sum() == 4.0
+    assert frames.metric_columns(frames.runs(store, [store.experiment_id("empty")])) == []

@@ -251,3 +251,27 @@ def test_a_filter_that_makes_no_sense_is_explained(store: Store) -> None:
 
 def test_searching_nowhere_finds_nothing(store: Store) -> None:
     assert list(store.search([])) == []
+
+
+def test_a_run_has_the_files_that_were_logged_and_no_others(store: Store, folder: Path) -> None:
+    run_id, other = (store.create_run(store.experiment_id("x"), name) for name in ("a run", "another"))
+    (folder / "note.txt").write_text("here")
+    store.log_file(run_id, folder / "note.txt")
+    store.log_file(run_id, folder / "note.txt", "notes/deep")
+    for path in ("note.txt", "notes/deep/note.txt"):
+        assert store.has_file(run_id, path)
+        assert not store.has_file(other, path)
+    for path in (
+        "notes/note.txt",
+        "note",
+        "note.txt.bak",
+        "deep/note.txt",
+        "notes/deep/other.txt",
+        "elsewhere/note.txt",
+    ):
+        assert not store.has_file(run_id, path)
+
+
+def test_whether_a_run_that_is_not_there_has_a_file_is_explained(store: Store) -> None:
+    with pytest.raises(StoreError):
+        store.has_file("0" * 32, "note.txt")

@@ -237,6 +237,191 @@ def test_an_observer_does_not_change_the_training(small_task):
     np.testing.assert_array_equal(quiet.history["train_loss"], observed.history["train_loss"])
 
 
+SNAPSHOTS = (0, 2, 3, 4)
+
+
+def by_plain_loop(model, member, settings, epochs):
+    """Parameters of one model before training and after each epoch of a plain loop, at some epochs."""
+    model.reset_parameters(seeding.generator(member.seed, "initialization"))
+    x, y = model.prepare(member.corrupted.split.x), member.corrupted.split.y.to(model.dtype)
+    optimizer = torch.optim.Adam(model.parameters(), lr=settings.learning_rate)
+    batches = seeding.generator(member.seed, "batches")
+    states = {}
+    for epoch in range(max(epochs) + 1):
+        if epoch:
+            for rows in torch.randperm(len(y), generator=batches).split(settings.batch_size):
+                optimizer.zero_grad()
+                torch.nn.functional.binary_cross_entropy_with_logits(model(x[rows]), y[rows]).backward()
+                optimizer.step()
+        if epoch in epochs:
+            states[epoch] = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
+    return states
+
+
+def fitted(task, data, model, seeds=(3, 0, 7), settings=SHORT, corruption=None, **options):
+    corruption = corruption or LabelFlip(ratio=0.5)
+    members = [Member.of(task, data, corruption, seed) for seed in seeds]
+    return settings.fit(model.build(Features.of(data, corruption)), members, data.validation, **options)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [MLP(hidden=(6, 3), dtype="float64"), PennyLaneQNN(depth=2), PennyLaneQNN(depth=2, device="default.qubit")],
+    ids=["MLP", "chain", "default.qubit"],
+)
+def test_the_trajectory_leads_from_initial_to_trained_parameters(small_task, small_data, model):
+    settings = Trainer(epochs=2, batch_size=8, learning_rate=0.05)
+    trained = fitted(small_task, small_data, model, (3, 0), settings, snapshots=[0, 1, 2])
+    initial = initial_parameters(trained.model, [3, 0])
+    assert trained.trajectory.keys() == trained.parameters.keys()
+    for name, path in trained.trajectory.items():
+        assert path.shape == (2, 3, *trained.parameters[name].shape[1:])
+        assert not path.requires_grad
+        assert torch.equal(path[:, 0], initial[name].cpu())
+        assert torch.equal(path[:, -1], trained.parameters[name])
+        assert not torch.equal(path[:, 1], path[:, 0])
+        assert not torch.equal(path[:, 1], path[:, 2])
+
+
+def test_snapshots_are_those_of_a_plain_loop_member_by_member(small_task, small_data):
+    model = MLP(hidden=(6, 3), dtype="float64")
+    trained = fitted(small_task, small_data, model, snapshots=SNAPSHOTS)
+    for row, seed in enumerate((3, 0, 7)):
+        member = Member.of(small_task, small_data, LabelFlip(ratio=0.5), seed)
+        plain = by_plain_loop(model.build(Features.of(small_data)), member, SHORT, SNAPSHOTS)
+        for position, epoch in enumerate(SNAPSHOTS):
+            for name, parameter in plain[epoch].items():
+                torch.testing.assert_close(trained.trajectory[name][row, position], parameter, atol=WEIGHTS, rtol=0)
+
+
+@pytest.mark.parametrize("corruption", [LabelFlip(ratio=0.5), FeatureRandomization(ratio=0.5)], ids=["flips", "random"])
+@pytest.mark.parametrize("per_tile", [1, 2])
+def test_members_of_all_tiles_are_in_the_trajectory_in_order(small_task, small_data, monkeypatch, per_tile, corruption):
+    model = MLP(hidden=(6, 3), dtype="float64")
+    options = {"seeds": range(5), "corruption": corruption, "snapshots": SNAPSHOTS}
+    whole = fitted(small_task, small_data, model, **options)
+    size = 8 * whole.model.n_parameters()
+    monkeypatch.setattr(trainer, "TILE_BYTES", per_tile * size)
+    tiled = fitted(small_task, small_data, model, **options)
+    for name, path in whole.trajectory.items():
+        assert path.shape[:2] == (5, 4)
+        torch.testing.assert_close(tiled.trajectory[name], path, atol=WEIGHTS, rtol=0)
+
+
+@pytest.mark.parametrize("model", [MLP(hidden=(6, 3)), PennyLaneQNN(depth=2)], ids=["MLP", "chain"])
+def test_asking_for_a_trajectory_does_not_change_the_training(small_task, small_data, model):
+    quiet = fitted(small_task, small_data, model)
+    followed = fitted(small_task, small_data, model, snapshots=SNAPSHOTS)
+    assert quiet.trajectory == {}
+    assert torch.equal(quiet.logits, followed.logits)
+    for name, parameter in quiet.parameters.items():
+        assert torch.equal(parameter, followed.parameters[name])
+    for name, values in quiet.history.items():
+        np.testing.assert_array_equal(values, followed.history[name])
+    assert quiet.health == followed.health
+
+
+def test_snapshots_are_kept_in_the_order_of_the_epochs_whatever_is_evaluated(small_task, small_data):
+    expected = fitted(small_task, small_data, MLP(hidden=(3,)), snapshots=SNAPSHOTS)
+    for snapshots, options in (([4, 3, 0, 2, 3, 99], {}), (set(SNAPSHOTS), {"evaluate_every": 3})):
+        found = fitted(small_task, small_data, MLP(hidden=(3,)), snapshots=snapshots, **options)
+        for name, path in expected.trajectory.items():
+            assert torch.equal(found.trajectory[name], path)
+
+
+@pytest.mark.parametrize(
+    ("epochs", "every", "evaluated"),
+    [
+        (6, 1, (1, 2, 3, 4, 5, 6)),
+        (6, 2, (2, 4, 6)),
+        (7, 3, (3, 6, 7)),
+        (6, 5, (5, 6)),
+        (6, 6, (6,)),
+        (6, 100, (6,)),
+        (1, 2, (1,)),
+    ],
+)
+def test_metrics_are_evaluated_every_so_many_epochs_and_after_the_last(
+    small_task, small_data, epochs, every, evaluated
+):
+    settings = Trainer(epochs=epochs, batch_size=5, learning_rate=0.05)
+    seen = []
+    full = fitted(small_task, small_data, MLP(hidden=(3,)), settings=settings)
+    found = fitted(
+        small_task,
+        small_data,
+        MLP(hidden=(3,)),
+        settings=settings,
+        evaluate_every=every,
+        observer=lambda epoch, values: seen.append((epoch, values)),
+    )
+    assert full.epochs == tuple(range(1, epochs + 1))
+    assert found.epochs == evaluated
+    assert tuple(epoch for epoch, _ in seen) == evaluated
+    assert set(found.history) == METRICS
+    for name, values in found.history.items():
+        assert values.shape == (3, len(evaluated))
+        np.testing.assert_array_equal(values, full.history[name][:, [epoch - 1 for epoch in evaluated]])
+        for column, (_, observed) in enumerate(seen):
+            np.testing.assert_array_equal(observed[name], values[:, column])
+
+
+@pytest.mark.parametrize("model", [MLP(hidden=(6, 3)), PennyLaneQNN(depth=2)], ids=["MLP", "chain"])
+@pytest.mark.parametrize("corruption", [LabelFlip(ratio=0.5), FeatureRandomization(ratio=0.5)], ids=["flips", "random"])
+@pytest.mark.parametrize("tile_bytes", [1, trainer.TILE_BYTES], ids=["tiles", "one tile"])
+def test_evaluating_less_often_trains_the_same_bit_by_bit(
+    small_task, small_data, monkeypatch, model, corruption, tile_bytes
+):
+    monkeypatch.setattr(trainer, "TILE_BYTES", tile_bytes)
+    full = fitted(small_task, small_data, model, corruption=corruption)
+    for every in (3, 100):
+        found = fitted(small_task, small_data, model, corruption=corruption, evaluate_every=every)
+        assert torch.equal(found.logits, full.logits)
+        for name, parameter in full.parameters.items():
+            assert torch.equal(found.parameters[name], parameter)
+
+
+STILL_FALLING = Trainer(epochs=60, batch_size=8, learning_rate=0.003)
+
+
+@pytest.mark.parametrize("every", [1, 2, 4, 5, 10, 60])
+def test_health_does_not_depend_on_how_often_metrics_are_evaluated(small_task, small_data, every):
+    """A training loss that is still falling is found to be, however seldom it is measured."""
+    options = {"settings": STILL_FALLING, "corruption": NoCorruption()}
+    full = fitted(small_task, small_data, MLP(hidden=(8,)), **options)
+    losses = full.history["train_loss"]
+    assert bool((losses[:, -12:-6].mean(1) - losses[:, -6:].mean(1) > 0.015).all())
+    assert full.health == ("unconverged",) * 3
+    assert fitted(small_task, small_data, MLP(hidden=(8,)), evaluate_every=every, **options).health == full.health
+
+
+@pytest.mark.parametrize("every", [1, 3, 100])
+def test_models_that_diverged_or_collapsed_are_found_however_seldom_metrics_are_evaluated(
+    small_task, small_data, every
+):
+    class Dead(MLP):
+        """Every unit of the last hidden layer is dead."""
+
+        @torch.no_grad()
+        def reset_parameters(self, generator):
+            super().reset_parameters(generator)
+            self.biases[-2].fill_(-100.0)
+
+    wild = Trainer(epochs=4, batch_size=5, learning_rate=1e30)
+    assert fitted(small_task, small_data, MLP(hidden=(3,)), settings=wild, evaluate_every=every).health == (
+        ("diverged",) * 3
+    )
+    assert fitted(small_task, small_data, Dead(hidden=(3,)), evaluate_every=every).health == ("collapsed",) * 3
+
+
+def test_changing_a_trajectory_does_not_change_the_model(small_task, small_data):
+    trained = fitted(small_task, small_data, MLP(hidden=(3,)), snapshots=[4])
+    before = {name: parameter.clone() for name, parameter in trained.parameters.items()}
+    for path in trained.trajectory.values():
+        path.fill_(7.0)
+    assert all(torch.equal(parameter, before[name]) for name, parameter in trained.parameters.items())
+
+
 def test_training_does_not_depend_on_global_randomness_nor_change_it(small_task):
     torch.manual_seed(0)
     before = torch.get_rng_state()

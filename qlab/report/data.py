@@ -1,0 +1,105 @@
+"""The data and circuits of an experiment, drawn again from its configuration."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import holoviews as hv
+
+from qlab import seeding
+from qlab.errors import QlabError
+from qlab.models import Features, PennyLaneQNN
+from qlab.registry import find
+from qlab.tasks import Dataset, Task
+from qlab.tracking.store import Store
+from qlab.views.backends import styled
+from qlab.views.data_map import data_map, map_frame, project
+
+TRIALS = "trials.json"
+"""The artifact of an experiment's run that holds every trial's configuration."""
+
+_SHOWN_RATIO = 0.2
+"""Corrupted data are shown at the ratio nearest to that of the paper's Fig. 1b."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Shown:
+    """What of an experiment's data can be drawn.
+
+    Args:
+        task: its first task.
+        dataset: its data.
+        corruptions: configurations of its corruptions, one for each type, at the ratio shown.
+        circuits: configurations of its different quantum models.
+        seed: the first trial's.
+    """
+
+    task: Task
+    dataset: Dataset
+    corruptions: tuple[Mapping[str, Any], ...]
+    circuits: tuple[Mapping[str, Any], ...]
+    seed: int
+
+
+def shown_data(store: Store, parent: str) -> Shown | None:
+    """The data of an experiment; None where they cannot be made again (classes or files that are not here).
+
+    Args:
+        store: where its run is.
+        parent: the experiment's run.
+    """
+    if not store.has_file(parent, TRIALS):
+        return None
+    with tempfile.TemporaryDirectory() as folder:
+        configs: dict[str, dict[str, Any]] = json.loads(store.fetch_file(parent, TRIALS, Path(folder)).read_text())
+    trials = [config for config in configs.values() if "task" in config]
+    if not trials:
+        return None
+    try:
+        task: Task = _made("task", trials[0]["task"])
+        by_type: dict[str, Mapping[str, Any]] = {}
+        for config in sorted(trials, key=lambda item: abs(item["corruption"]["ratio"] - _SHOWN_RATIO)):
+            by_type.setdefault(config["corruption"]["type"], config["corruption"])
+        circuits = {
+            json.dumps(config["model"]): config["model"]
+            for config in trials
+            if issubclass(find("model", config["model"]["type"]), PennyLaneQNN)
+        }
+        dataset = task.load()
+    except QlabError:
+        return None
+    return Shown(task, dataset, tuple(by_type.values()), tuple(circuits.values()), trials[0]["seed"])
+
+
+def corrupted_maps(shown: Shown) -> hv.Layout:
+    """Principal components of the training split, a map for each corruption, corrupted rows marked (Fig. 1b)."""
+    maps = []
+    for config in shown.corruptions:
+        generator = seeding.generator(shown.seed, "corruption")
+        corrupted = _made("corruption", config).apply(shown.dataset.train, shown.task, generator)
+        places = project(corrupted.split.x.numpy())
+        labels = (corrupted.split.y.numpy(), corrupted.clean_y.numpy(), corrupted.mask.numpy())
+        maps.append(data_map(map_frame(places, *labels), f"{config['type']} {config['ratio']:g}"))
+    return styled(
+        hv.Layout(maps).cols(len(maps)),
+        bokeh={"shared_axes": False},
+        matplotlib={"shared_axes": False, "fig_inches": (6.5 * len(maps), 4.2), "sublabel_format": "", "hspace": 0.6},
+    )
+
+
+def write_circuit(shown: Shown, config: Mapping[str, Any], path: Path) -> Path:
+    """A PNG of one of the circuits, its light cone marked."""
+    from qlab.views.circuit import draw_circuit
+
+    return draw_circuit(_made("model", config).build(Features.of(shown.dataset)), path)
+
+
+def _made(kind: str, config: Mapping[str, Any]) -> Any:
+    """An object from its configuration; lists become tuples on the way in."""
+    fields = {key: value for key, value in config.items() if key not in ("type", "code")}
+    return find(kind, config["type"])(**fields)

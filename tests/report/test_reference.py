@@ -1,0 +1,99 @@
+"""Published points: reading them, and saying where ours agree."""
+
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+import pytest
+
+from qlab.errors import DataError
+from qlab.report.reference import agreement, matched, read_references, same_model
+
+RESILIENCE = """model,corruption,ratio,run,train_accuracy,validation_accuracy
+QNN,LabelFlip,0.0,0,1.0,0.9
+QNN,LabelFlip,0.0,1,1.0,1.0
+MLP,LabelFlip,0.0,0,0.5,0.4
+"""
+
+UNLEARNING = """model,unlearner,run,step,validation_accuracy,forget_accuracy_clean
+MLP,Retrain,0,0,0.5,0.25
+MLP,Retrain,1,0,0.7,0.75
+"""
+
+
+def test_points_are_read_by_task_and_averaged_over_runs(tmp_path):
+    (tmp_path / "fig2d_xxz.csv").write_text(RESILIENCE)
+    (tmp_path / "fig3b_xxz.csv").write_text(UNLEARNING)
+    (tmp_path / "other_mnist.csv").write_text("a,b\n1,2\n")
+    found = read_references(tmp_path)
+    assert list(found.resilience) == list(found.unlearning) == ["xxz"]
+    points = found.resilience["xxz"].set_index(["model", "metric"])
+    qnn = points.loc[("QNN", "validation_accuracy")]
+    assert qnn["mean"] == pytest.approx(0.95)
+    assert qnn["std"] == pytest.approx(math.sqrt(0.005))  # two values 0.05 from their mean, n - 1 = 1
+    assert qnn["n"] == 2
+    assert math.isnan(points.loc[("MLP", "train_accuracy")]["std"])
+    curve = found.unlearning["xxz"].set_index("metric")
+    assert curve.loc["forget_accuracy_polluted"]["mean"] == pytest.approx(0.5)  # 1 - 0.25 and 1 - 0.75
+    assert curve.loc["validation_accuracy"]["method"] == "Retrain"
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        (None, "there is no folder"),
+        ({}, "no CSV file"),
+        ({"x_xxz.csv": "a,b\n1,2\n"}, "has the columns model, corruption, ratio"),
+        ({"x_xxz.csv": RESILIENCE.replace("0.9", "high")}, "cannot be read"),
+    ],
+)
+def test_folders_without_points_are_explained(tmp_path, files, message):
+    folder = tmp_path / "published"
+    if files is not None:
+        folder.mkdir()
+        for name, text in files.items():
+            (folder / name).write_text(text)
+    with pytest.raises(DataError, match=message):
+        read_references(folder)
+
+
+@pytest.mark.parametrize(
+    ("label", "published", "same"),
+    [
+        ("MLP", "MLP", True),
+        ("MLP hidden=[8, 2]", "MLP", True),
+        ("PennyLaneQNN depth=5", "QNN", True),
+        ("CNOTQNN", "QNN", True),
+        ("PennyLaneQNN", "MLP", False),
+        ("MLPMixer", "MLP", False),
+    ],
+)
+def test_which_of_our_models_a_published_one_is(label, published, same):
+    assert same_model(label, published) is same
+
+
+def test_points_are_compared_in_pooled_standard_errors():
+    """By hand: s^2/n of 0.04/4 and 0.05/5 make a standard error of sqrt(0.02); 0.1 is within two of it."""
+    ours = pd.DataFrame({"model": ["A", "B", "C"], "mean": [0.9, 0.9, 0.5], "std": [0.2, 0.0, 0.0], "n": [4, 5, 5]})
+    published = pd.DataFrame(
+        {
+            "model": ["A", "B", "C"],
+            "mean": [0.8, 0.85, 0.4],
+            "std": [math.sqrt(0.05), 0.0, float("nan")],
+            "n": [5, 5, 5],
+        }
+    )
+    found = agreement(ours, published, ["model"]).set_index("model")
+    assert found.loc["A"]["standard_error"] == pytest.approx(math.sqrt(0.02))
+    assert found["within_two"].tolist() == [True, False, False]
+    assert found["agrees"].tolist() == [True, True, False]  # B is 0.05 away, C 0.1
+    assert found["difference"].tolist() == pytest.approx([0.1, 0.05, 0.1])
+
+
+def test_published_points_belong_to_every_model_of_their_kind():
+    table = pd.DataFrame({"model": ["MLP hidden=[8, 2]", "MLP hidden=[64, 16]", "PennyLaneQNN"]})
+    published = pd.DataFrame({"model": ["MLP", "MLP", "SVM"], "mean": [0.1, 0.2, 0.3]})
+    found = matched(table, published)
+    assert found.groupby("model").size().to_dict() == {"MLP hidden=[8, 2]": 2, "MLP hidden=[64, 16]": 2}
+    assert matched(table.iloc[2:], published).empty

@@ -1,0 +1,123 @@
+"""A report of a real small store, from the command line."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+
+EXPERIMENT = """
+name = "small"
+about = "<b>bold</b> & small"
+
+[task]
+type = "XXZ"
+length = 4
+gapless = [-0.7, 0.7, 0.2]
+gapped = [1.3, 2.7, 0.2]
+validation = [-0.65, 2.65, 0.3]
+
+[corruption]
+type = "LabelFlip"
+ratio = [0.25, 0.5]
+
+[[model]]
+type = "MLP"
+hidden = [3]
+
+[[model]]
+type = "PennyLaneQNN"
+depth = 1
+
+[training]
+epochs = 2
+
+[[unlearner]]
+type = "Finetune"
+steps = 2
+
+[[probe]]
+type = "RougheningProbe"
+
+[[probe]]
+type = "HessianProbe"
+
+[run]
+seeds = 2
+oracles = 1
+"""
+
+POINTS = """model,corruption,ratio,run,train_accuracy,validation_accuracy
+MLP,LabelFlip,0.25,0,0.5,0.5
+MLP,LabelFlip,0.25,1,0.6,0.6
+"""
+
+
+def qlab(*arguments, cwd):
+    return subprocess.run(
+        [sys.executable, "-m", "qlab", *arguments], cwd=cwd, capture_output=True, text=True, check=False, timeout=300
+    )
+
+
+@pytest.fixture(scope="module")
+def reported(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("report")
+    (folder / "small.toml").write_text(EXPERIMENT)
+    (folder / "published").mkdir()
+    (folder / "published" / "fig_xxz.csv").write_text(POINTS)
+    ran = qlab("run", "small.toml", cwd=folder)
+    assert ran.returncode == 0, ran.stderr
+    made = qlab("report", "small", "-o", "out", "--reference", "published", cwd=folder)
+    assert made.returncode == 0, made.stderr
+    return folder, made.stdout, (folder / "out" / "index.html").read_text(encoding="utf-8")
+
+
+def test_every_figure_and_table_is_a_file_and_on_the_page(reported):
+    folder, _, page = reported
+    files = {file.name for file in (folder / "out").iterdir()}
+    for name in ("accuracy", "unlearning", "roughening", "hessian", "data", "circuit1"):
+        assert f"small.{name}.png" in files
+    for name in ("accuracy", "unlearning", "probes", "agreement"):
+        assert f"small.{name}.csv" in files
+    assert page.count("data:image/png;base64,") == 6
+    assert all((folder / "out" / name).stat().st_size > 0 for name in files)
+
+
+def test_the_page_needs_no_network_and_shows_text_as_text(reported):
+    _, _, page = reported
+    assert not re.findall(r'(?:src|href)="(?!data:|#)', page)
+    assert "<script" not in page
+    assert "&lt;b&gt;bold&lt;/b&gt; &amp; small" in page
+    assert "<b>bold" not in page
+
+
+def test_settings_stand_below(reported):
+    _, _, page = reported
+    for setting, value in (("model.hidden", "[3]"), ("task.length", "4"), ("unlearner.steps", "2")):
+        assert f"<td>{setting}</td><td>{value}</td>" in page
+    assert "<td>corruption.ratio</td><td>0, 0.25, 0.5</td>" in page  # 0 are the clean twins of the roughening ratio
+
+
+def test_agreement_is_counted(reported):
+    folder, printed, _ = reported
+    table = pd.read_csv(folder / "out" / "small.agreement.csv")
+    assert len(table) == 2  # training and validation accuracy of one point
+    assert set(table["model"]) == {"MLP"}
+    assert f"{int(table['agrees'].sum())} of 2 published points agree" in printed
+    assert table["published"].tolist() == pytest.approx([0.55, 0.55])
+
+
+def test_what_is_not_there_is_said(tmp_path, reported):
+    folder, _, _ = reported
+    missing = qlab("report", "smal", cwd=folder)
+    assert (missing.returncode, "Did you mean" in missing.stderr) == (2, True)
+    nowhere = qlab("report", cwd=tmp_path)
+    assert (nowhere.returncode, "There is no store" in nowhere.stderr) == (2, True)
+    (folder / "occupied").write_text("")
+    unwritable = qlab("report", "-o", "occupied", cwd=folder)
+    assert unwritable.returncode == 2
+    assert "cannot be written" in unwritable.stderr
+    assert "Traceback" not in missing.stderr + nowhere.stderr + unwritable.stderr
