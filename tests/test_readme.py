@@ -108,6 +108,17 @@ def test_further_commands(line, folder):
     assert result.stdout
 
 
+@pytest.mark.parametrize(
+    "name",
+    sorted({name for text in blocks("sh") for name in re.findall(r"^qlab run ([\w/]+)(?:\s|$)", text, re.MULTILINE)}),
+)
+def test_experiments_that_are_named_ship(name):
+    from qlab.experiment import schema
+    from qlab.resources import experiment_file
+
+    assert schema.load(experiment_file(name)).trials
+
+
 def test_every_command_of_the_command_line_is_mentioned():
     from qlab.cli import main
 
