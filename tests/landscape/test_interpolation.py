@@ -151,13 +151,18 @@ def test_needs():
     assert InterpolationProbe().needed_points == ("initial",)
 
 
-@pytest.mark.parametrize("path", [("left", "same"), ("same", "left"), ("trained", "trained"), ("zero", "left", "same")])
+@pytest.mark.parametrize("path", [("left", "same"), ("same", "left"), ("zero", "left", "same")])
 def test_checkpoints_that_coincide(well, path):
     points = {**well.points, "same": well.points["left"].clone()}
     points.pop("trained")
     landscape = Landscape(well.model, Split(torch.ones(3, 1, dtype=torch.float64), torch.ones(3).long()), points=points)
     with pytest.raises(DataError, match=f'"{path[-2]}" and "{path[-1]}" coincide'):
         landscape.interpolate(*path)
+
+
+def test_a_line_from_a_point_to_itself():
+    with pytest.raises(ConfigError, match='path: got "trained" twice in a row'):
+        InterpolationProbe(path=("initial", "trained", "trained"))
 
 
 @pytest.mark.parametrize(
