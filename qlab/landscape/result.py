@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -45,10 +46,17 @@ class ProbeResult:
         return draw(self)
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Any:
-        """Lets a notebook show the plot; needs ``hv.extension("bokeh")`` as any HoloViews object does."""
+        """What a notebook shows: the interactive plot after ``hv.extension("bokeh")``, else a picture of it."""
         import holoviews as hv
 
-        return hv.Store.render(self.plot())
+        from qlab.views.saving import save_png
+
+        plot = self.plot()
+        data, metadata = hv.Store.render(plot)
+        if data:
+            return data, metadata
+        with tempfile.TemporaryDirectory() as folder:
+            return {"image/png": save_png(plot, Path(folder) / "plot.png", dpi=100).read_bytes()}, {}
 
     def save(self, path: Path) -> Path:
         """Writes the result to a file that :meth:`load` reads."""

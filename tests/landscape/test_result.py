@@ -195,3 +195,10 @@ def test_a_result_of_a_later_qlab(tmp_path):
     safetensors.numpy.save_file({"x": np.ones(2)}, tmp_path / "file", {"qlab.probe": described})
     with pytest.raises(DataError, match="another format than this qlab reads"):
         ProbeResult.load(tmp_path / "file")
+
+
+def test_a_notebook_shows_a_picture():
+    arrays = {"position": np.arange(3.0)[None], "loss": np.ones((1, 3)), "accuracy": np.ones((1, 3))}
+    result = ProbeResult({"barrier": 0.0}, arrays, "path", {"path": ["a", "b"]})
+    data, _ = result._repr_mimebundle_()
+    assert data["image/png"].startswith(b"\x89PNG")
