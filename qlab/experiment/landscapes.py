@@ -11,9 +11,8 @@ from qlab.errors import DataError
 from qlab.experiment.oracle_runs import oracles_of
 from qlab.experiment.session import Session
 from qlab.experiment.training_runs import snapshot_epochs
-from qlab.experiment.trial import INITIAL, ORACLE, Measurement, Trial, content_hash
+from qlab.experiment.trial import INITIAL, ORACLE, Measurement, Trial
 from qlab.landscape import Landscape
-from qlab.models import Model
 from qlab.tracking import names
 from qlab.training import ensemble
 
@@ -91,14 +90,14 @@ def landscape_of(
     reference = None
     twin = trial.clean_twin
     if twin.key in run_ids and any(item.probe.needs().reference for item in measurements):
-        trained_clean = _with_state(model, _state(session, run_ids[twin.key]))
+        trained_clean = model.with_state(_state(session, run_ids[twin.key]))
         clean = session.member(twin).corrupted
         reference = Landscape(trained_clean, clean, session.dataset(trial.task).validation, seed=trial.seed)
     path = None
     if trajectory is not None:
         path = torch.cat([trajectory[name].double().flatten(1) for name, _ in model.named_parameters()], dim=1)
     return Landscape(
-        _with_state(model, state),
+        model.with_state(state),
         member.corrupted,
         session.dataset(trial.task).validation,
         points=points,
@@ -153,7 +152,7 @@ def oracle_points(
     """The parameters of one oracle of every trial, by the trial's key: from the store, or trained now."""
     alike: dict[str, list[Trial]] = {}
     for trial in trials:
-        alike.setdefault(content_hash({**trial.config, "seed": None}), []).append(trial)
+        alike.setdefault(trial.seedless_key, []).append(trial)
     found: dict[str, dict[str, Tensor]] = {}
     for group in alike.values():
         members = [session.member(trial) for trial in group]
@@ -166,10 +165,3 @@ def oracle_points(
 def _state(session: Session, run_id: str) -> dict[str, Tensor]:
     with session.tracking():
         return session.load_state(run_id, session.experiment.folder)
-
-
-def _with_state(model: Model, state: Mapping[str, Tensor]) -> Model:
-    assert model.features is not None
-    fresh = type(model)(**model.config()).build(model.features)
-    fresh.load_state_dict(dict(state))
-    return fresh

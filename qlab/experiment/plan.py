@@ -9,7 +9,7 @@ from typing import Self
 import pandas as pd
 
 from qlab.experiment.schema import Experiment
-from qlab.experiment.trial import Measurement, Trial, Unlearning, content_hash
+from qlab.experiment.trial import Measurement, Trial, Unlearning
 from qlab.tracking import frames, names
 from qlab.tracking.store import Store
 
@@ -54,8 +54,7 @@ class Plan:
         unlearnings: dict[str, list[Unlearning]] = {}
         for item in experiment.unlearnings:
             if item.key not in run_ids:
-                group = content_hash({**item.teacher.config, "seed": None})
-                unlearnings.setdefault(group, []).append(item)
+                unlearnings.setdefault(item.teacher.seedless_key, []).append(item)
         measurements: dict[str, list[Measurement]] = {}
         for measurement in experiment.measurements:
             if measurement.key not in run_ids:

@@ -13,7 +13,7 @@ from qlab.landscape import ProbeResult
 from qlab.tracking import frames, names
 from qlab.views.curvature import label_probe_runs, summarize_probes
 from qlab.views.summary import summarize
-from qlab.views.unlearning import CURVES, curves_of, label_runs, summarize_unlearning
+from qlab.views.unlearning import curves_of, history_of, summarize_unlearning
 
 FIRST_FILE = "summary/summary.csv"
 """The artifact of the experiment's run that every summary has."""
@@ -38,16 +38,9 @@ def summarise_unlearning(session: Session, parent: str, draw: bool) -> pd.DataFr
     table = summarize_unlearning(frame)
     if not draw:
         return table
-    labels = label_runs(frame)
-    history = [
-        {**label, "metric": metric, "step": step, "value": value}
-        for label, run_id, status in zip(labels.to_dict("records"), frame["run_id"], frame["status"], strict=True)
-        if status == "FINISHED"
-        for metric, _ in CURVES
-        for step, value in session.store.metric_history(run_id, metric)
-    ]
+    history = history_of(frame, session.store.metric_history)
     with tempfile.TemporaryDirectory() as folder:
-        files = write_unlearning(table, pd.DataFrame(history), Path(folder), session.experiment.name)
+        files = write_unlearning(table, history, Path(folder), session.experiment.name)
         _log(session, parent, files)
     return table
 
@@ -101,17 +94,13 @@ def write_probes(
         folder: where to.
         title: of the pages.
     """
-    from qlab.views.curvature import roughening_against_ratio, traces_against_ratio
+    from qlab.views.curvature import figures_of
     from qlab.views.landscape import gallery
     from qlab.views.saving import save_html, save_png
 
     csv = folder / "probes.csv"
     table.to_csv(csv, index=False)
-    figures = {}
-    if ((table["metric"] == "lrr") & (table["probe_type"] == "RougheningProbe")).any():
-        figures["roughening"] = roughening_against_ratio(table)
-    if (table["probe_type"] == "HessianProbe").any():
-        figures["hessian"] = traces_against_ratio(table)
+    figures = {name: draw(table) for name, draw in figures_of(table).items()}
     if results:
         figures["landscapes"] = gallery(results)
     files = [csv]

@@ -8,6 +8,7 @@ import hashlib
 import json
 from typing import Any
 
+from qlab.component import Component
 from qlab.corruptions import Corruption
 from qlab.landscape import LandscapeProbe
 from qlab.models import Model
@@ -62,10 +63,7 @@ class Trial:
         """
         tables: dict[str, Any] = {}
         for kind, part in (("task", self.task), ("corruption", self.corruption), ("model", self.model)):
-            tables[kind] = {"type": self.names[kind], **part.config()}
-            digest = code_digest(type(part))
-            if digest is not None:
-                tables[kind]["code"] = digest
+            tables[kind] = _table(self.names[kind], part)
         return {**tables, "training": self.trainer.config(), "seed": self.seed}
 
     @functools.cached_property
@@ -87,6 +85,11 @@ class Trial:
         """Equal for trials that can be trained together: those that differ in seed or in the corruption's fields."""
         shared = {kind: self.config[kind] for kind in ("task", "model", "training")}
         return content_hash({**shared, "corruption": self.names["corruption"]})
+
+    @functools.cached_property
+    def seedless_key(self) -> str:
+        """Equal for trials that differ in seed only."""
+        return content_hash({**self.config, "seed": None})
 
     @property
     def params(self) -> dict[str, str]:
@@ -125,10 +128,7 @@ class Unlearning:
     @functools.cached_property
     def config(self) -> dict[str, Any]:
         """The teacher's configuration and the method's."""
-        table = {"type": self.name, **self.unlearner.config()}
-        digest = code_digest(type(self.unlearner))
-        if digest is not None:
-            table["code"] = digest
+        table = _table(self.name, self.unlearner)
         repeat = {"repeat": self.repeat} if self.repeat else {}
         return {**self.teacher.config, "unlearner": table, "oracles": self.oracles, **repeat}
 
@@ -184,10 +184,7 @@ class Measurement:
     @functools.cached_property
     def config(self) -> dict[str, Any]:
         """The trial's configuration and the probe's, and the identities of the points."""
-        table = {"type": self.name, **self.probe.config()}
-        digest = code_digest(type(self.probe))
-        if digest is not None:
-            table["code"] = digest
+        table = _table(self.name, self.probe)
         points = {"points": self.points} if self.points else {}
         return {**self.trial.config, "probe": table, **points}
 
@@ -207,6 +204,12 @@ class Measurement:
     def label(self) -> str:
         """A short name for people."""
         return " ".join(part for part in (self.name, self.probe.label, "of", self.trial.label) if part)
+
+
+def _table(name: str, part: Model | Component) -> dict[str, Any]:
+    """What an experiment file says of a part, and the digest of the file its class came from, if it lies beside."""
+    digest = code_digest(type(part))
+    return {"type": name, **part.config()} | ({} if digest is None else {"code": digest})
 
 
 def _flat(config: dict[str, Any]) -> dict[str, str]:

@@ -14,6 +14,7 @@ from qlab.experiment.oracle_runs import oracles_of
 from qlab.experiment.session import Session
 from qlab.experiment.trial import Trial, Unlearning
 from qlab.models import Model
+from qlab.models.base import take_rows
 from qlab.tracking import names
 from qlab.tracking.store import now_ms
 from qlab.tracking.writer import MetricWriter
@@ -22,7 +23,7 @@ from qlab.training.data import EnsembleData, prepare
 from qlab.training.health import health_of
 from qlab.training.threads import suited_threads
 from qlab.unlearning import oracle
-from qlab.unlearning.engine import Partition, Unlearned, rows_of, unlearn
+from qlab.unlearning.engine import Partition, Unlearned, unlearn
 
 STEPS_TO_ORACLE = 0.95
 """``steps_to_oracle`` is the first step with this fraction of the oracles' validation accuracy."""
@@ -181,7 +182,7 @@ def _relearn(teachers: Teachers, result: Unlearned, data: EnsembleData, first: U
         return oracle.relearn_steps(
             teachers.model,
             parameters,
-            rows_of(data, forget),
+            take_rows(data.train_x, forget, data.shared),
             data.train_y.gather(1, forget),
             first.teacher.trainer.learning_rate,
         )

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Self
 import torch
 from torch import Tensor
 from torch.func import functional_call
-from torch.nn.functional import binary_cross_entropy_with_logits
 
 from qlab import seeding
 from qlab.corruptions import Corrupted
@@ -18,6 +17,7 @@ from qlab.errors import ConfigError, DataError, unknown
 from qlab.landscape.samples import Rows, sample_sets
 from qlab.models import Model
 from qlab.tasks import Split
+from qlab.training import metrics
 from qlab.training.health import is_constant
 
 if TYPE_CHECKING:
@@ -232,7 +232,7 @@ class Landscape:
 
     def loss(self, flat: Tensor) -> Tensor:
         """The loss at one point ``[P]``: a scalar, differentiable."""
-        return binary_cross_entropy_with_logits(self.logits(flat), self.y)
+        return metrics.loss(self.logits(flat), self.y)
 
     @torch.no_grad()
     def evaluate(self, basis: Tensor, coefficients: Tensor) -> tuple[Tensor, Tensor]:
@@ -252,8 +252,8 @@ class Landscape:
         losses, accuracies = [], []
         for part in coefficients.double().split(self._points_at_once()):
             z = self.model.logits_in_span(self.x, named, part)
-            losses.append(binary_cross_entropy_with_logits(z, self.y.expand_as(z), reduction="none").mean(1))
-            accuracies.append((((z > 0) == (self.y > 0.5)) & ~z.isnan()).double().mean(1))
+            losses.append(metrics.loss(z, self.y))
+            accuracies.append(metrics.accuracy(z, self.y))
         return torch.cat(losses), torch.cat(accuracies)
 
     def evaluate_points(self, points: Tensor) -> tuple[Tensor, Tensor]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -14,8 +14,6 @@ from qlab.tasks import Split
 
 SampleSet = Literal["train", "retain", "forget_polluted", "forget_clean", "validation"]
 """The training split as trained on; its clean rows; its corrupted rows with either label; the validation split."""
-
-SAMPLE_SETS: tuple[str, ...] = get_args(SampleSet)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -104,12 +104,8 @@ class Model(nn.Module, ABC):
         Raises:
             DataError: the model has no features yet.
         """
-        if self.features is None:
-            raise DataError(f"{type(self).__name__} has no weights yet; build it first.")
         double = {"dtype": "float64"} if "dtype" in self._config else {}
-        copied = type(self)(**{**self._config, **double, **self._landscape_fields()}).build(self.features)
-        copied.load_state_dict(self.state_dict())
-        return copied
+        return self._rebuilt({**double, **self._landscape_fields()}, self.state_dict())
 
     def _landscape_fields(self) -> dict[str, Any]:
         """Fields that differ in :meth:`double_copy`, besides the precision."""
@@ -122,6 +118,21 @@ class Model(nn.Module, ABC):
         Its second derivatives d2z/dtheta_i^2 are then zero, and traces of Hessians need no second derivatives.
         """
         return False
+
+    def with_state(self, state: Mapping[str, Tensor]) -> Self:
+        """A model of its own with the same fields and features, and the parameters and buffers of ``state``.
+
+        Raises:
+            DataError: the model has no features yet.
+        """
+        return self._rebuilt({}, state)
+
+    def _rebuilt(self, changed: Mapping[str, Any], state: Mapping[str, Tensor]) -> Self:
+        if self.features is None:
+            raise DataError(f"{type(self).__name__} has no weights yet; build it first.")
+        fresh = type(self)(**{**self._config, **changed}).build(self.features)
+        fresh.load_state_dict(dict(state))
+        return fresh
 
     def parameter_layers(self) -> dict[str, Tensor]:
         """Positions of each layer's parameters in the flat parameter vector, by name; one for each parameter tensor."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 from collections.abc import Callable
 from typing import Any
@@ -13,12 +14,17 @@ from qlab.report.data import Shown, shown_data
 from qlab.report.reference import References, agreement, matched
 from qlab.tracking import frames, names
 from qlab.tracking.store import Store
-from qlab.views.curvature import roughening_against_ratio, summarize_probes, traces_against_ratio
+from qlab.views.curvature import figures_of, summarize_probes
 from qlab.views.resilience import accuracy_against_ratio
 from qlab.views.summary import METRICS, summarize
-from qlab.views.unlearning import CURVES, accuracy_against_step, curves_of, label_runs, summarize_unlearning
+from qlab.views.unlearning import accuracy_against_step, curves_of, history_of, summarize_unlearning
 
 Draw = Callable[[], Any]
+
+_PROBE_CAPTIONS = {
+    "roughening": "Landscape roughening ratio (mean over pairs, 95 % bootstrap interval) and the absolute traces.",
+    "hessian": "Hessian trace and its two terms, mean over seeds and 95 % bootstrap interval.",
+}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -64,15 +70,17 @@ def section_of(store: Store, name: str, references: References | None) -> Sectio
     probes = frames.latest_per_trial(every[every["kind"] == names.PROBE])
     if not probes.empty:
         parts.append(_probes(probes))
+    parents = every[every["kind"] == names.EXPERIMENT]
+    parent = str(parents["run_id"].iloc[-1]) if len(parents) else ""
     compared = [part.agreement for part in parts if part.agreement is not None]
     return Section(
         name=name,
-        about=_about(store, every),
+        about=store.note(parent) if parent else "",
         settings=_settings(pd.concat([trials, unlearnings, probes])),
         figures={file: figure for part in parts for file, figure in part.figures.items()},
         tables={file: table for part in parts for file, table in part.tables.items()},
         agreement=pd.concat(compared, ignore_index=True) if compared else None,
-        shown=_shown(store, every),
+        shown=shown_data(store, parent) if parent else None,
     )
 
 
@@ -111,18 +119,11 @@ def _resilience(trials: pd.DataFrame, references: References | None, task: str) 
 
 def _unlearning(store: Store, runs: pd.DataFrame, references: References | None, task: str) -> _Part:
     table = summarize_unlearning(runs)
-    labels = label_runs(runs)
-    history = [
-        {**label, "metric": metric, "step": step, "value": value}
-        for label, run_id, status in zip(labels.to_dict("records"), runs["run_id"], runs["status"], strict=True)
-        if status == "FINISHED"
-        for metric, _ in CURVES
-        for step, value in store.metric_history(str(run_id), metric)
-    ]
+    history = history_of(runs, store.metric_history)
     tables = {"unlearning": ("Unlearning methods at their last step, mean and standard deviation over runs.", table)}
-    if not history:
+    if history.empty:
         return _Part({}, tables)
-    curves = curves_of(pd.DataFrame(history))
+    curves = curves_of(history)
     published = references.unlearning.get(task) if references else None
     compared = None
     if published is not None:
@@ -138,24 +139,10 @@ def _unlearning(store: Store, runs: pd.DataFrame, references: References | None,
 
 def _probes(runs: pd.DataFrame) -> _Part:
     table = summarize_probes(runs, frames.metric_columns(runs))
-    figures: dict[str, tuple[str, Draw]] = {}
-    if ((table["metric"] == "lrr") & (table["probe_type"] == "RougheningProbe")).any():
-        caption = "Landscape roughening ratio (mean over pairs, 95 % bootstrap interval) and the absolute traces."
-        figures["roughening"] = (caption, lambda: roughening_against_ratio(table))
-    if (table["probe_type"] == "HessianProbe").any():
-        caption = "Hessian trace and its two terms, mean over seeds and 95 % bootstrap interval."
-        figures["hessian"] = (caption, lambda: traces_against_ratio(table))
+    figures: dict[str, tuple[str, Draw]] = {
+        name: (_PROBE_CAPTIONS[name], functools.partial(draw, table)) for name, draw in figures_of(table).items()
+    }
     return _Part(figures, {"probes": ("Landscape probes.", table)})
-
-
-def _about(store: Store, every: pd.DataFrame) -> str:
-    parents = every[every["kind"] == names.EXPERIMENT]
-    return store.note(str(parents["run_id"].iloc[-1])) if len(parents) else ""
-
-
-def _shown(store: Store, every: pd.DataFrame) -> Shown | None:
-    parents = every[every["kind"] == names.EXPERIMENT]
-    return shown_data(store, str(parents["run_id"].iloc[-1])) if len(parents) else None
 
 
 def _settings(runs: pd.DataFrame) -> dict[str, str]:

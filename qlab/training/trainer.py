@@ -71,11 +71,7 @@ class TrainedEnsemble:
 
     def model_of(self, index: int) -> Model:
         """One member as a model of its own, on the CPU."""
-        if self.model.features is None:
-            raise ConfigError("The ensemble's model was never built.")
-        fresh = type(self.model)(**self.model.config()).build(self.model.features)
-        fresh.load_state_dict(self.state_of(index))
-        return fresh
+        return self.model.with_state(self.state_of(index))
 
 
 class Trainer(Component):

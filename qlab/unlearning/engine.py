@@ -15,6 +15,7 @@ from torch.func import functional_call, vmap
 from qlab import seeding
 from qlab.errors import DataError, QlabError
 from qlab.models import Model
+from qlab.models.base import take_rows
 from qlab.training import ensemble
 from qlab.training.data import EnsembleData
 from qlab.training.metrics import evaluate
@@ -83,13 +84,6 @@ class Partition:
         return cls(order[:, : forget.shape[1] - size], order[:, forget.shape[1] - size :])
 
 
-def rows_of(data: EnsembleData, positions: Tensor) -> Tensor:
-    """Prepared training features of some rows of every member, ``[members, n, ...]``."""
-    if data.shared:
-        return data.train_x[positions]
-    return data.train_x[torch.arange(len(positions), device=positions.device)[:, None], positions]
-
-
 def unlearn(
     unlearner: Unlearner,
     model: Model,
@@ -133,7 +127,7 @@ def _unlearn(
     student = {name: drawn[name].to(teacher[name].device).clone().requires_grad_() for name in teacher}
     optimizer = _optimizer(unlearner, student)
     forget = (
-        rows_of(data, partition.forget),
+        take_rows(data.train_x, partition.forget, data.shared),
         data.train_y.gather(1, partition.forget),
         data.clean_y.gather(1, partition.forget),
     )
@@ -156,7 +150,7 @@ def _unlearn(
     for step in range(1, unlearner.steps + 1):
         for positions in _batches(unlearner, partition.retain, generators):
             optimizer.zero_grad()
-            retain = (rows_of(data, positions), data.train_y.gather(1, positions))
+            retain = (take_rows(data.train_x, positions, data.shared), data.train_y.gather(1, positions))
             losses = _losses(unlearner, model, student, teacher, retain, forget, step)
             if not losses.requires_grad:
                 name = type(unlearner).__name__

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import holoviews as hv
@@ -117,6 +117,16 @@ def traces_against_ratio(table: pd.DataFrame) -> hv.Layout:
             for metric, title in titles.items()
         ]
     )
+
+
+def figures_of(table: pd.DataFrame) -> dict[str, Callable[[pd.DataFrame], hv.Layout]]:
+    """By name the functions that draw what a table of probes holds."""
+    found: dict[str, Callable[[pd.DataFrame], hv.Layout]] = {}
+    if ((table["metric"] == "lrr") & (table["probe_type"] == "RougheningProbe")).any():
+        found["roughening"] = roughening_against_ratio
+    if (table["probe_type"] == "HessianProbe").any():
+        found["hessian"] = traces_against_ratio
+    return found
 
 
 def _lines(rows: pd.DataFrame) -> pd.Series[str]:

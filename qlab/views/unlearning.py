@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import holoviews as hv
@@ -80,6 +81,25 @@ def summarize_unlearning(frame: pd.DataFrame) -> pd.DataFrame:
         others = sorted(set(members.loc[members["status"] != "FINISHED", "status"].str.lower()))
         rows.append(row | {"kept": len(kept), "runs": len(members), "left_out": ", ".join(others)})
     return pd.DataFrame(rows)
+
+
+def history_of(frame: pd.DataFrame, read: Callable[[str, str], Iterable[tuple[int, float]]]) -> pd.DataFrame:
+    """Every value of :data:`CURVES` of the runs that finished: what :func:`curves_of` takes.
+
+    Args:
+        frame: one row for each unlearning run.
+        read: gives steps and values of a run's metric.
+    """
+    labels = label_runs(frame)
+    return pd.DataFrame(
+        [
+            {**label, "metric": metric, "step": step, "value": value}
+            for label, run_id, status in zip(labels.to_dict("records"), frame["run_id"], frame["status"], strict=True)
+            if status == "FINISHED"
+            for metric, _ in CURVES
+            for step, value in read(str(run_id), metric)
+        ]
+    )
 
 
 def curves_of(history: pd.DataFrame) -> pd.DataFrame:
