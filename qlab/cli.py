@@ -149,13 +149,22 @@ def ui(host: str, port: int, tracking_uri: str | None) -> None:
 @main.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65535), default=5006, show_default=True, help="Port to listen on.")
+@click.option(
+    "--allow-origin", "origins", multiple=True, metavar="HOST[:PORT]", help="Address under which others open it."
+)
+@click.option(
+    "--basic-auth", "users", metavar="FILE", type=click.Path(path_type=Path), help="JSON file of user: password."
+)
 @tracking_uri
-def explore(host: str, port: int, tracking_uri: str | None) -> None:
-    """Open the explorer: curves of the runs in the store."""
+def explore(host: str, port: int, origins: Sequence[str], users: Path | None, tracking_uri: str | None) -> None:
+    """Open the explorer: curves, unlearning, landscapes and data of the runs in the store.
+
+    Only this machine can reach it, unless --host says otherwise; then --allow-origin names the address that others use.
+    """
     from qlab.resources import folder
     from qlab.tracking.servers import serve_explorer
 
-    serve_explorer(folder("apps") / "explorer.py", tracking_uri, host, port)
+    serve_explorer(folder("apps") / "explorer.py", tracking_uri, host, port, origins, users)
 
 
 @main.command("list")

@@ -7,6 +7,7 @@ import importlib
 import importlib.metadata
 import inspect
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -60,14 +61,25 @@ def available(kind: str) -> dict[str, type]:
     return found
 
 
-def find(kind: str, name: str, folder: Path | None = None) -> type:
+def find(kind: str, name: str, folder: Path | None = None, *, imports: bool = True) -> type:
     """The class that ``name`` means: a short name, or ``"module:Class"``.
 
     A module is looked for as a file in ``folder`` (where the experiment file lies), then among installed packages.
 
+    Args:
+        kind: the hierarchy.
+        name: of the class.
+        folder: where files are looked for.
+        imports: whether modules may be imported: not where the name comes from a store that others write to.
+
     Raises:
         ConfigError: nothing of that name, or not a class of this hierarchy.
     """
+    if ":" in name and not imports:
+        raise ConfigError(
+            f'{kind} "{name}": names from a store are not imported. Classes of installed plugins (entry points in the '
+            f'group "{PLUGIN_GROUP}") are found by their short name.'
+        )
     if ":" not in name:
         classes = available(kind)
         if name not in classes:
@@ -86,6 +98,16 @@ def find(kind: str, name: str, folder: Path | None = None) -> type:
         raise ConfigError(unknown(what, class_name, choices))
     found: type = cls
     return found
+
+
+def make(kind: str, config: Mapping[str, Any]) -> Any:
+    """An object as a store describes it: its type, its fields, perhaps a code digest. Nothing is imported for it.
+
+    Raises:
+        ConfigError: no such class here, or not such fields.
+    """
+    fields = {key: value for key, value in config.items() if key not in ("type", "code")}
+    return find(kind, str(config["type"]), imports=False)(**fields)
 
 
 def find_of_any_kind(name: str, folder: Path | None = None) -> tuple[str, type]:

@@ -42,12 +42,13 @@ def save(path: Path, model: Model, state: Mapping[str, Tensor], type_name: str) 
     safetensors.torch.save_file({**tensors, **masks}, path, {"qlab": json.dumps(metadata)})
 
 
-def load(path: Path, folder: Path | None = None) -> Model:
+def load(path: Path, folder: Path | None = None, *, imports: bool = True) -> Model:
     """The model in a checkpoint, built, with its trained parameters, on the CPU.
 
     Args:
         path: a file that :func:`save` wrote.
         folder: where ``module:Class`` names look for files.
+        imports: whether such names are followed, see :func:`qlab.registry.find`.
 
     Raises:
         DataError: not a checkpoint of this version, or one that does not fit its own description.
@@ -60,7 +61,7 @@ def load(path: Path, folder: Path | None = None) -> Model:
         if described["format"] != _FORMAT:
             raise DataError(f"{path} is a checkpoint of format {described['format']}; this qlab reads {_FORMAT}.")
         fields = dict(described["model"])
-        cls = find("model", fields.pop("type"), folder)
+        cls = find("model", fields.pop("type"), folder, imports=imports)
         core = tensors.pop(_CORE, None)
         features = Features(
             **described["features"],

@@ -14,7 +14,7 @@ import holoviews as hv
 from qlab import seeding
 from qlab.errors import QlabError
 from qlab.models import Features, PennyLaneQNN
-from qlab.registry import find
+from qlab.registry import find, make
 from qlab.tasks import Dataset, Task
 from qlab.tracking.store import Store
 from qlab.views.backends import styled
@@ -61,14 +61,14 @@ def shown_data(store: Store, parent: str) -> Shown | None:
     if not trials:
         return None
     try:
-        task: Task = _made("task", trials[0]["task"])
+        task: Task = make("task", trials[0]["task"])
         by_type: dict[str, Mapping[str, Any]] = {}
         for config in sorted(trials, key=lambda item: abs(item["corruption"]["ratio"] - _SHOWN_RATIO)):
             by_type.setdefault(config["corruption"]["type"], config["corruption"])
         circuits = {
             json.dumps(config["model"]): config["model"]
             for config in trials
-            if issubclass(find("model", config["model"]["type"]), PennyLaneQNN)
+            if issubclass(find("model", config["model"]["type"], imports=False), PennyLaneQNN)
         }
         dataset = task.load()
     except QlabError:
@@ -81,7 +81,7 @@ def corrupted_maps(shown: Shown) -> hv.Layout:
     maps = []
     for config in shown.corruptions:
         generator = seeding.generator(shown.seed, "corruption")
-        corrupted = _made("corruption", config).apply(shown.dataset.train, shown.task, generator)
+        corrupted = make("corruption", config).apply(shown.dataset.train, shown.task, generator)
         places = project(corrupted.split.x.numpy())
         labels = (corrupted.split.y.numpy(), corrupted.clean_y.numpy(), corrupted.mask.numpy())
         maps.append(data_map(map_frame(places, *labels), f"{config['type']} {config['ratio']:g}"))
@@ -96,10 +96,4 @@ def write_circuit(shown: Shown, config: Mapping[str, Any], path: Path) -> Path:
     """A PNG of one of the circuits, its light cone marked."""
     from qlab.views.circuit import draw_circuit
 
-    return draw_circuit(_made("model", config).build(Features.of(shown.dataset)), path)
-
-
-def _made(kind: str, config: Mapping[str, Any]) -> Any:
-    """An object from its configuration; lists become tuples on the way in."""
-    fields = {key: value for key, value in config.items() if key not in ("type", "code")}
-    return find(kind, config["type"])(**fields)
+    return draw_circuit(make("model", config).build(Features.of(shown.dataset)), path)

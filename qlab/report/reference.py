@@ -47,7 +47,7 @@ def read_references(folder: Path) -> References:
         try:
             points = pd.read_csv(file)
             if set(_RESILIENCE) <= set(points.columns):
-                resilience[task] = _resilience(points)
+                resilience[task] = resilience_points(points)
             elif set(_UNLEARNING) <= set(points.columns):
                 unlearning[task] = _unlearning(points)
         except (OSError, ValueError, TypeError) as error:
@@ -103,7 +103,17 @@ def agreement(ours: pd.DataFrame, published: pd.DataFrame, on: list[str]) -> pd.
     return found
 
 
-def _resilience(points: pd.DataFrame) -> pd.DataFrame:
+def resilience_points(points: pd.DataFrame) -> pd.DataFrame:
+    """Published runs of accuracies against ratio as points with mean and deviation, see :class:`References`.
+
+    Raises:
+        DataError: columns are missing.
+    """
+    missing = [name for name in _RESILIENCE if name not in points]
+    if missing:
+        raise DataError(
+            f"columns {', '.join(missing)} are missing; it needs {', '.join(_RESILIENCE)}, a row for each run."
+        )
     melted = points.melt(["model", "corruption", "ratio"], ["train_accuracy", "validation_accuracy"], "metric")
     return _spread(melted, ["model", "corruption", "ratio", "metric"])
 

@@ -57,5 +57,22 @@ def trial_table(frame: pd.DataFrame) -> pd.DataFrame:
     return found
 
 
+def run_table(frame: pd.DataFrame) -> pd.DataFrame:
+    """Runs of every kind for a table to look at: what they are of, how they stand, how good they are.
+
+    Columns: ``kind``, ``name``, ``model``, ``corruption``, ``ratio``, ``seed``, ``status``, ``health``, ``train``,
+    ``validation``, ``started`` and ``run``; newest first.
+    """
+    found = pd.DataFrame(index=frame.index)
+    for column, name in {"kind": "kind", "name": "name", **_TRIAL_COLUMNS}.items():
+        found[name] = frame.get(column)
+    for name in ("train", "validation"):
+        found[name] = pd.to_numeric(found[name]).round(4)
+    found["status"] = found["status"].str.lower()
+    found["started"] = pd.to_datetime(pd.to_numeric(frame["start"]), unit="ms").dt.strftime("%Y-%m-%d %H:%M:%S")
+    order = [*(name for name in found.columns if name != "run"), "run"]
+    return found.loc[frame["start"].sort_values(ascending=False, kind="stable").index, order].reset_index(drop=True)
+
+
 def _time(milliseconds: int) -> str:
     return pd.Timestamp(milliseconds, unit="ms", tz="UTC").strftime("%Y-%m-%d %H:%M UTC")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import secrets
 import socket
 import sys
 from collections.abc import Sequence
@@ -12,6 +14,10 @@ import click
 
 from qlab.errors import ConfigError, StoreError
 from qlab.tracking.uri import embedded_file, resolve
+
+_LOCAL = ("127.0.0.1", "localhost", "::1")
+_EVERY = ("0.0.0.0", "::", "")
+"""Addresses that only this machine reaches, and those that listen on all of its networks."""
 
 
 def serve_ui(uri: str | None, host: str, port: int) -> None:
@@ -32,15 +38,46 @@ def serve_ui(uri: str | None, host: str, port: int) -> None:
     _replace_process("MLflow UI", "mlflow", arguments, found, host, port)
 
 
-def serve_explorer(app: Path, uri: str | None, host: str, port: int) -> None:
-    """The explorer app; see :func:`serve_ui` for errors."""
+def serve_explorer(
+    app: Path, uri: str | None, host: str, port: int, origins: Sequence[str] = (), users: Path | None = None
+) -> None:
+    """The explorer app; see :func:`serve_ui` for errors.
+
+    Args:
+        app: the app's file.
+        uri: of the store.
+        host: to listen on; one that others can reach takes ``origins``.
+        port: to listen on.
+        origins: addresses (host or host:port) under which pages may be opened, besides this machine's own.
+        users: a JSON file of user names and passwords for basic authentication.
+
+    Raises:
+        ConfigError: the host can be reached by others and no origin is allowed, or ``users`` is no such file.
+    """
     found = _existing(uri)
+    if host not in _LOCAL and not origins:
+        raise ConfigError(
+            f"--host {host}: others could reach the explorer. Name the address under which they open it, for example "
+            f"--allow-origin {host if host not in _EVERY else socket.gethostname()}:{port}, and think of --basic-auth."
+        )
     os.environ["MLFLOW_TRACKING_URI"] = found
     arguments = ["serve", str(app), "--address", host, "--port", str(port)]
-    origins = {f"{host}:{port}", f"localhost:{port}", f"127.0.0.1:{port}"}
-    for origin in sorted(origins):
+    for origin in [f"localhost:{port}", f"127.0.0.1:{port}", *origins]:
         arguments += ["--allow-websocket-origin", origin]
+    if users is not None:
+        _check_users(users)
+        arguments += ["--basic-auth", str(users.resolve()), "--cookie-secret", secrets.token_hex(32)]
     _replace_process("explorer", "panel", arguments, found, host, port, "/explorer")
+
+
+def _check_users(file: Path) -> None:
+    """Raises ConfigError unless a file holds a JSON object of passwords by user name."""
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"--basic-auth {file}: cannot be read as JSON: {error}") from None
+    if not (isinstance(found, dict) and found and all(isinstance(value, str) and value for value in found.values())):
+        raise ConfigError(f'--basic-auth {file}: accepts a JSON object of passwords by user name: {{"ada": "..."}}.')
 
 
 def _existing(uri: str | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import dataclasses
 import json
@@ -37,6 +38,13 @@ _SERVER_SECONDS = 10.0
 
 _BATCH = 1000
 """MLflow takes so many metrics at once."""
+
+_RUNS_AT_ONCE = 100
+_AT_ONCE = 8
+"""Histories are read of so many runs in one query of a database; so many queries are put to a server at a time."""
+
+_EVERY = 10_000_000
+"""More values than a query of histories finds."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,9 +138,21 @@ class Store:
             found = self.client.get_experiment_by_name(name)
         return str(found.experiment_id) if found is not None and found.lifecycle_stage == "active" else None
 
+    def experiments(self) -> dict[str, str]:
+        """The ids of all MLflow experiments that are not deleted, by name."""
+        found: dict[str, str] = {}
+        token = None
+        while True:
+            with _explained(self.uri):
+                page = self.client.search_experiments(page_token=token)
+            found |= {item.name: str(item.experiment_id) for item in page}
+            token = page.token
+            if not token:
+                return found
+
     def experiment_names(self) -> set[str]:
         """The names of all MLflow experiments that are not deleted."""
-        return set(self._experiments())
+        return set(self.experiments())
 
     def experiment_ids(self, wanted: Sequence[str] = ()) -> list[str]:
         """The ids of the experiments named, by default of all.
@@ -140,7 +160,7 @@ class Store:
         Raises:
             StoreError: no experiment of such a name.
         """
-        every = self._experiments()
+        every = self.experiments()
         for name in wanted:
             if name not in every:
                 choices = ", ".join(sorted(every)) or "none"
@@ -202,6 +222,47 @@ class Store:
         with _explained(self.uri):
             return sorted((metric.step, metric.value) for metric in self.client.get_metric_history(run_id, name))
 
+    def metric_histories(self, run_ids: Sequence[str], name: str) -> dict[str, list[tuple[int, float]]]:
+        """All values of a metric of many runs, by run, see :meth:`metric_history`; runs without it are left out.
+
+        One query for a hundred runs of a database; a tracking server is asked for several runs at a time.
+        """
+        found: dict[str, list[tuple[int, float]]] = {}
+        bulk = getattr(self.client._tracking_client.store, "get_metric_history_bulk", None)
+        if bulk is None:
+            with concurrent.futures.ThreadPoolExecutor(_AT_ONCE) as pool:
+                histories = pool.map(lambda run_id: self.metric_history(run_id, name), run_ids)
+                return {run_id: values for run_id, values in zip(run_ids, histories, strict=True) if values}
+        with _explained(self.uri):
+            for start in range(0, len(run_ids), _RUNS_AT_ONCE):
+                for item in bulk(list(run_ids[start : start + _RUNS_AT_ONCE]), name, _EVERY):
+                    found.setdefault(item.run_id, []).append((item.step, item.value))
+        return {run_id: sorted(values) for run_id, values in found.items()}
+
+    def files(self, run_id: str, folder: str | None = None) -> dict[str, int]:
+        """The paths of a run's artifacts below a folder, and their sizes in bytes."""
+        with _explained(self.uri):
+            items = self.client.list_artifacts(run_id, folder)
+        found: dict[str, int] = {}
+        for item in items:
+            found |= self.files(run_id, item.path) if item.is_dir else {item.path: int(item.file_size or 0)}
+        return found
+
+    def run(self, run_id: str) -> entities.Run:
+        """A run with its params, final metrics and tags."""
+        with _explained(self.uri):
+            return self.client.get_run(run_id)
+
+    def check(self) -> None:
+        """Asks for a sign of life.
+
+        Raises:
+            StoreError: the server does not answer, or the file is gone.
+        """
+        _check_server(self.uri)
+        if self._file is not None and not self._file.exists():
+            raise StoreError(f"The store {self._file} is gone.")
+
     def note(self, run_id: str) -> str:
         """A run's description."""
         with _explained(self.uri):
@@ -237,17 +298,6 @@ class Store:
         with _explained(self.uri):
             uri = str(self.client.get_run(run_id).info.artifact_uri)
         return url2pathname(urlsplit(uri).path) if uri.startswith("file:") else uri
-
-    def _experiments(self) -> dict[str, str]:
-        found: dict[str, str] = {}
-        token = None
-        while True:
-            with _explained(self.uri):
-                page = self.client.search_experiments(page_token=token)
-            found |= {item.name: str(item.experiment_id) for item in page}
-            token = page.token
-            if not token:
-                return found
 
     def _artifact_root(self) -> str:
         assert self._file is not None

@@ -170,7 +170,7 @@ def _panel(
         shown["ylim"] = (0.7 * float(finite.min()), 1.4 * float(finite.max()))
     return styled(
         hv.Overlay(parts),
-        bokeh={**shown, "width": 440, "height": 420, "legend_position": "bottom"},
+        bokeh={**shown, "width": 440, "height": 420, "legend_position": "bottom", "legend_cols": 1},
         matplotlib={**shown, "show_legend": legend, "legend_position": "right", "aspect": "square", "hooks": [boxed]},
     )
 

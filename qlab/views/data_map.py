@@ -96,7 +96,7 @@ def data_map(frame: pd.DataFrame, title: str) -> hv.Overlay:
     shown = {"title": title, "xaxis": None, "yaxis": None}
     return styled(
         hv.Overlay(parts),
-        bokeh={**shown, "width": 520, "height": 460, "legend_position": "bottom"},
+        bokeh={**shown, "width": 520, "height": 460, "legend_position": "bottom", "legend_cols": 2},
         matplotlib={**shown, "fig_inches": (6, 5), "aspect": "square", "legend_position": "right"},
     )
 

@@ -107,15 +107,18 @@ def styled_panel(overlay: hv.Overlay, shown: dict[str, Any]) -> hv.Overlay:
     )
 
 
-def row(panels: list[Any]) -> hv.Layout:
-    """Panels side by side, each with its own axes."""
+def row(panels: list[Any], columns: int | None = None) -> hv.Layout:
+    """Panels side by side, each with its own axes; in several rows if ``columns`` says so."""
+    columns = min(columns or len(panels), len(panels))
+    rows = -(-len(panels) // columns)
     return styled(
-        hv.Layout(panels).cols(len(panels)),
+        hv.Layout(panels).cols(columns),
         bokeh={"shared_axes": False},
         matplotlib={
             "shared_axes": False,
-            "fig_inches": (5.5 * len(panels), 4.2),
+            "fig_inches": (5.5 * columns, 4.2 * rows),
             "hspace": 0.3,
+            "vspace": 0.4,
             "sublabel_format": "",
             "tight": True,
         },

@@ -8,10 +8,13 @@ import pandas as pd
 from qlab.views.backends import styled
 from qlab.views.palette import Style, styles
 
-_PANELS = (("validation_accuracy", "validation accuracy (clean data)"), ("train_accuracy", "training accuracy"))
+PANELS = (("validation_accuracy", "validation accuracy (clean data)"), ("train_accuracy", "training accuracy"))
+"""Metrics drawn, a column of panels for each, and what to write beside their axes."""
 
 
-def accuracy_against_ratio(table: pd.DataFrame, published: pd.DataFrame | None = None) -> hv.Layout:
+def accuracy_against_ratio(
+    table: pd.DataFrame, published: pd.DataFrame | None = None, traces: pd.DataFrame | None = None
+) -> hv.Layout:
     """Validation and training accuracy against ratio, mean and standard deviation over seeds, a line per model.
 
     One row of panels for each corruption. The legend says how many trials are shown of how many there are.
@@ -20,15 +23,17 @@ def accuracy_against_ratio(table: pd.DataFrame, published: pd.DataFrame | None =
         table: see :func:`qlab.views.summary.summarize`.
         published: points to show beside ours, as open markers with their standard deviation: columns ``model`` (as in
             the table), ``corruption``, ``ratio``, ``metric``, ``mean`` and ``std``.
+        traces: single trials to draw as thin lines, one for each seed, see
+            :func:`qlab.views.summary.labelled_trials`.
     """
     by_model = styles(table["model"].unique())
     panels = [
-        _panel(rows, metric, title, str(corruption), by_model, published)
+        _panel(rows, metric, title, str(corruption), by_model, published, traces)
         for corruption, rows in table.groupby("corruption", sort=False)
-        for metric, title in _PANELS
+        for metric, title in PANELS
     ]
     return styled(
-        hv.Layout(panels).cols(len(_PANELS)),
+        hv.Layout(panels).cols(len(PANELS)),
         bokeh={"shared_axes": False},
         matplotlib={"fig_inches": (11, 4), "hspace": 0.25, "vspace": 0.4, "sublabel_format": ""},
     )
@@ -41,6 +46,7 @@ def _panel(
     corruption: str,
     by_model: dict[str, Style],
     published: pd.DataFrame | None,
+    traces: pd.DataFrame | None,
 ) -> hv.Overlay:
     chance = styled(
         hv.HLine(0.5),
@@ -49,6 +55,9 @@ def _panel(
     )
     parts = [chance]
     for model, group in rows.groupby("model", sort=False):
+        if traces is not None:
+            runs = traces[traces["kept"] & (traces["model"] == model) & (traces["corruption"] == corruption)]
+            parts += _traces(runs, metric, by_model[str(model)])
         parts += _line(group, metric, str(model), by_model[str(model)])
         if published is not None:
             own = (published["model"] == model) & (published["corruption"] == corruption)
@@ -56,10 +65,10 @@ def _panel(
     shown = {"xlabel": "corruption ratio", "ylabel": title, "title": corruption, "show_grid": True, "xticks": 6}
     shown |= {"ylim": (-0.03, 1.03)}
     # On paper one legend serves a row of panels; on a page each panel may be alone on the screen.
-    last = metric == _PANELS[-1][0]
+    last = metric == PANELS[-1][0]
     return styled(
         hv.Overlay(parts),
-        bokeh={**shown, "legend_position": "bottom", "width": 420, "height": 430},
+        bokeh={**shown, "legend_position": "bottom", "legend_cols": 1, "width": 420, "height": 430},
         matplotlib={**shown, "legend_position": "right", "show_legend": last},
     )
 
@@ -91,6 +100,24 @@ def _line(group: pd.DataFrame, metric: str, model: str, style: Style) -> list[hv
             bokeh={"color": colour, "marker": style.bokeh_marker, "size": 8, "tools": ["hover"]},
             matplotlib={"color": colour, "marker": style.matplotlib_marker, "s": 36},
         ),
+    ]
+
+
+def _traces(trials: pd.DataFrame, metric: str, style: Style) -> list[hv.Element]:
+    """A thin line for each seed."""
+    x = hv.Dimension("ratio", label="corruption ratio")
+    lines = [
+        trial.sort_values("ratio")[["ratio", metric, "seed"]].rename(columns={metric: "mean"})
+        for _, trial in trials.groupby("seed", sort=True)
+    ]
+    if not lines:
+        return []
+    return [
+        styled(
+            hv.Path(lines, [x, "mean"], "seed"),
+            bokeh={"color": style.colour, "line_width": 0.8, "line_alpha": 0.5, "tools": ["hover"]},
+            matplotlib={"color": style.colour, "linewidth": 0.7, "alpha": 0.5},
+        )
     ]
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import html
+import tempfile
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import holoviews as hv
 
@@ -12,12 +15,15 @@ import qlab.views.backends  # noqa: F401 - registers both
 
 def save_png(figure: Any, path: Path, dpi: int = 150) -> Path:
     """Draws a HoloViews object with Matplotlib."""
-    import matplotlib.pyplot as plt
+    return _save(figure, path, "png", dpi)
 
-    with plt.rc_context({"backend": "Agg"}):
-        hv.save(figure, path, fmt="png", backend="matplotlib", dpi=dpi)
-        plt.close("all")
-    return path
+
+def picture_bytes(figure: Any, form: Literal["png", "svg"], dpi: int = 150) -> bytes:
+    """A HoloViews object drawn with Matplotlib, as the content of a file."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"figure.{form}"
+        _save(figure, path, form, dpi)
+        return path.read_bytes()
 
 
 def save_html(figure: Any, path: Path, title: str) -> Path:
@@ -27,4 +33,24 @@ def save_html(figure: Any, path: Path, title: str) -> Path:
 
     rendered = hv.render(figure, backend="bokeh")
     path.write_text(file_html(rendered, INLINE, title), encoding="utf-8")
+    return path
+
+
+def page_html(figures: Sequence[Any], title: str) -> str:
+    """HoloViews objects below each other as one interactive page with Bokeh's scripts inside, and no others."""
+    from bokeh.embed import components
+    from bokeh.resources import INLINE
+
+    script, places = components([hv.render(figure, backend="bokeh") for figure in figures])
+    head = f'<meta charset="utf-8"><title>{html.escape(title)}</title>{INLINE.render_js()}'
+    body = "".join([f"<h1>{html.escape(title)}</h1>", *places, script])
+    return f"<!DOCTYPE html><html><head>{head}</head><body>{body}</body></html>"
+
+
+def _save(figure: Any, path: Path, form: str, dpi: int) -> Path:
+    import matplotlib.pyplot as plt
+
+    with plt.rc_context({"backend": "Agg"}):
+        hv.save(figure, path, fmt=form, backend="matplotlib", dpi=dpi)
+        plt.close("all")
     return path

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import holoviews as hv
 import numpy as np
 from numpy.typing import NDArray
 
+from qlab.errors import DataError
 from qlab.views.backends import styled
-from qlab.views.panels import finite_limits, line, title
+from qlab.views.panels import BLUE, ORANGE, coloured, finite_limits, line, row, styled_panel, title
 
 if TYPE_CHECKING:
     from qlab.landscape.result import ProbeResult
 
 _COLOURS = "viridis"
+CUT_COLOURS = (BLUE, ORANGE, "#009E73", "#CC79A7")
+"""Of the curves of up to four slices that are cut."""
+
 _MARK = "#D55E00"
 _PATH = "#FFFFFF"
 
@@ -71,6 +76,59 @@ def slice_picture(result: ProbeResult, *, limits: tuple[float, float] | None = N
         bokeh={**common, "width": 520, "height": 470, "show_legend": False},
         matplotlib={**common, "fig_inches": (5.6, 5), "aspect": "square", "show_legend": False},
     )
+
+
+def surface_picture(
+    result: ProbeResult, *, limits: tuple[float, float] | None = None, azimuth: int = -60, elevation: int = 30
+) -> Any:
+    """A slice on a plane as a surface over it; Matplotlib only.
+
+    Args:
+        result: of a SliceProbe in two dimensions.
+        limits: of the loss axis and the colours, by default those of the slice.
+        azimuth: of the eye, degrees.
+        elevation: of the eye, degrees.
+
+    Raises:
+        DataError: the slice is a line.
+    """
+    axis, loss = result.arrays["axis"], result.arrays["loss"]
+    if loss.ndim == 1:
+        raise DataError("A line has no surface; choose two dimensions.")
+    limits = limits or finite_limits(loss)
+    names = axis_labels(result)
+    x, y = hv.Dimension("a", label=names[0]), hv.Dimension("b", label=names[1])
+    surface = hv.Surface((axis, axis, np.clip(loss.T, *limits)), [x, y], hv.Dimension("loss", range=limits))
+    return surface.opts(
+        backend="matplotlib",
+        cmap=_COLOURS,
+        clim=limits,
+        azimuth=azimuth,
+        elevation=elevation,
+        fig_inches=(6, 5),
+        title=title(result),
+    )
+
+
+def cut_picture(results: Mapping[str, ProbeResult], place: tuple[float, float]) -> hv.Layout:
+    """The loss along both axes of slices through the grid point nearest to a place: two panels, a curve per slice.
+
+    Args:
+        results: slices on planes, by what they are of.
+        place: coordinates along the two directions.
+    """
+    panels = []
+    for direction in (0, 1):
+        parts = []
+        for (label, result), colour in zip(results.items(), CUT_COLOURS, strict=False):
+            axis = result.arrays["axis"]
+            nearest = int(np.abs(axis - place[1 - direction]).argmin())
+            fixed = float(axis[nearest])
+            along = result.arrays["loss"][:, nearest] if direction == 0 else result.arrays["loss"][nearest]
+            parts.append(coloured(hv.Curve((axis, along), "ab"[direction], "loss", label=label), colour))
+        shown = {"title": f"loss along {'ab'[direction]} at {'ba'[direction]} = {fixed:.3g}", "ylabel": "loss"}
+        panels.append(styled_panel(hv.Overlay(parts), {**shown, "xlabel": "ab"[direction]}))
+    return row(panels)
 
 
 def axis_labels(result: ProbeResult) -> list[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
@@ -9,8 +11,18 @@ METRICS = ("train_accuracy", "validation_accuracy")
 
 _TABLES = ("task.", "corruption.", "model.", "training.")
 
+_CURVE = ("corruption.type", "corruption.ratio")
+"""Params that a panel and its axis stand for."""
 
-def label_models(frame: pd.DataFrame) -> pd.Series[str]:
+
+def varying(frame: pd.DataFrame) -> list[str]:
+    """The params in which trials differ, other than the seed and what a curve runs over: what can tell groups apart."""
+    columns = [name for name in frame.columns if name.startswith(_TABLES) and name not in _CURVE]
+    different = [name for name in columns if frame[name].nunique(dropna=False) > 1]
+    return ["model.type", *(name for name in different if name != "model.type")] if columns else []
+
+
+def label_models(frame: pd.DataFrame, group_by: Sequence[str] = ()) -> pd.Series[str]:
     """A name for each trial's model: its type, and those settings in which trials of the type differ.
 
     Settings are params of task, model and training, and the corruption's except its type and ratio: whatever
@@ -18,7 +30,17 @@ def label_models(frame: pd.DataFrame) -> pd.Series[str]:
 
     Args:
         frame: trials with dotted params as columns, see :mod:`qlab.tracking.frames`.
+        group_by: name these params instead, whatever else differs.
     """
+    if group_by:
+        shown = [name for name in group_by if name in frame]
+        parts = [
+            frame[name].astype(str)
+            if name == "model.type"
+            else f"{name.removeprefix('model.')}=" + frame[name].astype(str)
+            for name in shown
+        ]
+        return pd.Series([" ".join(row) for row in zip(*parts, strict=True)] if parts else "all", index=frame.index)
     labels = _labels(frame, "model", _TABLES)
     if "task.type" in frame and frame["task.type"].nunique() > 1:
         labels += " on " + frame["task.type"].astype(str)
@@ -53,7 +75,7 @@ def _labels(frame: pd.DataFrame, kind: str, tables: tuple[str, ...]) -> pd.Serie
     return labels
 
 
-def summarize(frame: pd.DataFrame) -> pd.DataFrame:
+def summarize(frame: pd.DataFrame, group_by: Sequence[str] = ()) -> pd.DataFrame:
     """One row for each model, corruption and ratio.
 
     Columns: ``model``, ``corruption``, ``ratio``, then ``<metric>_mean`` and ``<metric>_std`` (n - 1; NaN for one
@@ -62,23 +84,9 @@ def summarize(frame: pd.DataFrame) -> pd.DataFrame:
 
     Args:
         frame: one row for each trial, see :func:`qlab.tracking.frames.latest_per_trial`.
+        group_by: params that tell models apart, by default all that differ, see :func:`label_models`.
     """
-    work = pd.DataFrame(
-        {
-            "model": label_models(frame),
-            "corruption": frame.get("corruption.type"),
-            "ratio": pd.to_numeric(frame["corruption.ratio"]) if "corruption.ratio" in frame else float("nan"),
-            "status": frame.get("status"),
-            "health": frame.get("health"),
-            **{metric: pd.to_numeric(frame[metric]) if metric in frame else float("nan") for metric in METRICS},
-        }
-    )
-    values = work[list(METRICS)]
-    work["kept"] = (
-        (work["status"] == "FINISHED")
-        & (work["health"] != "diverged")
-        & np.isfinite(values.to_numpy(dtype=float)).all(axis=1)
-    )
+    work = labelled_trials(frame, group_by)
     rows = []
     for (model, corruption, ratio), group in work.groupby(["model", "corruption", "ratio"], sort=False):
         kept = group[group["kept"]]
@@ -92,6 +100,30 @@ def summarize(frame: pd.DataFrame) -> pd.DataFrame:
     columns = ["model", "corruption", "ratio", *(f"{m}_{s}" for m in METRICS for s in ("mean", "std"))]
     table = pd.DataFrame(rows, columns=[*columns, "kept", "trials", "left_out"])
     return table.sort_values(["model", "corruption", "ratio"], ignore_index=True)
+
+
+def labelled_trials(frame: pd.DataFrame, group_by: Sequence[str] = ()) -> pd.DataFrame:
+    """One row for each trial: ``model`` (its label), ``corruption``, ``ratio``, ``seed``, ``run_id``, ``status``,
+    ``health``, :data:`METRICS`, and whether it is ``kept``; see :func:`summarize`."""
+    work = pd.DataFrame(
+        {
+            "model": label_models(frame, group_by),
+            "corruption": frame.get("corruption.type"),
+            "ratio": pd.to_numeric(frame["corruption.ratio"]) if "corruption.ratio" in frame else float("nan"),
+            "seed": frame.get("seed"),
+            "run_id": frame.get("run_id"),
+            "status": frame.get("status"),
+            "health": frame.get("health"),
+            **{metric: pd.to_numeric(frame[metric]) if metric in frame else float("nan") for metric in METRICS},
+        }
+    )
+    values = work[list(METRICS)]
+    work["kept"] = (
+        (work["status"] == "FINISHED")
+        & (work["health"] != "diverged")
+        & np.isfinite(values.to_numpy(dtype=float)).all(axis=1)
+    )
+    return work
 
 
 def _reason(row: pd.Series[str]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import holoviews as hv
@@ -11,6 +11,7 @@ import pandas as pd
 
 from qlab.views.backends import styled
 from qlab.views.palette import Style, styles
+from qlab.views.panels import row
 from qlab.views.summary import label_methods, label_models
 
 FINAL = (
@@ -20,6 +21,7 @@ FINAL = (
     "forget_accuracy_clean",
     "steps_to_oracle",
     "oracle_accuracy",
+    "oracle_accuracy_std",
     "oracle_gap",
     "oracle_kl",
     "oracle_kl_floor",
@@ -31,11 +33,21 @@ FINAL = (
 )
 """Metrics at the end of an unlearning run, in the order of the table."""
 
-CURVES = (
-    ("validation_accuracy", "validation accuracy (clean data)"),
-    ("forget_accuracy_polluted", "forget accuracy (polluted labels)"),
-)
-"""Metrics drawn over steps."""
+TITLES = {
+    "validation_accuracy": "validation accuracy (clean data)",
+    "forget_accuracy_polluted": "forget accuracy (polluted labels)",
+    "forget_accuracy_clean": "forget accuracy (clean labels)",
+    "retain_accuracy": "retain accuracy",
+    "train_accuracy": "training accuracy",
+    "validation_loss": "validation loss",
+    "train_loss": "training loss",
+}
+"""Metrics logged at every step, and what to write beside an axis."""
+
+DRAWN = ("validation_accuracy", "forget_accuracy_polluted")
+"""The metrics drawn over steps where nothing else is asked for."""
+
+_STEP = hv.Dimension("step", label="unlearning step")
 
 _GROUP = ["model", "corruption", "ratio", "method"]
 
@@ -71,24 +83,27 @@ def summarize_unlearning(frame: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for group, members in work.groupby(_GROUP, sort=False):
         kept = members[members["status"] == "FINISHED"]
-        row: dict[str, object] = dict(zip(_GROUP, group, strict=True))
+        summary: dict[str, object] = dict(zip(_GROUP, group, strict=True))
         for metric in FINAL:
-            row |= {
+            summary |= {
                 f"{metric}_mean": kept[metric].mean(),
                 f"{metric}_std": kept[metric].std(ddof=1),
                 f"{metric}_n": int(kept[metric].notna().sum()),
             }
         others = sorted(set(members.loc[members["status"] != "FINISHED", "status"].str.lower()))
-        rows.append(row | {"kept": len(kept), "runs": len(members), "left_out": ", ".join(others)})
+        rows.append(summary | {"kept": len(kept), "runs": len(members), "left_out": ", ".join(others)})
     return pd.DataFrame(rows)
 
 
-def history_of(frame: pd.DataFrame, read: Callable[[str, str], Iterable[tuple[int, float]]]) -> pd.DataFrame:
-    """Every value of :data:`CURVES` of the runs that finished: what :func:`curves_of` takes.
+def history_of(
+    frame: pd.DataFrame, read: Callable[[str, str], Iterable[tuple[int, float]]], metrics: Sequence[str] = DRAWN
+) -> pd.DataFrame:
+    """Every value of some metrics of the runs that finished: what :func:`curves_of` takes.
 
     Args:
         frame: one row for each unlearning run.
         read: gives steps and values of a run's metric.
+        metrics: which ones.
     """
     labels = label_runs(frame)
     return pd.DataFrame(
@@ -96,7 +111,7 @@ def history_of(frame: pd.DataFrame, read: Callable[[str, str], Iterable[tuple[in
             {**label, "metric": metric, "step": step, "value": value}
             for label, run_id, status in zip(labels.to_dict("records"), frame["run_id"], frame["status"], strict=True)
             if status == "FINISHED"
-            for metric, _ in CURVES
+            for metric in metrics
             for step, value in read(str(run_id), metric)
         ]
     )
@@ -113,24 +128,31 @@ def curves_of(history: pd.DataFrame) -> pd.DataFrame:
 
 
 def accuracy_against_step(
-    curves: pd.DataFrame, table: pd.DataFrame, published: pd.DataFrame | None = None
+    curves: pd.DataFrame,
+    table: pd.DataFrame,
+    published: pd.DataFrame | None = None,
+    metrics: Sequence[str] = DRAWN,
 ) -> hv.Layout:
-    """Accuracy on validation and forget set against the unlearning step: a line per method, a row of panels per model.
+    """Metrics against the unlearning step: a line per method, a row of panels per model.
 
-    The dotted line is the oracles' validation accuracy.
+    The dotted line is the oracles' validation accuracy, the band around it their standard deviation.
 
     Args:
         curves: see :func:`curves_of`.
         table: see :func:`summarize_unlearning`.
         published: curves to show beside ours, dashed: columns ``model`` and ``method`` (as in the table), ``metric``,
             ``step`` and ``mean``.
+        metrics: which ones, a panel for each.
     """
     by_method = styles(table["method"].unique())
     panels = []
     for (model, corruption, ratio), rows in curves.groupby(_GROUP[:3], sort=False):
         own = table[(table["model"] == model) & (table["corruption"] == corruption) & (table["ratio"] == ratio)]
-        for metric, title in CURVES:
-            parts = [_oracle_line(own)] if metric == "validation_accuracy" else []
+        for metric in metrics:
+            title = TITLES.get(metric, metric)
+            parts = (
+                _oracle_level(own, (rows["step"].min(), rows["step"].max())) if metric == "validation_accuracy" else []
+            )
             for method, line in rows[rows["metric"] == metric].groupby("method", sort=False):
                 counts = own[own["method"] == method].iloc[0]
                 label = f"{method} ({counts['kept']} of {counts['runs']} runs)"
@@ -138,25 +160,25 @@ def accuracy_against_step(
                 if published is not None:
                     same = (published["model"] == model) & (published["method"] == method)
                     parts += _dashed(published[same & (published["metric"] == metric)], by_method[str(method)])
-            last = metric == CURVES[-1][0]
+            last = metric == metrics[-1]
             shown: dict[str, Any] = {
                 "xlabel": "unlearning step",
                 "ylabel": title,
                 "title": f"{model}, {corruption} {ratio:g}",
             }
-            shown |= {"ylim": (-0.03, 1.03), "show_grid": True}
+            shown |= {"show_grid": True} | ({"ylim": (-0.03, 1.03)} if "accuracy" in metric else {})
             panels.append(
                 styled(
                     hv.Overlay(parts),
-                    bokeh={**shown, "legend_position": "bottom", "legend_cols": 2, "width": 420, "height": 460},
+                    bokeh={**shown, "legend_position": "bottom", "legend_cols": 1, "width": 420, "height": 460},
                     matplotlib={**shown, "legend_position": "right", "show_legend": last},
                 )
             )
     return styled(
-        hv.Layout(panels).cols(len(CURVES)),
+        hv.Layout(panels).cols(len(metrics)),
         bokeh={"shared_axes": False},
         matplotlib={
-            "fig_inches": (11, 4 * len(panels) / len(CURVES)),
+            "fig_inches": (5.5 * len(metrics), 4 * len(panels) / len(metrics)),
             "hspace": 0.25,
             "vspace": 0.4,
             "sublabel_format": "",
@@ -164,20 +186,104 @@ def accuracy_against_step(
     )
 
 
-def _oracle_line(own: pd.DataFrame) -> hv.Element:
-    return styled(
-        hv.HLine(float(own["oracle_accuracy_mean"].mean())),
-        bokeh={"color": "#555555", "line_width": 1, "line_dash": "dotted"},
-        matplotlib={"color": "#555555", "linewidth": 1, "linestyle": ":"},
-    )
+def final_bars(table: pd.DataFrame, metrics: Sequence[str] = DRAWN) -> hv.Layout:
+    """Metrics at the last step, a bar for each method with its standard deviation over runs, a row of panels per model.
+
+    Args:
+        table: see :func:`summarize_unlearning`.
+        metrics: which of :data:`FINAL`, a panel for each.
+    """
+    by_method = styles(table["method"].unique())
+    panels = []
+    for (model, corruption, ratio), own in table.groupby(_GROUP[:3], sort=False):
+        for metric in metrics:
+            rows = own[["method", f"{metric}_mean", f"{metric}_std", "kept", "runs"]].set_axis(
+                ["method", "mean", "deviation", "kept", "of"], axis=1
+            )
+            colours = [by_method[str(method)].colour for method in rows["method"]]
+            bars = hv.Bars(rows.assign(colour=colours), "method", ["mean", "kept", "of", "colour"])
+            errors = hv.ErrorBars(rows.fillna({"deviation": 0.0}), "method", ["mean", "deviation"])
+            shown: dict[str, Any] = {"title": f"{model}, {corruption} {ratio:g}", "xlabel": "", "show_grid": True}
+            shown |= {"ylabel": TITLES.get(metric, metric), "xrotation": 30}
+            shown |= {"ylim": (0.0, 1.03)} if "accuracy" in metric else {}
+            bars = styled(bars, bokeh={"color": "colour", "tools": ["hover"]}, matplotlib={"color": "colour"})
+            panels.append(
+                styled(
+                    bars * errors, bokeh={**shown, "width": 420, "height": 360}, matplotlib={**shown, "aspect": 1.25}
+                )
+            )
+    return row(panels, columns=len(metrics))
+
+
+def trade_off(frame: pd.DataFrame) -> hv.Layout:
+    """Forgetting against what is kept: a point for each run at its last step, a panel for each model.
+
+    Across: accuracy on the forget set's polluted labels, which should fall. Up: validation accuracy, which should
+    rise: the best corner is the upper left.
+
+    Args:
+        frame: one row for each unlearning run.
+    """
+    work = label_runs(frame).join(frame[["status", "seed", *(name for name in DRAWN if name in frame)]])
+    work = work[work["status"] == "FINISHED"].dropna(subset=[name for name in DRAWN if name in work])
+    by_method = styles(work["method"].unique())
+    x, y = (hv.Dimension(name, label=TITLES[name]) for name in reversed(DRAWN))
+    panels = []
+    for (model, corruption, ratio), own in work.groupby(_GROUP[:3], sort=False):
+        parts = []
+        for method, rows in own.groupby("method", sort=False):
+            style = by_method[str(method)]
+            points = hv.Points(rows, [x, y], ["method", "seed"], label=f"{method} ({len(rows)})")
+            parts.append(
+                styled(
+                    points,
+                    bokeh={"color": style.colour, "marker": style.bokeh_marker, "size": 9, "tools": ["hover"]},
+                    matplotlib={"color": style.colour, "marker": style.matplotlib_marker, "s": 40},
+                )
+            )
+        shown = {"title": f"{model}, {corruption} {ratio:g}", "xlim": (-0.03, 1.03), "ylim": (-0.03, 1.03)}
+        panels.append(
+            styled(
+                hv.Overlay(parts),
+                bokeh={**shown, "show_grid": True, "width": 440, "height": 420, "legend_position": "bottom_left"},
+                matplotlib={**shown, "show_grid": True, "aspect": 1.0},
+            )
+        )
+    return row(panels, columns=2)
+
+
+def _oracle_level(own: pd.DataFrame, steps: tuple[int, int]) -> list[hv.Element]:
+    level = float(own["oracle_accuracy_mean"].mean())
+    if not np.isfinite(level):
+        return []
+    # The oracles' own spread is the noise floor; with one oracle for each run, that over runs stands for it.
+    among, over = own["oracle_accuracy_std_mean"].mean(), own["oracle_accuracy_std"].mean()
+    deviation = float(np.nan_to_num(among if np.isfinite(among) else over))
+    return [
+        styled(
+            hv.Spread((list(steps), [level] * 2, [deviation] * 2), _STEP, ["mean", "deviation"]),
+            bokeh={"color": "#555555", "alpha": 0.12, "line_alpha": 0},
+            matplotlib={
+                "color": "#555555",
+                "facecolor": "#555555",
+                "edgecolor": "#555555",
+                "alpha": 0.12,
+                "linewidth": 0,
+            },
+        ),
+        styled(
+            hv.HLine(level),
+            bokeh={"color": "#555555", "line_width": 1, "line_dash": "dotted"},
+            matplotlib={"color": "#555555", "linewidth": 1, "linestyle": ":"},
+        ),
+    ]
 
 
 def _line(line: pd.DataFrame, label: str, style: Style) -> list[hv.Element]:
     line = line.sort_values("step")
-    step = hv.Dimension("step", label="unlearning step")
     colour = style.colour
-    band = hv.Spread((line["step"], line["mean"], line["deviation"].fillna(0.0)), step, ["mean", "deviation"])
-    curve = hv.Curve(line[["step", "mean", "deviation", "kept"]], step, ["mean", "deviation", "kept"], label=label)
+    band = hv.Spread((line["step"], line["mean"], line["deviation"].fillna(0.0)), _STEP, ["mean", "deviation"])
+    curve = hv.Curve(line[["step", "mean", "deviation", "kept"]], _STEP, ["mean", "deviation", "kept"], label=label)
     return [
         styled(
             band,
@@ -196,8 +302,7 @@ def _dashed(line: pd.DataFrame, style: Style) -> list[hv.Element]:
     """A published curve."""
     if line.empty:
         return []
-    step = hv.Dimension("step", label="unlearning step")
-    curve = hv.Curve(line.sort_values("step")[["step", "mean"]], step, "mean")
+    curve = hv.Curve(line.sort_values("step")[["step", "mean"]], _STEP, "mean")
     return [
         styled(
             curve,

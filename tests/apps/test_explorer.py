@@ -1,187 +1,277 @@
-"""The explorer in a real browser, on a store that somebody hostile wrote to."""
+"""The explorer in a real browser, on a store made by a real run that somebody hostile then wrote to."""
 
 from __future__ import annotations
 
-import os
-import shutil
-import socket
-import subprocess
-import sys
+import hashlib
+import json
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlencode
 
 import pytest
 
-from qlab.experiment import schema
-from qlab.experiment.runner import Runner
 from qlab.tracking import frames, names
 from qlab.tracking.store import Store
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:sqlalchemy.exc.SADeprecationWarning")
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:sqlalchemy.exc.SADeprecationWarning"),
-    pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here"),
-]
-
-HOSTILE = "<img src=x onerror=window.obeyed=1>"
-
-FILE = """
-name = "tiny"
-[task]
-type = "XXZ"
-length = 4
-gapless = [-0.7, 0.7, 0.2]
-gapped = [1.3, 2.7, 0.2]
-validation = [-0.65, 2.65, 0.3]
-[corruption]
-type = "LabelFlip"
-ratio = [0.0, 0.5]
-[model]
-type = "MLP"
-hidden = [4]
-[training]
-epochs = 2
-[run]
-seeds = 2
-"""
+FIGURE = ".bk-Figure"
 
 
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    """A store with a real experiment, then renamed, and a run whose params are markup."""
-    folder = tmp_path_factory.mktemp("explored")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        store = Store()
-        Runner(store).run(schema.parse(FILE, source="tiny.toml"))
-        experiment_id = store.experiment_id("tiny")
-    first = frames.trials(store, [experiment_id]).iloc[0]
-    store.set_tags(first["run_id"], {names.NAME: HOSTILE, names.HEALTH: HOSTILE})
-    params = {
-        "model.type": HOSTILE,
-        "corruption.type": HOSTILE,
-        "corruption.ratio": "0.5",
-        "task.type": "XXZ",
-        "seed": "9",
-    }
-    run_id = store.create_run(
-        experiment_id, HOSTILE, params=params, tags={names.KIND: names.TRIAL, names.TRIAL_KEY: "x"}
-    )
-    store.log_metrics(run_id, [(metric, 0.5, 1, 1) for metric in ("train_accuracy", "validation_accuracy")])
-    store.finish(run_id)
-    store.client.rename_experiment(experiment_id, HOSTILE)
-    return store
+def query(page: Any) -> dict[str, str]:
+    # Asked of the page itself: what Playwright remembers is older.
+    return {name: values[0] for name, values in parse_qs(page.evaluate("location.search").removeprefix("?")).items()}
 
 
-@pytest.fixture(scope="module")
-def address(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Where `qlab explore` serves the store."""
-    folder = tmp_path_factory.mktemp("explorer")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    with (folder / "log").open("w") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "qlab.cli", "explore", "--tracking-uri", store.uri, "--port", str(port)],
-            cwd=folder,
-            env=os.environ.copy(),
-            stdout=log,
-            stderr=subprocess.STDOUT,
-        )
-    found = f"http://127.0.0.1:{port}/explorer"
-    try:
-        for _ in range(300):
-            assert process.poll() is None, (folder / "log").read_text()
-            try:
-                with urllib.request.urlopen(found, timeout=30):
-                    break
-            except OSError:
-                time.sleep(0.2)
-        else:
-            raise AssertionError((folder / "log").read_text())
-        assert found in (folder / "log").read_text().splitlines()[0]
-        yield found
-    finally:
-        process.terminate()
-        process.wait(timeout=20)
+def until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.1)
 
 
-@pytest.fixture(scope="module")
-def visited(address: str) -> Iterator[tuple[Any, list[str], list[str]]]:
-    """The page, once the figure is drawn; errors it met; addresses it asked for."""
-    arguments = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
-    arguments += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
-    errors: list[str] = []
-    asked: list[str] = []
-    with playwright.sync_playwright() as tools:
-        browser = tools.chromium.launch(executable_path=CHROMIUM, args=arguments)
-        page = browser.new_page(viewport={"width": 1400, "height": 1000})
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.on("request", lambda request: asked.append(request.url))
-        page.set_default_timeout(30_000)
-        page.goto(address, wait_until="domcontentloaded")
-        page.locator(".bk-Figure").first.wait_for()
-        yield page, errors, asked
-        browser.close()
+def link(address: str, **fields: object) -> str:
+    texts = {name: value if isinstance(value, str) else json.dumps(value) for name, value in fields.items()}
+    return f"{address}?{urlencode({'experiment': 'small', **texts})}"
 
 
-def test_the_page_shows_figure_and_table(visited: tuple[Any, list[str], list[str]]) -> None:
-    page, errors, _ = visited
-    assert page.title() == "qlab explorer"
-    assert page.locator(".bk-Figure canvas").count() >= 2
-    page.get_by_text("Trials", exact=True).click()
+def picture(page: Any) -> str:
+    """A digest of what the first figure looks like."""
+    return hashlib.sha256(page.locator(FIGURE).first.screenshot()).hexdigest()
+
+
+def settled(page: Any) -> str:
+    """The digest of the first figure once it does not change any more."""
+    last = ""
+    while (now := picture(page)) != last:
+        last = now
+        time.sleep(0.4)
+    return last
+
+
+@pytest.mark.parametrize(
+    ("name", "seen"),
+    [
+        ("Runs", ".tabulator-row"),
+        ("Resilience", FIGURE),
+        ("Unlearning", FIGURE),
+        ("Landscape", FIGURE),
+        ("Curvature", FIGURE),
+        ("Data and circuit", FIGURE),
+    ],
+)
+def test_each_page_opens(visitor: Any, address: str, name: str, seen: str) -> None:
+    page = visitor.open(link(address))
+    page.get_by_role("button", name=name, exact=True).click()
+    page.locator(seen).first.wait_for()
+    until(lambda: query(page).get("page") == name)
+    assert visitor.errors == []
+
+
+def test_the_table_of_runs_selects_for_every_page(visitor: Any, address: str, store: Store) -> None:
+    page = visitor.open(link(address))
     page.locator(".tabulator-row").first.wait_for()
-    assert page.locator(".tabulator-row").count() == 5
-    titles = page.locator(".tabulator-col-title").all_text_contents()
-    for title in ("model", "corruption", "ratio", "seed", "status", "health", "validation"):
-        assert title in titles
-    assert errors == []
+    page.locator(".tabulator-row input[type=checkbox]").nth(2).click()
+    until(lambda: len(json.loads(query(page).get("runs", "[]"))) == 1)
+    (run_id,) = json.loads(query(page)["runs"])
+    page.get_by_role("button", name="Show run").click()
+    run = store.run(run_id)
+    page.get_by_text(run.info.run_name).first.wait_for()
+    for title in ("Configuration", "Metrics", "Artifacts", "Lineage", "Tags"):
+        page.get_by_role("tab", name=title).wait_for()
+    href = page.get_by_text("open in the MLflow UI").get_attribute("href")
+    assert href.endswith(f"#/experiments/{run.info.experiment_id}/runs/{run_id}")
 
 
-def test_names_are_shown_as_text_and_not_obeyed(visited: tuple[Any, list[str], list[str]]) -> None:
-    page, _, _ = visited
-    page.get_by_text("Trials", exact=True).click()
+def test_an_mlflow_filter_narrows_the_runs(visitor: Any, address: str) -> None:
+    page = visitor.open(link(address, where="params.`model.type` = 'MLP' and tags.`qlab.kind` = 'trial'"))
+    page.get_by_text("6 runs").wait_for()
+    page = visitor.open(link(address, where="what is this"))
+    page.get_by_text("MLflow does not accept the filter").wait_for()
+
+
+def test_grouping_changes_the_curves(visitor: Any, address: str) -> None:
+    page = visitor.open(link(address, page="Resilience"))
     page.locator(".tabulator-row").first.wait_for()
-    assert page.locator("select option").all_text_contents() == [HOSTILE]
-    cells = page.locator(".tabulator-cell").all_text_contents()
-    # The model and the corruption of one run, the health of another.
-    assert cells.count(HOSTILE) == 3
-    assert page.locator('img[src="x"]').count() == 0
-    assert page.evaluate("window.obeyed") is None
+    assert page.locator(".tabulator-row").count() == 6  # two models at three ratios, the clean twins among them
+    settled(page)
+    page.get_by_role("combobox", name="Group by").click()
+    page.get_by_text("model.type", exact=True).click()
+    page.mouse.click(20, 700)  # closes the list
+    until(lambda: json.loads(query(page)["group_by"]) == ["model.type"])
+    page.locator(".tabulator-row").first.wait_for()
+    before = settled(page)
+    page.get_by_label("Every run").click()
+    until(lambda: query(page)["traces"] == "true")
+    until(lambda: settled(page) != before)
 
 
-def test_hovering_over_a_point_obeys_nothing(visited: tuple[Any, list[str], list[str]]) -> None:
-    page, _, _ = visited
-    page.get_by_text("Resilience", exact=True).click()
-    figure = page.locator(".bk-Figure").first
+def test_clicking_a_point_shows_its_training(visitor: Any, address: str, store: Store) -> None:
+    page = visitor.open(link(address, page="Resilience"))
+    figure = page.locator(FIGURE).first
     figure.wait_for()
+    settled(page)
     box = figure.bounding_box()
-    for step in range(30):
-        page.mouse.move(box["x"] + box["width"] * (step + 0.5) / 30, box["y"] + box["height"] * 0.45)
-    assert page.evaluate("window.obeyed") is None
-    assert page.locator('img[src="x"]').count() == 0
+    # Where the points are depends on the training: somewhere on the line above the middle ratio.
+    for part in range(10, 75):
+        page.mouse.click(box["x"] + 0.53 * box["width"], box["y"] + box["height"] * part / 100)
+        page.wait_for_timeout(40)
+        if json.loads(query(page).get("runs", "[]")):
+            break
+    until(lambda: len(json.loads(query(page)["runs"])) == 2)  # both seeds of the point
+    page.get_by_text("Training of 2 selected trials").wait_for()
+    frame = frames.trials(store, [store.experiment_id("small")]).set_index("run_id")
+    chosen = frame.loc[json.loads(query(page)["runs"])]
+    assert set(chosen["corruption.ratio"]) == {0.25}
+    assert chosen["model.type"].nunique() == 1
 
 
-def test_the_page_asks_nobody_else(visited: tuple[Any, list[str], list[str]], address: str) -> None:
-    _, _, asked = visited
+def test_a_row_of_the_table_shows_the_training_too(visitor: Any, address: str) -> None:
+    page = visitor.open(link(address, page="Resilience"))
+    page.locator(".tabulator-row").first.click()
+    page.get_by_text("Training of 2 selected trials").wait_for()
+    until(lambda: page.locator(FIGURE).count() == 4)
+
+
+def test_dragging_the_span_redraws_the_slice(visitor: Any, address: str) -> None:
+    page = visitor.open(link(address, page="Landscape", resolution=11))
+    page.locator(FIGURE).first.wait_for()
+    before = settled(page)
+    slider = page.get_by_role("slider").first
+    slider.focus()
+    for _ in range(4):
+        slider.press("ArrowRight")
+    until(lambda: float(query(page)["span"]) == pytest.approx(1.2))
+    until(lambda: picture(page) != before)
+    assert visitor.errors == []
+
+
+def test_clicking_a_slice_cuts_it_and_a_line_joins_two_checkpoints(visitor: Any, address: str) -> None:
+    page = visitor.open(link(address, page="Landscape", resolution=11))
+    figures = page.locator(FIGURE)
+    until(lambda: figures.count() == 4)
+    settled(page)
+    box = figures.first.bounding_box()
+    page.mouse.click(box["x"] + 0.4 * box["width"], box["y"] + 0.4 * box["height"])
+    until(lambda: figures.count() == 6)
+    assert len(json.loads(query(page)["cut"])) == 2
+    page.get_by_role("button", name="Line between the first two").click()
+    until(lambda: figures.count() == 8)
+
+
+def test_a_link_restores_the_view(visitor: Any, address: str) -> None:
+    fields = {"page": "Landscape", "samples": "validation", "directions": "random", "span": 0.5, "resolution": 21}
+    page = visitor.open(link(address, **fields))
+    page.locator(FIGURE).first.wait_for()
+    until(lambda: "row" in query(page))
+    found = query(page)
+    assert {name: found[name] for name in fields} == {name: str(value) for name, value in fields.items()}
+    assert page.get_by_text("Span: 0.5").is_visible()
+    assert "random direction 1" in page.locator("body").inner_text() or page.locator(FIGURE).count() == 4
+
+
+def test_an_address_that_makes_no_sense_is_said_and_the_page_lives(visitor: Any, address: str) -> None:
+    page = visitor.open(link(address, page="Resilience", bogus="1", span="wide", resolution=100000))
+    page.get_by_text("Not understood in the address").wait_for()
+    page.locator(FIGURE).first.wait_for()
+    page = visitor.open(f"{address}?experiment=nothing+of+that+name&page=Nowhere")
+    page.locator(".tabulator-row").first.wait_for()
+
+
+def test_a_sample_of_the_map_shows_itself_and_what_models_say(visitor: Any, address: str) -> None:
+    page = visitor.open(link(address, page="Data and circuit", row=3))
+    page.get_by_text("probability of class 1").wait_for()
+    page.get_by_text("delta").first.wait_for()
+    assert page.locator(".tabulator-row").count() == 2  # both models
+    page.get_by_alt_text("circuit with its light cone").first.wait_for()
+
+
+def test_files_of_a_figure_and_of_a_page(visitor: Any, address: str, tmp_path: Path) -> None:
+    page = visitor.open(link(address, page="Resilience"))
+    page.locator(FIGURE).first.wait_for()
+    starts = {"PNG": b"\x89PNG", "SVG": b"<?xml", "CSV": b"model,corruption,ratio"}
+    for form, start in starts.items():
+        with page.expect_download() as waiting:
+            page.get_by_role("button", name=form).first.click()
+        content = Path(waiting.value.path()).read_bytes()
+        assert content.startswith(start), form
+    with page.expect_download() as waiting:
+        page.get_by_role("button", name="This page as HTML").click()
+    alone = tmp_path / "page.html"
+    alone.write_bytes(Path(waiting.value.path()).read_bytes())
+    visitor.asked.clear()
+    page.goto(alone.as_uri())
+    page.locator(FIGURE).first.wait_for()
+    assert [url for url in visitor.asked if not url.startswith(("file:", "data:", "blob:"))] == []
+
+
+def test_names_are_shown_as_text_and_not_obeyed(visitor: Any, address: str, hostile: str) -> None:
+    for name in ("Runs", "Resilience", "Run"):
+        page = visitor.open(f"{address}?{urlencode({'experiment': hostile, 'page': name})}")
+        page.get_by_text(hostile).first.wait_for()
+        if name == "Resilience":
+            box = page.locator(FIGURE).first.bounding_box()
+            for step in range(30):
+                page.mouse.move(box["x"] + box["width"] * (step + 0.5) / 30, box["y"] + box["height"] * 0.45)
+        assert page.evaluate("window.obeyed") is None
+        assert page.locator('img[src="x"]').count() == 0
+
+
+def test_the_page_asks_nobody_else(visitor: Any, address: str) -> None:
+    page = visitor.open(link(address, page="Resilience"))
+    page.locator(FIGURE).first.wait_for()
     here = address.removesuffix("/explorer")
-    assert asked
-    assert [url for url in asked if not url.startswith((here, here.replace("http", "ws"), "data:", "blob:"))] == []
+    assert visitor.asked
+    asked = [url for url in visitor.asked if not url.startswith((here, here.replace("http", "ws"), "data:", "blob:"))]
+    assert asked == []
 
 
-def test_a_new_run_appears_by_itself(visited: tuple[Any, list[str], list[str]], store: Store) -> None:
-    page, _, _ = visited
-    page.get_by_text("Trials", exact=True).click()
+def test_a_run_arrives_while_it_trains(visitor: Any, address: str, store: Store, hostile: str) -> None:
+    page = visitor.open(f"{address}?{urlencode({'experiment': hostile})}")
     page.locator(".tabulator-row").first.wait_for()
     before = page.locator(".tabulator-row").count()
     tags = {names.KIND: names.TRIAL, names.TRIAL_KEY: "y"}
     params = {"model.type": "Newcomer", "corruption.type": "LabelFlip", "corruption.ratio": "0.0", "task.type": "XXZ"}
-    store.create_run(store.experiment_id(HOSTILE), "new", params=params, tags=tags)
+    run_id = store.create_run(store.experiment_id(hostile), "new", params=params, tags=tags)
     page.get_by_text("Newcomer").first.wait_for()
     assert page.locator(".tabulator-row").count() == before + 1
+    page.get_by_text("1 running").wait_for()
+    store.finish(run_id)
+    page.get_by_text("1 running").wait_for(state="detached")
+
+
+def test_a_deleted_artifact_is_said(visitor: Any, address: str, store: Store) -> None:
+    frame = frames.runs_of_kind(store, [store.experiment_id("small")], names.ORACLE)
+    run_id = str(frame["run_id"].iloc[-1])  # no other test has had it read
+    checkpoint = Path(store.artifact_place(run_id)) / names.CHECKPOINT
+    content = checkpoint.read_bytes()
+    checkpoint.unlink()
+    try:
+        page = visitor.open(link(address, page="Landscape", points=[run_id], resolution=11))
+        page.get_by_text("has no artifact").wait_for()
+        checkpoint.write_bytes(content[: len(content) // 2])
+        page = visitor.open(link(address, page="Landscape", points=[run_id], resolution=11))
+        page.get_by_text("is not a checkpoint").wait_for()
+    finally:
+        checkpoint.write_bytes(content)
+
+
+def test_a_store_without_runs_says_what_to_do(visitor: Any, tmp_path: Path, serve: Any) -> None:
+    store = Store(f"sqlite:///{tmp_path}/empty.db")
+    with serve(store.uri, tmp_path) as found:
+        page = visitor.open(found)
+        page.get_by_text("qlab run xxz_flip").wait_for()
+
+
+def test_others_are_kept_out_unless_named(tmp_path: Path, store: Store, serve: Any) -> None:
+    users = tmp_path / "users.json"
+    users.write_text('{"ada": "lovelace"}')
+    with (
+        serve(store.uri, tmp_path, "--basic-auth", str(users)) as found,
+        urllib.request.urlopen(found, timeout=30) as answer,
+    ):
+        assert answer.url.split("?")[0].endswith("/login")
+        assert "password" in answer.read().decode().lower()

@@ -1,0 +1,1 @@
+"""The explorer: a Panel app that reads runs and draws them with qlab's views."""

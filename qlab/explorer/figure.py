@@ -1,0 +1,76 @@
+"""A figure on a page: the picture, and its files."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from typing import Any, Literal
+
+import holoviews as hv
+import pandas as pd
+import panel as pn
+import panel_material_ui as pmui
+
+from qlab.views.saving import picture_bytes
+
+
+def fitting(figure: Any, width: int = 460, height: int = 400) -> Any:
+    """Panels in rows of two, of a size at which they fit the screen."""
+    if not isinstance(figure, hv.Layout):
+        return figure
+    panels = [panel.opts(width=width, height=height, backend="bokeh") for panel in figure]
+    return hv.Layout(panels).cols(2).opts(shared_axes=False, backend="bokeh")
+
+
+class Figure:
+    """A HoloViews figure with buttons that save it as PNG, SVG and CSV.
+
+    The files are drawn by the same function as the picture, when they are asked for.
+
+    Args:
+        name: of the files, without suffix.
+        on_screen: makes the object for the page from what is saved, by default :func:`fitting`.
+    """
+
+    def __init__(self, name: str, on_screen: Callable[[Any], Any] | None = None) -> None:
+        self.name = name
+        self.figure: Any = None
+        self.table = pd.DataFrame()
+        self._on_screen = on_screen or fitting
+        self._place = pn.Column(sizing_mode="stretch_width")
+        self._buttons = pmui.Row(*(self._button(form) for form in ("png", "svg", "csv")), visible=False)
+        self.view = pn.Column(self._place, self._buttons, sizing_mode="stretch_width")
+
+    def show(self, figure: Any, table: pd.DataFrame) -> None:
+        """Draws a figure.
+
+        Args:
+            figure: a HoloViews object.
+            table: the numbers in it.
+        """
+        self.figure, self.table = figure, table
+        # A fresh pane drops the old figure's models and with them everything it held in memory.
+        self._place.objects = [pn.pane.HoloViews(self._on_screen(figure), backend="bokeh", linked_axes=False)]
+        self._buttons.visible = True
+
+    def clear(self) -> None:
+        """Shows nothing."""
+        self.figure, self.table = None, pd.DataFrame()
+        self._place.objects = []
+        self._buttons.visible = False
+
+    def file(self, form: Literal["png", "svg", "csv"]) -> io.BytesIO:
+        """The content of one of the files."""
+        if form == "csv":
+            return io.BytesIO(self.table.to_csv(index=False).encode())
+        return io.BytesIO(picture_bytes(self.figure, form))
+
+    def _button(self, form: Literal["png", "svg", "csv"]) -> Any:
+        return pmui.FileDownload(
+            callback=lambda: self.file(form),
+            filename=f"{self.name}.{form}",
+            label=form.upper(),
+            size="small",
+            variant="text",
+            embed=False,
+        )

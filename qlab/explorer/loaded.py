@@ -1,0 +1,201 @@
+"""Models, data and landscapes of stored runs, made again from their configuration."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import functools
+import json
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+import torch
+
+from qlab.corruptions import Corrupted
+from qlab.errors import DataError
+from qlab.explorer.reader import Reader
+from qlab.landscape import Landscape
+from qlab.models import Model
+from qlab.registry import make
+from qlab.tasks import Dataset, Task
+from qlab.tracking import names
+from qlab.training import Member
+
+KEPT = 16
+"""So many landscapes stay in memory, with their prepared features."""
+
+
+@functools.lru_cache(maxsize=8)
+def _dataset(config: str) -> tuple[Task, Dataset]:
+    task: Task = make("task", json.loads(config))
+    return task, task.load()
+
+
+def data_of(config: Mapping[str, Any]) -> tuple[Task, Dataset]:
+    """The task and the data set of a trial's configuration; the last few are kept."""
+    return _dataset(json.dumps(config["task"], sort_keys=True))
+
+
+def corrupted_of(config: Mapping[str, Any]) -> Corrupted:
+    """The training split of a trial's configuration, as its model met it."""
+    task, dataset = data_of(config)
+    return Member.of(task, dataset, make("corruption", config["corruption"]), int(config["seed"])).corrupted
+
+
+@dataclasses.dataclass(frozen=True)
+class Checkpoint:
+    """A stored model, and what it was trained on.
+
+    Args:
+        run_id: its run.
+        label: for people.
+        kind: a kind of :mod:`qlab.tracking.names`.
+        trial: identity of the trial whose data it belongs to.
+        parent: the run of that trial's experiment, if known.
+    """
+
+    run_id: str
+    label: str
+    kind: str
+    trial: str
+    parent: str | None
+
+
+def checkpoints(frame: pd.DataFrame) -> list[Checkpoint]:
+    """The finished runs of an experiment that have a checkpoint, in order of their labels.
+
+    Args:
+        frame: all runs of the experiment.
+    """
+    trials = frame[frame["kind"] == names.TRIAL]
+    own = dict(zip(trials["run_id"], trials["trial"], strict=True))
+    experiments = dict(zip(trials["trial"], trials["parent_id"], strict=True))
+    found = []
+    done = frame[(frame["status"] == "FINISHED") & frame["kind"].isin([names.TRIAL, names.UNLEARNING, names.ORACLE])]
+    for run in done.to_dict("records"):
+        trial = run["trial"] if run["kind"] == names.TRIAL else own.get(run["parent_id"])
+        if trial is None:
+            continue  # the run of its teacher is not here: nothing says what data it belongs to
+        found.append(
+            Checkpoint(str(run["run_id"]), str(run["name"]), str(run["kind"]), str(trial), experiments.get(trial))
+        )
+    return sorted(found, key=lambda item: (item.label, item.run_id))
+
+
+def related(chosen: Checkpoint, every: Sequence[Checkpoint], frame: pd.DataFrame) -> dict[str, Checkpoint]:
+    """The checkpoints that share parameters' meaning with one: same trial, and its clean twin, by a short name.
+
+    Args:
+        chosen: the checkpoint asked about.
+        every: all of the experiment.
+        frame: all runs of the experiment.
+    """
+    rows = frame.set_index("run_id")
+    found: dict[str, Checkpoint] = {}
+    counts: collections.Counter[str] = collections.Counter()
+    for item in every:
+        if item.trial != chosen.trial:
+            continue
+        row = rows.loc[item.run_id]
+        name = {names.TRIAL: "trained", names.ORACLE: "oracle"}.get(item.kind) or str(row.get("unlearner.type"))
+        counts[name] += 1
+        found[name if counts[name] == 1 else f"{name} {counts[name]}"] = item
+    trained = found.get("trained", chosen)
+    twin = _clean_twin(trained, every, frame)
+    return found | ({"clean": twin} if twin is not None else {})
+
+
+def _clean_twin(chosen: Checkpoint, every: Sequence[Checkpoint], frame: pd.DataFrame) -> Checkpoint | None:
+    """The trial that differs from one in a corruption ratio of zero only."""
+    tables = ("task.", "corruption.", "model.", "training.")
+    columns = [name for name in frame.columns if name.startswith(tables) and name != "corruption.ratio"] + ["seed"]
+    own = frame[frame["run_id"] == chosen.run_id]
+    if chosen.kind != names.TRIAL or "corruption.ratio" not in frame or bool((own["corruption.ratio"] == 0.0).all()):
+        return None
+    clean = frame[(frame["kind"] == names.TRIAL) & (frame["corruption.ratio"] == 0.0) & (frame["status"] == "FINISHED")]
+    # Params of other kinds of models are missing in both.
+    same = (clean[columns].fillna("") == own[columns].fillna("").iloc[0]).all(axis=1)
+    twins = set(clean.loc[same, "run_id"])
+    return next((item for item in every if item.run_id in twins), None)
+
+
+class Loader:
+    """Makes landscapes of stored models; keeps the last few.
+
+    Args:
+        reader: reads the store.
+    """
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self._lock = threading.Lock()
+        self._kept: collections.OrderedDict[tuple[str, ...], Landscape] = collections.OrderedDict()
+
+    def config(self, experiment: str, item: Checkpoint) -> Mapping[str, Any]:
+        """The configuration of the trial a checkpoint belongs to."""
+        return self._reader.config(experiment, item.trial, item.parent)
+
+    def landscape(self, experiment: str, item: Checkpoint, others: Mapping[str, Checkpoint]) -> Landscape:
+        """The landscape around a checkpoint, on the data its model was trained on.
+
+        Args:
+            experiment: the experiment's name.
+            item: the checkpoint.
+            others: further points, by name; those whose parameters do not fit the model are left out.
+
+        Raises:
+            DataError: its configuration or its artifacts are missing or do not fit.
+        """
+        key = (item.run_id, *(f"{name}={other.run_id}" for name, other in sorted(others.items())))
+        with self._lock:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+                return self._kept[key]
+        config = self.config(experiment, item)
+        _, dataset = data_of(config)
+        model = self._reader.model(item.run_id)
+        points = {name: self._reader.model(other.run_id) for name, other in others.items()}
+        landscape = Landscape(
+            model,
+            corrupted_of(config),
+            dataset.validation,
+            points={name: point for name, point in points.items() if _alike(model, point)},
+            trajectory=self._trajectory(item, model),
+            seed=int(config["seed"]),
+        )
+        with self._lock:
+            self._kept[key] = landscape
+            while len(self._kept) > KEPT:
+                self._kept.popitem(last=False)
+        return landscape
+
+    @torch.no_grad()
+    def predictions(self, experiment: str, items: Sequence[Checkpoint], row: int) -> list[tuple[str, float]]:
+        """Each model's probability of class 1 for a training row of its own corrupted data.
+
+        Raises:
+            DataError: there is no such row.
+        """
+        found = []
+        for item in items:
+            x = corrupted_of(self.config(experiment, item)).split.x
+            if not 0 <= row < len(x):
+                raise DataError(f"There is no training row {row}; there are {len(x)}.")
+            model = self._reader.model(item.run_id)
+            found.append((item.label, float(torch.sigmoid(model(model.prepare(x[row : row + 1])))[0])))
+        return found
+
+    def _trajectory(self, item: Checkpoint, model: Model) -> torch.Tensor | None:
+        if item.kind != names.TRIAL:
+            return None
+        path = self._reader.trajectory(item.run_id)
+        if path is None:
+            return None
+        return torch.cat([path[name].double().flatten(1) for name, _ in model.named_parameters()], dim=1)
+
+
+def _alike(one: Model, other: Model) -> bool:
+    shapes = {name: parameter.shape for name, parameter in one.named_parameters()}
+    return shapes == {name: parameter.shape for name, parameter in other.named_parameters()}

@@ -1,0 +1,91 @@
+"""What a page of the explorer is."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any, ClassVar, TypeVar
+
+import panel as pn
+
+from qlab.explorer.controls import text
+from qlab.explorer.figure import Figure
+from qlab.explorer.loaded import Loader
+from qlab.explorer.reader import Reader
+from qlab.explorer.state import State
+from qlab.explorer.work import Work
+
+T = TypeVar("T")
+
+
+class Context:
+    """What the pages of one visitor share.
+
+    Args:
+        state: what is chosen.
+        reader: reads the store.
+        loader: makes landscapes.
+        work: does heavy work in the background.
+    """
+
+    def __init__(self, state: State, reader: Reader, loader: Loader, work: Work) -> None:
+        self.state, self.reader, self.loader, self.work = state, reader, loader, work
+
+
+class Page(ABC):
+    """One page: controls, and figures that follow the state.
+
+    A subclass makes its controls in :meth:`build`, which is called when the page is first opened. :meth:`update` is
+    called whenever something that the page depends on has changed while it is open.
+    """
+
+    title: ClassVar[str]
+    depends: ClassVar[tuple[str, ...]] = ("experiment", "where")
+    """Fields of the state that change what the page shows."""
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        self.state = context.state
+        self.stale = True
+        # Plain text: what it says may come from a store.
+        self._notice = text(visible=False)
+        self._view: pn.viewable.Viewable | None = None
+
+    @property
+    def view(self) -> pn.viewable.Viewable:
+        """The page, built at the first time."""
+        if self._view is None:
+            self._view = pn.Column(self._notice, *self.build(), sizing_mode="stretch_width")
+        return self._view
+
+    @abstractmethod
+    def build(self) -> list[Any]:
+        """The page's controls and figures, from top to bottom."""
+
+    @abstractmethod
+    def update(self) -> None:
+        """Reads and draws anew."""
+
+    def figures(self) -> list[Figure]:
+        """The figures of the page, for export."""
+        return [value for value in vars(self).values() if isinstance(value, Figure) and value.figure is not None]
+
+    def compute(self, compute: Callable[[], T], show: Callable[[T], None], part: str = "") -> None:
+        """Does something in the background and shows the result, see :meth:`qlab.explorer.work.Work.submit`.
+
+        Args:
+            compute: runs in the background.
+            show: gets the result.
+            part: of the page; a newer request of the same part supersedes an older one.
+        """
+
+        def shown(result: T) -> None:
+            self.say("")
+            show(result)
+
+        self.context.work.submit(f"{self.title} {part}".strip(), compute, shown, self.say)
+
+    def say(self, message: str) -> None:
+        """Says what is missing; nothing if ``message`` is empty."""
+        self._notice.object = message
+        self._notice.visible = bool(message)

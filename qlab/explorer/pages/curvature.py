@@ -1,0 +1,95 @@
+"""Curvature: spectra, traces with their two terms, and the landscape roughening ratio."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pandas as pd
+import panel as pn
+import panel_material_ui as pmui
+
+from qlab.errors import DataError
+from qlab.explorer.figure import Figure
+from qlab.explorer.page import Page
+from qlab.explorer.tables import plain_table
+from qlab.landscape.result import ProbeResult
+from qlab.tracking import frames, names
+from qlab.views.curvature import figures_of, summarize_probes
+from qlab.views.landscape import draw
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Shown:
+    table: pd.DataFrame
+    runs: dict[str, str]
+
+
+class CurvaturePage(Page):
+    """What probes found: summaries over seeds, and the picture of any single result."""
+
+    title = "Curvature"
+    depends = ("experiment", "where", "runs")
+
+    def build(self) -> list[Any]:
+        """Figures of all probes, then one result."""
+        self.roughening = Figure("roughening")
+        self.hessian = Figure("hessian")
+        self.single = Figure("probe")
+        self._one = pmui.Select(label="Result", options=[], width=620)
+        self._one.param.watch(lambda _: self._show_one(), "value")
+        self._table = pn.Column(sizing_mode="stretch_width")
+        return [
+            self.roughening.view,
+            self.hessian.view,
+            pmui.Typography("One result", variant="h6"),
+            self._one,
+            self.single.view,
+            self._table,
+        ]
+
+    def update(self) -> None:
+        """Reads the probes' runs and their summary."""
+        experiment, where = self.state.experiment, self.state.where
+
+        def compute() -> _Shown:
+            frame = self.context.reader.runs(experiment, where)
+            runs = frames.latest_per_trial(frame[frame["kind"] == names.PROBE])
+            if runs.empty:
+                raise DataError(
+                    f'No probes in "{experiment}"'
+                    + (" match the filter." if where else ". An experiment that has some: qlab run xxz_hessian")
+                )
+            done = runs[runs["status"] == "FINISHED"]
+            labels = done["name"].astype(str) + " (" + done["run_id"].str[:6] + ")"
+            return _Shown(
+                summarize_probes(runs, frames.metric_columns(runs)),
+                dict(zip(labels, done["run_id"].astype(str), strict=True)),
+            )
+
+        self.compute(compute, self._show)
+
+    def _show(self, shown: _Shown) -> None:
+        drawn = figures_of(shown.table)
+        for name, figure in (("roughening", self.roughening), ("hessian", self.hessian)):
+            if name in drawn:
+                figure.show(drawn[name](shown.table), shown.table)
+            else:
+                figure.clear()
+        selected = [run for run in shown.runs.values() if run in self.state.runs]
+        self._one.options = shown.runs
+        if selected:
+            self._one.value = selected[0]
+        elif shown.runs and self._one.value not in shown.runs.values():
+            self._one.value = next(iter(shown.runs.values()))
+        self._table.objects = [plain_table(shown.table.round(4), pagination="local", page_size=10)]
+
+    def _show_one(self) -> None:
+        run_id = self._one.value
+        if not run_id:
+            return
+
+        def show(result: ProbeResult) -> None:
+            self.single.show(draw(result), pd.DataFrame(list(result.scalars.items()), columns=["name", "value"]))
+
+        self.compute(lambda: self.context.reader.result(run_id), show, "result")

@@ -1,0 +1,195 @@
+"""Data and circuit: the corrupted training split as a map, each sample by itself, and the circuit that reads it."""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import holoviews as hv
+import numpy as np
+import pandas as pd
+import panel as pn
+import panel_material_ui as pmui
+from numpy.typing import NDArray
+
+from qlab.errors import DataError
+from qlab.explorer.controls import Control, bound, text
+from qlab.explorer.figure import Figure
+from qlab.explorer.loaded import Checkpoint, checkpoints, corrupted_of, data_of
+from qlab.explorer.page import Page
+from qlab.explorer.tables import plain_table
+from qlab.models import Features, PennyLaneQNN
+from qlab.registry import find, make
+from qlab.tasks.images import ImageTask
+from qlab.tracking import names
+from qlab.views.circuit import draw_circuit
+from qlab.views.data_map import amplitudes, data_map, map_frame, picture, project
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Choices:
+    corruptions: list[str]
+    ratios: list[float]
+    seeds: list[int]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Shown:
+    choices: _Choices
+    chosen: tuple[str, float, int]
+    frame: pd.DataFrame
+    features: NDArray[Any]
+    shape: tuple[int, int] | None
+    models: list[Checkpoint]
+
+
+class DataPage(Page):
+    """Click a sample to see it, its labels, and what the models that were trained on it say."""
+
+    title = "Data and circuit"
+    depends = ("experiment", "corruption", "ratio", "seed", "projection")
+
+    def build(self) -> list[Any]:
+        """The map with the sample beside it, then the circuits."""
+        state = self.state
+        self._shown: _Shown | None = None
+        self._corruption = Control(pmui.Select(label="Corruption", options=[], width=220), state, "corruption")
+        self._ratio = Control(pmui.Select(label="Ratio", options=[], width=110), state, "ratio")
+        self._seed = Control(pmui.Select(label="Seed", options=[], width=110), state, "seed")
+        projection = bound(
+            pmui.Select(label="Projection", options={"principal components": "pca", "t-SNE": "tsne"}, width=220),
+            state,
+            "projection",
+        )
+        self.map = Figure("data_map", self._clickable)
+        self._sample = pn.Column(text("Click a sample."), min_width=440)
+        self._circuit = pn.Column(sizing_mode="stretch_width")
+        state.param.watch(lambda _: self._show_sample(), "row")
+        return [
+            pmui.Row(self._corruption.widget, self._ratio.widget, self._seed.widget, projection),
+            pn.Row(self.map.view, self._sample, sizing_mode="stretch_width"),
+            pmui.Typography("Circuits, and the light cone of their readout", variant="h6"),
+            self._circuit,
+        ]
+
+    def update(self) -> None:
+        """Makes the data of the chosen trial again, and projects them."""
+        state = self.state
+        experiment, projection = state.experiment, state.projection
+        wanted = (state.corruption, state.ratio, state.seed)
+
+        def compute() -> _Shown:
+            frame = self.context.reader.runs(experiment)
+            trials = frame[(frame["kind"] == names.TRIAL) & frame["trial"].notna()]
+            if trials.empty or "corruption.type" not in trials:
+                raise DataError(f'No trials in "{experiment}" yet. Run: qlab run xxz_flip')
+            return self._read(experiment, frame, trials, wanted, projection)
+
+        self.compute(compute, self._show)
+        self.compute(lambda: self._circuits(experiment), self._show_circuits, "circuits")
+
+    def _read(
+        self,
+        experiment: str,
+        frame: pd.DataFrame,
+        trials: pd.DataFrame,
+        wanted: tuple[str, float, int],
+        projection: str,
+    ) -> _Shown:
+        choices = _Choices(
+            sorted(trials["corruption.type"].dropna().astype(str).unique()),
+            sorted(float(ratio) for ratio in trials["corruption.ratio"].dropna().unique()),
+            sorted(int(seed) for seed in trials["seed"].dropna().unique()),
+        )
+        corruption = wanted[0] if wanted[0] in choices.corruptions else choices.corruptions[0]
+        ratio = min(choices.ratios, key=lambda value: abs(value - wanted[1]))
+        seed = wanted[2] if wanted[2] in choices.seeds else choices.seeds[0]
+        same = (trials["corruption.type"] == corruption) & (trials["corruption.ratio"] == ratio)
+        own = trials[same & (trials["seed"] == seed)]
+        if own.empty:
+            raise DataError(f"There is no trial with {corruption}, ratio {ratio:g} and seed {seed}.")
+        first = own.iloc[0]
+        config = self.context.reader.config(experiment, str(first["trial"]), str(first["parent_id"]))
+        task, _ = data_of(config)
+        corrupted = corrupted_of(config)
+        features = corrupted.split.x.numpy()
+        places = project(features, "tsne" if projection == "tsne" else "pca", seed=seed)
+        labels = (corrupted.split.y.numpy(), corrupted.clean_y.numpy(), corrupted.mask.numpy())
+        about = {name: values.numpy() for name, values in corrupted.split.about.items()}
+        mapped = map_frame(places, *labels).assign(**about)
+        runs = set(own["run_id"])
+        models = [item for item in checkpoints(frame) if item.run_id in runs]
+        shape = task.shape if isinstance(task, ImageTask) else None
+        return _Shown(choices, (corruption, ratio, seed), mapped, features, shape, models)
+
+    def _show(self, shown: _Shown) -> None:
+        self._shown = shown
+        corruption, ratio, seed = shown.chosen
+        self._corruption.offer(shown.choices.corruptions, corruption)
+        self._ratio.offer(shown.choices.ratios, ratio)
+        self._seed.offer(shown.choices.seeds, seed)
+        self.map.show(data_map(shown.frame, f"{corruption} {ratio:g}, seed {seed}"), shown.frame)
+        self._show_sample()
+
+    def _clickable(self, overlay: Any) -> Any:
+        hv.streams.Tap(source=overlay).add_subscriber(self._clicked)
+        return overlay
+
+    def _clicked(self, x: float | None, y: float | None) -> None:
+        if self._shown is None or x is None or y is None:
+            return
+        frame = self._shown.frame
+        width = np.ptp(frame["x"]) or 1.0, np.ptp(frame["y"]) or 1.0
+        distance = ((frame["x"] - x) / width[0]) ** 2 + ((frame["y"] - y) / width[1]) ** 2
+        if distance.min() < 0.04**2:
+            self.state.row = int(distance.to_numpy().argmin())
+
+    def _show_sample(self) -> None:
+        shown, number = self._shown, self.state.row
+        if shown is None or not 0 <= number < len(shown.frame):
+            self._sample.objects = [text("Click a sample.")]
+            return
+        experiment = self.state.experiment
+
+        def show(predictions: list[tuple[str, float]]) -> None:
+            sample = shown.frame.iloc[number]
+            vector = shown.features[number]
+            title = f"row {number}: trained on as {sample['polluted_label']}, clean label {sample['clean_label']}"
+            drawn = picture(vector, shown.shape, title) if shown.shape else amplitudes(vector, title)
+            table = pd.DataFrame(predictions, columns=["model", "probability of class 1"]).round(4)
+            extra = sample.drop(["x", "y", "row", "polluted_label", "clean_label", "kind"])
+            known = ", ".join(f"{name} {value:.4g}" for name, value in extra.items())
+            self._sample.objects = [
+                pn.pane.HoloViews(drawn, backend="bokeh"),
+                text(known or str(sample["kind"])),
+                plain_table(table),
+            ]
+
+        self.compute(lambda: self.context.loader.predictions(experiment, shown.models, number), show, "sample")
+
+    def _circuits(self, experiment: str) -> list[bytes]:
+        frame = self.context.reader.runs(experiment)
+        trials = frame[(frame["kind"] == names.TRIAL) & (frame["status"] == "FINISHED")]
+        columns = [name for name in trials.columns if name.startswith("model.")]
+        drawn = []
+        for _, row in trials.drop_duplicates(columns).iterrows():
+            config = self.context.reader.config(experiment, str(row["trial"]), str(row["parent_id"]))
+            if issubclass(find("model", config["model"]["type"], imports=False), PennyLaneQNN):
+                drawn.append(_circuit(config))
+        return drawn
+
+    def _show_circuits(self, drawn: list[bytes]) -> None:
+        self._circuit.objects = [
+            pn.pane.PNG(image, sizing_mode="scale_width", max_width=900, alt_text="circuit with its light cone")
+            for image in drawn
+        ] or [text("No quantum model in this experiment.")]
+
+
+def _circuit(config: Mapping[str, Any]) -> bytes:
+    _, dataset = data_of(config)
+    model = make("model", config["model"]).build(Features.of(dataset))
+    with tempfile.TemporaryDirectory() as folder:
+        return draw_circuit(model, Path(folder) / "circuit.png").read_bytes()

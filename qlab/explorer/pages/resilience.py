@@ -1,0 +1,176 @@
+"""Resilience: accuracy against corruption ratio, and the training behind each point."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+from typing import Any
+
+import holoviews as hv
+import pandas as pd
+import panel as pn
+import panel_material_ui as pmui
+
+from qlab.errors import DataError
+from qlab.explorer.controls import Control, bound, text
+from qlab.explorer.figure import Figure, fitting
+from qlab.explorer.page import Page
+from qlab.explorer.tables import plain_table
+from qlab.report.reference import matched, resilience_points
+from qlab.tracking import frames, names
+from qlab.views.resilience import PANELS, accuracy_against_ratio
+from qlab.views.summary import labelled_trials, summarize, varying
+from qlab.views.training import METRICS, curves_over_epochs
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Shown:
+    table: pd.DataFrame
+    trials: pd.DataFrame
+    params: list[str]
+    corruptions: list[str]
+
+
+class ResiliencePage(Page):
+    """Accuracy against ratio, a line for each group of trials that differ in seed only, or in what is chosen."""
+
+    title = "Resilience"
+    depends = ("experiment", "where", "group_by", "corruptions", "traces", "runs")
+
+    def build(self) -> list[Any]:
+        """The curves, the training behind a point, the groups."""
+        self._published: pd.DataFrame | None = None
+        self._shown: _Shown | None = None
+        self._group_by = Control(
+            pmui.MultiChoice(label="Group by (all but the seed)", options=[], width=330),
+            self.state,
+            "group_by",
+        )
+        self._corruptions = Control(
+            pmui.MultiChoice(label="Corruptions", options=[], width=220), self.state, "corruptions"
+        )
+        traces = bound(pmui.Switch(label="Every run", margin=(22, 10)), self.state, "traces")
+        reference = pmui.FileInput(label="Published points", accept=".csv", margin=(18, 10))
+        reference.param.watch(self._read_reference, "value")
+        self.curve = Figure("resilience", self._clickable)
+        self.training = Figure("training")
+        self._groups = pn.Column(sizing_mode="stretch_width")
+        self._chosen = text("Click a point, or a row of the table, to see the training behind it.", margin=(5, 10))
+        return [
+            pmui.Row(self._group_by.widget, self._corruptions.widget, traces, reference),
+            self.curve.view,
+            self._chosen,
+            self.training.view,
+            pmui.Typography("Groups", variant="h6"),
+            self._groups,
+        ]
+
+    def update(self) -> None:
+        """Summarises the trials, and reads the training of those selected."""
+        state = self.state
+        experiment, where, group_by, corruptions = (
+            state.experiment,
+            state.where,
+            list(state.group_by),
+            state.corruptions,
+        )
+
+        def compute() -> _Shown:
+            frame = self.context.reader.runs(experiment, where)
+            trials = frames.latest_per_trial(frame[frame["kind"] == names.TRIAL])
+            if trials.empty:
+                raise DataError(
+                    f'No trials in "{experiment}"' + (" match the filter." if where else " yet. Run: qlab run xxz_flip")
+                )
+            every = (
+                sorted(trials["corruption.type"].dropna().astype(str).unique()) if "corruption.type" in trials else []
+            )
+            wanted = [name for name in corruptions if name in every]
+            if wanted:
+                trials = trials[trials["corruption.type"].isin(wanted)]
+            return _Shown(summarize(trials, group_by), labelled_trials(trials, group_by), varying(trials), every)
+
+        self.compute(compute, self._show)
+        self._show_training()
+
+    def _show(self, shown: _Shown) -> None:
+        self._shown = shown
+        self._group_by.offer([*shown.params, *(name for name in self.state.group_by if name not in shown.params)])
+        self._corruptions.offer(shown.corruptions)
+        if shown.table.empty:
+            self.curve.clear()
+            self.say("The trials of this experiment have no params (yet) that say what they are of.")
+            return
+        published = None if self._published is None else matched(shown.table, self._published)
+        traces = shown.trials if self.state.traces else None
+        self.curve.show(accuracy_against_ratio(shown.table, published, traces), shown.table)
+        rounded = shown.table.round(4)
+        table = plain_table(rounded, selectable=1, pagination="local", page_size=10)
+        table.on_click(lambda event: self._choose(self._rows(shown.table.iloc[event.row])))
+        self._groups.objects = [table]
+
+    def _clickable(self, layout: Any) -> Any:
+        """The figure with each panel listening for clicks."""
+        corruptions = list(self._shown.table.groupby("corruption", sort=False).groups) if self._shown else []
+        kinds = [(corruption, metric) for corruption in corruptions for metric, _ in PANELS]
+        for panel, (corruption, metric) in zip(layout, kinds, strict=True):
+            hv.streams.Tap(source=panel).add_subscriber(self._clicked(str(corruption), metric))
+        return fitting(layout)
+
+    def _clicked(self, corruption: str, metric: str) -> Any:
+        def clicked(x: float | None, y: float | None) -> None:
+            if self._shown is None or x is None or y is None:
+                return
+            own = self._shown.table[self._shown.table["corruption"] == corruption]
+            distance = (own["ratio"] - x) ** 2 + (own[f"{metric}_mean"] - y) ** 2
+            distance = distance.fillna(float("inf"))
+            if len(own) and distance.min() < 0.05**2:
+                self._choose(self._rows(own.iloc[int(distance.to_numpy().argmin())]))
+
+        return clicked
+
+    def _rows(self, group: Any) -> list[str]:
+        """The runs of a row of the summary."""
+        assert self._shown is not None
+        trials = self._shown.trials
+        same = (trials["model"] == group["model"]) & (trials["corruption"] == group["corruption"])
+        return [str(run) for run in trials.loc[same & (trials["ratio"] == group["ratio"]), "run_id"]]
+
+    def _choose(self, runs: list[str]) -> None:
+        self.state.runs = runs
+
+    def _show_training(self) -> None:
+        experiment, chosen = self.state.experiment, list(self.state.runs)
+
+        def compute() -> tuple[pd.DataFrame, pd.Series[str]]:
+            frame = self.context.reader.runs(experiment)
+            trials = frame[frame["run_id"].isin(chosen) & (frame["kind"] == names.TRIAL)]
+            labelled = labelled_trials(trials)
+            labels = [
+                f"{model} at {ratio:g}" for model, ratio in zip(labelled["model"], labelled["ratio"], strict=True)
+            ]
+            running = [str(run) for run in trials.loc[trials["status"] == "RUNNING", "run_id"]]
+            history = self.context.reader.histories([str(run) for run in trials["run_id"]], METRICS, running)
+            return history, pd.Series(labels, index=trials["run_id"], dtype=str)
+
+        def show(found: tuple[pd.DataFrame, pd.Series[str]]) -> None:
+            history, labels = found
+            if labels.empty:
+                self.training.clear()
+                self._chosen.object = "Click a point, or a row of the table, to see the training behind it."
+                return
+            self._chosen.object = f"Training of {len(labels)} selected trials"
+            self.training.show(curves_over_epochs(history, labels), history)
+
+        self.compute(compute, show, "training")
+
+    def _read_reference(self, event: Any) -> None:
+        if not event.new:
+            self._published = None
+        else:
+            try:
+                self._published = resilience_points(pd.read_csv(io.BytesIO(event.new)))
+            except (ValueError, KeyError, TypeError, DataError) as error:
+                self.say(f"The file of published points cannot be read: {error}")
+                return
+        self.update()

@@ -1,0 +1,97 @@
+"""Run: one run whole."""
+
+from __future__ import annotations
+
+import dataclasses
+import html
+from typing import Any
+
+import pandas as pd
+import panel as pn
+import panel_material_ui as pmui
+
+from qlab.errors import DataError
+from qlab.explorer.controls import text
+from qlab.explorer.figure import Figure
+from qlab.explorer.page import Page
+from qlab.explorer.tables import plain_table
+from qlab.tracking import names
+from qlab.views.training import METRICS, curves_over_epochs
+
+TABLES = ("Configuration", "Metrics", "Artifacts", "Lineage", "Tags")
+"""What is shown of a run."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Shown:
+    title: str
+    url: str
+    tables: dict[str, pd.DataFrame]
+    history: pd.DataFrame
+
+
+class RunPage(Page):
+    """Configuration, metrics, artifacts, health and lineage of the run selected first."""
+
+    title = "Run"
+    depends = ("experiment", "runs")
+
+    def build(self) -> list[Any]:
+        """Title, curves and tables."""
+        self._title = text(styles={"font-size": "1.2em", "font-weight": "600"})
+        self._link = pn.pane.HTML("")
+        self.training = Figure("run")
+        self._tables = {name: pn.Column(sizing_mode="stretch_width") for name in TABLES}
+        return [pmui.Row(self._title, self._link), self.training.view, pmui.Tabs(*self._tables.items())]
+
+    def update(self) -> None:
+        """Reads the run that is selected first."""
+        experiment, chosen = self.state.experiment, list(self.state.runs)
+
+        def compute() -> _Shown:
+            if not chosen:
+                raise DataError("No run is selected. Tick one on the page Runs, or click a point on Resilience.")
+            frame = self.context.reader.runs(experiment)
+            rows = frame[frame["run_id"] == chosen[0]]
+            if rows.empty:
+                raise DataError(f'The run {chosen[0]} is not in "{experiment}" (any more).')
+            return self._read(frame, rows.iloc[0])
+
+        self.compute(compute, self._show)
+
+    def _read(self, frame: pd.DataFrame, row: Any) -> _Shown:
+        reader, run_id = self.context.reader, str(row["run_id"])
+        run = reader.store.run(run_id)
+        lineage = frame[
+            (frame["parent_id"] == run_id)
+            | (frame["run_id"] == row["parent_id"])
+            | (
+                (frame["parent_id"] == row["parent_id"])
+                & (frame["trial"] == row["trial"])
+                & (row["kind"] != names.TRIAL)
+            )
+        ]
+        files = reader.store.files(run_id)
+        tables = {
+            "Configuration": pd.DataFrame(sorted(run.data.params.items()), columns=["param", "value"]),
+            "Metrics": pd.DataFrame(sorted(run.data.metrics.items()), columns=["metric", "last value"]),
+            "Artifacts": pd.DataFrame(files.items(), columns=["artifact", "bytes"]),
+            "Lineage": lineage[["kind", "name", "status", "health", "run_id"]].reset_index(drop=True),
+            "Tags": pd.DataFrame(sorted(run.data.tags.items()), columns=["tag", "value"]),
+        }
+        running = [run_id] if row["status"] == "RUNNING" else []
+        history = reader.histories([run_id], METRICS, running)
+        parts = [str(row["name"]), str(row["status"]).lower(), str(row["health"] or "no health tag yet")]
+        return _Shown(", ".join(parts), reader.run_url(run_id, str(row["experiment_id"])), tables, history)
+
+    def _show(self, shown: _Shown) -> None:
+        self._title.object = shown.title
+        address = html.escape(shown.url, quote=True)
+        self._link.object = f'<a href="{address}" target="_blank" rel="noopener">open in the MLflow UI</a>'
+        if shown.history["step"].nunique() > 1:
+            labels = pd.Series({str(run): "this run" for run in shown.history["run_id"].unique()})
+            self.training.show(curves_over_epochs(shown.history, labels), shown.history)
+        else:
+            self.training.clear()
+        for name, table in shown.tables.items():
+            self._tables[name].objects = [plain_table(table, pagination="local", page_size=12)]

@@ -1,0 +1,109 @@
+"""Unlearning: methods side by side, over their steps and at their end."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pandas as pd
+import panel as pn
+import panel_material_ui as pmui
+
+from qlab.errors import DataError
+from qlab.explorer.controls import Control, bound
+from qlab.explorer.figure import Figure
+from qlab.explorer.page import Page
+from qlab.explorer.tables import plain_table
+from qlab.tracking import frames, names
+from qlab.views.summary import label_methods
+from qlab.views.unlearning import (
+    DRAWN,
+    TITLES,
+    accuracy_against_step,
+    curves_of,
+    final_bars,
+    history_of,
+    summarize_unlearning,
+    trade_off,
+)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Shown:
+    runs: pd.DataFrame
+    table: pd.DataFrame
+    curves: pd.DataFrame
+    methods: list[str]
+
+
+class UnlearningPage(Page):
+    """Every metric against the unlearning step, the ends as bars, and what is forgotten against what is kept."""
+
+    title = "Unlearning"
+    depends = ("experiment", "where", "methods", "metrics")
+
+    def build(self) -> list[Any]:
+        """What to show; curves, bars, trade-off and table."""
+        self._methods = Control(pmui.MultiChoice(label="Methods", options=[], width=360), self.state, "methods")
+        metrics = pmui.MultiChoice(label="Metrics", options=list(TITLES), width=460)
+        self._metrics = bound(metrics, self.state, "metrics")
+        self.curves = Figure("unlearning_curves")
+        self.bars = Figure("unlearning_final")
+        self.trade = Figure("unlearning_trade_off")
+        self._table = pn.Column(sizing_mode="stretch_width")
+        tabs = pmui.Tabs(
+            ("Over steps", self.curves.view),
+            ("At the end", self.bars.view),
+            ("Trade-off", self.trade.view),
+            ("Table", self._table),
+        )
+        return [pmui.Row(self._methods.widget, self._metrics), tabs]
+
+    def update(self) -> None:
+        """Reads the methods' runs and their histories."""
+        experiment, where = self.state.experiment, self.state.where
+        wanted, metrics = (
+            list(self.state.methods),
+            [name for name in self.state.metrics if name in TITLES] or list(DRAWN),
+        )
+
+        def compute() -> _Shown:
+            frame = self.context.reader.runs(experiment, where)
+            runs = frames.latest_per_trial(frame[frame["kind"] == names.UNLEARNING])
+            if runs.empty:
+                raise DataError(
+                    f'No unlearning runs in "{experiment}"'
+                    + (" match the filter." if where else " yet. Run: qlab run xxz_unlearn")
+                )
+            labels = label_methods(runs)
+            methods = sorted(labels.unique())
+            if set(wanted) & set(methods):
+                runs = runs[labels.isin(wanted)]
+            histories = self.context.reader.histories([str(run) for run in runs["run_id"]], metrics)
+            by_run = dict(list(histories.groupby(["run_id", "metric"])))
+
+            def read(run_id: str, metric: str) -> list[tuple[int, float]]:
+                found = by_run.get((run_id, metric))
+                return [] if found is None else list(zip(found["step"], found["value"], strict=True))
+
+            history = history_of(runs, read, metrics)
+            curves = history if history.empty else curves_of(history)
+            return _Shown(runs, summarize_unlearning(runs), curves, methods)
+
+        self.compute(compute, self._show)
+
+    def _show(self, shown: _Shown) -> None:
+        self._methods.offer(shown.methods)
+        metrics = [name for name in self.state.metrics if name in TITLES] or list(DRAWN)
+        if shown.curves.empty:
+            self.curves.clear()
+            self.bars.clear()
+            self.trade.clear()
+            self.say("No unlearning run has finished yet.")
+        else:
+            drawn = accuracy_against_step(shown.curves, shown.table, metrics=metrics)
+            self.curves.show(drawn, shown.curves)
+            final = [name for name in metrics if f"{name}_mean" in shown.table] or list(DRAWN)
+            self.bars.show(final_bars(shown.table, final), shown.table)
+            self.trade.show(trade_off(shown.runs), shown.runs)
+        self._table.objects = [plain_table(shown.table.round(4), pagination="local", page_size=12)]

@@ -1,0 +1,213 @@
+"""Reads a store for the explorer: in bulk, once for all visitors, and again only where it changed."""
+
+from __future__ import annotations
+
+import functools
+import json
+import tempfile
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import pandas as pd
+
+from qlab.errors import DataError, StoreError
+from qlab.landscape.result import ProbeResult
+from qlab.models import Model, checkpoint
+from qlab.tracking import frames, names
+from qlab.tracking.store import Store
+from qlab.tracking.uri import embedded_file, resolve
+
+TRIALS = "trials.json"
+"""The artifact of an experiment's run that holds the configuration of every trial."""
+
+WHOLE_SECONDS = 60.0
+"""After so long all runs are read again: tags of finished runs may have changed."""
+
+KEPT_HISTORIES = 50_000
+"""Metric histories of finished runs that are kept in memory."""
+
+
+class Reader:
+    """Reads one store; safe to share among threads.
+
+    Args:
+        uri: an MLflow tracking URI.
+    """
+
+    def __init__(self, uri: str | None = None) -> None:
+        self.uri = resolve(uri)
+        self._store: Store | None = None
+        self._lock = threading.RLock()
+        self._ids: dict[str, str] = {}
+        self._frames: dict[str, pd.DataFrame] = {}
+        self._whole: dict[str, float] = {}
+        self._histories: dict[tuple[str, str], list[tuple[int, float]]] = {}
+        self._configs: dict[str, dict[str, Any]] = {}
+
+    @property
+    def location(self) -> str:
+        """Where the store is, for people."""
+        return str(embedded_file(self.uri) or self.uri)
+
+    @property
+    def store(self) -> Store:
+        """The store, opened when it is first needed; tried again if that failed."""
+        with self._lock:
+            if self._store is None:
+                self._store = Store(self.uri, create=False)
+            return self._store
+
+    def experiments(self) -> list[str]:
+        """The names of the MLflow experiments, in order; MLflow's own "Default" is left out."""
+        with self._lock:
+            self.store.check()
+            self._ids = {name: ids for name, ids in self.store.experiments().items() if name != "Default"}
+            return sorted(self._ids)
+
+    def runs(self, experiment: str, where: str = "") -> pd.DataFrame:
+        """All runs of an experiment as :func:`qlab.tracking.frames.runs` gives them, as last refreshed.
+
+        Args:
+            experiment: its name.
+            where: an MLflow filter, which the store is then asked to apply.
+        """
+        with self._lock:
+            if experiment not in self._frames:
+                self.refresh(experiment)
+            frame = self._frames[experiment]
+            if not where.strip():
+                return frame
+            found = frames.runs(self.store, [self._id(experiment)], where)
+            return frame[frame["run_id"].isin(found["run_id"])]
+
+    def refresh(self, experiment: str) -> bool:
+        """Reads what is new: runs that began since, and those that had not ended. Whether anything changed."""
+        with self._lock:
+            self.store.check()
+            old = self._frames.get(experiment)
+            due = time.monotonic() - self._whole.get(experiment, -WHOLE_SECONDS) >= WHOLE_SECONDS
+            if old is None or old.empty or due:
+                new = frames.runs(self.store, [self._id(experiment)])
+                self._whole[experiment] = time.monotonic()
+            else:
+                new = self._newer(experiment, old)
+            self._frames[experiment] = new
+            return old is None or not new.equals(old)
+
+    def histories(self, run_ids: Sequence[str], metrics: Sequence[str], running: Sequence[str] = ()) -> pd.DataFrame:
+        """Metric values over steps.
+
+        Args:
+            run_ids: of these runs.
+            metrics: these metrics.
+            running: those of the runs that have not ended; theirs are read anew each time.
+
+        Returns:
+            Columns ``run_id``, ``metric``, ``step`` and ``value``.
+        """
+        with self._lock:
+            for metric in metrics:
+                missing = [run for run in run_ids if run in running or (run, metric) not in self._histories]
+                if not missing:
+                    continue
+                found = self.store.metric_histories(missing, metric)
+                if len(self._histories) > KEPT_HISTORIES:
+                    self._histories.clear()
+                self._histories |= {(run, metric): found.get(run, []) for run in missing}
+            rows = [
+                (run, metric, step, value)
+                for run in run_ids
+                for metric in metrics
+                for step, value in self._histories.get((run, metric), [])
+            ]
+        return pd.DataFrame(rows, columns=["run_id", "metric", "step", "value"])
+
+    def config(self, experiment: str, trial: str, parent: str | None) -> Mapping[str, Any]:
+        """The configuration a trial was made from, as its experiment's run keeps it.
+
+        Raises:
+            DataError: no run of the experiment knows the trial.
+        """
+        with self._lock:
+            frame = self.runs(experiment)
+            parents = frame.loc[frame["kind"] == names.EXPERIMENT, "run_id"].tolist()
+            for run_id in [parent, *parents] if parent in parents else parents:
+                found = self._trials(str(run_id))
+                if trial in found:
+                    config: Mapping[str, Any] = found[trial]
+                    return config
+        raise DataError(f"The configuration of trial {trial} is missing: no {TRIALS} of its experiment lists it.")
+
+    @functools.lru_cache(maxsize=64)  # noqa: B019 - a reader lives as long as its server
+    def model(self, run_id: str) -> Model:
+        """The model in a run's checkpoint."""
+        with tempfile.TemporaryDirectory() as folder:
+            return checkpoint.load(self._fetch(run_id, names.CHECKPOINT, Path(folder)), imports=False)
+
+    @functools.lru_cache(maxsize=64)  # noqa: B019
+    def trajectory(self, run_id: str) -> dict[str, Any] | None:
+        """Parameters at some epochs of a run's training, if it kept them."""
+        if not self.store.has_file(run_id, names.TRAJECTORY):
+            return None
+        with tempfile.TemporaryDirectory() as folder:
+            return checkpoint.load_tensors(self._fetch(run_id, names.TRAJECTORY, Path(folder)))
+
+    @functools.lru_cache(maxsize=128)  # noqa: B019
+    def result(self, run_id: str) -> ProbeResult:
+        """What a probe's run found."""
+        with tempfile.TemporaryDirectory() as folder:
+            return ProbeResult.load(self._fetch(run_id, names.PROBE_RESULT, Path(folder)))
+
+    def run_url(self, run_id: str, experiment_id: str) -> str:
+        """The page of a run in the MLflow UI: the tracking server's, else that of `qlab ui` on this machine."""
+        base = self.uri.rstrip("/") if self.uri.startswith(("http://", "https://")) else "http://127.0.0.1:5000"
+        return f"{base}/#/experiments/{experiment_id}/runs/{run_id}"
+
+    def _id(self, experiment: str) -> str:
+        if experiment not in self._ids:
+            self.experiments()
+        if experiment not in self._ids:
+            raise StoreError(f'The store {self.location} has no experiment "{experiment}".')
+        return self._ids[experiment]
+
+    def _newer(self, experiment: str, old: pd.DataFrame) -> pd.DataFrame:
+        ids = [self._id(experiment)]
+        last = pd.to_numeric(old["start"]).max()
+        pieces = [frames.runs(self.store, ids, f"attributes.start_time > {int(last)}")]
+        open_runs = old.loc[~old["status"].isin(["FINISHED", "FAILED", "KILLED"]), "run_id"].tolist()
+        for start in range(0, len(open_runs), 100):
+            listed = ", ".join(f"'{run_id}'" for run_id in open_runs[start : start + 100])
+            pieces.append(frames.runs(self.store, ids, f"attributes.run_id IN ({listed})"))
+        found = pd.concat([piece for piece in pieces if not piece.empty]) if any(map(len, pieces)) else old.iloc[:0]
+        if found.empty and not open_runs:
+            return old
+        kept = old[~old["run_id"].isin([*found["run_id"], *open_runs])]
+        return pd.concat([kept, found]).drop_duplicates("run_id").sort_values("start", ignore_index=True)
+
+    def _trials(self, parent: str) -> dict[str, Any]:
+        if parent not in self._configs:
+            self._configs[parent] = {}
+            if self.store.has_file(parent, TRIALS):
+                with tempfile.TemporaryDirectory() as folder:
+                    self._configs[parent] = json.loads(self._fetch(parent, TRIALS, Path(folder)).read_text())
+        return self._configs[parent]
+
+    def _fetch(self, run_id: str, path: str, folder: Path) -> Path:
+        """A local copy of an artifact, which must lie in the folder given."""
+        if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
+            raise DataError(f"{path}: not a path below a run's artifacts.")
+        if not self.store.has_file(run_id, path):
+            raise DataError(f"Run {run_id} has no artifact {path} (any more).")
+        file = self.store.fetch_file(run_id, path, folder)
+        if not file.resolve().is_relative_to(folder.resolve()):
+            raise DataError(f"{path}: the artifact leads out of the run's folder.")
+        return file
+
+
+@functools.cache
+def reader(uri: str) -> Reader:
+    """The reader of a store, one for all visitors of this server."""
+    return Reader(uri)

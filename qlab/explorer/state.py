@@ -1,0 +1,47 @@
+"""What a reader of the explorer has chosen: the whole of it stands in the page's address."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import param
+
+PAGES: Final = ("Runs", "Resilience", "Unlearning", "Landscape", "Curvature", "Data and circuit", "Run")
+
+
+class State(param.Parameterized):
+    """Every choice, on all pages. A selection on one page is the selection on all.
+
+    Values from an address are taken as they come; pages make sense of them, and say what they cannot show.
+    """
+
+    page = param.String(default=PAGES[0], doc="The page that is open.")
+    experiment = param.String(default="", doc="Name of the MLflow experiment; empty: the first.")
+    where = param.String(default="", doc="MLflow filter string that runs must match.")
+    runs = param.List(default=[], item_type=str, doc="Ids of the selected runs.")
+
+    group_by = param.List(default=[], item_type=str, doc="Params that tell groups apart; empty: all that differ.")
+    corruptions = param.List(default=[], item_type=str, doc="Corruptions shown; empty: all.")
+    traces = param.Boolean(default=False, doc="Whether single runs are drawn beside the means.")
+
+    methods = param.List(default=[], item_type=str, doc="Unlearning methods shown; empty: all.")
+    metrics = param.List(
+        default=["validation_accuracy", "forget_accuracy_polluted"], item_type=str, doc="Metrics over steps."
+    )
+
+    points = param.List(default=[], item_type=str, doc="Run ids of the checkpoints whose landscapes are drawn.")
+    samples = param.String(default="train", doc="On which samples the loss is taken.")
+    directions = param.String(default="filter", doc="Directions of a slice.")
+    dimensions = param.Integer(default=2, bounds=(1, 2), doc="Line or plane.")
+    draw = param.Integer(default=0, bounds=(0, None), doc="Number of the random draw.")
+    span = param.Number(default=1.0, bounds=(0.01, 10.0), doc="Half the width of a slice.")
+    resolution = param.Integer(default=41, bounds=(5, 201), doc="Grid points on an axis.")
+    surface = param.Boolean(default=False, doc="Surfaces instead of contours.")
+    same_colours = param.Boolean(default=True, doc="One colour scale for all slices.")
+    cut = param.List(default=[], item_type=float, doc="Where a slice is cut: two coordinates, or none.")
+
+    corruption = param.String(default="", doc="Corruption of the data map.")
+    ratio = param.Number(default=0.2, bounds=(0.0, 1.0), doc="Ratio of the data map.")
+    seed = param.Integer(default=0, doc="Seed of the data map.")
+    projection = param.String(default="pca", doc="pca or tsne.")
+    row = param.Integer(default=-1, doc="The sample looked at; -1: none.")

@@ -1,0 +1,68 @@
+"""Training curves: loss and accuracy over epochs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import holoviews as hv
+import pandas as pd
+
+from qlab.views.backends import styled
+from qlab.views.palette import Style, styles
+from qlab.views.panels import row
+
+METRICS = ("train_loss", "validation_loss", "train_accuracy", "validation_accuracy")
+"""Metrics a training run logs as it goes."""
+
+_PANELS = (("loss", "loss"), ("accuracy", "accuracy"))
+_DASHES = (("train", "solid", "-"), ("validation", "dashed", "--"))
+
+
+def curves_over_epochs(history: pd.DataFrame, labels: pd.Series[str]) -> hv.Layout:
+    """Loss and accuracy against the epoch: mean over the runs of a label, and each run as a thin line.
+
+    Training is drawn solid, validation dashed.
+
+    Args:
+        history: columns ``run_id``, ``metric``, ``step`` and ``value``.
+        labels: by run id, what each run belongs to.
+    """
+    work = history.assign(label=history["run_id"].map(labels))
+    by_label = styles(labels.unique())
+    panels = []
+    for quantity, ylabel in _PANELS:
+        parts: list[Any] = []
+        for split, dash, mpl_dash in _DASHES:
+            rows = work[work["metric"] == f"{split}_{quantity}"]
+            for label, group in rows.groupby("label", sort=False):
+                parts += _lines(group, f"{label}, {split}", by_label[str(label)], dash, mpl_dash)
+        if not parts:
+            parts = [hv.Curve([], "epoch", ylabel)]
+        limits = {"ylim": (-0.03, 1.03)} if quantity == "accuracy" else {}
+        shown = {"xlabel": "epoch", "ylabel": ylabel, "show_grid": True, **limits}
+        panels.append(
+            styled(
+                hv.Overlay(parts),
+                bokeh={**shown, "width": 460, "height": 340, "legend_position": "bottom_right"},
+                matplotlib={**shown, "aspect": 1.25},
+            )
+        )
+    return row(panels)
+
+
+def _lines(group: pd.DataFrame, label: str, style: Style, dash: str, mpl_dash: str) -> list[Any]:
+    epoch = hv.Dimension("step", label="epoch")
+    runs = [run.sort_values("step")[["step", "value"]] for _, run in group.groupby("run_id", sort=False)]
+    mean = group.groupby("step")["value"].mean().reset_index()
+    colour = style.colour
+    traces = styled(
+        hv.Path(runs, [epoch, "value"]),
+        bokeh={"color": colour, "line_width": 0.7, "line_alpha": 0.4},
+        matplotlib={"color": colour, "linewidth": 0.6, "alpha": 0.4},
+    )
+    line = styled(
+        hv.Curve(mean, epoch, "value", label=f"{label} ({len(runs)})"),
+        bokeh={"color": colour, "line_width": 2, "line_dash": dash, "tools": ["hover"]},
+        matplotlib={"color": colour, "linewidth": 1.8, "linestyle": mpl_dash},
+    )
+    return [traces, line] if len(runs) > 1 else [line]

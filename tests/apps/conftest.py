@@ -1,0 +1,200 @@
+"""A store with a real small study, somebody hostile in it, and the explorer on it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from qlab.experiment import schema
+from qlab.experiment.runner import Runner
+from qlab.tracking import frames, names
+from qlab.tracking.store import Store
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+HOSTILE = "<img src=x onerror=window.obeyed=1>"
+
+SMALL = """
+name = "small"
+[task]
+type = "XXZ"
+length = 4
+gapless = [-0.7, 0.7, 0.2]
+gapped = [1.3, 2.7, 0.2]
+validation = [-0.65, 2.65, 0.3]
+[corruption]
+type = "LabelFlip"
+ratio = [0.25, 0.5]
+[[model]]
+type = "MLP"
+hidden = [4]
+[[model]]
+type = "PennyLaneQNN"
+depth = 2
+[training]
+epochs = 4
+[[unlearner]]
+type = "Finetune"
+steps = 3
+[[unlearner]]
+type = "Scrub"
+steps = 3
+[[probe]]
+type = "HessianProbe"
+[[probe]]
+type = "RougheningProbe"
+[[probe]]
+type = "SliceProbe"
+directions = "pca"
+resolution = 5
+[run]
+seeds = 2
+"""
+
+TINY = """
+name = "tiny"
+[task]
+type = "XXZ"
+length = 4
+[corruption]
+type = "LabelFlip"
+ratio = 0.5
+[model]
+type = "MLP"
+hidden = [4]
+[training]
+epochs = 2
+[run]
+seeds = 2
+"""
+
+
+@pytest.fixture(scope="session")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """Two real experiments; the second renamed to markup, with markup in names, tags and params of its runs."""
+    folder = tmp_path_factory.mktemp("explored")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        store = Store()
+        Runner(store).run(schema.parse(SMALL, source="small.toml"))
+        Runner(store).run(schema.parse(TINY, source="tiny.toml"))
+        experiment_id = store.experiment_id("tiny")
+    first = frames.trials(store, [experiment_id]).iloc[0]
+    store.set_tags(first["run_id"], {names.NAME: HOSTILE, names.HEALTH: HOSTILE})
+    params = {
+        "model.type": HOSTILE,
+        "model.depth": HOSTILE,
+        "corruption.type": HOSTILE,
+        "corruption.ratio": "0.5",
+        "task.type": "XXZ",
+        "seed": "9",
+    }
+    tags = {names.KIND: names.TRIAL, names.TRIAL_KEY: "x"}
+    run_id = store.create_run(experiment_id, HOSTILE, params=params, tags=tags)
+    store.log_metrics(run_id, [(metric, 0.5, 1, 1) for metric in ("train_accuracy", "validation_accuracy")])
+    store.finish(run_id)
+    store.client.rename_experiment(experiment_id, HOSTILE)
+    return store
+
+
+@contextlib.contextmanager
+def explorer(uri: str, folder: Path, *options: str) -> Iterator[str]:
+    """Serves a store; the address of the page."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    with (folder / "log").open("w") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "qlab.cli", "explore", "--tracking-uri", uri, "--port", str(port), *options],
+            cwd=folder,
+            env=os.environ.copy(),
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+    found = f"http://127.0.0.1:{port}/explorer"
+    try:
+        for _ in range(600):
+            assert process.poll() is None, (folder / "log").read_text()
+            try:
+                with urllib.request.urlopen(found, timeout=60):
+                    break
+            except OSError:
+                time.sleep(0.2)
+        else:
+            raise AssertionError((folder / "log").read_text())
+        assert found in (folder / "log").read_text().splitlines()[0]
+        yield found
+    finally:
+        process.terminate()
+        process.wait(timeout=20)
+
+
+@pytest.fixture(scope="session")
+def hostile() -> str:
+    """Markup that sets ``window.obeyed`` if anything renders it."""
+    return HOSTILE
+
+
+@pytest.fixture(scope="session")
+def serve() -> Any:
+    """Serves a store, see :func:`explorer`."""
+    return explorer
+
+
+@pytest.fixture(scope="session")
+def address(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Where `qlab explore` serves the store."""
+    with explorer(store.uri, tmp_path_factory.mktemp("explorer")) as found:
+        yield found
+
+
+class Visitor:
+    """A page in a real browser, the errors it met and the addresses it asked for."""
+
+    def __init__(self, browser: Any) -> None:
+        self.page = browser.new_page(viewport={"width": 1280, "height": 720})
+        self.page.set_default_timeout(60_000)
+        self.errors: list[str] = []
+        self.asked: list[str] = []
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.on("request", lambda request: self.asked.append(request.url))
+
+    def open(self, address: str) -> Any:
+        """Opens an address and waits until the page is alive."""
+        self.page.goto(address, wait_until="domcontentloaded")
+        self.page.get_by_role("button", name="Resilience", exact=True).wait_for()
+        return self.page
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """Debian's Chromium, headless."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    if CHROMIUM is None:
+        pytest.skip("there is no Chromium here")
+    arguments = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
+    arguments += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
+    with playwright.sync_playwright() as tools:
+        browser = tools.chromium.launch(executable_path=CHROMIUM, args=arguments)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visitor(browser: Any) -> Iterator[Visitor]:
+    """A fresh visitor."""
+    found = Visitor(browser)
+    yield found
+    found.page.close()
