@@ -8,6 +8,7 @@ import torch
 
 from qlab.corruptions.base import Corrupted, Corruption
 from qlab.tasks.base import Split, Task
+from qlab.tasks.features import DrawnRows, LazyFeatures, ReplacedFeatures
 
 
 class FeatureRandomization(Corruption):
@@ -28,6 +29,9 @@ class FeatureRandomization(Corruption):
         mask = self.choose_rows(split, generator)
         if not mask.any():
             return Corrupted(split, mask, split.y)
+        if isinstance(split.x, LazyFeatures):
+            drawn = DrawnRows(task.random_features, generator)
+            return Corrupted(Split(ReplacedFeatures.where(mask, split.x, drawn), split.y, split.about), mask, split.y)
         x = split.x.clone()
         x[mask] = task.random_features(int(mask.sum()), generator).to(x.dtype)
         return Corrupted(Split(x, split.y, split.about), mask, split.y)

@@ -19,6 +19,7 @@ from qlab.experiment.reporting import Reporter
 from qlab.experiment.schema import Experiment
 from qlab.experiment.trial import Measurement, Trial, Unlearning, content_hash
 from qlab.models import Features, Model, checkpoint
+from qlab.models.base import prepare_features
 from qlab.tasks import Dataset, Split, Task
 from qlab.tasks.base import digest
 from qlab.tracking import names, provenance
@@ -85,7 +86,7 @@ class Session:
     def build(self, trial: Trial) -> Model:
         """A trial's model, built, after a check that it takes the trial's data."""
         model = trial.model.build(Features.of(self.dataset(trial.task), trial.corruption))
-        model.prepare(self.member(trial).corrupted.split.x[:1])
+        prepare_features(model, self.member(trial).corrupted.split.x[:1])
         return model
 
     def dataset_records(self, trial: Trial, member: Member) -> list[DatasetRecord]:

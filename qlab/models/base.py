@@ -16,6 +16,7 @@ from qlab.corruptions.base import Corruption
 from qlab.errors import DataError
 from qlab.fields import check_fields
 from qlab.tasks.base import Dataset
+from qlab.tasks.features import CHUNK_BYTES, FeatureRows, LazyFeatures, nonzero_columns
 
 Precision = Literal["float32", "float64"]
 
@@ -41,7 +42,7 @@ class Features:
     def of(cls, dataset: Dataset, corruption: Corruption | None = None) -> Self:
         """The features of a data set, as it is or as ``corruption`` may leave it."""
         x = dataset.train.x
-        clean = (x != 0).any(0) | (dataset.validation.x != 0).any(0)
+        clean = nonzero_columns(x) | nonzero_columns(dataset.validation.x)
         if corruption is None or not corruption.changes_features:
             return cls(x.shape[1], x.is_complex(), clean)
         every = torch.ones(x.shape[1], dtype=torch.bool)
@@ -220,15 +221,39 @@ class Model(nn.Module, ABC):
         """Whatever of the computation needs no parameters, done once per data set.
 
         Args:
-            x: features, shape ``[N, d]``, float64 or complex128.
+            x: features, shape ``[N, d]``, float64 or complex128: some or all rows of a data set, always a tensor.
 
         Returns:
-            Real, of the model's dtype, first dimension N.
+            Real, of the model's dtype, first dimension N; what it says of a row does not depend on the others.
         """
 
     @abstractmethod
     def forward(self, prepared: Tensor) -> Tensor:
         """Logits ``[N]`` of prepared features ``[N, ...]``."""
+
+
+def prepare_features(model: Model, x: FeatureRows) -> Tensor:
+    """What :meth:`Model.prepare` makes of all rows; many or long ones meet the model some at a time.
+
+    Args:
+        model: a built model.
+        x: features ``[N, d]``, held or not.
+
+    Returns:
+        Prepared features, first dimension N.
+    """
+    if isinstance(x, Tensor) and x.nbytes <= CHUNK_BYTES:
+        return model.prepare(x)
+    rows = x.chunks() if isinstance(x, LazyFeatures) else iter(x.split(max(1, CHUNK_BYTES * len(x) // x.nbytes)))
+    prepared = model.prepare(next(rows))
+    # Written in place: joining the parts in the end would take twice the memory.
+    found = prepared.new_empty((len(x), *prepared.shape[1:]))
+    found[: len(prepared)] = prepared
+    start = len(prepared)
+    for part in rows:
+        found[start : start + len(part)] = model.prepare(part)
+        start += len(part)
+    return found
 
 
 def take_rows(prepared: Tensor, rows: Tensor, shared: bool) -> Tensor:

@@ -16,9 +16,10 @@ from qlab.errors import QlabError
 from qlab.models import Features, PennyLaneQNN
 from qlab.registry import find
 from qlab.tasks import Dataset, Task
+from qlab.tasks.features import LazyFeatures
 from qlab.tracking.store import Store
 from qlab.views.backends import styled
-from qlab.views.data_map import data_map, map_frame, project
+from qlab.views.data_map import data_map, map_frame, project, project_lazy
 
 TRIALS = "trials.json"
 """The artifact of an experiment's run that holds every trial's configuration."""
@@ -82,7 +83,8 @@ def corrupted_maps(shown: Shown) -> hv.Layout:
     for config in shown.corruptions:
         generator = seeding.generator(shown.seed, "corruption")
         corrupted = _made("corruption", config).apply(shown.dataset.train, shown.task, generator)
-        places = project(corrupted.split.x.numpy())
+        x = corrupted.split.x
+        places = project_lazy(x) if isinstance(x, LazyFeatures) else project(x.numpy())
         labels = (corrupted.split.y.numpy(), corrupted.clean_y.numpy(), corrupted.mask.numpy())
         maps.append(data_map(map_frame(places, *labels), f"{config['type']} {config['ratio']:g}"))
     return styled(

@@ -12,7 +12,7 @@ from torch import Tensor
 from qlab import seeding
 from qlab.corruptions.base import Corrupted, Corruption
 from qlab.errors import DataError
-from qlab.models.base import Model
+from qlab.models.base import Model, prepare_features
 from qlab.tasks.base import Dataset, Split, Task
 
 
@@ -88,16 +88,16 @@ def prepare(model: Model, members: Sequence[Member], validation: Split, device: 
         )
     features = [split.x for split in splits]
     if all(x is features[0] for x in features):
-        train_x = model.prepare(features[0])
+        train_x = prepare_features(model, features[0])
     else:
         distinct = {id(x): x for x in features}
-        prepared = {key: model.prepare(x) for key, x in distinct.items()}
+        prepared = {key: prepare_features(model, x) for key, x in distinct.items()}
         train_x = torch.stack([prepared[id(x)] for x in features])
     return EnsembleData(
         train_x=train_x.to(device),
         train_y=torch.stack([split.y for split in splits]).to(device, model.dtype),
         clean_y=torch.stack([item.corrupted.clean_y for item in members]).to(device, model.dtype),
         forget=torch.stack([item.corrupted.mask for item in members]).to(device),
-        validation_x=model.prepare(validation.x).to(device),
+        validation_x=prepare_features(model, validation.x).to(device),
         validation_y=validation.y.to(device, model.dtype),
     )

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from qlab.tasks.features import LazyFeatures, gram
 from qlab.views.backends import styled
 
 Projection = Literal["pca", "tsne"]
@@ -42,6 +43,21 @@ def project(features: NDArray[Any], projection: Projection = "pca", seed: int = 
     perplexity = min(30.0, (len(x) - 1) / 3)
     # The start from principal components, as scikit-learn does it, cut to two dimensions by us: it is deterministic.
     found = TSNE(2, perplexity=perplexity, init="pca", random_state=seed).fit_transform(x).astype(float)
+    return found
+
+
+def project_lazy(features: LazyFeatures) -> NDArray[np.float64]:
+    """Principal components of feature vectors that are not held, ``[N, 2]``: those of :func:`project` up to signs.
+
+    They are eigenvectors of the centred inner products between rows, times the roots of their eigenvalues.
+    """
+    products = gram(features).numpy()
+    centred = products - products.mean(0) - products.mean(1)[:, None] + products.mean()
+    values, vectors = np.linalg.eigh(centred)
+    places = vectors[:, :-3:-1] * np.sqrt(np.maximum(values[:-3:-1], 0.0))
+    leading = np.abs(places).argmax(0)
+    signs = np.where(places[leading, np.arange(places.shape[1])] < 0, -1.0, 1.0)
+    found: NDArray[np.float64] = places * signs
     return found
 
 
