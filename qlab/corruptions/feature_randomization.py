@@ -10,6 +10,9 @@ from qlab.corruptions.base import Corrupted, Corruption
 from qlab.tasks.base import Split, Task
 from qlab.tasks.features import DrawnRows, LazyFeatures, ReplacedFeatures
 
+MOST_COPIED_BYTES = 64 * 2**20
+"""Larger features are not copied for each trial: its random rows are drawn again when they are needed."""
+
 
 class FeatureRandomization(Corruption):
     """Replaces the features of a fraction of the training rows, equally many of each class, by random vectors.
@@ -29,7 +32,7 @@ class FeatureRandomization(Corruption):
         mask = self.choose_rows(split, generator)
         if not mask.any():
             return Corrupted(split, mask, split.y)
-        if isinstance(split.x, LazyFeatures):
+        if isinstance(split.x, LazyFeatures) or split.x.nbytes > MOST_COPIED_BYTES:
             drawn = DrawnRows(task.random_features, generator)
             return Corrupted(Split(ReplacedFeatures.where(mask, split.x, drawn), split.y, split.about), mask, split.y)
         x = split.x.clone()

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from qlab.errors import DataError, QlabError, StoreError
+from qlab.experiment.memory import budget
 from qlab.experiment.reporting import Reporter
 from qlab.experiment.schema import Experiment
 from qlab.experiment.trial import Measurement, Trial, Unlearning, content_hash
@@ -65,6 +66,11 @@ class Session:
     def experiment_id(self) -> str:
         """The MLflow experiment of the runs."""
         return self.store.experiment_id(self.experiment.name)
+
+    @functools.cached_property
+    def memory(self) -> int:
+        """Bytes that models may take which train together."""
+        return budget(self.experiment.memory, self.device)
 
     def dataset(self, task: Task) -> Dataset:
         """The data of a task, loaded once."""

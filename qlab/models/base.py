@@ -20,6 +20,9 @@ from qlab.tasks.features import CHUNK_BYTES, FeatureRows, LazyFeatures, nonzero_
 
 Precision = Literal["float32", "float64"]
 
+FEW = 8
+"""Batches pick their rows before an evaluation rather than their logits after it where there are so many times more."""
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Features:
@@ -188,7 +191,7 @@ class Model(nn.Module, ABC):
             shared: whether all members see the same rows.
             rows: which rows each member is evaluated on, ``[members, n]``; by default all.
         """
-        if rows is not None and not self.batch_rows:
+        if rows is not None and not self.batch_rows and not _few(rows, prepared, shared):
             return self.logits_of_members(parameters, prepared, shared=shared).gather(1, rows)
         if rows is not None:
             prepared, shared = take_rows(prepared, rows, shared), False
@@ -207,6 +210,19 @@ class Model(nn.Module, ABC):
     def elements(self) -> int:
         """The size of the largest tensor an evaluation handles for each ensemble member; decides about threads."""
         return self.n_parameters()
+
+    def held_elements(self, rows: int, *, gradient: bool) -> int:
+        """How many elements an evaluation holds at once for each ensemble member, prepared features aside.
+
+        Decides how many models train together, and on how many rows at a time metrics are evaluated; need not be exact.
+        By default as for layers, whose outputs are as long as their parameters' last axes.
+
+        Args:
+            rows: on which it is evaluated.
+            gradient: whether everything is kept for a gradient.
+        """
+        widths = sum(parameter.shape[-1] for parameter in self.parameters() if parameter.ndim)
+        return 2 * rows * widths
 
     @abstractmethod
     def setup(self, features: Features) -> None:
@@ -254,6 +270,11 @@ def prepare_features(model: Model, x: FeatureRows) -> Tensor:
         found[start : start + len(part)] = model.prepare(part)
         start += len(part)
     return found
+
+
+def _few(rows: Tensor, prepared: Tensor, shared: bool) -> bool:
+    """Whether picking rows ``[members, n]`` is cheaper than evaluating them all, which needs no copies of them."""
+    return FEW * rows.numel() < prepared.shape[: 1 if shared else 2].numel()
 
 
 def take_rows(prepared: Tensor, rows: Tensor, shared: bool) -> Tensor:

@@ -194,26 +194,28 @@ class ReplacedFeatures(LazyFeatures):
         numbers: for each row the number of the random row it is, or -1 if it is the base's, ``[N]``, int64.
     """
 
-    def __init__(self, base: LazyFeatures, drawn: DrawnRows, numbers: Tensor) -> None:
+    def __init__(self, base: FeatureRows, drawn: DrawnRows, numbers: Tensor) -> None:
         super().__init__(len(base), base.shape[1], base.dtype)
         self.base, self.drawn, self.numbers = base, drawn, numbers
 
     @classmethod
-    def where(cls, mask: Tensor, base: LazyFeatures, drawn: DrawnRows) -> ReplacedFeatures:
+    def where(cls, mask: Tensor, base: FeatureRows, drawn: DrawnRows) -> ReplacedFeatures:
         """Random rows, in their order, where a mask ``[N]`` is True."""
         return cls(base, drawn, torch.where(mask, mask.cumsum(0) - 1, -1))
 
     def take(self, positions: Tensor) -> ReplacedFeatures:
         """The same random rows, and others of the base."""
-        return ReplacedFeatures(self.base.take(positions), self.drawn, self.numbers[positions])
+        return ReplacedFeatures(self.base[positions], self.drawn, self.numbers[positions])
 
     def make(self, start: int, stop: int) -> Tensor:
         """Rows of the base, the replaced ones drawn."""
         numbers = self.numbers[start:stop]
         if not (numbers < 0).any():
             rows = torch.empty(stop - start, self.shape[1], dtype=self.dtype)
-        else:
+        elif isinstance(self.base, LazyFeatures):
             rows = self.base.make(start, stop)
+        else:
+            rows = self.base[start:stop].clone()
         for place, number in enumerate(numbers.tolist()):
             if number >= 0:
                 rows[place] = self.drawn.row(number)
@@ -221,7 +223,7 @@ class ReplacedFeatures(LazyFeatures):
 
     def parts(self) -> Iterator[Tensor]:
         """The base's, which rows are drawn and from what state, and the first of them: it tells distributions apart."""
-        yield from self.base.parts()
+        yield from self.base.parts() if isinstance(self.base, LazyFeatures) else [self.base]
         yield self.numbers
         if (self.numbers >= 0).any():
             yield self.drawn.states[0]
