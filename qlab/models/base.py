@@ -260,15 +260,14 @@ def prepare_features(model: Model, x: FeatureRows) -> Tensor:
     """
     if isinstance(x, Tensor) and x.nbytes <= CHUNK_BYTES:
         return model.prepare(x)
-    rows = x.chunks() if isinstance(x, LazyFeatures) else iter(x.split(max(1, CHUNK_BYTES * len(x) // x.nbytes)))
-    prepared = model.prepare(next(rows))
+    one = model.prepare(x[:1].dense() if isinstance(x, LazyFeatures) else x[:1])
     # Written in place: joining the parts in the end would take twice the memory.
-    found = prepared.new_empty((len(x), *prepared.shape[1:]))
-    found[: len(prepared)] = prepared
-    start = len(prepared)
-    for part in rows:
-        found[start : start + len(part)] = model.prepare(part)
-        start += len(part)
+    found = one.new_empty((len(x), *one.shape[1:]))
+    # Neither what goes into a part nor what comes out of it is large.
+    some = max(1, CHUNK_BYTES // max(x.shape[1] * x.dtype.itemsize, one.nbytes))
+    for start in range(0, len(x), some):
+        stop = min(start + some, len(x))
+        found[start:stop] = model.prepare(x.make(start, stop) if isinstance(x, LazyFeatures) else x[start:stop])
     return found
 
 

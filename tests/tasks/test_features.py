@@ -190,10 +190,10 @@ def test_models_prepare_rows_some_at_a_time(monkeypatch):
     assert seen == [197]
     for rows in (1, 2, 50):
         seen.clear()
-        monkeypatch.setattr("qlab.models.base.CHUNK_BYTES", rows * 16 * 16)
+        monkeypatch.setattr("qlab.models.base.CHUNK_BYTES", rows * 16 * 16)  # as much as 4^2 expectation values
         torch.testing.assert_close(prepare_features(model, states), whole, atol=1e-14, rtol=0)
         assert max(seen) == rows
-        assert sum(seen) == 197
+        assert sum(seen) == 197 + 1  # one more to see what comes out
     assert prepare_features(model, states[:0]).shape == (0, 16)
 
 
