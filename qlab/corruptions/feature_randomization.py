@@ -33,7 +33,7 @@ class FeatureRandomization(Corruption):
         if not mask.any():
             return Corrupted(split, mask, split.y)
         if isinstance(split.x, LazyFeatures) or split.x.nbytes > MOST_COPIED_BYTES:
-            drawn = DrawnRows(task.random_features, generator)
+            drawn = DrawnRows(task.random_features, generator, int(mask.sum()))
             return Corrupted(Split(ReplacedFeatures.where(mask, split.x, drawn), split.y, split.about), mask, split.y)
         x = split.x.clone()
         x[mask] = task.random_features(int(mask.sum()), generator).to(x.dtype)

@@ -167,21 +167,27 @@ class DrawnRows:
     Args:
         draw: makes the next n rows with a generator; n rows at once must be those of n calls for one.
         generator: its present state is where the first row starts; it is left as it is.
+        count: how many rows there are.
     """
 
-    def __init__(self, draw: Callable[[int, torch.Generator], Tensor], generator: torch.Generator) -> None:
+    def __init__(self, draw: Callable[[int, torch.Generator], Tensor], generator: torch.Generator, count: int) -> None:
         self._draw = draw
         self._generator = torch.Generator()
-        # Where rows start, as far as they were drawn: 5 kB each, and none is drawn twice to get to another.
-        self.states = [generator.get_state()]
+        self.start = generator.get_state()
+        # Where rows start, as far as they were drawn: 5 kB each, and none is drawn twice to get to another. In one
+        # piece: kept one by one they would lie between large rows and keep their memory from being used again.
+        self._states = self.start.new_empty(count + 1, len(self.start))
+        self._states[0] = self.start
+        self._known = 1
 
     def row(self, number: int) -> Tensor:
         """The row of that number, shape ``[d]``."""
-        for known in range(min(number, len(self.states) - 1), number + 1):
-            self._generator.set_state(self.states[known])
+        for known in range(min(number, self._known - 1), number + 1):
+            self._generator.set_state(self._states[known].clone())
             row = self._draw(1, self._generator)[0]
-            if known + 1 == len(self.states):
-                self.states.append(self._generator.get_state())
+            if known + 1 == self._known:
+                self._states[self._known] = self._generator.get_state()
+                self._known += 1
         return row
 
 
@@ -226,7 +232,7 @@ class ReplacedFeatures(LazyFeatures):
         yield from self.base.parts() if isinstance(self.base, LazyFeatures) else [self.base]
         yield self.numbers
         if (self.numbers >= 0).any():
-            yield self.drawn.states[0]
+            yield self.drawn.start
             yield self.drawn.row(0)
 
 

@@ -50,7 +50,7 @@ def replaced(n, seed=0):
     mask = torch.rand(n, generator=generator(seed + 1)) < 0.5
     dense = dense.clone()
     dense[mask] = draw(int(mask.sum()), generator(seed + 2))
-    return ReplacedFeatures.where(mask, lazy, DrawnRows(draw, generator(seed + 2))), dense
+    return ReplacedFeatures.where(mask, lazy, DrawnRows(draw, generator(seed + 2), n)), dense
 
 
 def both(kind, n, seed):
@@ -121,7 +121,7 @@ def test_nonzero_columns_are_those_of_the_tensor(kind, seed):
 
 
 def test_random_rows_come_out_the_same_in_any_order():
-    rows = DrawnRows(draw, generator(3))
+    rows = DrawnRows(draw, generator(3), 6)
     expected = draw(6, generator(3))
     for number in (4, 0, 5, 5, 2, 4):
         assert torch.equal(rows.row(number), expected[number])
@@ -129,7 +129,7 @@ def test_random_rows_come_out_the_same_in_any_order():
 
 def test_random_rows_leave_the_generator_alone():
     g = generator(3)
-    DrawnRows(draw, g).row(4)
+    DrawnRows(draw, g, 5).row(4)
     assert torch.equal(draw(1, g), draw(1, generator(3)))
 
 
@@ -140,7 +140,7 @@ def test_the_digest_is_that_of_the_values():
     assert digest(lazy) == digest(same) == digest(lazy[every])
     others = [replaced(6, 1)[0], lazy.base, lazy[:5], lazy[every.flip(0)]]
     assert len({digest(lazy), *map(digest, others)}) == 5
-    drawn = DrawnRows(lambda n, g: 2 * draw(n, g), generator(2))
+    drawn = DrawnRows(lambda n, g: 2 * draw(n, g), generator(2), 6)
     assert digest(ReplacedFeatures(lazy.base, drawn, lazy.numbers)) != digest(lazy)
 
 
