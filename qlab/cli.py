@@ -52,6 +52,9 @@ def main() -> None:
 @click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Replace a value: --set model.depth=2.")
 @click.option("--seeds", metavar="N", help="How many seeds, or a list: --seeds 3, --seeds 0,4,7.")
 @click.option("--device", help="PyTorch device: cpu, cuda, cuda:N.")
+@click.option(
+    "--memory", metavar="SIZE", help="Memory for models that train together: 500MB, 4GiB. Default: 70 % of it."
+)
 @click.option("--dry-run", is_flag=True, help="Print the trials, which are done and which would run; run nothing.")
 @tracking_uri
 def run(
@@ -59,6 +62,7 @@ def run(
     assignments: Sequence[str],
     seeds: str | None,
     device: str | None,
+    memory: str | None,
     dry_run: bool,
     tracking_uri: str | None,
 ) -> None:
@@ -77,6 +81,8 @@ def run(
         pairs.append(("run.seeds", _seeds(seeds)))
     if device is not None:
         pairs.append(("run.device", device))
+    if memory is not None:
+        pairs.append(("run.memory", memory))
     experiments = [schema.load(path, pairs) for path in paths]
     if dry_run:
         for experiment in experiments:

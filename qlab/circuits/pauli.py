@@ -67,13 +67,14 @@ def pauli_expectations(x: Tensor, wires: Sequence[int], n_wires: int) -> Tensor:
     k = len(wires)
     others = [wire for wire in range(n_wires) if wire not in wires]
     rows = max(1, _CHUNK_BYTES // (16 * 4**k))
-    chunks = []
-    for part in x.split(rows):
+    found = torch.empty(len(x), 4**k, dtype=torch.float64, device=x.device)
+    for start in range(0, len(x), rows):
+        part = x[start : start + rows]
         amplitudes = part.to(torch.complex128).reshape(-1, *[2] * n_wires)
         order = [0, *(1 + wire for wire in wires), *(1 + wire for wire in others)]
-        matrix = amplitudes.permute(order).reshape(len(part), 2**k, -1)
-        chunks.append(_pauli_transform(matrix @ matrix.mH, k))
-    return torch.cat(chunks)
+        matrix = amplitudes.permute(order).reshape(len(part), 2**k, 2 ** len(others))
+        found[start : start + rows] = _pauli_transform(matrix @ matrix.mH, k)
+    return found
 
 
 def _pauli_transform(rho: Tensor, k: int) -> Tensor:

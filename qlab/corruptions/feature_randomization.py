@@ -8,6 +8,10 @@ import torch
 
 from qlab.corruptions.base import Corrupted, Corruption
 from qlab.tasks.base import Split, Task
+from qlab.tasks.features import DrawnRows, LazyFeatures, ReplacedFeatures
+
+MOST_COPIED_BYTES = 64 * 2**20
+"""Larger features are not copied for each trial: its random rows are drawn again when they are needed."""
 
 
 class FeatureRandomization(Corruption):
@@ -28,6 +32,9 @@ class FeatureRandomization(Corruption):
         mask = self.choose_rows(split, generator)
         if not mask.any():
             return Corrupted(split, mask, split.y)
+        if isinstance(split.x, LazyFeatures) or split.x.nbytes > MOST_COPIED_BYTES:
+            drawn = DrawnRows(task.random_features, generator, int(mask.sum()))
+            return Corrupted(Split(ReplacedFeatures.where(mask, split.x, drawn), split.y, split.about), mask, split.y)
         x = split.x.clone()
         x[mask] = task.random_features(int(mask.sum()), generator).to(x.dtype)
         return Corrupted(Split(x, split.y, split.about), mask, split.y)

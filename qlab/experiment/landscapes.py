@@ -8,11 +8,13 @@ import torch
 from torch import Tensor
 
 from qlab.errors import DataError
+from qlab.experiment.memory import training_parts
 from qlab.experiment.oracle_runs import oracles_of
 from qlab.experiment.session import Session
 from qlab.experiment.training_runs import snapshot_epochs
 from qlab.experiment.trial import INITIAL, ORACLE, Measurement, Trial
 from qlab.landscape import Landscape
+from qlab.models import Model
 from qlab.tracking import names
 from qlab.training import ensemble
 
@@ -125,12 +127,23 @@ def trajectories_of(
     missing = [trial for trial in trials if trial.key not in found]
     if not missing:
         return found
+    model = session.build(missing[0])
+    for part in training_parts(session, missing, model, trajectories=True):
+        found |= _train_again(session, part, model, run_ids)
+    return found
+
+
+def _train_again(
+    session: Session, missing: Sequence[Trial], model: Model, run_ids: Mapping[str, str]
+) -> dict[str, dict[str, Tensor]]:
+    """The trajectories of trials that the store has without, written to their runs."""
+    found: dict[str, dict[str, Tensor]] = {}
     first = missing[0]
     session.reporter.ensemble_started(
         f"trajectories of {first.names['model']} on {first.names['task']}", "", len(missing), first.trainer.epochs
     )
     trained = first.trainer.fit(
-        session.build(first),
+        model,
         [session.member(trial) for trial in missing],
         session.dataset(first.task).validation,
         observer=session.reporter.epoch,

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
+from qlab.experiment.memory import oracle_parts
 from qlab.experiment.session import Session
 from qlab.experiment.training_runs import EVERY_EPOCH
 from qlab.experiment.trial import Trial
@@ -49,8 +50,8 @@ def oracles_of(
             if key in runs
         }
     missing = [place for place in wanted if place not in states]
-    if missing:
-        states |= _train_oracles(session, trials, run_ids, members, model, {place: wanted[place] for place in missing})
+    for places in oracle_parts(session, trials[0], model, missing) if missing else ():
+        states |= _train_oracles(session, trials, run_ids, members, model, {place: wanted[place] for place in places})
     return tuple(
         ensemble.stack([states[index, number] for number in range(count)], model) for index in range(len(trials))
     )
@@ -68,7 +69,9 @@ def _train_oracles(
     session.reporter.ensemble_started(
         f"oracles of {first.names['model']} on {first.names['task']}", "", len(wanted), first.trainer.epochs
     )
-    own = [oracle.retain_only(members[index].corrupted, oracle.FIRST_SEED + number) for index, number in wanted]
+    # The oracles of one teacher share its clean rows, which are then prepared once.
+    kept = {index: oracle.retain_only(members[index].corrupted, 0).corrupted for index, _ in wanted}
+    own = [Member(oracle.FIRST_SEED + number, kept[index]) for index, number in wanted]
     trained = first.trainer.fit(
         model,
         own,
@@ -77,7 +80,7 @@ def _train_oracles(
         device=session.device,
         evaluate_every=session.experiment.evaluate_every,
     )
-    states = {}
+    states: dict[tuple[int, int], dict[str, torch.Tensor]] = {}
     with session.tracking():
         for row, ((index, number), key) in enumerate(wanted.items()):
             trial = trials[index]

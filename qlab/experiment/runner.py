@@ -16,6 +16,7 @@ from qlab.experiment import summary
 from qlab.experiment.devices import training_device
 from qlab.experiment.landscapes import check_samples
 from qlab.experiment.measurement_runs import measure
+from qlab.experiment.memory import unlearning_parts, within_memory
 from qlab.experiment.plan import Plan
 from qlab.experiment.reporting import Reporter, Silent
 from qlab.experiment.schema import Experiment
@@ -89,7 +90,9 @@ class Runner:
         self._reporter.planned(plan)
         # What can go wrong before training goes wrong here, while there are no runs yet.
         models = [_build(session, trials) for trials in plan.ensembles]
-        groups = [part for group in plan.unlearnings for part in _alike(session, group)]
+        plan, models = within_memory(session, plan, models)
+        alike = [part for group in plan.unlearnings for part in _alike(session, group)]
+        groups = [part for group in alike for part in unlearning_parts(session, group)]
         for measurement in plan.todo_measurements:
             check_samples(session, measurement)
         followed = {item.trial.key for item in plan.todo_measurements if item.probe.needs().trajectory}

@@ -17,6 +17,7 @@ from qlab.errors import ConfigError, DataError, unknown
 from qlab.experiment import overrides
 from qlab.experiment.devices import parse_device
 from qlab.experiment.landmarks import Landmarks
+from qlab.experiment.memory import parse_size
 from qlab.experiment.trial import Measurement, Trial, Unlearning, content_hash
 from qlab.fields import Field, NonNegativeInt, PositiveInt, fields_of, show
 from qlab.registry import find
@@ -40,6 +41,8 @@ class RunTable(Component):
         repeats: how often each unlearning method is applied to each trained model, with fresh parameters and batches.
         evaluate_every: epochs of training from one evaluation of the metrics to the next; every epoch of the last
             fifth is evaluated. Not part of a trial's identity: it does not change what is trained.
+        memory: how much models that train together may take, such as "500MB" or "4GiB"; ensembles that need more are
+            trained in parts. By default 70 % of what the machine has available. Not part of a trial's identity.
     """
 
     seeds: PositiveInt | Annotated[tuple[NonNegativeInt, ...], at.MinLen(1)] = 5
@@ -47,6 +50,7 @@ class RunTable(Component):
     oracles: PositiveInt = 3
     repeats: PositiveInt = 1
     evaluate_every: PositiveInt = 1
+    memory: str | None = None
 
     @property
     def seed_list(self) -> tuple[int, ...]:
@@ -69,6 +73,7 @@ class Experiment:
         unlearnings: every method on every trial of the file.
         measurements: every probe on every trial of the file that it is for.
         folder: where files beside the experiment are.
+        memory: how much models that train together may take; None for a share of what is available.
     """
 
     name: str
@@ -81,6 +86,7 @@ class Experiment:
     unlearnings: tuple[Unlearning, ...] = ()
     measurements: tuple[Measurement, ...] = ()
     folder: Path | None = None
+    memory: str | None = None
 
     @property
     def items(self) -> tuple[Trial | Unlearning | Measurement, ...]:
@@ -162,6 +168,8 @@ class _Reader:
             raise ConfigError(f"run.seeds: got {run.seeds}, accepts at most {MOST_SEEDS}.")
         try:
             parse_device(run.device)
+            if run.memory is not None:
+                parse_size(run.memory)
         except ConfigError as error:
             raise ConfigError(f"run.{error}") from None
         if len(set(run.seed_list)) != len(run.seed_list):
@@ -184,6 +192,7 @@ class _Reader:
             tuple(unlearnings.values()),
             tuple(measurements.values()),
             self.folder,
+            run.memory,
         )
 
     def _measurements(

@@ -15,10 +15,12 @@ import torch
 from torch import Tensor
 
 from qlab.errors import DataError, QlabError, StoreError
+from qlab.experiment.memory import budget
 from qlab.experiment.reporting import Reporter
 from qlab.experiment.schema import Experiment
 from qlab.experiment.trial import Measurement, Trial, Unlearning, content_hash
 from qlab.models import Features, Model, checkpoint
+from qlab.models.base import prepare_features
 from qlab.tasks import Dataset, Split, Task
 from qlab.tasks.base import digest
 from qlab.tracking import names, provenance
@@ -65,6 +67,11 @@ class Session:
         """The MLflow experiment of the runs."""
         return self.store.experiment_id(self.experiment.name)
 
+    @functools.cached_property
+    def memory(self) -> int:
+        """Bytes that models may take which train together."""
+        return budget(self.experiment.memory, self.device)
+
     def dataset(self, task: Task) -> Dataset:
         """The data of a task, loaded once."""
         key = json.dumps([type(task).__module__, type(task).__qualname__, task.config()], sort_keys=True)
@@ -85,7 +92,7 @@ class Session:
     def build(self, trial: Trial) -> Model:
         """A trial's model, built, after a check that it takes the trial's data."""
         model = trial.model.build(Features.of(self.dataset(trial.task), trial.corruption))
-        model.prepare(self.member(trial).corrupted.split.x[:1])
+        prepare_features(model, self.member(trial).corrupted.split.x[:1])
         return model
 
     def dataset_records(self, trial: Trial, member: Member) -> list[DatasetRecord]:

@@ -14,7 +14,7 @@ from qlab.experiment.oracle_runs import oracles_of
 from qlab.experiment.session import Session
 from qlab.experiment.trial import Trial, Unlearning
 from qlab.models import Model
-from qlab.models.base import take_rows
+from qlab.models.base import prepare_features, take_rows
 from qlab.tracking import names
 from qlab.tracking.store import now_ms
 from qlab.tracking.writer import MetricWriter
@@ -71,7 +71,7 @@ def load_teachers(session: Session, unlearnings: Sequence[Unlearning], run_ids: 
     parameters = {name: value.to(session.device) for name, value in ensemble.stack(states, model).items()}
     oracles = oracles_of(session, trials, runs, members, model, unlearnings[0].oracles)
     compared = tuple(
-        _compared_rows(session, trial, member, model) for trial, member in zip(trials, members, strict=True)
+        _compared_rows(session, trial, member, model, data) for trial, member in zip(trials, members, strict=True)
     )
     return Teachers(trials, runs, model, data, parameters, oracles, compared)
 
@@ -188,16 +188,18 @@ def _relearn(teachers: Teachers, result: Unlearned, data: EnsembleData, first: U
         )
 
 
-def _compared_rows(session: Session, trial: Trial, member: Member, model: Model) -> oracle.ComparedRows:
+def _compared_rows(
+    session: Session, trial: Trial, member: Member, model: Model, data: EnsembleData
+) -> oracle.ComparedRows:
     validation = session.dataset(trial.task).validation
     everything = dataclasses.replace(trial.corruption, ratio=1.0)
     unseen = everything.apply(validation, trial.task, seeding.generator(trial.seed, "unseen")).split
     corrupted = member.corrupted
     return oracle.ComparedRows(
-        validation_x=model.prepare(validation.x),
+        validation_x=data.validation_x.cpu(),
         validation_y=validation.y,
-        forget_x=model.prepare(corrupted.split.x[corrupted.mask]),
+        forget_x=prepare_features(model, corrupted.split.x[corrupted.mask]),
         forget_y=corrupted.split.y[corrupted.mask],
-        unseen_x=model.prepare(unseen.x),
+        unseen_x=prepare_features(model, unseen.x),
         unseen_y=unseen.y,
     )

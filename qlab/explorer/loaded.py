@@ -18,6 +18,7 @@ from qlab.errors import DataError
 from qlab.explorer.reader import Reader
 from qlab.landscape import Landscape
 from qlab.models import Model
+from qlab.models.base import prepare_features
 from qlab.registry import make
 from qlab.tasks import Dataset, Task
 from qlab.tracking import names
@@ -184,7 +185,7 @@ class Loader:
             if not 0 <= row < len(x):
                 raise DataError(f"There is no training row {row}; there are {len(x)}.")
             model = self._reader.model(item.run_id)
-            found.append((item.label, float(torch.sigmoid(model(model.prepare(x[row : row + 1])))[0])))
+            found.append((item.label, float(torch.sigmoid(model(prepare_features(model, x[row : row + 1])))[0])))
         return found
 
     def _trajectory(self, item: Checkpoint, model: Model) -> torch.Tensor | None:

@@ -16,6 +16,7 @@ from qlab.corruptions import Corrupted
 from qlab.errors import ConfigError, DataError, unknown
 from qlab.landscape.samples import Rows, sample_sets
 from qlab.models import Model
+from qlab.models.base import prepare_features
 from qlab.tasks import Split
 from qlab.training import metrics
 from qlab.training.health import is_constant
@@ -293,7 +294,7 @@ class Landscape:
         """Sets the samples; features of a split are prepared once, by whoever needs them first."""
         split = self._splits[rows.split]
         if rows.split not in self._prepared:
-            self._prepared[rows.split] = self.model.prepare(split.x)
+            self._prepared[rows.split] = prepare_features(self.model, split.x)
         self._rows = rows
         self.x = self._prepared[rows.split][rows.positions]
         self.y = (self._clean_y if rows.clean else split.y)[rows.positions].double()

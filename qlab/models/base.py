@@ -16,8 +16,12 @@ from qlab.corruptions.base import Corruption
 from qlab.errors import DataError
 from qlab.fields import check_fields
 from qlab.tasks.base import Dataset
+from qlab.tasks.features import CHUNK_BYTES, FeatureRows, LazyFeatures, nonzero_columns
 
 Precision = Literal["float32", "float64"]
+
+FEW = 8
+"""Batches pick their rows before an evaluation rather than their logits after it where there are so many times more."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -41,7 +45,7 @@ class Features:
     def of(cls, dataset: Dataset, corruption: Corruption | None = None) -> Self:
         """The features of a data set, as it is or as ``corruption`` may leave it."""
         x = dataset.train.x
-        clean = (x != 0).any(0) | (dataset.validation.x != 0).any(0)
+        clean = nonzero_columns(x) | nonzero_columns(dataset.validation.x)
         if corruption is None or not corruption.changes_features:
             return cls(x.shape[1], x.is_complex(), clean)
         every = torch.ones(x.shape[1], dtype=torch.bool)
@@ -187,7 +191,7 @@ class Model(nn.Module, ABC):
             shared: whether all members see the same rows.
             rows: which rows each member is evaluated on, ``[members, n]``; by default all.
         """
-        if rows is not None and not self.batch_rows:
+        if rows is not None and not self.batch_rows and not _few(rows, prepared, shared):
             return self.logits_of_members(parameters, prepared, shared=shared).gather(1, rows)
         if rows is not None:
             prepared, shared = take_rows(prepared, rows, shared), False
@@ -207,6 +211,19 @@ class Model(nn.Module, ABC):
         """The size of the largest tensor an evaluation handles for each ensemble member; decides about threads."""
         return self.n_parameters()
 
+    def held_elements(self, rows: int, *, gradient: bool) -> int:
+        """How many elements an evaluation holds at once for each ensemble member, prepared features aside.
+
+        Decides how many models train together, and on how many rows at a time metrics are evaluated; need not be exact.
+        By default as for layers, whose outputs are as long as their parameters' last axes.
+
+        Args:
+            rows: on which it is evaluated.
+            gradient: whether everything is kept for a gradient.
+        """
+        widths = sum(parameter.shape[-1] for parameter in self.parameters() if parameter.ndim)
+        return 2 * rows * widths
+
     @abstractmethod
     def setup(self, features: Features) -> None:
         """Creates the parameters (and whatever else depends on the features)."""
@@ -220,15 +237,43 @@ class Model(nn.Module, ABC):
         """Whatever of the computation needs no parameters, done once per data set.
 
         Args:
-            x: features, shape ``[N, d]``, float64 or complex128.
+            x: features, shape ``[N, d]``, float64 or complex128: some or all rows of a data set, always a tensor.
 
         Returns:
-            Real, of the model's dtype, first dimension N.
+            Real, of the model's dtype, first dimension N; what it says of a row does not depend on the others.
         """
 
     @abstractmethod
     def forward(self, prepared: Tensor) -> Tensor:
         """Logits ``[N]`` of prepared features ``[N, ...]``."""
+
+
+def prepare_features(model: Model, x: FeatureRows) -> Tensor:
+    """What :meth:`Model.prepare` makes of all rows; many or long ones meet the model some at a time.
+
+    Args:
+        model: a built model.
+        x: features ``[N, d]``, held or not.
+
+    Returns:
+        Prepared features, first dimension N.
+    """
+    if isinstance(x, Tensor) and x.nbytes <= CHUNK_BYTES:
+        return model.prepare(x)
+    one = model.prepare(x[:1].dense() if isinstance(x, LazyFeatures) else x[:1])
+    # Written in place: joining the parts in the end would take twice the memory.
+    found = one.new_empty((len(x), *one.shape[1:]))
+    # Neither what goes into a part nor what comes out of it is large.
+    some = max(1, CHUNK_BYTES // max(x.shape[1] * x.dtype.itemsize, one.nbytes))
+    for start in range(0, len(x), some):
+        stop = min(start + some, len(x))
+        found[start:stop] = model.prepare(x.make(start, stop) if isinstance(x, LazyFeatures) else x[start:stop])
+    return found
+
+
+def _few(rows: Tensor, prepared: Tensor, shared: bool) -> bool:
+    """Whether picking rows ``[members, n]`` is cheaper than evaluating them all, which needs no copies of them."""
+    return FEW * rows.numel() < prepared.shape[: 1 if shared else 2].numel()
 
 
 def take_rows(prepared: Tensor, rows: Tensor, shared: bool) -> Tensor:

@@ -16,6 +16,9 @@ from qlab.errors import DataError
 from qlab.fields import PositiveInt
 from qlab.models.base import Features, Model, Precision, take_rows
 
+_DRAWN = 2**23
+"""So many initial weights are drawn at once."""
+
 
 class MLP(Model):
     """Fully connected layers with ReLU between them; complex features enter as real and imaginary parts.
@@ -68,9 +71,13 @@ class MLP(Model):
         for layer, (kernel, bias) in enumerate(zip(self.kernels, self.biases, strict=True)):
             fan_in = len(self.active) if layer == 0 else kernel.shape[0]
             limit = math.sqrt(6.0 / (fan_in + kernel.shape[1]))
-            full = torch.rand(fan_in, kernel.shape[1], generator=generator, dtype=torch.float64)
-            drawn = full[self.positions.cpu()] if layer == 0 else full
-            kernel.copy_((2.0 * drawn - 1.0) * limit)
+            inputs = self.positions.cpu() if layer == 0 else torch.arange(fan_in)
+            # Most of a long kernel may belong to inputs that are left out: it is not held as a whole.
+            some = max(1, _DRAWN // kernel.shape[1])
+            for start in range(0, fan_in, some):
+                full = torch.rand(min(some, fan_in - start), kernel.shape[1], generator=generator, dtype=torch.float64)
+                mine = torch.nonzero((inputs >= start) & (inputs < start + some)).flatten()
+                kernel[mine] = ((2.0 * full[inputs[mine] - start] - 1.0) * limit).to(kernel)
             bias.zero_()
 
     def prepare(self, x: Tensor) -> Tensor:
@@ -123,6 +130,11 @@ class MLP(Model):
         for layer in range(1, len(self.kernels)):
             hidden = torch.relu(hidden) @ parameters[f"kernels.{layer}"] + parameters[f"biases.{layer}"][:, None, :]
         return hidden[..., 0]
+
+    def held_elements(self, rows: int, *, gradient: bool) -> int:
+        """Units before and after their ReLU; with a part of the kernel for few rows, a copy of the other inputs."""
+        copied = len(self.positions) if self.marked else 0
+        return rows * (copied + 2 * sum(self.hidden))
 
     def parameter_layers(self) -> dict[str, Tensor]:
         """A layer is a kernel with its bias."""

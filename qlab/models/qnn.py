@@ -137,6 +137,15 @@ class PennyLaneQNN(Model):
         """Pauli coefficients of the observable, or amplitudes of a batch of 32 states."""
         return 4 ** len(self.cone.wires) if isinstance(self.engine, HeisenbergEngine) else 32 * 2**self.n_wires
 
+    def held_elements(self, rows: int, *, gradient: bool) -> int:
+        """The observable after each block of gates, or the state after each stage of the circuit or gate of a QNode."""
+        if isinstance(self.engine, HeisenbergEngine):
+            blocks = len(self.engine.unitaries.blocks) if gradient else 2
+            return 3 * blocks * 4 ** len(self.cone.wires) + 2 * rows
+        kept = len(self.engine.stages) if isinstance(self.engine, StatevectorEngine) else self.depth * self.n_wires
+        # A state before and after it is rearranged for a stage.
+        return rows * 2 ** (self.n_wires + 1) * (4 + (2 * kept if gradient else 0))
+
     @torch.no_grad()
     def reset_parameters(self, generator: torch.Generator) -> None:
         """Weights from N(0, initial_scale^2)."""

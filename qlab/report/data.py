@@ -18,7 +18,7 @@ from qlab.registry import find, make
 from qlab.tasks import Dataset, Task
 from qlab.tracking.store import Store
 from qlab.views.backends import styled
-from qlab.views.data_map import data_map, map_frame, project
+from qlab.views.data_map import data_map, map_frame, project_features
 
 TRIALS = "trials.json"
 """The artifact of an experiment's run that holds every trial's configuration."""
@@ -82,7 +82,7 @@ def corrupted_maps(shown: Shown) -> hv.Layout:
     for config in shown.corruptions:
         generator = seeding.generator(shown.seed, "corruption")
         corrupted = make("corruption", config).apply(shown.dataset.train, shown.task, generator)
-        places = project(corrupted.split.x.numpy())
+        places = project_features(corrupted.split.x)
         labels = (corrupted.split.y.numpy(), corrupted.clean_y.numpy(), corrupted.mask.numpy())
         maps.append(data_map(map_frame(places, *labels), f"{config['type']} {config['ratio']:g}"))
     return styled(

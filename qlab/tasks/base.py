@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import ClassVar
 
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from qlab.component import Component
 from qlab.errors import DataError
+from qlab.tasks.features import FeatureRows, LazyFeatures
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -20,12 +21,12 @@ class Split:
     """Samples and their labels.
 
     Args:
-        x: features, shape ``[N, d]``, float64 or complex128.
+        x: features, shape ``[N, d]``, float64 or complex128: a tensor, or what makes its rows when they are needed.
         y: labels in {0, 1}, shape ``[N]``, int64.
         about: further values of each sample, shape ``[N]`` each, such as ``delta`` of an XXZ ground state.
     """
 
-    x: Tensor
+    x: FeatureRows
     y: Tensor
     about: Mapping[str, Tensor] = dataclasses.field(default_factory=dict)
 
@@ -49,14 +50,18 @@ class Split:
         return len(self.y)
 
 
-def digest(*tensors: Tensor) -> str:
-    """SHA-256 of dtypes, shapes and values, first 16 hexadecimal digits."""
+def digest(*features: FeatureRows) -> str:
+    """SHA-256 of dtypes, shapes and values, first 16 hexadecimal digits; of rows that are not held what makes them."""
     sha = hashlib.sha256()
-    for tensor in tensors:
+    for tensor in (part for item in features for part in _parts(item)):
         sha.update(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
         real = torch.view_as_real(tensor.resolve_conj()) if tensor.is_complex() else tensor
         sha.update(real.contiguous().numpy().data)
     return sha.hexdigest()[:16]
+
+
+def _parts(item: FeatureRows) -> Iterator[Tensor]:
+    return item.parts() if isinstance(item, LazyFeatures) else iter([item])
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -82,4 +87,8 @@ class Task(Component):
 
     @abstractmethod
     def random_features(self, n: int, generator: torch.Generator) -> Tensor:
-        """``n`` feature vectors without structure, normalised as the task's are, shape ``[n, d]``."""
+        """``n`` feature vectors without structure, normalised as the task's are, shape ``[n, d]``.
+
+        A task whose features are :class:`~qlab.tasks.features.LazyFeatures` draws one after the other: ``n`` at once
+        are those of ``n`` calls for one.
+        """

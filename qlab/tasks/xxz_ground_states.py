@@ -10,8 +10,43 @@ import scipy.sparse
 import scipy.sparse.linalg
 from numpy.typing import NDArray
 
-_DENSE_BELOW = 64
+DENSE_BELOW = 64
 """Sectors smaller than this are diagonalised densely; Lanczos needs room for its subspace."""
+
+
+class ZeroMagnetizationBasis:
+    """Basis states with as many up as down spins, and what the XXZ Hamiltonian does to them.
+
+    Args:
+        length: number of spins L, even.
+        states: some of these states, ascending; by default all.
+
+    Attributes:
+        states: the basis states, ``[dim]``.
+        alignment: sum_i Z_i Z_{i+1} of each, ``[dim]``.
+        exchanged: positions of states, and for each a state that exchanging two opposite neighbours makes of it; X X +
+            Y Y does so with amplitude 2.
+    """
+
+    def __init__(self, length: int, states: NDArray[np.int64] | None = None) -> None:
+        self.length = length
+        every = np.arange(2**length, dtype=np.int64) if states is None else states
+        self.states: NDArray[np.int64] = every[np.bitwise_count(every) == length // 2]
+        self.alignment = np.zeros(len(self.states))
+        rows, flipped = [], []
+        for site in range(length):
+            bit, neighbour = 1 << site, 1 << ((site + 1) % length)
+            differ = ((self.states & bit) > 0) != ((self.states & neighbour) > 0)
+            self.alignment += np.where(differ, -1.0, 1.0)
+            rows.append(np.flatnonzero(differ))
+            flipped.append(self.states[differ] ^ (bit | neighbour))
+        self.exchanged = np.concatenate(rows), np.concatenate(flipped)
+
+    @property
+    def marshall(self) -> NDArray[np.float64]:
+        """(-1)^(down spins on odd sites), ``[dim]``."""
+        odd_sites = sum(1 << site for site in range(1, self.length, 2))
+        return 1.0 - 2.0 * (np.bitwise_count(self.states & odd_sites) % 2)
 
 
 class ZeroMagnetizationSector:
@@ -29,24 +64,14 @@ class ZeroMagnetizationSector:
 
     def __init__(self, length: int) -> None:
         self.length = length
-        every = np.arange(2**length, dtype=np.int64)
-        self.basis: NDArray[np.int64] = every[np.bitwise_count(every) == length // 2]
+        register = ZeroMagnetizationBasis(length)
+        self.basis: NDArray[np.int64] = register.states
         dimension = len(self.basis)
-        rows, columns = [], []
-        alignment = np.zeros(dimension)
-        for site in range(length):
-            bit, neighbour = 1 << site, 1 << ((site + 1) % length)
-            differ = ((self.basis & bit) > 0) != ((self.basis & neighbour) > 0)
-            alignment += np.where(differ, -1.0, 1.0)
-            # X X + Y Y exchanges two opposite spins with amplitude 2.
-            flipped = self.basis[differ] ^ (bit | neighbour)
-            rows.append(np.flatnonzero(differ))
-            columns.append(np.searchsorted(self.basis, flipped))
-        row, column = np.concatenate(rows), np.concatenate(columns)
+        row, flipped = register.exchanged
+        column = np.searchsorted(self.basis, flipped)
         self._exchange = scipy.sparse.csr_array((np.full(len(row), 2.0), (row, column)), shape=(dimension, dimension))
-        self._alignment = alignment
-        odd_sites = sum(1 << site for site in range(1, length, 2))
-        self._marshall = 1.0 - 2.0 * (np.bitwise_count(self.basis & odd_sites) % 2)
+        self._alignment = register.alignment
+        self._marshall = register.marshall
 
     def hamiltonian(self, delta: float) -> scipy.sparse.csr_array:
         """The sparse Hamiltonian at anisotropy ``delta``, shape ``[dim, dim]``."""
@@ -60,7 +85,7 @@ class ZeroMagnetizationSector:
         if delta <= -1.0:
             raise ValueError(f"delta must be above -1, where the ground state is unique; got {delta}")
         hamiltonian = self.hamiltonian(delta)
-        if len(self.basis) < _DENSE_BELOW:
+        if len(self.basis) < DENSE_BELOW:
             energies, vectors = scipy.linalg.eigh(hamiltonian.toarray(), subset_by_index=[0, 0])
         else:
             energies, vectors = scipy.sparse.linalg.eigsh(hamiltonian, k=1, which="SA", v0=self._marshall)

@@ -12,8 +12,9 @@ from torch import Tensor
 from qlab import seeding
 from qlab.corruptions.base import Corrupted, Corruption
 from qlab.errors import DataError
-from qlab.models.base import Model
+from qlab.models.base import Model, prepare_features
 from qlab.tasks.base import Dataset, Split, Task
+from qlab.tasks.features import FeatureRows, ReplacedFeatures
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -71,6 +72,29 @@ class EnsembleData:
         )
 
 
+def _prepare_each(model: Model, features: Sequence[FeatureRows]) -> Tensor:
+    """Prepared features of every member, ``[members, N, ...]``; what members share is prepared once."""
+    found: Tensor | None = None
+    bases: dict[int, Tensor] = {}
+    for x in {id(x): x for x in features}.values():
+        if isinstance(x, ReplacedFeatures):
+            if id(x.base) not in bases:
+                bases[id(x.base)] = prepare_features(model, x.base)
+            prepared, random = bases[id(x.base)], x.numbers >= 0
+        else:
+            prepared, random = prepare_features(model, x), None
+        if found is None:  # each written in place: stacking them in the end would take twice the memory
+            found = prepared.new_empty((len(features), *prepared.shape))
+        mine = [index for index, other in enumerate(features) if other is x]
+        found[mine] = prepared
+        if random is not None and random.any():
+            replaced = prepare_features(model, x[random])
+            for index in mine:
+                found[index, random] = replaced
+    assert found is not None  # an ensemble has members
+    return found
+
+
 def prepare(model: Model, members: Sequence[Member], validation: Split, device: torch.device) -> EnsembleData:
     """Prepares the data of an ensemble with a built model.
 
@@ -87,17 +111,13 @@ def prepare(model: Model, members: Sequence[Member], validation: Split, device: 
             f"{len(validation)} validation rows."
         )
     features = [split.x for split in splits]
-    if all(x is features[0] for x in features):
-        train_x = model.prepare(features[0])
-    else:
-        distinct = {id(x): x for x in features}
-        prepared = {key: model.prepare(x) for key, x in distinct.items()}
-        train_x = torch.stack([prepared[id(x)] for x in features])
+    shared = all(x is features[0] for x in features)
+    train_x = prepare_features(model, features[0]) if shared else _prepare_each(model, features)
     return EnsembleData(
         train_x=train_x.to(device),
         train_y=torch.stack([split.y for split in splits]).to(device, model.dtype),
         clean_y=torch.stack([item.corrupted.clean_y for item in members]).to(device, model.dtype),
         forget=torch.stack([item.corrupted.mask for item in members]).to(device),
-        validation_x=model.prepare(validation.x).to(device),
+        validation_x=prepare_features(model, validation.x).to(device),
         validation_y=validation.y.to(device, model.dtype),
     )

@@ -9,6 +9,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from qlab.models.base import Model
 from qlab.training.data import EnsembleData
 from qlab.training.ensemble import Parameters, logits
+from qlab.training.memory import EVALUATION_BYTES, held_per_row
 
 Metrics = dict[str, Tensor]
 """Values by name, each of shape ``[members]``, float64."""
@@ -36,6 +37,12 @@ def _mean_where(z: Tensor, y: Tensor, where: Tensor) -> Tensor:
     return torch.where(where, rows, 0.0).sum(-1) / where.sum(-1)
 
 
+def _logits_of_parts(model: Model, parameters: Parameters, x: Tensor, some: int, *, shared: bool) -> Tensor:
+    """Logits of all rows, so many at a time: they take memory for each row and member."""
+    parts = x.split(some, dim=0 if shared else 1)
+    return torch.cat([logits(model, parameters, part, shared=shared) for part in parts], dim=1)
+
+
 @torch.no_grad()
 def evaluate(model: Model, parameters: Parameters, data: EnsembleData) -> tuple[Metrics, Tensor]:
     """Metrics of every member, and its logits on training and validation rows, shape ``[members, N + M]``.
@@ -43,12 +50,15 @@ def evaluate(model: Model, parameters: Parameters, data: EnsembleData) -> tuple[
     ``train_*`` use the labels that were trained on, ``retain_*`` the clean rows, ``forget_accuracy_polluted``
     and ``forget_accuracy_clean`` the corrupted rows with either label (NaN where nothing is corrupted).
     """
-    if data.shared:
+    members, n_rows = len(data.train_y), data.train_y.shape[1] + len(data.validation_y)
+    some = max(1, EVALUATION_BYTES // (members * held_per_row(model) * model.dtype.itemsize))
+    if data.shared and n_rows <= some and data.train_x.nbytes + data.validation_x.nbytes <= EVALUATION_BYTES:
         rows = torch.cat([data.train_x, data.validation_x])
         z = logits(model, parameters, rows, shared=True).double()
     else:
-        train = logits(model, parameters, data.train_x, shared=False)
-        z = torch.cat([train, logits(model, parameters, data.validation_x, shared=True)], dim=1).double()
+        train = _logits_of_parts(model, parameters, data.train_x, some, shared=data.shared)
+        validation = _logits_of_parts(model, parameters, data.validation_x, some, shared=True)
+        z = torch.cat([train, validation], dim=1).double()
     n = data.train_y.shape[1]
     train_z, validation_z = z[:, :n], z[:, n:]
     train_y, validation_y = data.train_y.double(), data.validation_y.double()

@@ -9,9 +9,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from qlab.errors import DataError
+from qlab.tasks.features import FeatureRows, LazyFeatures, gram
 from qlab.views.backends import styled
 
 Projection = Literal["pca", "tsne"]
+
+SPIKES = 4096
+"""So many amplitudes are drawn at most."""
 
 _KINDS = (
     ("class 0", "#0072B2", ("circle", "o")),
@@ -42,6 +47,34 @@ def project(features: NDArray[Any], projection: Projection = "pca", seed: int = 
     perplexity = min(30.0, (len(x) - 1) / 3)
     # The start from principal components, as scikit-learn does it, cut to two dimensions by us: it is deterministic.
     found = TSNE(2, perplexity=perplexity, init="pca", random_state=seed).fit_transform(x).astype(float)
+    return found
+
+
+def project_features(features: FeatureRows, projection: Projection = "pca", seed: int = 0) -> NDArray[np.float64]:
+    """Features of a split in two dimensions, whether they are held or not, see :func:`project`.
+
+    Raises:
+        DataError: t-SNE of features that are not held.
+    """
+    if not isinstance(features, LazyFeatures):
+        return project(features.numpy(), projection, seed)
+    if projection != "pca":
+        raise DataError("Features that are too long to be held have a map of principal components only.")
+    return project_lazy(features)
+
+
+def project_lazy(features: LazyFeatures) -> NDArray[np.float64]:
+    """Principal components of feature vectors that are not held, ``[N, 2]``: those of :func:`project` up to signs.
+
+    They are eigenvectors of the centred inner products between rows, times the roots of their eigenvalues.
+    """
+    products = gram(features).numpy()
+    centred = products - products.mean(0) - products.mean(1)[:, None] + products.mean()
+    values, vectors = np.linalg.eigh(centred)
+    places = vectors[:, :-3:-1] * np.sqrt(np.maximum(values[:-3:-1], 0.0))
+    leading = np.abs(places).argmax(0)
+    signs = np.where(places[leading, np.arange(places.shape[1])] < 0, -1.0, 1.0)
+    found: NDArray[np.float64] = places * signs
     return found
 
 
@@ -121,13 +154,15 @@ def picture(vector: NDArray[np.float64], shape: tuple[int, int], title: str) -> 
 
 
 def amplitudes(vector: NDArray[Any], title: str) -> hv.Spikes:
-    """The moduli of a state's amplitudes over basis states.
+    """The moduli of a state's amplitudes over basis states; of long vectors the :data:`SPIKES` largest.
 
     Args:
         vector: shape ``[d]``.
         title: above it.
     """
-    spikes = hv.Spikes((np.arange(len(vector)), np.abs(vector)), "basis state", "modulus")
+    moduli = np.abs(vector)
+    drawn = np.sort(np.argpartition(moduli, -SPIKES)[-SPIKES:]) if len(vector) > SPIKES else np.arange(len(vector))
+    spikes = hv.Spikes((drawn, moduli[drawn]), "basis state", "modulus")
     shown = {"title": title}
     return styled(
         spikes,

@@ -23,10 +23,11 @@ from qlab.explorer.page import Page
 from qlab.explorer.tables import plain_table
 from qlab.models import Features, PennyLaneQNN
 from qlab.registry import find, make
+from qlab.tasks.features import FeatureRows, LazyFeatures
 from qlab.tasks.images import ImageTask
 from qlab.tracking import names
 from qlab.views.circuit import draw_circuit
-from qlab.views.data_map import amplitudes, data_map, map_frame, picture, project
+from qlab.views.data_map import amplitudes, data_map, map_frame, picture, project_features
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -41,7 +42,7 @@ class _Shown:
     choices: _Choices
     chosen: tuple[str, float, int]
     frame: pd.DataFrame
-    features: NDArray[Any]
+    features: FeatureRows
     shape: tuple[int, int] | None
     models: list[Checkpoint]
 
@@ -115,8 +116,8 @@ class DataPage(Page):
         config = self.context.reader.config(experiment, str(first["trial"]), str(first["parent_id"]))
         task, _ = data_of(config)
         corrupted = corrupted_of(config)
-        features = corrupted.split.x.numpy()
-        places = project(features, "tsne" if projection == "tsne" else "pca", seed=seed)
+        features = corrupted.split.x
+        places = project_features(features, "tsne" if projection == "tsne" else "pca", seed=seed)
         labels = (corrupted.split.y.numpy(), corrupted.clean_y.numpy(), corrupted.mask.numpy())
         about = {name: values.numpy() for name, values in corrupted.split.about.items()}
         mapped = map_frame(places, *labels).assign(**about)
@@ -156,7 +157,7 @@ class DataPage(Page):
 
         def show(predictions: list[tuple[str, float]]) -> None:
             sample = shown.frame.iloc[number]
-            vector = shown.features[number]
+            vector = _vector(shown.features, number)
             title = f"row {number}: trained on as {sample['polluted_label']}, clean label {sample['clean_label']}"
             drawn = picture(vector, shown.shape, title) if shown.shape else amplitudes(vector, title)
             table = pd.DataFrame(predictions, columns=["model", "probability of class 1"]).round(4)
@@ -186,6 +187,12 @@ class DataPage(Page):
             pn.pane.PNG(image, sizing_mode="scale_width", max_width=900, alt_text="circuit with its light cone")
             for image in drawn
         ] or [text("No quantum model in this experiment.")]
+
+
+def _vector(features: FeatureRows, number: int) -> NDArray[Any]:
+    """One row, dense."""
+    row = features[number : number + 1]
+    return (row.dense() if isinstance(row, LazyFeatures) else row)[0].numpy()
 
 
 def _circuit(config: Mapping[str, Any]) -> bytes:

@@ -1,0 +1,220 @@
+"""The memory that models may take which train together: as stated, or what the machine has."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from qlab.errors import ConfigError
+from qlab.fields import show
+from qlab.models import Model
+from qlab.models.base import prepare_features
+from qlab.training.memory import Need, training_need, unlearning_need
+
+if TYPE_CHECKING:
+    from qlab.experiment.plan import Plan
+    from qlab.experiment.session import Session
+    from qlab.experiment.trial import Trial, Unlearning
+
+SHARE = 0.7
+"""Of the available memory that models may take by default: estimates are not exact, and there are other programs."""
+
+_UNITS = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+_UNITS |= {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
+_SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-zA-Z]+)\s*")
+
+
+def parse_size(text: str) -> int:
+    """Bytes from a size such as "500MB" or "4GiB".
+
+    Raises:
+        ConfigError: not a size.
+    """
+    found = _SIZE.fullmatch(text)
+    by_lower = {unit.lower(): scale for unit, scale in _UNITS.items()}
+    if found is None or found[2].lower() not in by_lower or not float(found[1]):
+        raise ConfigError(
+            f"memory: got {show(text)}, accepts a number above 0 with a unit of {', '.join(_UNITS)}, such as "
+            '"500MB" or "4GiB".'
+        )
+    return int(float(found[1]) * by_lower[found[2].lower()])
+
+
+def budget(text: str | None, device: torch.device) -> int:
+    """Bytes that models may take which train together.
+
+    Args:
+        text: a size; None for :data:`SHARE` of what is available.
+        device: where they train.
+    """
+    if text is not None:
+        return parse_size(text)
+    if device.type == "cuda":
+        return int(SHARE * torch.cuda.mem_get_info(device)[0])
+    return int(SHARE * available())
+
+
+def available(root: Path = Path("/")) -> int:
+    """Bytes this process may still take: what the machine has free, or its control group allows if that is less.
+
+    Args:
+        root: where ``proc`` and ``sys`` are mounted.
+    """
+    found = [_machine(root), *_control_groups(root)]
+    return max(0, min(found))
+
+
+def _machine(root: Path) -> int:
+    try:
+        text = (root / "proc/meminfo").read_text()
+        return 1024 * int(re.findall(r"^MemAvailable:\s+(\d+) kB", text, re.MULTILINE)[0])
+    except (OSError, IndexError):  # not Linux, or a kernel before 3.14
+        return int(os.sysconf("SC_PHYS_PAGES")) * int(os.sysconf("SC_PAGE_SIZE"))
+
+
+def _control_groups(root: Path) -> Iterator[int]:
+    """What each control group above this process leaves, version 1 and 2: a parent's limit holds for its children."""
+    try:
+        lines = (root / "proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return
+    for line in lines:
+        _, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        if not controllers:
+            mount, limit, usage = root / "sys/fs/cgroup", "memory.max", "memory.current"
+        elif "memory" in controllers.split(","):
+            mount, limit = root / "sys/fs/cgroup/memory", "memory.limit_in_bytes"
+            usage = "memory.usage_in_bytes"
+        else:
+            continue
+        here = mount / path.lstrip("/")
+        # A container may see its own group at the mount point, whatever the path says.
+        folders = {folder: None for folder in (here, *here.parents) if folder == mount or mount in folder.parents}
+        for folder in folders:
+            left = _left(folder / limit, folder / usage, folder / "memory.stat")
+            if left is not None:
+                yield left
+
+
+def _left(limit: Path, usage: Path, stat: Path) -> int | None:
+    """A limit minus what is used; pages of files that can be dropped are not counted. None without a limit."""
+    try:
+        most, used = int(limit.read_text()), int(usage.read_text())
+    except (OSError, ValueError):  # no such group, or "max"
+        return None
+    try:
+        cached = re.findall(r"^(?:total_)?inactive_file (\d+)", stat.read_text(), re.MULTILINE)
+    except OSError:
+        cached = []
+    return most - used + max([0, *map(int, cached)])
+
+
+def within_memory(session: Session, plan: Plan, models: Sequence[Model]) -> tuple[Plan, list[Model]]:
+    """A plan whose ensembles are cut into parts that fit, and the model of each part.
+
+    Results do not depend on it: a trial gives the same, to rounding, in an ensemble of any size.
+
+    Args:
+        session: what the experiment's parts share.
+        plan: what is to be run.
+        models: of each of its ensembles, built.
+
+    Raises:
+        DataError: a single member does not fit.
+    """
+    followed = {item.trial.key for item in plan.todo_measurements if item.probe.needs().trajectory}
+    found = [
+        (tuple(part), model)
+        for trials, model in zip(plan.ensembles, models, strict=True)
+        for part in training_parts(session, trials, model, trajectories=any(trial.key in followed for trial in trials))
+    ]
+    cut = dataclasses.replace(plan, ensembles=tuple(part for part, _ in found))
+    return cut, [model for _, model in found]
+
+
+def training_parts(
+    session: Session, trials: Sequence[Trial], model: Model, *, trajectories: bool = False
+) -> list[Sequence[Trial]]:
+    """Trials of one ensemble in parts that fit into memory; see :func:`within_memory`.
+
+    Args:
+        session: what the experiment's parts share.
+        trials: of one ensemble.
+        model: their model, built.
+        trajectories: whether parameters are kept at some epochs.
+    """
+    need = _need(session, trials, model, trajectories=trajectories)
+    return need.parts(trials, session.memory, _called(trials[0]))
+
+
+def oracle_parts(
+    session: Session, trial: Trial, model: Model, places: Sequence[tuple[int, int]]
+) -> list[Sequence[tuple[int, int]]]:
+    """Oracles that are to be trained in parts that fit into memory.
+
+    Args:
+        session: what the experiment's parts share.
+        trial: one of their teachers.
+        model: their model, built.
+        places: one for each oracle.
+    """
+    need = _need(session, [trial], model, shared=False)
+    return need.parts(places, session.memory, f"an oracle of {_called(trial)}")
+
+
+def unlearning_parts(session: Session, group: Sequence[Unlearning]) -> list[list[Unlearning]]:
+    """Unlearning runs, whose teachers differ in seed only, in parts that fit into memory.
+
+    Raises:
+        DataError: a single one does not fit.
+    """
+    trial = group[0].teacher
+    model = session.build(trial)
+    shared, own_bytes = _features(session, [item.teacher for item in group])
+    need = unlearning_need(model, *_sizes(session, trial, model), shared=shared, own_bytes=own_bytes)
+    together = list(dict.fromkeys((item.teacher.key, item.repeat) for item in group))
+    parts = need.parts(together, session.memory, f"unlearning {_called(trial)}")
+    return [[item for item in group if (item.teacher.key, item.repeat) in part] for part in map(set, parts)]
+
+
+def _need(
+    session: Session, trials: Sequence[Trial], model: Model, *, shared: bool = True, trajectories: bool = False
+) -> Need:
+    from qlab.experiment.training_runs import snapshot_epochs
+
+    first = trials[0]
+    same, own_bytes = _features(session, trials)
+    return training_need(
+        model,
+        *_sizes(session, first, model),
+        batch_size=first.trainer.batch_size,
+        shared=shared and same,
+        own_bytes=own_bytes,
+        snapshots=len(snapshot_epochs(first.trainer.epochs)) if trajectories else 0,
+    )
+
+
+def _sizes(session: Session, trial: Trial, model: Model) -> tuple[int, int, int]:
+    """Rows for training and for validation, and the elements of a prepared row."""
+    dataset = session.dataset(trial.task)
+    return len(dataset.train), len(dataset.validation), prepare_features(model, dataset.train.x[:1]).numel()
+
+
+def _features(session: Session, trials: Sequence[Trial]) -> tuple[bool, int]:
+    """Whether the trials are trained on the same features, and if not how many bytes of them each of them holds."""
+    most = max(trials, key=lambda trial: trial.corruption.ratio)
+    x = session.member(most).corrupted.split.x
+    if x is session.dataset(most.task).train.x:
+        return True, 0
+    return False, x.nbytes if isinstance(x, torch.Tensor) else 0
+
+
+def _called(trial: Trial) -> str:
+    return f"{trial.names['model']} on {trial.names['task']}, {trial.names['corruption']}"

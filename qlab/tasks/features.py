@@ -1,0 +1,262 @@
+"""Feature vectors too long to be held for all samples at once: made from less, some rows at a time."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from qlab.errors import DataError
+
+CHUNK_BYTES = 64 * 2**20
+"""So many bytes of feature vectors are made, or read, at once."""
+
+Selection = Tensor | slice
+"""Some rows: a bool mask ``[N]``, positions ``[n]``, or a slice."""
+
+
+class LazyFeatures(ABC):
+    """Features of shape ``[N, d]`` that are not held; stands where a tensor of them would.
+
+    It has a tensor's shape, dtype and selection of rows; values come in dense chunks from :meth:`chunks`. It cannot be
+    changed: :class:`ReplacedFeatures` are other rows in place of some.
+
+    Override :meth:`take`, :meth:`make` and :meth:`parts`; leave the rest alone.
+
+    Args:
+        n: the number of rows N.
+        dimension: the length d of a row.
+        dtype: float64 or complex128.
+    """
+
+    def __init__(self, n: int, dimension: int, dtype: torch.dtype) -> None:
+        self.shape = torch.Size((n, dimension))
+        self.dtype = dtype
+        self.ndim = 2
+
+    @abstractmethod
+    def take(self, positions: Tensor) -> LazyFeatures:
+        """The rows at positions ``[n]``, int64, none of them negative."""
+
+    @abstractmethod
+    def make(self, start: int, stop: int) -> Tensor:
+        """The rows from ``start`` to before ``stop``, dense: ``[stop - start, d]``."""
+
+    @abstractmethod
+    def parts(self) -> Iterator[Tensor]:
+        """Tensors that decide the values: what a digest is made of."""
+
+    def nonzero_columns(self) -> Tensor:
+        """Which of the d features are nonzero in any row, ``[d]``, bool."""
+        found = torch.zeros(self.shape[1], dtype=torch.bool)
+        for rows in self.chunks():
+            found |= (rows != 0).any(0)
+        return found
+
+    @property
+    def nbytes(self) -> int:
+        """What all rows would take if they were held."""
+        return self.shape[0] * self.shape[1] * self.dtype.itemsize
+
+    def is_complex(self) -> bool:
+        """Whether the features are complex."""
+        return self.dtype.is_complex
+
+    def chunks(self, most_bytes: int = CHUNK_BYTES) -> Iterator[Tensor]:
+        """All rows in order as dense tensors of at most so many bytes, or one row; one empty tensor if there are none.
+
+        Args:
+            most_bytes: of a tensor.
+        """
+        n = max(1, most_bytes // (self.shape[1] * self.dtype.itemsize))
+        for start in range(0, max(len(self), 1), n):
+            yield self.make(start, min(start + n, len(self)))
+
+    def dense(self) -> Tensor:
+        """All rows as one tensor, see :attr:`nbytes`."""
+        return self.make(0, len(self))
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: Selection) -> LazyFeatures:
+        if not isinstance(rows, (Tensor, slice)) or (isinstance(rows, Tensor) and rows.ndim != 1):
+            raise DataError(
+                f"Features that are not held take rows by a slice, a bool mask [{len(self)}] or positions [n], got "
+                f"{_described(rows)}; x[i : i + 1].dense()[0] is one row."
+            )
+        if isinstance(rows, Tensor) and rows.dtype == torch.bool and len(rows) != len(self):
+            raise DataError(f"A mask of {len(rows)} rows does not fit features of {len(self)}.")
+        # A tensor of positions knows all that selecting rows of tensors allows.
+        return self.take(torch.arange(len(self))[rows])
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        raise AttributeError(
+            f"{type(self).__name__} has no attribute {name!r}: these {self.shape[0]} x {self.shape[1]} features would "
+            f"take {self.nbytes / 1e9:.1f} GB and are not held. x.chunks() makes some rows at a time, x[rows].dense() "
+            "makes a tensor."
+        )
+
+
+FeatureRows = Tensor | LazyFeatures
+"""Features ``[N, d]``, held or not."""
+
+
+class TiedFeatures(LazyFeatures):
+    """Rows with few independent values: x[n, basis[j]] = factors[n] weights[j] coefficients[n, source[j]], else 0.
+
+    So are ground states that share the symmetries of their Hamiltonian. Takes the memory of the coefficients, and of
+    ``basis``, ``source`` and ``weights`` once for all selections.
+
+    Args:
+        dimension: the length d of a row.
+        basis: the columns that are not zero, ``[m]``, int64.
+        source: which coefficient each is made of, ``[m]``, int64.
+        weights: what it is multiplied by, ``[m]``, float64.
+        coefficients: ``[N, k]``, float64.
+        factors: one for each row, ``[N]``; their dtype is that of the features.
+    """
+
+    def __init__(
+        self, dimension: int, basis: Tensor, source: Tensor, weights: Tensor, coefficients: Tensor, factors: Tensor
+    ) -> None:
+        super().__init__(len(coefficients), dimension, factors.dtype)
+        if not len(basis) == len(source) == len(weights) or len(factors) != len(coefficients):
+            raise DataError(
+                f"Tied features take as many sources and weights as columns, and a factor for each row, got "
+                f"{len(basis)} columns, {len(source)} sources, {len(weights)} weights, {len(coefficients)} rows and "
+                f"{len(factors)} factors."
+            )
+        self.basis, self.source, self.weights = basis, source, weights
+        self.coefficients, self.factors = coefficients, factors
+
+    def take(self, positions: Tensor) -> TiedFeatures:
+        """Rows that share everything but coefficients and factors."""
+        coefficients, factors = self.coefficients[positions], self.factors[positions]
+        return TiedFeatures(self.shape[1], self.basis, self.source, self.weights, coefficients, factors)
+
+    def make(self, start: int, stop: int) -> Tensor:
+        """Scatters the values to their columns."""
+        rows = torch.zeros(stop - start, self.shape[1], dtype=self.dtype)
+        for row, coefficients, factor in zip(
+            rows, self.coefficients[start:stop], self.factors[start:stop], strict=True
+        ):
+            row[self.basis] = coefficients[self.source] * self.weights * factor
+        return rows
+
+    def parts(self) -> Iterator[Tensor]:
+        """Everything that is held."""
+        yield from (self.basis, self.source, self.weights, self.coefficients, self.factors)
+
+    def nonzero_columns(self) -> Tensor:
+        """Without making a row."""
+        present = (self.coefficients[self.factors != 0] != 0).any(0)
+        found = torch.zeros(self.shape[1], dtype=torch.bool)
+        found[self.basis[present[self.source] & (self.weights != 0)]] = True
+        return found
+
+
+class DrawnRows:
+    """Random rows that are drawn again whenever they are needed, from a generator's state.
+
+    Args:
+        draw: makes the next n rows with a generator; n rows at once must be those of n calls for one.
+        generator: its present state is where the first row starts; it is left as it is.
+        count: how many rows there are.
+    """
+
+    def __init__(self, draw: Callable[[int, torch.Generator], Tensor], generator: torch.Generator, count: int) -> None:
+        self._draw = draw
+        self._generator = torch.Generator()
+        self.start = generator.get_state()
+        # Where rows start, as far as they were drawn: 5 kB each, and none is drawn twice to get to another. In one
+        # piece: kept one by one they would lie between large rows and keep their memory from being used again.
+        self._states = self.start.new_empty(count + 1, len(self.start))
+        self._states[0] = self.start
+        self._known = 1
+
+    def row(self, number: int) -> Tensor:
+        """The row of that number, shape ``[d]``."""
+        for known in range(min(number, self._known - 1), number + 1):
+            self._generator.set_state(self._states[known].clone())
+            row = self._draw(1, self._generator)[0]
+            if known + 1 == self._known:
+                self._states[self._known] = self._generator.get_state()
+                self._known += 1
+        return row
+
+
+class ReplacedFeatures(LazyFeatures):
+    """Features of which some rows are random ones.
+
+    Args:
+        base: where the other rows come from.
+        drawn: the random rows.
+        numbers: for each row the number of the random row it is, or -1 if it is the base's, ``[N]``, int64.
+    """
+
+    def __init__(self, base: FeatureRows, drawn: DrawnRows, numbers: Tensor) -> None:
+        super().__init__(len(base), base.shape[1], base.dtype)
+        self.base, self.drawn, self.numbers = base, drawn, numbers
+
+    @classmethod
+    def where(cls, mask: Tensor, base: FeatureRows, drawn: DrawnRows) -> ReplacedFeatures:
+        """Random rows, in their order, where a mask ``[N]`` is True."""
+        return cls(base, drawn, torch.where(mask, mask.cumsum(0) - 1, -1))
+
+    def take(self, positions: Tensor) -> ReplacedFeatures:
+        """The same random rows, and others of the base."""
+        return ReplacedFeatures(self.base[positions], self.drawn, self.numbers[positions])
+
+    def make(self, start: int, stop: int) -> Tensor:
+        """Rows of the base, the replaced ones drawn."""
+        numbers = self.numbers[start:stop]
+        if not (numbers < 0).any():
+            rows = torch.empty(stop - start, self.shape[1], dtype=self.dtype)
+        elif isinstance(self.base, LazyFeatures):
+            rows = self.base.make(start, stop)
+        else:
+            rows = self.base[start:stop].clone()
+        for place, number in enumerate(numbers.tolist()):
+            if number >= 0:
+                rows[place] = self.drawn.row(number)
+        return rows
+
+    def parts(self) -> Iterator[Tensor]:
+        """The base's, which rows are drawn and from what state, and the first of them: it tells distributions apart."""
+        yield from self.base.parts() if isinstance(self.base, LazyFeatures) else [self.base]
+        yield self.numbers
+        if (self.numbers >= 0).any():
+            yield self.drawn.start
+            yield self.drawn.row(0)
+
+
+def gram(x: LazyFeatures, most_bytes: int = 4 * CHUNK_BYTES) -> Tensor:
+    """Inner products of rows, Re <x_n, x_m>, shape ``[N, N]``, float64; complex rows count as real and imaginary parts.
+
+    Makes every row N b / ``most_bytes`` times, b its bytes.
+    """
+    found = torch.empty(len(x), len(x), dtype=torch.float64)
+    n = max(1, most_bytes // (2 * x.shape[1] * x.dtype.itemsize))
+    blocks = [(start, min(start + n, len(x))) for start in range(0, len(x), n)]
+    for index, (start, stop) in enumerate(blocks):
+        left = x.make(start, stop)
+        for other, end in blocks[: index + 1]:
+            right = left if other == start else x.make(other, end)
+            products = (left.conj() @ right.mT).real
+            found[start:stop, other:end], found[other:end, start:stop] = products, products.mT
+    return found
+
+
+def nonzero_columns(x: FeatureRows) -> Tensor:
+    """Which features are nonzero in any row, ``[d]``, bool."""
+    return x.nonzero_columns() if isinstance(x, LazyFeatures) else (x != 0).any(0)
+
+
+def _described(value: object) -> str:
+    return f"a tensor of shape {list(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
