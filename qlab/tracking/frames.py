@@ -10,7 +10,19 @@ import pandas as pd
 from qlab.tracking import names
 from qlab.tracking.store import Store
 
-COLUMNS = ("run_id", "experiment_id", "parent_id", "name", "kind", "trial", "status", "health", "start")
+COLUMNS = (
+    "run_id",
+    "experiment_id",
+    "parent_id",
+    "name",
+    "kind",
+    "trial",
+    "status",
+    "health",
+    "start",
+    "error",
+    "worker",
+)
 """Columns every frame of runs has, before those of params (dotted names) and metrics (final values)."""
 
 _PLAIN_PARAMS = ("seed", "oracles", "oracle", "repeat")
@@ -18,7 +30,7 @@ _PLAIN_PARAMS = ("seed", "oracles", "oracle", "repeat")
 
 
 def runs(store: Store, experiment_ids: Sequence[str], filter_string: str = "") -> pd.DataFrame:
-    """Runs as rows: identity, status, params under their dotted names, final metrics under theirs.
+    """Runs as rows: identity, status, params under their dotted names, final metrics under theirs. No claims.
 
     Params are strings as stored, but for ``corruption.ratio`` and ``seed``, which are numbers.
 
@@ -27,7 +39,8 @@ def runs(store: Store, experiment_ids: Sequence[str], filter_string: str = "") -
         experiment_ids: in which MLflow experiments.
         filter_string: an MLflow filter, such as ``"params.\\`model.type\\` = 'MLP'"``.
     """
-    return _frame(_row(run) for run in store.search(experiment_ids, filter_string))
+    found = store.search(experiment_ids, filter_string)
+    return _frame(_row(run) for run in found if run.data.tags.get(names.KIND) != names.CLAIMS)
 
 
 def runs_of_kind(store: Store, experiment_ids: Sequence[str], kind: str, filter_string: str = "") -> pd.DataFrame:
@@ -64,6 +77,8 @@ def _row(run: Any) -> dict[str, Any]:
         "status": run.info.status,
         "health": tags.get(names.HEALTH),
         "start": run.info.start_time,
+        "error": tags.get(names.ERROR),
+        "worker": tags.get(names.WORKER),
         **run.data.params,
         **run.data.metrics,
     }

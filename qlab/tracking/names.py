@@ -12,6 +12,8 @@ TRIAL: Final = "trial"
 UNLEARNING: Final = "unlearning"
 ORACLE: Final = "oracle"
 PROBE: Final = "probe"
+CLAIMS: Final = "claims"
+"""Who works at what; see :mod:`qlab.tracking.claims`. Not a result: left out of every frame of runs."""
 
 TRIAL_KEY: Final = "qlab.trial"
 """Tag: the identity of a trial (or unlearning run, oracle, probe), a hash of its resolved configuration."""
@@ -32,6 +34,15 @@ ERROR: Final = "qlab.error"
 ENGINE: Final = "qlab.engine"
 """Tag: how the model was evaluated."""
 
+WORKER: Final = "qlab.worker"
+"""Tag: the worker that a run was last run by."""
+
+RESUME: Final = "qlab.resume"
+"""Tag of a trial that is not finished: JSON of the newest state that its training can be taken up from."""
+
+CHECKPOINT_DIGEST: Final = "qlab.checkpoint"
+"""Tag: the SHA-256 of the checkpoint among the run's artifacts."""
+
 VERSION: Final = "qlab.version"
 
 PARENT: Final = "mlflow.parentRunId"
@@ -44,6 +55,9 @@ DATASET_CONTEXT: Final = "mlflow.data.context"
 
 CHECKPOINT: Final = "checkpoint/model.safetensors"
 """Artifact: trained parameters and buffers of a trial."""
+
+RESUME_SLOTS: Final = ("resume/a.safetensors", "resume/b.safetensors")
+"""Artifacts of a trial that is not finished: the last two states of its training."""
 
 TRAJECTORY: Final = "checkpoint/trajectory.safetensors"
 """Artifact: parameters at some epochs of a trial's training, for probes that follow it."""

@@ -35,6 +35,9 @@ Status = Literal["FINISHED", "FAILED", "KILLED", "RUNNING"]
 _SERVER_SECONDS = 10.0
 """How long a tracking server may take to accept a connection."""
 
+_ATTEMPTS = 5
+"""How often params are tried that nobody else has written and the store refuses nevertheless, as when it is locked."""
+
 _BATCH = 1000
 """MLflow takes so many metrics at once."""
 
@@ -172,6 +175,38 @@ class Store:
         """Sets tags of a run."""
         with _explained(self.uri):
             self.client.log_batch(run_id, tags=[entities.RunTag(key, value) for key, value in tags.items()])
+
+    def get_run(self, run_id: str) -> entities.Run:
+        """A run with its params, tags and last metrics."""
+        with _explained(self.uri):
+            return self.client.get_run(run_id)
+
+    def delete_tag(self, run_id: str, name: str) -> None:
+        """Takes a tag off a run; a run without it stays as it is."""
+        with _explained(self.uri):
+            if name in self.client.get_run(run_id).data.tags:
+                self.client.delete_tag(run_id, name)
+
+    def log_params(self, run_id: str, params: Mapping[str, str]) -> bool:
+        """Logs at most 100 params, all or none: a param is written once, whoever comes second is refused.
+
+        Returns:
+            False if one of them has another value already.
+        """
+        entries = [entities.Param(key, value) for key, value in params.items()]
+        for attempt in range(_ATTEMPTS):
+            with _explained(self.uri):
+                try:
+                    self.client.log_batch(run_id, params=entries)
+                    return True
+                except MlflowException:
+                    known = self.client.get_run(run_id).data.params
+                    if any(known.get(key, value) != value for key, value in params.items()):
+                        return False
+                    if attempt == _ATTEMPTS - 1:
+                        raise
+            time.sleep(0.05 * 2**attempt)
+        return False
 
     def log_metrics(self, run_id: str, rows: Iterable[MetricRow]) -> None:
         """Logs metric values, in batches."""
