@@ -122,7 +122,7 @@ def _print_plan(experiment: Experiment, uri: str | None) -> None:
     plan = Plan.of(experiment, store)
     click.echo(f"{experiment.name}: {experiment.about}" if experiment.about else experiment.name)
     for item in experiment.items:
-        click.echo(f"{plan.state(item.key):9} {item.key}  {item.label}")
+        click.echo(f"{plan.state(item.key):11} {item.key}  {item.label}")
     click.echo(
         f"{len(experiment.trials)} trials: {len(plan.done)} done, {len(plan.todo)} would run in "
         f"{len(plan.ensembles)} ensembles"

@@ -75,6 +75,7 @@ def measure(session: Session, group: Sequence[Measurement], run_ids: Mapping[str
                     own = landscape.only(item.points, trajectory=item.probe.needs().trajectory)
                     result = item.probe.measure(own)
                 _finish_run(session, run_id, result)
+                session.finished[item.key] = run_id
             except StoreError:
                 session.abandon([run_id], "FAILED", "the store failed")
                 raise

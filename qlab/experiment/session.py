@@ -22,6 +22,7 @@ from qlab.models import Features, Model, checkpoint
 from qlab.tasks import Dataset, Split, Task
 from qlab.tasks.base import digest
 from qlab.tracking import names, provenance
+from qlab.tracking.claims import Claims
 from qlab.tracking.store import DatasetRecord, Status, Store
 from qlab.tracking.writer import MetricWriter
 from qlab.training import Member
@@ -29,6 +30,12 @@ from qlab.training import Member
 
 class Session:
     """One run of one experiment.
+
+    Attributes:
+        failed: for each trial, unlearning run or probe that failed now, by key, its label and why.
+        finished: the runs of those that finished now, by key.
+        attempted: the keys of those that were tried now; they are not tried again.
+        old_failures: runs that failed before.
 
     Args:
         store: where runs are written.
@@ -44,6 +51,9 @@ class Session:
         self.device = device
         self.tracking_seconds = 0.0
         self.failed: dict[str, tuple[str, str]] = {}
+        self.finished: dict[str, str] = {}
+        self.attempted: set[str] = set()
+        self.old_failures: set[str] = set()
         self._datasets: dict[str, Dataset] = {}
         self._digests: dict[int, str] = {}
 
@@ -64,6 +74,11 @@ class Session:
     def experiment_id(self) -> str:
         """The MLflow experiment of the runs."""
         return self.store.experiment_id(self.experiment.name)
+
+    @functools.cached_property
+    def claims(self) -> Claims:
+        """What of the MLflow experiment this worker has for itself."""
+        return Claims(self.store, self.experiment_id)
 
     def dataset(self, task: Task) -> Dataset:
         """The data of a task, loaded once."""
@@ -107,6 +122,7 @@ class Session:
             names.TRIAL_KEY: key,
             names.PARENT: parent,
             names.SEED: str(seed),
+            names.WORKER: self.claims.worker.id,
         }
         return tags | {names.ENGINE: engine} if engine else tags
 

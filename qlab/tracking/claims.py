@@ -93,7 +93,7 @@ class Claims:
         """
         won = set(keys)
         if won:
-            self._join()
+            self.join()
         for run_id in self._joined:
             won = self._claim_in(run_id, won)
         return won
@@ -132,7 +132,7 @@ class Claims:
                     continue  # whoever comes next finds out that the worker is dead
             self._joined = []
 
-    def _join(self) -> None:
+    def join(self) -> None:
         """Describes this worker in all claims-runs there are; makes one if there is none."""
         visible = self._visible()
         if not visible:

@@ -80,7 +80,7 @@ class Stopped:
 
 def statuses(database: Path) -> Counter[str]:
     with contextlib.closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
-        return Counter(status for (status,) in connection.execute("SELECT status FROM runs"))
+        return Counter(status for (status,) in connection.execute("SELECT status FROM runs WHERE name != 'claims'"))
 
 
 def wait_until_second_ensemble_runs(process: subprocess.Popen[str], database: Path) -> None:
