@@ -94,6 +94,11 @@ class Plan:
         return self.done | self.unlearned | self.measured
 
     @property
+    def unfinished(self) -> dict[str, str]:
+        """The last runs of what was interrupted, by key: they were killed, or look as if they were running."""
+        return {key: run_id for key, run_id in self.last_runs.items() if self.states[key] in ("KILLED", "RUNNING")}
+
+    @property
     def todo(self) -> Sequence[Trial]:
         """The trials that are left."""
         return [trial for group in self.ensembles for trial in group]

@@ -157,7 +157,9 @@ class _Work:
         for trials in plan.ensembles:
             model = self._models.get(trials[0].ensemble_key) or _build(self._session, trials)
             trajectories = any(trial.key in self._followed for trial in trials)
-            self._session.finished |= train_ensemble(self._session, parent, trials, model, trajectories=trajectories)
+            self._session.finished |= train_ensemble(
+                self._session, parent, trials, model, unfinished=plan.unfinished, trajectories=trajectories
+            )
 
     def _unlearn(self, plan: Plan) -> None:
         for group in plan.unlearnings:

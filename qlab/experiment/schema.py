@@ -18,7 +18,7 @@ from qlab.experiment import overrides
 from qlab.experiment.devices import parse_device
 from qlab.experiment.landmarks import Landmarks
 from qlab.experiment.trial import Measurement, Trial, Unlearning, content_hash
-from qlab.fields import Field, NonNegativeInt, PositiveInt, fields_of, show
+from qlab.fields import Field, NonNegativeFloat, NonNegativeInt, PositiveInt, fields_of, show
 from qlab.registry import find
 from qlab.training import Trainer
 
@@ -28,6 +28,9 @@ _NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWX
 
 
 MOST_SEEDS = 100_000
+
+CHECKPOINT_SECONDS = 30.0
+"""After an interruption at most so much training is done again."""
 
 
 class RunTable(Component):
@@ -40,6 +43,9 @@ class RunTable(Component):
         repeats: how often each unlearning method is applied to each trained model, with fresh parameters and batches.
         evaluate_every: epochs of training from one evaluation of the metrics to the next; every epoch of the last
             fifth is evaluated. Not part of a trial's identity: it does not change what is trained.
+        checkpoint_seconds: how often the state of trainings under way is written, so that they can be taken up again
+            after an interruption; more rarely if writing takes more than 2 % of the time, after every epoch if 0. Not
+            part of a trial's identity.
     """
 
     seeds: PositiveInt | Annotated[tuple[NonNegativeInt, ...], at.MinLen(1)] = 5
@@ -47,6 +53,7 @@ class RunTable(Component):
     oracles: PositiveInt = 3
     repeats: PositiveInt = 1
     evaluate_every: PositiveInt = 1
+    checkpoint_seconds: NonNegativeFloat = CHECKPOINT_SECONDS
 
     @property
     def seed_list(self) -> tuple[int, ...]:
@@ -69,6 +76,7 @@ class Experiment:
         unlearnings: every method on every trial of the file.
         measurements: every probe on every trial of the file that it is for.
         folder: where files beside the experiment are.
+        checkpoint_seconds: from one writing of the state of trainings to the next.
     """
 
     name: str
@@ -81,6 +89,7 @@ class Experiment:
     unlearnings: tuple[Unlearning, ...] = ()
     measurements: tuple[Measurement, ...] = ()
     folder: Path | None = None
+    checkpoint_seconds: float = CHECKPOINT_SECONDS
 
     @property
     def items(self) -> tuple[Trial | Unlearning | Measurement, ...]:
@@ -184,6 +193,7 @@ class _Reader:
             tuple(unlearnings.values()),
             tuple(measurements.values()),
             self.folder,
+            run.checkpoint_seconds,
         )
 
     def _measurements(

@@ -7,6 +7,7 @@ import dataclasses
 import json
 import logging
 import os
+import shutil
 import socket
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -232,10 +233,20 @@ class Store:
                 item.path == path for item in self.client.list_artifacts(run_id, path.rpartition("/")[0] or None)
             )
 
+    def delete_local_folder(self, run_id: str, path: str) -> None:
+        """Deletes a folder of a run's artifacts if it is on this machine; on a server it stays."""
+        place = Path(self.artifact_place(run_id))
+        if place.is_absolute():
+            shutil.rmtree(place / path, ignore_errors=True)
+
     def metric_history(self, run_id: str, name: str) -> list[tuple[int, float]]:
         """All values of a metric with their steps, in order of steps."""
         with _explained(self.uri):
             return sorted((metric.step, metric.value) for metric in self.client.get_metric_history(run_id, name))
+
+    def last_steps(self, run_id: str) -> dict[str, int]:
+        """The last step of every metric that a run has."""
+        return {name: self.metric_history(run_id, name)[-1][0] for name in self.get_run(run_id).data.metrics}
 
     def note(self, run_id: str) -> str:
         """A run's description."""
