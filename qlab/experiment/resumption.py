@@ -8,7 +8,6 @@ whole.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from qlab.errors import DataError, StoreError
-from qlab.experiment.session import Session
+from qlab.experiment.session import Session, file_digest
 from qlab.experiment.trial import Trial
 from qlab.models import Model
 from qlab.tracking import names
@@ -69,7 +68,7 @@ class StateWriter:
                 file = names.RESUME_SLOTS[previous is not None and previous["file"] == names.RESUME_SLOTS[0]]
                 path = Path(folder) / Path(file).name
                 state.members(slice(index, index + 1)).save(path)
-                entry = {"file": file, "sha256": digest_of(path), "epoch": state.epoch}
+                entry = {"file": file, "sha256": file_digest(path), "epoch": state.epoch}
                 self._session.store.log_file(run_id, path, str(Path(file).parent))
                 shown = entry if previous is None else {**entry, "previous": previous}
                 self._session.store.set_tags(run_id, {names.RESUME: json.dumps(shown)})
@@ -110,12 +109,6 @@ def interrupted_trials(
     return found
 
 
-def digest_of(path: Path) -> str:
-    """The SHA-256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _entries(text: str | None) -> list[dict[str, Any]]:
     """The states that a tag names, the newest first."""
     try:
@@ -137,7 +130,7 @@ def _load(session: Session, trial: Trial, run_id: str, entry: Mapping[str, Any])
     with tempfile.TemporaryDirectory() as folder:
         try:
             path = session.store.fetch_file(run_id, entry["file"], Path(folder))
-            if digest_of(path) == entry["sha256"]:
+            if file_digest(path) == entry["sha256"]:
                 return TrainingState.load(path)
             reason = "is damaged"
         except StoreError:

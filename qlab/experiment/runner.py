@@ -18,12 +18,13 @@ from qlab.experiment.parent import open_parent
 from qlab.experiment.plan import Plan
 from qlab.experiment.reporting import Reporter, Silent
 from qlab.experiment.schema import Experiment
-from qlab.experiment.session import Session
+from qlab.experiment.session import DamagedCheckpoint, Session
 from qlab.experiment.sharing import complete
 from qlab.experiment.training_runs import train_ensemble
 from qlab.experiment.trial import Measurement, Trial, Unlearning
 from qlab.experiment.unlearning_runs import apply_method, load_teachers
 from qlab.models import Model
+from qlab.tracking import names
 from qlab.tracking.store import Store
 from qlab.unlearning.engine import Partition
 
@@ -147,7 +148,29 @@ class _Work:
         self._followed = {item.trial.key for item in plan.todo_measurements if item.probe.needs().trajectory}
 
     def run(self, parent: str) -> None:
-        """Does all of it: trials, then what needs them, then what needs those."""
+        """Does all of it; models whose checkpoints are damaged when they are needed are made again.
+
+        Raises:
+            DamagedCheckpoint: one was damaged a second time.
+        """
+        discarded: set[str] = set()
+        while True:
+            try:
+                return self._run(parent)
+            except DamagedCheckpoint as damage:
+                with self._session.tracking():
+                    run = self._session.store.get_run(damage.run_id)
+                key = run.data.tags[names.TRIAL_KEY]
+                if key in discarded:
+                    raise
+                discarded.add(key)
+                self._session.reporter.notice(f"{run.info.run_name}: its checkpoint is damaged; it is made again")
+                with self._session.tracking():
+                    self._session.discard(damage.run_id, key)
+                    self._plan = Plan.of(self._session.experiment, self._session.store)
+
+    def _run(self, parent: str) -> None:
+        """Trials, then what needs them, then what needs those."""
         session = self._session
         plan = complete(session, self._plan, lambda plan: plan.todo, lambda plan: self._train(plan, parent))
         plan = complete(session, plan, lambda plan: plan.todo_unlearnings, self._unlearn)
@@ -217,7 +240,7 @@ def _unlearn(session: Session, group: Sequence[Unlearning], run_ids: Mapping[str
         return {}
     try:
         teachers = load_teachers(session, able, run_ids)
-    except StoreError:
+    except (StoreError, DamagedCheckpoint):
         raise
     except Exception as error:  # a user's model may raise anything while its oracles are trained
         message = f"{type(error).__name__}: {error}"

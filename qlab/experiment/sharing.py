@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from qlab.experiment.plan import Plan
-from qlab.experiment.session import Session
+from qlab.experiment.session import DAMAGED, Session
 from qlab.experiment.trial import Measurement, Trial, Unlearning
 
 POLL_SECONDS: Final = 1.0
@@ -68,7 +68,10 @@ def _failed_elsewhere(session: Session, plan: Plan, item: Trial | Unlearning | M
     run_id = plan.last_runs.get(item.key)
     if plan.states.get(item.key) != "FAILED" or run_id in session.old_failures:
         return False
-    session.fail([item], plan.errors.get(item.key, "failed in another process"))
+    error = plan.errors.get(item.key, "failed in another process")
+    if error == DAMAGED:
+        return False
+    session.fail([item], error)
     session.attempted.add(item.key)
     return True
 

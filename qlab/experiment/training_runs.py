@@ -155,9 +155,9 @@ def _create_runs(
 
 
 def _finish_run(session: Session, run_id: str, trial: Trial, trained: TrainedEnsemble, index: int) -> None:
-    session.save_checkpoint(run_id, trained.model, trained.state_of(index), trial.names["model"])
+    tags = {names.HEALTH: trained.health[index]}
+    session.save_checkpoint(run_id, trained.model, trained.state_of(index), trial.names["model"], tags)
     if trained.trajectory:
         path = {name: points[index] for name, points in trained.trajectory.items()}
         session.save_tensors(run_id, path, names.TRAJECTORY)
-    session.store.set_tags(run_id, {names.HEALTH: trained.health[index]})
     session.store.finish(run_id)
