@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from qlab.experiment.session import Session
-from qlab.tracking import frames
+from qlab.tracking import frames, names
 
 ERROR: Final = "interrupted: its worker is gone"
 
@@ -17,6 +17,6 @@ def end_orphans(session: Session) -> None:
         running = running[running["kind"].notna()]
         if running.empty:
             return
-        gone = session.claims.gone(str(worker) for worker in running["worker"].dropna())
-        orphans = running[running["worker"].isna() | running["worker"].isin(gone)]
+        gone = session.claims.gone(str(worker) for worker in running[names.WORKER].dropna())
+        orphans = running[running[names.WORKER].isna() | running[names.WORKER].isin(gone)]
         session.end([str(run_id) for run_id in orphans["run_id"]], "KILLED", ERROR)

@@ -10,12 +10,10 @@ from typing import Final
 
 from qlab.experiment.session import Session
 from qlab.tracking import names, provenance
+from qlab.tracking.garbage import CONFIGS_FILE
 
 TEXT_FILE: Final = "experiment.toml"
 """Artifact: the experiment file as it was read."""
-
-CONFIGS_FILE: Final = "trials.json"
-"""Artifact: the configuration of every trial, unlearning run and probe, by its identity."""
 
 _POLL_SECONDS = 0.2
 
@@ -61,7 +59,10 @@ def _create(session: Session) -> str:
         names.CONTENT: experiment.content,
         names.NOTE: experiment.about,
         names.WORKER: session.claims.worker.id,
+        names.ASSIGNMENTS: json.dumps(experiment.assignments),
     }
+    if experiment.folder is not None:
+        tags[names.FOLDER] = str(experiment.folder.absolute())
     run_id = session.store.create_run(session.experiment_id, experiment.name, tags=tags)
     _describe(session, run_id)
     return run_id

@@ -52,7 +52,7 @@ class Plan:
         finished = known[known["status"] == "FINISHED"]
         run_ids = dict(zip(finished["trial"], finished["run_id"], strict=True))
         begun = known[~known["trial"].isin(run_ids)]
-        failed = begun[begun["error"].notna()]
+        failed = begun[begun[names.ERROR].notna()]
         ensembles: dict[str, list[Trial]] = {}
         for trial in experiment.trials:
             if trial.key not in run_ids:
@@ -72,7 +72,7 @@ class Plan:
             {item.key: run_ids[item.key] for item in experiment.measurements if item.key in run_ids},
             dict(zip(begun["trial"], begun["status"], strict=True)),
             dict(zip(begun["trial"], begun["run_id"], strict=True)),
-            dict(zip(failed["trial"], failed["error"], strict=True)),
+            dict(zip(failed["trial"], failed[names.ERROR], strict=True)),
             _interrupted(store, begun[begun["status"] == "RUNNING"]),
             tuple(tuple(group) for group in ensembles.values()),
             tuple(tuple(group) for group in unlearnings.values()),
@@ -134,8 +134,8 @@ def _interrupted(store: Store | None, running: pd.DataFrame) -> frozenset[str]:
     """Those of running trials whose worker is gone."""
     if store is None or running.empty:
         return frozenset()
-    workers = Claims(store, str(running["experiment_id"].iloc[0])).gone(running["worker"].dropna())
-    return frozenset(running[running["worker"].isna() | running["worker"].isin(workers)]["trial"])
+    workers = Claims(store, str(running["experiment_id"].iloc[0])).gone(running[names.WORKER].dropna())
+    return frozenset(running[running[names.WORKER].isna() | running[names.WORKER].isin(workers)]["trial"])
 
 
 def _known(experiment: Experiment, store: Store | None) -> pd.DataFrame:

@@ -77,6 +77,7 @@ class Experiment:
         measurements: every probe on every trial of the file that it is for.
         folder: where files beside the experiment are.
         checkpoint_seconds: from one writing of the state of trainings to the next.
+        assignments: keys and values that replaced those of the text.
     """
 
     name: str
@@ -90,6 +91,7 @@ class Experiment:
     measurements: tuple[Measurement, ...] = ()
     folder: Path | None = None
     checkpoint_seconds: float = CHECKPOINT_SECONDS
+    assignments: tuple[tuple[str, Any], ...] = ()
 
     @property
     def items(self) -> tuple[Trial | Unlearning | Measurement, ...]:
@@ -145,9 +147,10 @@ def parse(
     try:
         for key, value in assignments:
             overrides.apply(raw, key, value, folder)
-        return _Reader(folder).experiment(raw, source, text, default_name)
+        experiment = _Reader(folder).experiment(raw, source, text, default_name)
     except (ConfigError, DataError) as error:
         raise ConfigError(f"{source}: {error}") from error
+    return dataclasses.replace(experiment, assignments=tuple(assignments))
 
 
 class _Reader:

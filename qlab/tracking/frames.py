@@ -20,8 +20,9 @@ COLUMNS = (
     "status",
     "health",
     "start",
-    "error",
-    "worker",
+    names.ERROR,
+    names.WORKER,
+    names.TEACHER,
 )
 """Columns every frame of runs has, before those of params (dotted names) and metrics (final values)."""
 
@@ -77,8 +78,9 @@ def _row(run: Any) -> dict[str, Any]:
         "status": run.info.status,
         "health": tags.get(names.HEALTH),
         "start": run.info.start_time,
-        "error": tags.get(names.ERROR),
-        "worker": tags.get(names.WORKER),
+        names.ERROR: tags.get(names.ERROR),
+        names.WORKER: tags.get(names.WORKER),
+        names.TEACHER: tags.get(names.TEACHER),
         **run.data.params,
         **run.data.metrics,
     }

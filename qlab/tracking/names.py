@@ -24,6 +24,12 @@ TEACHER: Final = "qlab.teacher"
 CONTENT: Final = "qlab.content"
 """Tag: the identity of an experiment's parent run, a hash of its name and trials."""
 
+FOLDER: Final = "qlab.folder"
+"""Tag of an experiment's parent run: the folder of its file, where classes beside it are found."""
+
+ASSIGNMENTS: Final = "qlab.assignments"
+"""Tag of an experiment's parent run: JSON of the keys and values that were given beside its file."""
+
 HEALTH: Final = "qlab.health"
 """Tag: health of the trained model."""
 

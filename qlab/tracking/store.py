@@ -136,7 +136,7 @@ class Store:
 
     def experiment_names(self) -> set[str]:
         """The names of all MLflow experiments that are not deleted."""
-        return set(self._experiments())
+        return set(self.experiments())
 
     def experiment_ids(self, wanted: Sequence[str] = ()) -> list[str]:
         """The ids of the experiments named, by default of all.
@@ -144,7 +144,7 @@ class Store:
         Raises:
             StoreError: no experiment of such a name.
         """
-        every = self._experiments()
+        every = self.experiments()
         for name in wanted:
             if name not in every:
                 choices = ", ".join(sorted(every)) or "none"
@@ -239,6 +239,11 @@ class Store:
         if place.is_absolute():
             shutil.rmtree(place / path, ignore_errors=True)
 
+    def delete_run(self, run_id: str) -> None:
+        """Marks a run as deleted; MLflow keeps it until ``mlflow gc``."""
+        with _explained(self.uri):
+            self.client.delete_run(run_id)
+
     def metric_history(self, run_id: str, name: str) -> list[tuple[int, float]]:
         """All values of a metric with their steps, in order of steps."""
         with _explained(self.uri):
@@ -284,7 +289,8 @@ class Store:
             uri = str(self.client.get_run(run_id).info.artifact_uri)
         return url2pathname(urlsplit(uri).path) if uri.startswith("file:") else uri
 
-    def _experiments(self) -> dict[str, str]:
+    def experiments(self) -> dict[str, str]:
+        """The ids of all MLflow experiments that are not deleted, by name."""
         found: dict[str, str] = {}
         token = None
         while True:
