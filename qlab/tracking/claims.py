@@ -155,7 +155,7 @@ class Claims:
 
     def _visible(self) -> list[str]:
         own = f"tags.`{names.KIND}` = '{names.CLAIMS}'"
-        return sorted(str(run.info.run_id) for run in self._store.search([self._experiment_id], own))
+        return sorted(str(run.info.run_id) for run in self._store.search([self._experiment_id], own, claims=True))
 
     def _claim_in(self, run_id: str, keys: set[str]) -> set[str]:
         won: set[str] = set()

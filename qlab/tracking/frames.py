@@ -31,7 +31,7 @@ _PLAIN_PARAMS = ("seed", "oracles", "oracle", "repeat")
 
 
 def runs(store: Store, experiment_ids: Sequence[str], filter_string: str = "") -> pd.DataFrame:
-    """Runs as rows: identity, status, params under their dotted names, final metrics under theirs. No claims.
+    """Runs as rows: identity, status, params under their dotted names, final metrics under theirs.
 
     Params are strings as stored, but for ``corruption.ratio`` and ``seed``, which are numbers.
 
@@ -40,8 +40,7 @@ def runs(store: Store, experiment_ids: Sequence[str], filter_string: str = "") -
         experiment_ids: in which MLflow experiments.
         filter_string: an MLflow filter, such as ``"params.\\`model.type\\` = 'MLP'"``.
     """
-    found = store.search(experiment_ids, filter_string)
-    return _frame(_row(run) for run in found if run.data.tags.get(names.KIND) != names.CLAIMS)
+    return _frame(_row(run) for run in store.search(experiment_ids, filter_string))
 
 
 def runs_of_kind(store: Store, experiment_ids: Sequence[str], kind: str, filter_string: str = "") -> pd.DataFrame:

@@ -13,7 +13,7 @@ UNLEARNING: Final = "unlearning"
 ORACLE: Final = "oracle"
 PROBE: Final = "probe"
 CLAIMS: Final = "claims"
-"""Who works at what; see :mod:`qlab.tracking.claims`. Not a result: left out of every frame of runs."""
+"""Who works at what; see :mod:`qlab.tracking.claims`. Not a result: found only if it is asked for."""
 
 TRIAL_KEY: Final = "qlab.trial"
 """Tag: the identity of a trial (or unlearning run, oracle, probe), a hash of its resolved configuration."""

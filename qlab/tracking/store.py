@@ -266,8 +266,10 @@ class Store:
             else:
                 self.client.set_terminated(run_id, status)
 
-    def search(self, experiment_ids: Sequence[str], filter_string: str = "") -> Iterator[entities.Run]:
-        """Runs that match an MLflow filter, oldest first."""
+    def search(
+        self, experiment_ids: Sequence[str], filter_string: str = "", *, claims: bool = False
+    ) -> Iterator[entities.Run]:
+        """Runs that match an MLflow filter, oldest first; those that only hold claims if they are asked for."""
         token = None
         while experiment_ids:
             with _explained(self.uri, filter_string):
@@ -278,7 +280,7 @@ class Store:
                     order_by=["attributes.start_time ASC"],
                     page_token=token,
                 )
-            yield from page
+            yield from (run for run in page if claims or run.data.tags.get(names.KIND) != names.CLAIMS)
             token = page.token
             if not token:
                 return

@@ -101,8 +101,7 @@ def store_of(folder: Path) -> Store:
 
 def runs_of(folder: Path) -> list[Any]:
     store = store_of(folder)
-    found = store.search(store.experiment_ids(["shared"]))
-    return [run for run in found if run.data.tags[names.KIND] != names.CLAIMS]
+    return list(store.search(store.experiment_ids(["shared"])))
 
 
 def wait_for(condition: Callable[[], bool], what: str) -> None:

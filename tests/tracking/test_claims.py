@@ -36,7 +36,8 @@ def place(store: Store) -> str:
 
 
 def claims_runs(store: Store, place: str) -> list[str]:
-    return [run.info.run_id for run in store.search([place], f"tags.`{names.KIND}` = '{names.CLAIMS}'")]
+    own = f"tags.`{names.KIND}` = '{names.CLAIMS}'"
+    return [run.info.run_id for run in store.search([place], own, claims=True)]
 
 
 def foreign(name: str, **fields: object) -> Worker:
@@ -89,6 +90,7 @@ def test_the_claims_look_finished_and_are_in_no_frame(store: Store, place: str) 
     assert (run.info.status, run.info.run_name) == ("FINISHED", "claims")
     assert not any(name.startswith("qlab.worker.") for name in run.data.tags)
     assert frames.runs(store, [place]).empty
+    assert list(store.search([place])) == []
 
 
 @linux
