@@ -85,7 +85,7 @@ def statuses(database: Path) -> Counter[str]:
 
 def wait_until_second_ensemble_runs(process: subprocess.Popen[str], database: Path) -> None:
     """Until two trials have finished, and two others and the experiment itself are running."""
-    for _ in range(1200):
+    for _ in range(3600):
         if process.poll() is not None:
             raise AssertionError(f"ended early: {process.communicate()}")
         if statuses(database) == {"FINISHED": 2, "RUNNING": 3}:
