@@ -128,7 +128,7 @@ def _print_plan(experiment: Experiment, uri: str | None) -> None:
     plan = Plan.of(experiment, store)
     click.echo(f"{experiment.name}: {experiment.about}" if experiment.about else experiment.name)
     for item in experiment.items:
-        click.echo(f"{plan.state(item.key):9} {item.key}  {item.label}")
+        click.echo(f"{plan.state(item.key):11} {item.key}  {item.label}")
     click.echo(
         f"{len(experiment.trials)} trials: {len(plan.done)} done, {len(plan.todo)} would run in "
         f"{len(plan.ensembles)} ensembles"
@@ -139,6 +139,56 @@ def _print_plan(experiment: Experiment, uri: str | None) -> None:
     if experiment.measurements:
         left = len(plan.todo_measurements)
         click.echo(f"{len(experiment.measurements)} probes: {len(plan.measured)} done, {left} would be taken")
+
+
+@main.command()
+@click.argument("experiments", nargs=-1)
+@tracking_uri
+def retry(experiments: Sequence[str], tracking_uri: str | None) -> None:
+    """Run what failed, was interrupted or is missing of EXPERIMENTS (by default all) again, from the store's own files.
+
+    Classes beside an experiment's file are read from where it was.
+    """
+    from qlab.experiment.retry import unfinished_experiments
+    from qlab.tracking.store import Store
+
+    found = unfinished_experiments(Store(tracking_uri, create=False), experiments)
+    if not found:
+        click.echo("Nothing to retry: everything is done.")
+        return
+    if not _run_all(found, tracking_uri):
+        sys.exit(1)
+
+
+@main.command()
+@click.argument("experiments", nargs=-1)
+@click.option("--dry-run", is_flag=True, help="Print what would be deleted; delete nothing.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@tracking_uri
+def gc(experiments: Sequence[str], dry_run: bool, yes: bool, tracking_uri: str | None) -> None:
+    """Delete runs of EXPERIMENTS (by default all) that nothing needs any more.
+
+    These are failed and killed runs of what has finished since, all but the last of what finished several times, and
+    runs that belong to no experiment run that there is. MLflow keeps deleted runs until `mlflow gc`.
+    """
+    from qlab.tracking import garbage
+    from qlab.tracking.store import Store
+
+    store = Store(tracking_uri, create=False)
+    found = garbage.find_garbage(store, store.experiment_ids(experiments))
+    if not found:
+        click.echo(f"Nothing to delete in {store.location}.")
+        return
+    for item in found:
+        click.echo(f"{item.run_id}  {item.kind:10} {item.name}: {item.reason}")
+    size = sum(item.size or 0 for item in found)
+    click.echo(f"{len(found)} runs with {size:,} bytes of artifacts{'' if not dry_run else '; nothing was deleted'}")
+    if dry_run:
+        return
+    if not yes:
+        click.confirm("Delete them?", abort=True)
+    garbage.delete(store, found)
+    click.echo(f"Deleted. To free the space: mlflow gc --backend-store-uri {store.uri} --tracking-uri {store.uri}")
 
 
 @main.command()
@@ -238,15 +288,28 @@ def describe(name: str) -> None:
 @click.argument("experiments", nargs=-1)
 @click.option("--filter", "filter_string", default="", metavar="FILTER", help='An MLflow filter: "metrics.x > 0.9".')
 @click.option("--trials", "show_trials", is_flag=True, help="One row for each trial instead of each experiment run.")
+@click.option("--failed", "show_failed", is_flag=True, help="What failed or was killed and is not done yet, and why.")
 @tracking_uri
-def runs(experiments: Sequence[str], filter_string: str, show_trials: bool, tracking_uri: str | None) -> None:
+def runs(
+    experiments: Sequence[str], filter_string: str, show_trials: bool, show_failed: bool, tracking_uri: str | None
+) -> None:
     """List what is in the store: runs of EXPERIMENTS (by default all)."""
     from qlab.console import frame_table
-    from qlab.tracking.listing import experiment_rows, trial_rows
+    from qlab.tracking.listing import experiment_rows, failed_rows, trial_rows
     from qlab.tracking.store import Store
 
+    if show_failed and (show_trials or filter_string):
+        raise ConfigError("--failed: got --trials or --filter beside it, accepts neither; leave them out.")
     store = Store(tracking_uri, create=False)
     ids = store.experiment_ids(experiments)
+    if show_failed:
+        rows = failed_rows(store, ids)
+        if rows.empty:
+            click.echo(f"Nothing failed in {store.location}.")
+            return
+        _console().print(frame_table(rows, store.location))
+        click.echo("`qlab retry` runs them again.")
+        return
     rows = trial_rows(store, ids, filter_string) if show_trials or filter_string else experiment_rows(store, ids)
     if rows.empty:
         click.echo(f"No runs in {store.location}" + (" match." if filter_string or experiments else "."))

@@ -130,6 +130,10 @@ class ConsoleReporter:
         self._close()
         self._print(f"[{self._number}/{self._of}] done in {seconds:.1f} s" + (f": {failed} failed" if failed else ""))
 
+    def notice(self, message: str) -> None:
+        """Prints a line."""
+        self._print(message)
+
     def _count(self) -> None:
         """The next ensemble; oracles and trajectories that only probes need come on top of those planned."""
         self._number += 1

@@ -25,6 +25,7 @@ REQUIRED: Final = dataclasses.MISSING
 Ratio = Annotated[float, at.Interval(ge=0.0, le=1.0)]
 PositiveInt = Annotated[int, at.Ge(1)]
 NonNegativeInt = Annotated[int, at.Ge(0)]
+NonNegativeFloat = Annotated[float, at.Ge(0.0)]
 PositiveFloat = Annotated[float, at.Gt(0.0)]
 
 _STRICT = pydantic.ConfigDict(strict=True, allow_inf_nan=False, arbitrary_types_allowed=True)

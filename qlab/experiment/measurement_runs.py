@@ -12,7 +12,7 @@ from torch import Tensor
 
 from qlab.errors import DataError, StoreError
 from qlab.experiment.landscapes import check_points, landscape_of, oracle_points, trajectories_of
-from qlab.experiment.session import Session
+from qlab.experiment.session import DamagedCheckpoint, Session
 from qlab.experiment.trial import ORACLE, Measurement, Trial
 from qlab.landscape import Landscape, ProbeResult
 from qlab.landscape.landscape import TRAINED
@@ -75,8 +75,12 @@ def measure(session: Session, group: Sequence[Measurement], run_ids: Mapping[str
                     own = landscape.only(item.points, trajectory=item.probe.needs().trajectory)
                     result = item.probe.measure(own)
                 _finish_run(session, run_id, result)
+                session.finished[item.key] = run_id
             except StoreError:
                 session.abandon([run_id], "FAILED", "the store failed")
+                raise
+            except DamagedCheckpoint:
+                session.abandon([run_id], "KILLED", "a checkpoint that it needs is damaged")
                 raise
             except Exception as error:  # a user's probe may raise anything
                 message = broken.get(item.key, f"{type(error).__name__}: {error}")
@@ -96,7 +100,7 @@ def _spoiling(session: Session, items: Sequence[Measurement], broken: dict[str, 
     """What fails inside spoils these measurements, by key, and no others."""
     try:
         yield
-    except StoreError:
+    except (StoreError, DamagedCheckpoint):
         raise
     except Exception as error:  # a user's model may raise anything while it is trained
         message = f"{type(error).__name__}: {error}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -18,7 +17,6 @@ from qlab.models.base import prepare_features
 from qlab.training.memory import Need, training_need, unlearning_need
 
 if TYPE_CHECKING:
-    from qlab.experiment.plan import Plan
     from qlab.experiment.session import Session
     from qlab.experiment.trial import Trial, Unlearning
 
@@ -116,39 +114,21 @@ def _left(limit: Path, usage: Path, stat: Path) -> int | None:
     return most - used + max([0, *map(int, cached)])
 
 
-def within_memory(session: Session, plan: Plan, models: Sequence[Model]) -> tuple[Plan, list[Model]]:
-    """A plan whose ensembles are cut into parts that fit, and the model of each part.
-
-    Results do not depend on it: a trial gives the same, to rounding, in an ensemble of any size.
-
-    Args:
-        session: what the experiment's parts share.
-        plan: what is to be run.
-        models: of each of its ensembles, built.
-
-    Raises:
-        DataError: a single member does not fit.
-    """
-    followed = {item.trial.key for item in plan.todo_measurements if item.probe.needs().trajectory}
-    found = [
-        (tuple(part), model)
-        for trials, model in zip(plan.ensembles, models, strict=True)
-        for part in training_parts(session, trials, model, trajectories=any(trial.key in followed for trial in trials))
-    ]
-    cut = dataclasses.replace(plan, ensembles=tuple(part for part, _ in found))
-    return cut, [model for _, model in found]
-
-
 def training_parts(
     session: Session, trials: Sequence[Trial], model: Model, *, trajectories: bool = False
 ) -> list[Sequence[Trial]]:
-    """Trials of one ensemble in parts that fit into memory; see :func:`within_memory`.
+    """Trials of one ensemble in parts that fit into memory.
+
+    Results do not depend on it: a trial gives the same, to rounding, in an ensemble of any size.
 
     Args:
         session: what the experiment's parts share.
         trials: of one ensemble.
         model: their model, built.
         trajectories: whether parameters are kept at some epochs.
+
+    Raises:
+        DataError: a single trial does not fit.
     """
     need = _need(session, trials, model, trajectories=trajectories)
     return need.parts(trials, session.memory, _called(trials[0]))

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
-from typing import Self
+from collections.abc import Collection, Sequence
+from typing import Self, TypeVar
 
 import pandas as pd
 
 from qlab.experiment.schema import Experiment
 from qlab.experiment.trial import Measurement, Trial, Unlearning
 from qlab.tracking import frames, names
+from qlab.tracking.claims import Claims
 from qlab.tracking.store import Store
 
 
@@ -24,6 +25,9 @@ class Plan:
         unlearned: finished unlearning runs and their run ids.
         measured: finished probes and their run ids.
         states: for what was started but not finished, the status of its last run.
+        last_runs: for the same, its last run.
+        errors: why those of them that failed did.
+        interrupted: those of them that look as if they were running, but their worker is gone.
         ensembles: the trials that are left, in groups that train together.
         unlearnings: the unlearning runs that are left, in groups whose teachers differ in seed only.
         measurements: the probes that are left, in groups whose models were trained together.
@@ -34,6 +38,9 @@ class Plan:
     unlearned: dict[str, str]
     measured: dict[str, str]
     states: dict[str, str]
+    last_runs: dict[str, str]
+    errors: dict[str, str]
+    interrupted: frozenset[str]
     ensembles: tuple[tuple[Trial, ...], ...]
     unlearnings: tuple[tuple[Unlearning, ...], ...]
     measurements: tuple[tuple[Measurement, ...], ...]
@@ -44,9 +51,8 @@ class Plan:
         known = _known(experiment, store)
         finished = known[known["status"] == "FINISHED"]
         run_ids = dict(zip(finished["trial"], finished["run_id"], strict=True))
-        states = {
-            key: status for key, status in zip(known["trial"], known["status"], strict=True) if key not in run_ids
-        }
+        begun = known[~known["trial"].isin(run_ids)]
+        failed = begun[begun[names.ERROR].notna()]
         ensembles: dict[str, list[Trial]] = {}
         for trial in experiment.trials:
             if trial.key not in run_ids:
@@ -64,11 +70,33 @@ class Plan:
             {trial.key: run_ids[trial.key] for trial in experiment.trials if trial.key in run_ids},
             {item.key: run_ids[item.key] for item in experiment.unlearnings if item.key in run_ids},
             {item.key: run_ids[item.key] for item in experiment.measurements if item.key in run_ids},
-            states,
+            dict(zip(begun["trial"], begun["status"], strict=True)),
+            dict(zip(begun["trial"], begun["run_id"], strict=True)),
+            dict(zip(failed["trial"], failed[names.ERROR], strict=True)),
+            _interrupted(store, begun[begun["status"] == "RUNNING"]),
             tuple(tuple(group) for group in ensembles.values()),
             tuple(tuple(group) for group in unlearnings.values()),
             tuple(tuple(group) for group in measurements.values()),
         )
+
+    def only(self, keys: Collection[str]) -> Self:
+        """The same plan with less left to do."""
+        return dataclasses.replace(
+            self,
+            ensembles=_only(self.ensembles, keys),
+            unlearnings=_only(self.unlearnings, keys),
+            measurements=_only(self.measurements, keys),
+        )
+
+    @property
+    def run_ids(self) -> dict[str, str]:
+        """The runs of everything that is finished, by key."""
+        return self.done | self.unlearned | self.measured
+
+    @property
+    def unfinished(self) -> dict[str, str]:
+        """The last runs of what was interrupted, by key: they were killed, or look as if they were running."""
+        return {key: run_id for key, run_id in self.last_runs.items() if self.states[key] in ("KILLED", "RUNNING")}
 
     @property
     def todo(self) -> Sequence[Trial]:
@@ -86,10 +114,28 @@ class Plan:
         return [item for group in self.measurements for item in group]
 
     def state(self, key: str) -> str:
-        """``done``, ``new``, or how the last run of a trial, unlearning run or probe ended."""
+        """``done``, ``new``, ``interrupted``, or how the last run of a trial, unlearning run or probe ended."""
         if key in self.done or key in self.unlearned or key in self.measured:
             return "done"
+        if key in self.interrupted:
+            return "interrupted"
         return self.states.get(key, "new").lower()
+
+
+_T = TypeVar("_T", Trial, Unlearning, Measurement)
+
+
+def _only(groups: tuple[tuple[_T, ...], ...], keys: Collection[str]) -> tuple[tuple[_T, ...], ...]:
+    kept = (tuple(item for item in group if item.key in keys) for group in groups)
+    return tuple(group for group in kept if group)
+
+
+def _interrupted(store: Store | None, running: pd.DataFrame) -> frozenset[str]:
+    """Those of running trials whose worker is gone."""
+    if store is None or running.empty:
+        return frozenset()
+    workers = Claims(store, str(running["experiment_id"].iloc[0])).gone(running[names.WORKER].dropna())
+    return frozenset(running[running[names.WORKER].isna() | running[names.WORKER].isin(workers)]["trial"])
 
 
 def _known(experiment: Experiment, store: Store | None) -> pd.DataFrame:

@@ -38,6 +38,9 @@ class Reporter(Protocol):
     def measuring_finished(self, seconds: float, failed: int) -> None:
         """After the last probe of an ensemble's models; so many failed."""
 
+    def notice(self, message: str) -> None:
+        """At any time: something that people should know, in one line."""
+
 
 class Silent:
     """Tells nobody."""
@@ -64,4 +67,7 @@ class Silent:
         """Does nothing."""
 
     def measuring_finished(self, seconds: float, failed: int) -> None:
+        """Does nothing."""
+
+    def notice(self, message: str) -> None:
         """Does nothing."""

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-import tempfile
 import time
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import pandas as pd
 
@@ -16,16 +13,19 @@ from qlab.experiment import summary
 from qlab.experiment.devices import training_device
 from qlab.experiment.landscapes import check_samples
 from qlab.experiment.measurement_runs import measure
-from qlab.experiment.memory import unlearning_parts, within_memory
+from qlab.experiment.memory import training_parts, unlearning_parts
+from qlab.experiment.orphans import end_orphans
+from qlab.experiment.parent import open_parent
 from qlab.experiment.plan import Plan
 from qlab.experiment.reporting import Reporter, Silent
 from qlab.experiment.schema import Experiment
-from qlab.experiment.session import Session
+from qlab.experiment.session import DamagedCheckpoint, Session
+from qlab.experiment.sharing import complete
 from qlab.experiment.training_runs import train_ensemble
-from qlab.experiment.trial import Trial, Unlearning
+from qlab.experiment.trial import Measurement, Trial, Unlearning
 from qlab.experiment.unlearning_runs import apply_method, load_teachers
 from qlab.models import Model
-from qlab.tracking import names, provenance
+from qlab.tracking import names
 from qlab.tracking.store import Store
 from qlab.unlearning.engine import Partition
 
@@ -89,50 +89,141 @@ class Runner:
             plan = Plan.of(experiment, self._store)
         self._reporter.planned(plan)
         # What can go wrong before training goes wrong here, while there are no runs yet.
-        models = [_build(session, trials) for trials in plan.ensembles]
-        plan, models = within_memory(session, plan, models)
-        alike = [part for group in plan.unlearnings for part in _alike(session, group)]
-        groups = [part for group in alike for part in unlearning_parts(session, group)]
-        for measurement in plan.todo_measurements:
-            check_samples(session, measurement)
-        followed = {item.trial.key for item in plan.todo_measurements if item.probe.needs().trajectory}
-        with session.tracking():
-            parent = _parent_run(self._store, experiment)
-        start, tracked = time.perf_counter(), session.tracking_seconds
-        try:
-            run_ids = plan.done | plan.unlearned
-            for trials, model in zip(plan.ensembles, models, strict=True):
-                trajectories = any(trial.key in followed for trial in trials)
-                run_ids |= train_ensemble(session, parent, trials, model, trajectories=trajectories)
-            for group in groups:
-                run_ids |= _unlearn(session, group, run_ids)
-            for measurements in plan.measurements:
-                measure(session, measurements, run_ids)
-            working = time.perf_counter() - start - (session.tracking_seconds - tracked)
+        work = _Work(session, plan)
+        session.old_failures = {plan.last_runs[key] for key, status in plan.states.items() if status == "FAILED"}
+        busy = bool(plan.todo or plan.todo_unlearnings or plan.todo_measurements)
+        with session.claims:
             with session.tracking():
-                drawn = self._store.has_file(parent, summary.FIRST_FILE)
-                draw = not drawn or bool(plan.todo or plan.todo_unlearnings or plan.todo_measurements)
-                table = summary.summarise_trials(session, parent, draw)
-                unlearning = summary.summarise_unlearning(session, parent, draw)
-                probes = summary.summarise_probes(session, parent, draw)
-                self._store.finish(parent, "FAILED" if session.failed else "FINISHED")
-        except BaseException as stopped:
-            session.abandon([parent], "FAILED" if isinstance(stopped, Exception) else "KILLED", str(stopped))
-            raise
+                parent = open_parent(session, busy=busy)
+            start, tracked = time.perf_counter(), session.tracking_seconds
+            try:
+                end_orphans(session)
+                work.run(parent)
+                end_orphans(session)
+                working = time.perf_counter() - start - (session.tracking_seconds - tracked)
+                with session.tracking():
+                    draw = busy or not self._store.has_file(parent, summary.FIRST_FILE)
+                    table = summary.summarise_trials(session, parent, draw)
+                    unlearning = summary.summarise_unlearning(session, parent, draw)
+                    probes = summary.summarise_probes(session, parent, draw)
+                    self._store.finish(parent, "FAILED" if session.failed else "FINISHED")
+            except BaseException as stopped:
+                session.abandon([parent], "FAILED" if isinstance(stopped, Exception) else "KILLED", str(stopped))
+                raise
         return Outcome(
             parent_run=parent,
             table=table,
             unlearning=unlearning,
-            trained=sum(trial.key not in session.failed for trial in plan.todo),
-            reused=len(plan.done),
-            unlearned=sum(item.key not in session.failed for item in plan.todo_unlearnings),
+            trained=_count(experiment.trials, session.finished),
+            reused=len(experiment.trials) - _count(experiment.trials, session.finished.keys() | session.failed.keys()),
+            unlearned=_count(experiment.unlearnings, session.finished),
             probes=probes,
-            measured=sum(item.key not in session.failed for item in plan.todo_measurements),
+            measured=_count(experiment.measurements, session.finished),
             failed=session.failed,
             artifacts=self._store.artifact_place(parent),
             working_seconds=working,
             tracking_seconds=session.tracking_seconds,
         )
+
+
+class _Work:
+    """What an experiment has to do, after a check that it can be done.
+
+    Args:
+        session: what the experiment's parts share.
+        plan: what is left to do.
+
+    Raises:
+        QlabError: something of it cannot be done at all.
+    """
+
+    def __init__(self, session: Session, plan: Plan) -> None:
+        self._session = session
+        self._plan = plan
+        self._models = {trials[0].ensemble_key: _build(session, trials) for trials in plan.ensembles}
+        self._corrupted: dict[str, int] = {}
+        self._followed = {item.trial.key for item in plan.todo_measurements if item.probe.needs().trajectory}
+        for trials in plan.ensembles:
+            self._parts(trials, self._models[trials[0].ensemble_key])
+        for group in plan.unlearnings:
+            self._alike(group)
+        for measurement in plan.todo_measurements:
+            check_samples(session, measurement)
+
+    def run(self, parent: str) -> None:
+        """Does all of it; models whose checkpoints are damaged when they are needed are made again.
+
+        Raises:
+            DamagedCheckpoint: one was damaged a second time.
+        """
+        discarded: set[str] = set()
+        while True:
+            try:
+                return self._run(parent)
+            except DamagedCheckpoint as damage:
+                with self._session.tracking():
+                    run = self._session.store.get_run(damage.run_id)
+                key = run.data.tags[names.TRIAL_KEY]
+                if key in discarded:
+                    raise
+                discarded.add(key)
+                self._session.reporter.notice(f"{run.info.run_name}: its checkpoint is damaged; it is made again")
+                with self._session.tracking():
+                    self._session.discard(damage.run_id, key)
+                    self._plan = Plan.of(self._session.experiment, self._session.store)
+
+    def _run(self, parent: str) -> None:
+        """Trials, then what needs them, then what needs those."""
+        session = self._session
+        plan = complete(session, self._plan, lambda plan: plan.todo, lambda plan: self._train(plan, parent))
+        plan = complete(session, plan, lambda plan: plan.todo_unlearnings, self._unlearn)
+        complete(session, plan, lambda plan: plan.todo_measurements, self._measure)
+
+    def _train(self, plan: Plan, parent: str) -> None:
+        for trials in plan.ensembles:
+            model = self._models.get(trials[0].ensemble_key) or _build(self._session, trials)
+            trajectories = any(trial.key in self._followed for trial in trials)
+            for part in self._parts(trials, model):
+                self._session.finished |= train_ensemble(
+                    self._session, parent, part, model, unfinished=plan.unfinished, trajectories=trajectories
+                )
+
+    def _unlearn(self, plan: Plan) -> None:
+        for group in plan.unlearnings:
+            for part in self._alike(group):
+                self._session.finished |= _unlearn(self._session, part, plan.run_ids | self._session.finished)
+
+    def _measure(self, plan: Plan) -> None:
+        for measurements in plan.measurements:
+            measure(self._session, measurements, plan.run_ids | self._session.finished)
+
+    def _parts(self, trials: Sequence[Trial], model: Model) -> list[Sequence[Trial]]:
+        """An ensemble cut into parts that fit into memory.
+
+        Raises:
+            DataError: a single trial does not fit.
+        """
+        trajectories = any(trial.key in self._followed for trial in trials)
+        return training_parts(self._session, trials, model, trajectories=trajectories)
+
+    def _alike(self, group: Sequence[Unlearning]) -> list[list[Unlearning]]:
+        """A group cut into parts whose teachers have as many corrupted rows, and that fit into memory.
+
+        Raises:
+            DataError: a teacher has nothing to forget or nothing to retain, or a single one does not fit.
+        """
+        parts: dict[int, list[Unlearning]] = {}
+        for item in group:
+            if item.teacher.key not in self._corrupted:
+                mask = self._session.member(item.teacher).corrupted.mask
+                Partition.of(mask[None])
+                self._corrupted[item.teacher.key] = int(mask.sum())
+            parts.setdefault(self._corrupted[item.teacher.key], []).append(item)
+        return [cut for part in parts.values() for cut in unlearning_parts(self._session, part)]
+
+
+def _count(items: Iterable[Trial | Unlearning | Measurement], keys: Collection[str]) -> int:
+    return sum(item.key in keys for item in items)
 
 
 def _build(session: Session, trials: Sequence[Trial]) -> Model:
@@ -150,23 +241,6 @@ def _build(session: Session, trials: Sequence[Trial]) -> Model:
         raise DataError(f"There is not enough memory for {trials[0].label} with {config}.") from None
 
 
-def _alike(session: Session, group: Sequence[Unlearning]) -> list[list[Unlearning]]:
-    """A group cut into parts whose teachers have as many corrupted rows.
-
-    Raises:
-        DataError: a teacher has nothing to forget or nothing to retain.
-    """
-    parts: dict[int, list[Unlearning]] = {}
-    counts: dict[str, int] = {}
-    for item in group:
-        if item.teacher.key not in counts:
-            mask = session.member(item.teacher).corrupted.mask
-            Partition.of(mask[None])
-            counts[item.teacher.key] = int(mask.sum())
-        parts.setdefault(counts[item.teacher.key], []).append(item)
-    return list(parts.values())
-
-
 def _unlearn(session: Session, group: Sequence[Unlearning], run_ids: Mapping[str, str]) -> dict[str, str]:
     """Applies every method of a group to its teachers; teachers that failed are left out, and said to be.
 
@@ -179,7 +253,7 @@ def _unlearn(session: Session, group: Sequence[Unlearning], run_ids: Mapping[str
         return {}
     try:
         teachers = load_teachers(session, able, run_ids)
-    except StoreError:
+    except (StoreError, DamagedCheckpoint):
         raise
     except Exception as error:  # a user's model may raise anything while its oracles are trained
         message = f"{type(error).__name__}: {error}"
@@ -193,27 +267,3 @@ def _unlearn(session: Session, group: Sequence[Unlearning], run_ids: Mapping[str
     for items in methods.values():
         finished |= apply_method(session, teachers, items)
     return finished
-
-
-def _parent_run(store: Store, experiment: Experiment) -> str:
-    """The experiment's parent run, running: the one of earlier times if its content is the same."""
-    experiment_id = store.experiment_id(experiment.name)
-    own = f"tags.`{names.CONTENT}` = '{experiment.content}' and tags.`{names.KIND}` = '{names.EXPERIMENT}'"
-    for run in store.search([experiment_id], own):
-        run_id = str(run.info.run_id)
-        store.finish(run_id, "RUNNING")
-        return run_id
-    tags = provenance.tags(experiment.source) | {
-        names.KIND: names.EXPERIMENT,
-        names.CONTENT: experiment.content,
-        names.NOTE: experiment.about,
-    }
-    run_id = store.create_run(experiment_id, experiment.name, tags=tags)
-    with tempfile.TemporaryDirectory() as folder:
-        text, resolved = Path(folder) / "experiment.toml", Path(folder) / "trials.json"
-        text.write_text(experiment.text, encoding="utf-8")
-        configs = {item.key: item.config for item in experiment.items}
-        resolved.write_text(json.dumps(configs, indent=1), encoding="utf-8")
-        for file in (text, resolved):
-            store.log_file(run_id, file)
-    return run_id

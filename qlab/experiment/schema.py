@@ -19,7 +19,7 @@ from qlab.experiment.devices import parse_device
 from qlab.experiment.landmarks import Landmarks
 from qlab.experiment.memory import parse_size
 from qlab.experiment.trial import Measurement, Trial, Unlearning, content_hash
-from qlab.fields import Field, NonNegativeInt, PositiveInt, fields_of, show
+from qlab.fields import Field, NonNegativeFloat, NonNegativeInt, PositiveInt, fields_of, show
 from qlab.registry import find
 from qlab.training import Trainer
 
@@ -29,6 +29,9 @@ _NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWX
 
 
 MOST_SEEDS = 100_000
+
+CHECKPOINT_SECONDS = 30.0
+"""After an interruption at most so much training is done again."""
 
 
 class RunTable(Component):
@@ -43,6 +46,9 @@ class RunTable(Component):
             fifth is evaluated. Not part of a trial's identity: it does not change what is trained.
         memory: how much models that train together may take, such as "500MB" or "4GiB"; ensembles that need more are
             trained in parts. By default 70 % of what the machine has available. Not part of a trial's identity.
+        checkpoint_seconds: how often the state of trainings under way is written, so that they can be taken up again
+            after an interruption; more rarely if writing takes more than 2 % of the time, after every epoch if 0. Not
+            part of a trial's identity.
     """
 
     seeds: PositiveInt | Annotated[tuple[NonNegativeInt, ...], at.MinLen(1)] = 5
@@ -51,6 +57,7 @@ class RunTable(Component):
     repeats: PositiveInt = 1
     evaluate_every: PositiveInt = 1
     memory: str | None = None
+    checkpoint_seconds: NonNegativeFloat = CHECKPOINT_SECONDS
 
     @property
     def seed_list(self) -> tuple[int, ...]:
@@ -74,6 +81,8 @@ class Experiment:
         measurements: every probe on every trial of the file that it is for.
         folder: where files beside the experiment are.
         memory: how much models that train together may take; None for a share of what is available.
+        checkpoint_seconds: from one writing of the state of trainings to the next.
+        assignments: keys and values that replaced those of the text.
     """
 
     name: str
@@ -87,6 +96,8 @@ class Experiment:
     measurements: tuple[Measurement, ...] = ()
     folder: Path | None = None
     memory: str | None = None
+    checkpoint_seconds: float = CHECKPOINT_SECONDS
+    assignments: tuple[tuple[str, Any], ...] = ()
 
     @property
     def items(self) -> tuple[Trial | Unlearning | Measurement, ...]:
@@ -142,9 +153,10 @@ def parse(
     try:
         for key, value in assignments:
             overrides.apply(raw, key, value, folder)
-        return _Reader(folder).experiment(raw, source, text, default_name)
+        experiment = _Reader(folder).experiment(raw, source, text, default_name)
     except (ConfigError, DataError) as error:
         raise ConfigError(f"{source}: {error}") from error
+    return dataclasses.replace(experiment, assignments=tuple(assignments))
 
 
 class _Reader:
@@ -192,7 +204,8 @@ class _Reader:
             tuple(unlearnings.values()),
             tuple(measurements.values()),
             self.folder,
-            run.memory,
+            memory=run.memory,
+            checkpoint_seconds=run.checkpoint_seconds,
         )
 
     def _measurements(

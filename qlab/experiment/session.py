@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import hashlib
 import json
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 import torch
 from torch import Tensor
@@ -24,13 +26,35 @@ from qlab.models.base import prepare_features
 from qlab.tasks import Dataset, Split, Task
 from qlab.tasks.base import digest
 from qlab.tracking import names, provenance
+from qlab.tracking.claims import Claims
 from qlab.tracking.store import DatasetRecord, Status, Store
 from qlab.tracking.writer import MetricWriter
 from qlab.training import Member
 
+DAMAGED: Final = "checkpoint damaged"
+"""Why a run that had finished does not count any more."""
+
+
+class DamagedCheckpoint(DataError):
+    """A checkpoint is not what was written.
+
+    Args:
+        run_id: the run that it belongs to.
+    """
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(f"The checkpoint of run {run_id} is damaged, also after it was made again; check the disk.")
+        self.run_id = run_id
+
 
 class Session:
     """One run of one experiment.
+
+    Attributes:
+        failed: for each trial, unlearning run or probe that failed now, by key, its label and why.
+        finished: the runs of those that finished now, by key.
+        attempted: the keys of those that were tried now; they are not tried again.
+        old_failures: runs that failed before.
 
     Args:
         store: where runs are written.
@@ -46,6 +70,9 @@ class Session:
         self.device = device
         self.tracking_seconds = 0.0
         self.failed: dict[str, tuple[str, str]] = {}
+        self.finished: dict[str, str] = {}
+        self.attempted: set[str] = set()
+        self.old_failures: set[str] = set()
         self._datasets: dict[str, Dataset] = {}
         self._digests: dict[int, str] = {}
 
@@ -71,6 +98,11 @@ class Session:
     def memory(self) -> int:
         """Bytes that models may take which train together."""
         return budget(self.experiment.memory, self.device)
+
+    @functools.cached_property
+    def claims(self) -> Claims:
+        """What of the MLflow experiment this worker has for itself."""
+        return Claims(self.store, self.experiment_id)
 
     def dataset(self, task: Task) -> Dataset:
         """The data of a task, loaded once."""
@@ -114,20 +146,41 @@ class Session:
             names.TRIAL_KEY: key,
             names.PARENT: parent,
             names.SEED: str(seed),
+            names.WORKER: self.claims.worker.id,
         }
         return tags | {names.ENGINE: engine} if engine else tags
 
-    def save_checkpoint(self, run_id: str, model: Model, state: Mapping[str, Tensor], type_name: str) -> None:
-        """Writes a checkpoint to a run's artifacts."""
+    def save_checkpoint(
+        self,
+        run_id: str,
+        model: Model,
+        state: Mapping[str, Tensor],
+        type_name: str,
+        tags: Mapping[str, str] | None = None,
+    ) -> None:
+        """Writes a checkpoint to a run's artifacts, and its checksum and further tags to the run's tags."""
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / Path(names.CHECKPOINT).name
             checkpoint.save(path, model, state, type_name)
             self.store.log_file(run_id, path, str(Path(names.CHECKPOINT).parent))
+            self.store.set_tags(run_id, {names.CHECKPOINT_DIGEST: file_digest(path), **(tags or {})})
 
     def load_state(self, run_id: str, folder: Path | None) -> dict[str, Tensor]:
-        """The parameters and buffers in a run's checkpoint."""
+        """The parameters and buffers in a run's checkpoint.
+
+        Raises:
+            DamagedCheckpoint: the file is missing, or is not the one that was written.
+        """
+        expected = self.store.get_run(run_id).data.tags.get(names.CHECKPOINT_DIGEST)
         with tempfile.TemporaryDirectory() as place:
-            path = self.store.fetch_file(run_id, names.CHECKPOINT, Path(place))
+            try:
+                path = self.store.fetch_file(run_id, names.CHECKPOINT, Path(place))
+            except StoreError:
+                if self.store.has_file(run_id, names.CHECKPOINT):
+                    raise
+                raise DamagedCheckpoint(run_id) from None
+            if expected is not None and file_digest(path) != expected:
+                raise DamagedCheckpoint(run_id)
             return checkpoint.load(path, folder).state_dict()
 
     def save_tensors(self, run_id: str, tensors: Mapping[str, Tensor], artifact: str) -> None:
@@ -149,6 +202,13 @@ class Session:
         for run_id in run_ids:
             self.store.set_tags(run_id, {names.ERROR: reason.splitlines()[0][:500] if reason else status})
             self.store.finish(run_id, status)
+
+    def discard(self, run_id: str, key: str) -> None:
+        """Sees to it that a finished run counts no more, and that what it was of can be tried again."""
+        self.end([run_id], "FAILED", DAMAGED)
+        self.old_failures.add(run_id)
+        self.attempted.discard(key)
+        self.finished.pop(key, None)
 
     @contextmanager
     def starting(self) -> Iterator[list[str]]:
@@ -209,3 +269,9 @@ class Session:
             if shared:
                 self._digests[id(split.x)] = features
         return content_hash([features, digest(split.y)])
+
+
+def file_digest(path: Path) -> str:
+    """The SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

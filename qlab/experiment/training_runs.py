@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from qlab.experiment.resumption import Interrupted, StateWriter, interrupted_trials
 from qlab.experiment.session import Session
 from qlab.experiment.trial import Trial
 from qlab.models import Model
 from qlab.tracking import names
 from qlab.tracking.writer import MetricWriter
 from qlab.training import Member, TrainedEnsemble
+from qlab.training.state import Checkpoints, TrainingState
 
 EVERY_EPOCH = ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy")
 """Metrics logged after each epoch. The others are logged after the last one."""
@@ -28,9 +30,15 @@ def snapshot_epochs(epochs: int) -> list[int]:
 
 
 def train_ensemble(
-    session: Session, parent: str, trials: Sequence[Trial], model: Model, *, trajectories: bool = False
+    session: Session,
+    parent: str,
+    trials: Sequence[Trial],
+    model: Model,
+    *,
+    unfinished: Mapping[str, str],
+    trajectories: bool = False,
 ) -> dict[str, str]:
-    """Trains an ensemble and writes its runs.
+    """Trains an ensemble and writes its runs; trials that were interrupted go on in their old runs.
 
     A failure is recorded in the runs and in the session, and does not stop the experiment.
 
@@ -39,19 +47,51 @@ def train_ensemble(
         parent: the experiment's run.
         trials: of one ensemble.
         model: their model, built.
+        unfinished: the last run of trials that were interrupted, by the trial's key.
         trajectories: whether to keep parameters at some epochs.
 
     Returns:
         The run of each finished trial, by the trial's key.
     """
+    with session.tracking():
+        interrupted = interrupted_trials(session, trials, model, unfinished)
+    fresh = [trial for trial in trials if trial.key not in interrupted]
+    finished = _train(session, parent, fresh, model, [], trajectories) if fresh else {}
+    # A worker may be killed while it writes states: some trials of an ensemble may be an interval behind the others.
+    alike: dict[object, list[Trial]] = {}
+    for trial in trials:
+        if trial.key in interrupted:
+            alike.setdefault(interrupted[trial.key].state.together, []).append(trial)
+    for group in alike.values():
+        saved = [interrupted[trial.key] for trial in group]
+        finished |= _train(session, parent, group, model, saved, trajectories)
+    return finished
+
+
+def _train(
+    session: Session,
+    parent: str,
+    trials: Sequence[Trial],
+    model: Model,
+    saved: Sequence[Interrupted],
+    trajectories: bool,
+) -> dict[str, str]:
+    """Trains trials that have got equally far: from the beginning, or from the states of all."""
     first = trials[0]
     label = f"{first.names['model']} on {first.names['task']}, {first.names['corruption']}"
+    if saved:
+        label += f", after epoch {saved[0].state.epoch}"
     engine = getattr(model, "engine_name", "")
     session.reporter.ensemble_started(label, engine, len(trials), first.trainer.epochs)
     members = [session.member(trial) for trial in trials]
     with session.tracking():
-        run_ids = _create_runs(session, parent, trials, members, engine)
-    writer = MetricWriter(session.store, run_ids)
+        if saved:
+            run_ids = _reopen_runs(session, parent, trials, saved, engine)
+            known = [session.store.last_steps(run_id) for run_id in run_ids]
+        else:
+            run_ids, known = _create_runs(session, parent, trials, members, engine), []
+    writer = MetricWriter(session.store, run_ids, known)
+    states = StateWriter(session, run_ids, writer.flush, [item.entry for item in saved] or [None] * len(trials))
     last = first.trainer.epochs
 
     def observe(epoch: int, metrics: dict[str, NDArray[np.float64]]) -> None:
@@ -71,15 +111,30 @@ def train_ensemble(
             device=session.device,
             snapshots=snapshot_epochs(last) if trajectories else (),
             evaluate_every=session.experiment.evaluate_every,
+            resume=TrainingState.stack([item.state for item in saved]) if saved else None,
+            checkpoint=Checkpoints(states, session.experiment.checkpoint_seconds),
         )
         with session.tracking():
             writer.flush()
             for index, run_id in enumerate(run_ids):
                 _finish_run(session, run_id, trials[index], trained, index)
                 unfinished.remove(run_id)
+                states.remove(index)
         session.reporter.ensemble_finished(trained.seconds, trained.health)
         finished |= {trial.key: run_id for trial, run_id in zip(trials, run_ids, strict=True)}
     return finished
+
+
+def _reopen_runs(
+    session: Session, parent: str, trials: Sequence[Trial], saved: Sequence[Interrupted], engine: str
+) -> list[str]:
+    with session.starting() as run_ids:
+        for trial, item in zip(trials, saved, strict=True):
+            run_ids.append(item.run_id)
+            session.store.set_tags(item.run_id, session.tags(names.TRIAL, trial.key, parent, trial.seed, engine))
+            session.store.delete_tag(item.run_id, names.ERROR)
+            session.store.finish(item.run_id, "RUNNING")
+    return run_ids
 
 
 def _create_runs(
@@ -100,9 +155,9 @@ def _create_runs(
 
 
 def _finish_run(session: Session, run_id: str, trial: Trial, trained: TrainedEnsemble, index: int) -> None:
-    session.save_checkpoint(run_id, trained.model, trained.state_of(index), trial.names["model"])
+    tags = {names.HEALTH: trained.health[index]}
+    session.save_checkpoint(run_id, trained.model, trained.state_of(index), trial.names["model"], tags)
     if trained.trajectory:
         path = {name: points[index] for name, points in trained.trajectory.items()}
         session.save_tensors(run_id, path, names.TRAJECTORY)
-    session.store.set_tags(run_id, {names.HEALTH: trained.health[index]})
     session.store.finish(run_id)

@@ -168,8 +168,8 @@ def _finish_run(
         rows = [(name, value, item.unlearner.steps, now) for name, value in final.items()]
         session.store.log_metrics(run_id, rows)
         state = {**teachers.model.state_dict(), **ensemble.member(result.parameters, index)}
-        session.save_checkpoint(run_id, teachers.model, state, item.teacher.names["model"])
-        session.store.set_tags(run_id, {names.HEALTH: health})
+        tags = {names.HEALTH: health}
+        session.save_checkpoint(run_id, teachers.model, state, item.teacher.names["model"], tags)
         session.store.finish(run_id)
     return health
 

@@ -10,7 +10,20 @@ import pandas as pd
 from qlab.tracking import names
 from qlab.tracking.store import Store
 
-COLUMNS = ("run_id", "experiment_id", "parent_id", "name", "kind", "trial", "status", "health", "start")
+COLUMNS = (
+    "run_id",
+    "experiment_id",
+    "parent_id",
+    "name",
+    "kind",
+    "trial",
+    "status",
+    "health",
+    "start",
+    names.ERROR,
+    names.WORKER,
+    names.TEACHER,
+)
 """Columns every frame of runs has, before those of params (dotted names) and metrics (final values)."""
 
 _PLAIN_PARAMS = ("seed", "oracles", "oracle", "repeat")
@@ -64,6 +77,9 @@ def _row(run: Any) -> dict[str, Any]:
         "status": run.info.status,
         "health": tags.get(names.HEALTH),
         "start": run.info.start_time,
+        names.ERROR: tags.get(names.ERROR),
+        names.WORKER: tags.get(names.WORKER),
+        names.TEACHER: tags.get(names.TEACHER),
         **run.data.params,
         **run.data.metrics,
     }

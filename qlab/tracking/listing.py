@@ -43,6 +43,28 @@ def experiment_rows(store: Store, experiment_ids: Sequence[str]) -> pd.DataFrame
     return pd.DataFrame(rows)
 
 
+def failed_rows(store: Store, experiment_ids: Sequence[str]) -> pd.DataFrame:
+    """One row for each run that failed or was killed, and did not finish another time: what, how and why."""
+    frame = frames.runs(store, experiment_ids)
+    frame = frame[frame["trial"].notna()]
+    finished = frame[frame["status"] == "FINISHED"]["trial"]
+    left = frames.latest_per_trial(frame[~frame["trial"].isin(finished)])
+    left = left[left["status"].isin(["FAILED", "KILLED"])]
+    names_of = {number: name for name, number in store.experiments().items()}
+    rows = [
+        {
+            "experiment": names_of.get(str(row["experiment_id"]), ""),
+            "run of": row["name"],
+            "status": str(row["status"]).lower(),
+            "error": row[names.ERROR],
+            "started": _time(row["start"]),
+            "run": row["run_id"],
+        }
+        for row in left.to_dict("records")
+    ]
+    return pd.DataFrame(rows)
+
+
 def trial_rows(store: Store, experiment_ids: Sequence[str], filter_string: str = "") -> pd.DataFrame:
     """One row for each trial run that matches an MLflow filter."""
     frame = frames.trials(store, experiment_ids, filter_string)

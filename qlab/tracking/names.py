@@ -12,6 +12,8 @@ TRIAL: Final = "trial"
 UNLEARNING: Final = "unlearning"
 ORACLE: Final = "oracle"
 PROBE: Final = "probe"
+CLAIMS: Final = "claims"
+"""Who works at what; see :mod:`qlab.tracking.claims`. Not a result: found only if it is asked for."""
 
 TRIAL_KEY: Final = "qlab.trial"
 """Tag: the identity of a trial (or unlearning run, oracle, probe), a hash of its resolved configuration."""
@@ -22,6 +24,12 @@ TEACHER: Final = "qlab.teacher"
 CONTENT: Final = "qlab.content"
 """Tag: the identity of an experiment's parent run, a hash of its name and trials."""
 
+FOLDER: Final = "qlab.folder"
+"""Tag of an experiment's parent run: the folder of its file, where classes beside it are found."""
+
+ASSIGNMENTS: Final = "qlab.assignments"
+"""Tag of an experiment's parent run: JSON of the keys and values that were given beside its file."""
+
 HEALTH: Final = "qlab.health"
 """Tag: health of the trained model."""
 
@@ -31,6 +39,15 @@ ERROR: Final = "qlab.error"
 
 ENGINE: Final = "qlab.engine"
 """Tag: how the model was evaluated."""
+
+WORKER: Final = "qlab.worker"
+"""Tag: the worker that a run was last run by."""
+
+RESUME: Final = "qlab.resume"
+"""Tag of a trial that is not finished: JSON of the newest state that its training can be taken up from."""
+
+CHECKPOINT_DIGEST: Final = "qlab.checkpoint"
+"""Tag: the SHA-256 of the checkpoint among the run's artifacts."""
 
 VERSION: Final = "qlab.version"
 
@@ -44,6 +61,9 @@ DATASET_CONTEXT: Final = "mlflow.data.context"
 
 CHECKPOINT: Final = "checkpoint/model.safetensors"
 """Artifact: trained parameters and buffers of a trial."""
+
+RESUME_SLOTS: Final = ("resume/a.safetensors", "resume/b.safetensors")
+"""Artifacts of a trial that is not finished: the last two states of its training."""
 
 TRAJECTORY: Final = "checkpoint/trajectory.safetensors"
 """Artifact: parameters at some epochs of a trial's training, for probes that follow it."""

@@ -8,6 +8,7 @@ import dataclasses
 import json
 import logging
 import os
+import shutil
 import socket
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -35,6 +36,9 @@ Status = Literal["FINISHED", "FAILED", "KILLED", "RUNNING"]
 
 _SERVER_SECONDS = 10.0
 """How long a tracking server may take to accept a connection."""
+
+_ATTEMPTS = 5
+"""How often params are tried that nobody else has written and the store refuses nevertheless, as when it is locked."""
 
 _BATCH = 1000
 """MLflow takes so many metrics at once."""
@@ -193,6 +197,38 @@ class Store:
         with _explained(self.uri):
             self.client.log_batch(run_id, tags=[entities.RunTag(key, value) for key, value in tags.items()])
 
+    def get_run(self, run_id: str) -> entities.Run:
+        """A run with its params, tags and last metrics."""
+        with _explained(self.uri):
+            return self.client.get_run(run_id)
+
+    def delete_tag(self, run_id: str, name: str) -> None:
+        """Takes a tag off a run; a run without it stays as it is."""
+        with _explained(self.uri):
+            if name in self.client.get_run(run_id).data.tags:
+                self.client.delete_tag(run_id, name)
+
+    def log_params(self, run_id: str, params: Mapping[str, str]) -> bool:
+        """Logs at most 100 params, all or none: a param is written once, whoever comes second is refused.
+
+        Returns:
+            False if one of them has another value already.
+        """
+        entries = [entities.Param(key, value) for key, value in params.items()]
+        for attempt in range(_ATTEMPTS):
+            with _explained(self.uri):
+                try:
+                    self.client.log_batch(run_id, params=entries)
+                    return True
+                except MlflowException:
+                    known = self.client.get_run(run_id).data.params
+                    if any(known.get(key, value) != value for key, value in params.items()):
+                        return False
+                    if attempt == _ATTEMPTS - 1:
+                        raise
+            time.sleep(0.05 * 2**attempt)
+        return False
+
     def log_metrics(self, run_id: str, rows: Iterable[MetricRow]) -> None:
         """Logs metric values, in batches."""
         metrics = [entities.Metric(name, value, time, step) for name, value, step, time in rows]
@@ -216,6 +252,17 @@ class Store:
             return any(
                 item.path == path for item in self.client.list_artifacts(run_id, path.rpartition("/")[0] or None)
             )
+
+    def delete_local_folder(self, run_id: str, path: str) -> None:
+        """Deletes a folder of a run's artifacts if it is on this machine; on a server it stays."""
+        place = Path(self.artifact_place(run_id))
+        if place.is_absolute():
+            shutil.rmtree(place / path, ignore_errors=True)
+
+    def delete_run(self, run_id: str) -> None:
+        """Marks a run as deleted; MLflow keeps it until ``mlflow gc``."""
+        with _explained(self.uri):
+            self.client.delete_run(run_id)
 
     def metric_history(self, run_id: str, name: str) -> list[tuple[int, float]]:
         """All values of a metric with their steps, in order of steps."""
@@ -248,11 +295,6 @@ class Store:
             found |= self.files(run_id, item.path) if item.is_dir else {item.path: int(item.file_size or 0)}
         return found
 
-    def run(self, run_id: str) -> entities.Run:
-        """A run with its params, final metrics and tags."""
-        with _explained(self.uri):
-            return self.client.get_run(run_id)
-
     def check(self) -> None:
         """Asks for a sign of life.
 
@@ -262,6 +304,10 @@ class Store:
         _check_server(self.uri)
         if self._file is not None and not self._file.exists():
             raise StoreError(f"The store {self._file} is gone.")
+
+    def last_steps(self, run_id: str) -> dict[str, int]:
+        """The last step of every metric that a run has."""
+        return {name: self.metric_history(run_id, name)[-1][0] for name in self.get_run(run_id).data.metrics}
 
     def note(self, run_id: str) -> str:
         """A run's description."""
@@ -276,8 +322,10 @@ class Store:
             else:
                 self.client.set_terminated(run_id, status)
 
-    def search(self, experiment_ids: Sequence[str], filter_string: str = "") -> Iterator[entities.Run]:
-        """Runs that match an MLflow filter, oldest first."""
+    def search(
+        self, experiment_ids: Sequence[str], filter_string: str = "", *, claims: bool = False
+    ) -> Iterator[entities.Run]:
+        """Runs that match an MLflow filter, oldest first; those that only hold claims if they are asked for."""
         token = None
         while experiment_ids:
             with _explained(self.uri, filter_string):
@@ -288,7 +336,7 @@ class Store:
                     order_by=["attributes.start_time ASC"],
                     page_token=token,
                 )
-            yield from page
+            yield from (run for run in page if claims or run.data.tags.get(names.KIND) != names.CLAIMS)
             token = page.token
             if not token:
                 return

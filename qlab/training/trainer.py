@@ -16,7 +16,7 @@ from torch import Tensor
 from qlab import seeding
 from qlab.component import Component
 from qlab.corruptions import Corruption, NoCorruption
-from qlab.errors import ConfigError
+from qlab.errors import ConfigError, DataError
 from qlab.fields import PositiveFloat, PositiveInt
 from qlab.models.base import Features, Model
 from qlab.tasks.base import Split, Task
@@ -24,6 +24,7 @@ from qlab.training import ensemble
 from qlab.training.data import EnsembleData, Member, prepare
 from qlab.training.health import Health, health_of
 from qlab.training.metrics import Metrics, evaluate, loss
+from qlab.training.state import Checkpoints, TrainingState
 from qlab.training.threads import side_by_side, suited_threads
 
 TILE_BYTES = 5 * 2**20
@@ -135,6 +136,8 @@ class Trainer(Component):
         device: torch.device | str = "cpu",
         snapshots: Collection[int] = (),
         evaluate_every: int = 1,
+        resume: TrainingState | None = None,
+        checkpoint: Checkpoints | None = None,
     ) -> TrainedEnsemble:
         """Trains a built model once for every member, all together.
 
@@ -147,6 +150,12 @@ class Trainer(Component):
             snapshots: epochs after which the parameters are kept for the trajectory; 0 for the initial ones.
             evaluate_every: epochs from one evaluation to the next; the last fifth is always evaluated. Does not
                 change what is trained.
+            resume: go on from there instead of from the beginning. The result is that of a training that was never
+                interrupted; a trajectory whose beginning the state does not have is left out.
+            checkpoint: is offered the state after each epoch but the last.
+
+        Raises:
+            DataError: the state to go on from is not one of these members' training.
         """
         start = time.perf_counter()
         if evaluate_every < 1:
@@ -155,9 +164,25 @@ class Trainer(Component):
             raise ConfigError(
                 f"{type(model).__name__} has no weights yet; build it first: model.build(Features.of(dataset))."
             )
+        if resume is not None and not (
+            len(resume) == len(members) and resume.fits(model) and resume.epoch <= self.epochs
+        ):
+            raise DataError(
+                f"resume: got the state of {len(resume)} members after {resume.epoch} epochs, accepts one of "
+                f"{len(members)} members of {type(model).__name__} after at most {self.epochs} epochs."
+            )
         with suited_threads(model, len(members)):
             return self._fit(
-                model, members, validation, observer, torch.device(device), snapshots, evaluate_every, start
+                model,
+                members,
+                validation,
+                observer,
+                torch.device(device),
+                snapshots,
+                evaluate_every,
+                start,
+                resume,
+                checkpoint,
             )
 
     def _fit(
@@ -170,12 +195,13 @@ class Trainer(Component):
         snapshots: Collection[int],
         evaluate_every: int,
         start: float,
+        resume: TrainingState | None,
+        checkpoint: Checkpoints | None,
     ) -> TrainedEnsemble:
         seeds = [item.seed for item in members]
         data = prepare(model, members, validation, device)
-        parameters = {
-            name: parameter.to(device) for name, parameter in ensemble.initial_parameters(model, seeds).items()
-        }
+        begin = ensemble.initial_parameters(model, seeds) if resume is None else resume.parameters
+        parameters = {name: parameter.to(device) for name, parameter in begin.items()}
         model.to(device)
         tiles = [
             _Tile(
@@ -184,11 +210,14 @@ class Trainer(Component):
                 {name: parameter[rows] for name, parameter in parameters.items()},
                 data.members(rows),
                 self,
+                None if resume is None else resume.members(rows),
             )
             for rows in _tile_slices(parameters, len(members), device)
         ]
         with side_by_side(model, len(tiles), device) as each:
-            return self._epochs(model, seeds, tiles, data, observer, snapshots, evaluate_every, each, start)
+            return self._epochs(
+                model, seeds, tiles, data, observer, snapshots, evaluate_every, each, start, resume, checkpoint
+            )
 
     def _epochs(
         self,
@@ -201,13 +230,43 @@ class Trainer(Component):
         evaluate_every: int,
         each: Callable[..., Iterable[Any]],
         start: float,
+        resume: TrainingState | None,
+        checkpoint: Checkpoints | None,
     ) -> TrainedEnsemble:
         device = data.train_y.device
-        kept: list[ensemble.Parameters] = [_gather(tiles)] if 0 in snapshots else []
-        orders = [seeding.generator(seed, "batches") for seed in seeds]
-        history: dict[str, list[NDArray[np.float64]]] = {}
-        evaluated: list[int] = []
-        for epoch in range(1, self.epochs + 1):
+        done = 0 if resume is None else resume.epoch
+        if resume is None:
+            kept: list[ensemble.Parameters] = [_gather(tiles)] if 0 in snapshots else []
+            orders = [seeding.generator(seed, "batches") for seed in seeds]
+            history: dict[str, list[NDArray[np.float64]]] = {}
+            evaluated: list[int] = []
+        else:
+            if set(resume.snapshots) != {epoch for epoch in snapshots if epoch <= done}:
+                snapshots = ()
+            kept = [
+                {name: points[:, index] for name, points in resume.trajectory.items()}
+                for index in range(len(resume.snapshots) if snapshots else 0)
+            ]
+            orders = resume.generators()
+            history = {name: list(values.T) for name, values in resume.history.items()}
+            evaluated = list(resume.evaluated)
+        followed = sorted(epoch for epoch in snapshots if 0 <= epoch <= self.epochs)
+
+        def state() -> TrainingState:
+            return TrainingState(
+                epoch=epoch,
+                steps=epoch * -(-data.train_y.shape[1] // self.batch_size),
+                parameters=_gather(tiles),
+                first_moments=_gather_moments(tiles, "exp_avg"),
+                second_moments=_gather_moments(tiles, "exp_avg_sq"),
+                orders=torch.stack([generator.get_state() for generator in orders]),
+                history={name: np.stack(values, axis=1) for name, values in history.items()},
+                evaluated=tuple(evaluated),
+                trajectory=_stack_snapshots(kept),
+                snapshots=tuple(followed[: len(kept)]),
+            )
+
+        for epoch in range(done + 1, self.epochs + 1):
             n = data.train_y.shape[1]
             order = torch.stack([torch.randperm(n, generator=generator) for generator in orders]).to(device)
             # The last fifth decides about health, which must not depend on how often metrics are evaluated.
@@ -216,18 +275,19 @@ class Trainer(Component):
             measured = list(each(step, tiles, order.split([len(tile) for tile in tiles])))
             if epoch in snapshots:
                 kept.append(_gather(tiles))
-            if not due:
-                continue
-            evaluated.append(epoch)
-            values = {name: torch.cat([part[name] for part in measured]).cpu().numpy() for name in measured[0]}
-            for name, value in values.items():
-                value.flags.writeable = False  # observers get the arrays that history keeps
-                history.setdefault(name, []).append(value)
-            if observer is not None:
-                observer(epoch, values)
+            if due:
+                evaluated.append(epoch)
+                values = {name: torch.cat([part[name] for part in measured]).cpu().numpy() for name in measured[0]}
+                for name, value in values.items():
+                    value.flags.writeable = False  # observers get the arrays that history keeps
+                    history.setdefault(name, []).append(value)
+                if observer is not None:
+                    observer(epoch, values)
+            if checkpoint is not None and epoch < self.epochs:
+                checkpoint.offer(state)
         final = torch.cat([evaluate(model, tile.parameters, tile.data)[1] for tile in tiles]).cpu()
         trained = _gather(tiles)
-        trajectory = {name: torch.stack([part[name] for part in kept], dim=1) for name in trained} if kept else {}
+        trajectory = _stack_snapshots(kept)
         curves = {name: np.stack(values, axis=1) for name, values in history.items()}
         health = tuple(health_of(curves["train_loss"][row], final[row], self.epochs) for row in range(len(seeds)))
         model.to("cpu")
@@ -240,12 +300,29 @@ class Trainer(Component):
 class _Tile:
     """Some members of an ensemble, with their own optimizer."""
 
-    def __init__(self, model: Model, parameters: ensemble.Parameters, data: EnsembleData, trainer: Trainer) -> None:
+    def __init__(
+        self,
+        model: Model,
+        parameters: ensemble.Parameters,
+        data: EnsembleData,
+        trainer: Trainer,
+        resume: TrainingState | None = None,
+    ) -> None:
         self.model = model
         self.data = data
         self.batch_size = trainer.batch_size
         self.parameters = {name: parameter.clone().requires_grad_() for name, parameter in parameters.items()}
         self.optimizer = torch.optim.Adam(self.parameters.values(), lr=trainer.learning_rate, fused=True)
+        if resume is not None and resume.steps:
+            moments = {
+                index: {
+                    "step": torch.tensor(float(resume.steps)),
+                    "exp_avg": resume.first_moments[name].clone(),  # the optimizer works in place
+                    "exp_avg_sq": resume.second_moments[name].clone(),
+                }
+                for index, name in enumerate(self.parameters)
+            }
+            self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": moments})
 
     def __len__(self) -> int:
         return len(self.data.train_y)
@@ -268,6 +345,21 @@ class _Tile:
 def _gather(tiles: Sequence[_Tile]) -> ensemble.Parameters:
     """The present parameters of all members, on the CPU."""
     return {name: torch.cat([tile.parameters[name].detach() for tile in tiles]).cpu() for name in tiles[0].parameters}
+
+
+def _gather_moments(tiles: Sequence[_Tile], moment: str) -> ensemble.Parameters:
+    """One of Adam's moments of all members, on the CPU; zero where there was no gradient yet."""
+
+    def of(tile: _Tile, name: str) -> Tensor:
+        parameter = tile.parameters[name]
+        found: Tensor = tile.optimizer.state[parameter].get(moment, torch.zeros_like(parameter))
+        return found.detach()
+
+    return {name: torch.cat([of(tile, name) for tile in tiles]).cpu() for name in tiles[0].parameters}
+
+
+def _stack_snapshots(kept: Sequence[ensemble.Parameters]) -> ensemble.Parameters:
+    return {name: torch.stack([part[name] for part in kept], dim=1) for name in kept[0]} if kept else {}
 
 
 def _tile_slices(parameters: ensemble.Parameters, members: int, device: torch.device) -> list[slice]:

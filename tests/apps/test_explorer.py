@@ -78,7 +78,7 @@ def test_the_table_of_runs_selects_for_every_page(visitor: Any, address: str, st
     until(lambda: len(json.loads(query(page).get("runs", "[]"))) == 1)
     (run_id,) = json.loads(query(page)["runs"])
     page.get_by_role("button", name="Show run").click()
-    run = store.run(run_id)
+    run = store.get_run(run_id)
     page.get_by_text(run.info.run_name).first.wait_for()
     for title in ("Configuration", "Metrics", "Artifacts", "Lineage", "Tags"):
         page.get_by_role("tab", name=title).wait_for()

@@ -61,7 +61,7 @@ class RunPage(Page):
 
     def _read(self, frame: pd.DataFrame, row: Any) -> _Shown:
         reader, run_id = self.context.reader, str(row["run_id"])
-        run = reader.store.run(run_id)
+        run = reader.store.get_run(run_id)
         lineage = frame[
             (frame["parent_id"] == run_id)
             | (frame["run_id"] == row["parent_id"])

@@ -1,0 +1,141 @@
+"""States of trainings under way among the artifacts of their runs: written now and then, found after an interruption.
+
+Each trial has two files, of which the older is written next. Its tag ``qlab.resume`` names the newer one, with its
+epoch and checksum, and is set after the file is complete: whenever the worker is killed, the tag names a file that is
+whole.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from qlab.errors import DataError, StoreError
+from qlab.experiment.session import Session, file_digest
+from qlab.experiment.trial import Trial
+from qlab.models import Model
+from qlab.tracking import names
+from qlab.training.state import TrainingState
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Interrupted:
+    """A trial that was interrupted, and the state it can go on from.
+
+    Args:
+        run_id: its run.
+        state: of one member.
+        entry: what the tag says of the state's file.
+    """
+
+    run_id: str
+    state: TrainingState
+    entry: dict[str, Any]
+
+
+class StateWriter:
+    """Writes the states of an ensemble's trials to their runs.
+
+    Args:
+        session: what the experiment's parts share.
+        run_ids: the run of each member.
+        before: called first; it makes sure that the metrics up to this state are in the store.
+        entries: what the tags say already, of members that were taken up again.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        run_ids: Sequence[str],
+        before: Callable[[], None],
+        entries: Sequence[dict[str, Any] | None],
+    ) -> None:
+        self._session = session
+        self._run_ids = run_ids
+        self._before = before
+        self._entries = list(entries)
+
+    def __call__(self, state: TrainingState) -> None:
+        """Writes the state of every member."""
+        with self._session.tracking(), tempfile.TemporaryDirectory() as folder:
+            self._before()
+            for index, run_id in enumerate(self._run_ids):
+                previous = self._entries[index]
+                file = names.RESUME_SLOTS[previous is not None and previous["file"] == names.RESUME_SLOTS[0]]
+                path = Path(folder) / Path(file).name
+                state.members(slice(index, index + 1)).save(path)
+                entry = {"file": file, "sha256": file_digest(path), "epoch": state.epoch}
+                self._session.store.log_file(run_id, path, str(Path(file).parent))
+                shown = entry if previous is None else {**entry, "previous": previous}
+                self._session.store.set_tags(run_id, {names.RESUME: json.dumps(shown)})
+                self._entries[index] = entry
+
+    def remove(self, index: int) -> None:
+        """Takes away what is not needed any more: the member's run is finished."""
+        if self._entries[index] is not None:
+            self._session.store.delete_tag(self._run_ids[index], names.RESUME)
+            self._session.store.delete_local_folder(self._run_ids[index], str(Path(names.RESUME_SLOTS[0]).parent))
+
+
+def interrupted_trials(
+    session: Session, trials: Sequence[Trial], model: Model, unfinished: Mapping[str, str]
+) -> dict[str, Interrupted]:
+    """Those of some trials that can go on where they were interrupted, by key.
+
+    Args:
+        session: what the experiment's parts share; its worker has claimed the trials.
+        trials: of one ensemble.
+        model: their model, built.
+        unfinished: the last run of trials that were interrupted, by key.
+    """
+    found = {}
+    for trial in trials:
+        run_id = unfinished.get(trial.key)
+        if run_id is None:
+            continue
+        run = session.store.get_run(run_id)
+        for entry in _entries(run.data.tags.get(names.RESUME)):
+            state = _load(session, trial, run_id, entry)
+            if state is not None and state.fits(model) and state.epoch <= trial.trainer.epochs:
+                found[trial.key] = Interrupted(run_id, state, entry)
+                break
+        else:
+            if run.info.status == "RUNNING":  # its worker is gone, or the trial could not have been claimed
+                session.end([run_id], "KILLED", "interrupted: its worker is gone")
+    return found
+
+
+def _entries(text: str | None) -> list[dict[str, Any]]:
+    """The states that a tag names, the newest first."""
+    try:
+        newest = json.loads(text or "{}")
+        previous = newest.pop("previous", None)
+    except (ValueError, AttributeError, TypeError):
+        return []
+    return [
+        entry
+        for entry in (newest, previous)
+        if isinstance(entry, dict)
+        and entry.keys() >= {"file", "sha256", "epoch"}
+        and entry["file"] in names.RESUME_SLOTS
+    ]
+
+
+def _load(session: Session, trial: Trial, run_id: str, entry: Mapping[str, Any]) -> TrainingState | None:
+    """A state, or None if its file is not what was written."""
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            path = session.store.fetch_file(run_id, entry["file"], Path(folder))
+            if file_digest(path) == entry["sha256"]:
+                return TrainingState.load(path)
+            reason = "is damaged"
+        except StoreError:
+            reason = "is missing"
+        except DataError:
+            reason = "is of another version"
+    session.reporter.notice(f"{trial.label}: its state after epoch {entry['epoch']} {reason} and is not used")
+    return None

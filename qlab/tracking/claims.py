@@ -1,0 +1,235 @@
+"""Claims: two runs of one experiment at a time never work at the same thing.
+
+MLflow has no locks, but a param is written once: the store takes the first value and refuses another. So a claim is a
+param ``claim.<key>.<generation>`` of a run of kind "claims", one in every MLflow experiment, and its value is the
+worker. Workers describe themselves in tags ``qlab.worker.<id>`` of the same run. Who works at ``key`` is who wrote
+its highest generation, as long as that worker lives and its tag is there; after that the next generation is free.
+
+A worker lives as long as its process, where that can be seen. Elsewhere it lives as long as its tag changes: a thread
+counts up a beat in it, and whoever sees the same beat for the length of the lease, by an own clock, takes it for
+dead.
+
+**Several claims-runs** may exist, as two workers may find none at the same time, and each make one. So a worker makes
+one if it sees none, describes itself in all it sees, and looks again until it sees no others; and it has won only
+what it has won in all of them. Two live workers cannot both win. If they looked at a common run, one of them was
+refused there. They have one in common: each finished its last look after its own runs were there, so the later of the
+two last looks saw the runs of the earlier one. Runs are taken in the order of their ids, so that two workers do not
+each win one half.
+
+On stores in a database (SQLite, a tracking server) the test and the write are one step. MLflow's folders of files
+have no such step; there claims protect from runs that are started after one another, not within the same
+milliseconds.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import threading
+import time
+from collections.abc import Iterable, Mapping
+from typing import Final, Self
+
+from qlab.errors import StoreError
+from qlab.tracking import names
+from qlab.tracking.store import Store
+from qlab.tracking.workers import Worker
+
+LEASE_SECONDS: Final = 60.0
+"""A worker whose process cannot be seen is taken for dead if its beat stays the same for so long."""
+
+BEAT_SECONDS: Final = 10.0
+
+_BATCH = 100
+"""MLflow takes so many params at once."""
+
+_ROUNDS = 1000
+"""Each round in which a batch is refused, another worker has written: more rounds than that never happen."""
+
+_CLAIM, _WORKER = "claim.", f"{names.WORKER}."
+
+_ACTIVE: set[str] = set()
+"""The workers of this process that have not been released."""
+
+
+class Claims:
+    """The claims of one worker in one MLflow experiment, and its view of the others'.
+
+    Nothing is written before the first :meth:`claim`. Use as a context manager, so that claims are released whatever
+    happens.
+
+    Args:
+        store: where to.
+        experiment_id: the MLflow experiment.
+        lease: seconds, see :data:`LEASE_SECONDS`.
+        beat: seconds between two signs of life.
+    """
+
+    def __init__(
+        self, store: Store, experiment_id: str, *, lease: float = LEASE_SECONDS, beat: float = BEAT_SECONDS
+    ) -> None:
+        self.worker = Worker.here()
+        self._store = store
+        self._experiment_id = experiment_id
+        self._lease = lease
+        self._beat = beat
+        self._joined: list[str] = []
+        self._seen: dict[str, tuple[int, float]] = {}
+        self._writing = threading.Lock()
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.release()
+
+    def claim(self, keys: Iterable[str]) -> set[str]:
+        """Claims what no live worker has.
+
+        Returns:
+            Those of the keys that are this worker's now, by this call or an earlier one.
+        """
+        won = set(keys)
+        if won:
+            self.join()
+        for run_id in self._joined:
+            won = self._claim_in(run_id, won)
+        return won
+
+    def holders(self, keys: Iterable[str]) -> dict[str, Worker]:
+        """The other live workers that have some of the keys, by key."""
+        wanted = set(keys)
+        found: dict[str, Worker] = {}
+        for run_id in self._visible():
+            held = self._read(run_id)
+            for key in wanted & held.claims.keys():
+                worker = held.workers.get(held.claims[key][1])
+                if worker is not None and worker.id != self.worker.id and self._alive(worker):
+                    found[key] = worker
+        return found
+
+    def gone(self, worker_ids: Iterable[str]) -> set[str]:
+        """Those of some workers that are dead or released."""
+        wanted = set(worker_ids)
+        if not wanted:
+            return set()
+        workers = [worker for run_id in self._visible() for worker in self._read(run_id).workers.values()]
+        return wanted - {worker.id for worker in workers if self._alive(worker)}
+
+    def release(self) -> None:
+        """Gives everything back; as well as the store allows, since this is the last thing a run does."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join(timeout=self._beat)
+        _ACTIVE.discard(self.worker.id)
+        with self._writing:
+            for run_id in self._joined:
+                try:
+                    self._store.delete_tag(run_id, _WORKER + self.worker.id)
+                except StoreError:
+                    continue  # whoever comes next finds out that the worker is dead
+            self._joined = []
+
+    def join(self) -> None:
+        """Describes this worker in all claims-runs there are; makes one if there is none."""
+        visible = self._visible()
+        if not visible:
+            tags = {names.KIND: names.CLAIMS, names.NOTE: "Who works at what. Not a result."}
+            created = self._store.create_run(self._experiment_id, "claims", tags=tags)
+            # It holds no work: an ended run takes params and tags as well, and looks like nothing to wait for.
+            self._store.finish(created)
+            visible = self._visible()
+        while visible != self._joined:
+            for run_id in visible:
+                if run_id not in self._joined:
+                    self._store.set_tags(run_id, {_WORKER + self.worker.id: self.worker.show()})
+            with self._writing:
+                self._joined = visible
+            visible = self._visible()
+        if self._thread is None:
+            _ACTIVE.add(self.worker.id)
+            self._thread = threading.Thread(target=self._keep_beating, name="qlab claims", daemon=True)
+            self._thread.start()
+
+    def _visible(self) -> list[str]:
+        own = f"tags.`{names.KIND}` = '{names.CLAIMS}'"
+        return sorted(str(run.info.run_id) for run in self._store.search([self._experiment_id], own, claims=True))
+
+    def _claim_in(self, run_id: str, keys: set[str]) -> set[str]:
+        won: set[str] = set()
+        pending = keys
+        for _ in range(_ROUNDS):
+            if not pending:
+                return won
+            held = self._read(run_id)
+            free: dict[str, str] = {}
+            for key in pending:
+                generation, holder = held.claims.get(key, (-1, ""))
+                worker = held.workers.get(holder)
+                if holder == self.worker.id:
+                    won.add(key)
+                elif worker is None or not self._alive(worker):
+                    free[key] = f"{_CLAIM}{key}.{generation + 1}"
+            pending = set()
+            entries = iter(sorted(free.items()))
+            while batch := dict(itertools.islice(entries, _BATCH)):
+                if self._store.log_params(run_id, dict.fromkeys(batch.values(), self.worker.id)):
+                    won |= batch.keys()
+                else:
+                    pending |= batch.keys()  # somebody was quicker with some of them: read who, and try the others
+        raise StoreError(f"The tracking store {self._store.uri} does not take claims; is its database locked?")
+
+    def _read(self, run_id: str) -> _Held:
+        run = self._store.get_run(run_id)
+        return _Held.of(run.data.params, run.data.tags)
+
+    def _alive(self, worker: Worker) -> bool:
+        if worker.same_process:
+            return worker.id in _ACTIVE
+        exists = worker.process_exists()
+        if exists is not None:
+            return exists
+        now = time.monotonic()
+        beat, since = self._seen.setdefault(worker.id, (worker.beat, now))
+        if beat != worker.beat:
+            self._seen[worker.id] = (worker.beat, now)
+            return True
+        return now - since <= self._lease
+
+    def _keep_beating(self) -> None:
+        worker = self.worker
+        while not self._stop.wait(self._beat):
+            worker = dataclasses.replace(worker, beat=worker.beat + 1)
+            try:
+                with self._writing:
+                    if self._stop.is_set():
+                        return
+                    for run_id in self._joined:
+                        self._store.set_tags(run_id, {_WORKER + worker.id: worker.show()})
+            except Exception:  # a missed beat is no reason to stop the training; the next may come through
+                continue
+
+
+@dataclasses.dataclass(frozen=True)
+class _Held:
+    """What a claims-run says.
+
+    Args:
+        claims: for every key its highest generation, and the worker of that.
+        workers: those that are registered, by id.
+    """
+
+    claims: dict[str, tuple[int, str]]
+    workers: dict[str, Worker]
+
+    @classmethod
+    def of(cls, params: Mapping[str, str], tags: Mapping[str, str]) -> Self:
+        claims: dict[str, tuple[int, str]] = {}
+        for name, holder in params.items():
+            key, _, generation = name.removeprefix(_CLAIM).rpartition(".")
+            if name.startswith(_CLAIM) and generation.isdecimal():
+                claims[key] = max(claims.get(key, (-1, "")), (int(generation), holder))
+        parsed = (Worker.parse(text) for name, text in tags.items() if name.startswith(_WORKER))
+        return cls(claims, {worker.id: worker for worker in parsed if worker is not None})

@@ -1,0 +1,112 @@
+"""Runs that nothing needs any more, and taking them away."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import pandas as pd
+
+from qlab.errors import StoreError
+from qlab.tracking import frames, names
+from qlab.tracking.claims import Claims
+from qlab.tracking.store import Store
+
+CONFIGS_FILE: Final = "trials.json"
+"""Artifact of an experiment's parent run: the configuration of everything that belongs to it, by its identity."""
+
+FINISHED_LATER: Final = "did not finish, and was run again"
+DUPLICATE: Final = "finished more than once"
+UNLISTED: Final = "is of no experiment run that there is"
+
+_KINDS = (names.TRIAL, names.UNLEARNING, names.ORACLE, names.PROBE)
+
+
+@dataclasses.dataclass(frozen=True)
+class Garbage:
+    """A run that nothing needs.
+
+    Args:
+        run_id: the run.
+        name: for people.
+        kind: see :mod:`qlab.tracking.names`.
+        reason: why it is not needed.
+        size: of its artifacts, in bytes; None if they are not on this machine.
+    """
+
+    run_id: str
+    name: str
+    kind: str
+    reason: str
+    size: int | None
+
+
+def find_garbage(store: Store, experiment_ids: Sequence[str]) -> list[Garbage]:
+    """The runs of some MLflow experiments that can go.
+
+    Runs without the tag ``qlab.kind``, experiments' own runs, and runs of live workers always stay.
+    """
+    found: list[Garbage] = []
+    for experiment_id in experiment_ids:
+        frame = frames.runs(store, [experiment_id])
+        own = frame[frame["kind"].isin(_KINDS) & frame["trial"].notna()]
+        if own.empty:
+            continue
+        reasons = _unlisted(store, frame, own) | _superseded(own)
+        gone = Claims(store, experiment_id).gone(own[names.WORKER].dropna().unique())
+        idle = own[(own["status"] != "RUNNING") | own[names.WORKER].isna() | own[names.WORKER].isin(gone)]
+        for row in idle[idle["run_id"].isin(reasons)].to_dict("records"):
+            run_id = str(row["run_id"])
+            size = _size(store, run_id)
+            found.append(Garbage(run_id, str(row["name"]), str(row["kind"]), reasons[run_id], size))
+    return found
+
+
+def delete(store: Store, garbage: Sequence[Garbage]) -> None:
+    """Marks runs as deleted; MLflow keeps them until ``mlflow gc``."""
+    for item in garbage:
+        store.delete_run(item.run_id)
+
+
+def _superseded(own: pd.DataFrame) -> dict[str, str]:
+    """Runs of what has (another) finished run: the last one of those is kept."""
+    kept = frames.latest_per_trial(own)
+    kept = kept[kept["status"] == "FINISHED"]
+    others = own[own["trial"].isin(kept["trial"]) & ~own["run_id"].isin(kept["run_id"])]
+    return {
+        str(run_id): DUPLICATE if status == "FINISHED" else FINISHED_LATER
+        for run_id, status in zip(others["run_id"], others["status"], strict=True)
+    }
+
+
+def _unlisted(store: Store, frame: pd.DataFrame, own: pd.DataFrame) -> dict[str, str]:
+    """Runs that belong to the content of no parent run; none if it is not known what belongs to one of them."""
+    listed: set[str] = set()
+    for parent in frame[frame["kind"] == names.EXPERIMENT]["run_id"]:
+        keys = _listed(store, str(parent))
+        if keys is None:
+            return {}
+        listed |= keys
+    # Oracles have identities of their own; they belong to their teachers.
+    belonging = own["trial"].where(own["kind"] != names.ORACLE, own[names.TEACHER])
+    return dict.fromkeys(own[~belonging.isin(listed)]["run_id"].astype(str), UNLISTED)
+
+
+def _listed(store: Store, parent: str) -> set[str] | None:
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            found = json.loads(store.fetch_file(parent, CONFIGS_FILE, Path(folder)).read_text(encoding="utf-8"))
+        except (StoreError, ValueError, OSError):
+            return None
+    return set(found) if isinstance(found, dict) else None
+
+
+def _size(store: Store, run_id: str) -> int | None:
+    place = Path(store.artifact_place(run_id))
+    if not place.is_absolute():
+        return None
+    return sum(file.stat().st_size for file in place.rglob("*") if file.is_file())

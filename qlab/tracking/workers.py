@@ -1,0 +1,87 @@
+"""Workers: processes that run experiments, as others see them."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import socket
+import uuid
+from pathlib import Path
+from typing import Self
+
+_PROC = Path("/proc")
+
+
+@dataclasses.dataclass(frozen=True)
+class Worker:
+    """One runner in one process, as it describes itself in the store.
+
+    Args:
+        id: unique for every run of an experiment, also within a process.
+        host: the machine's name, for people.
+        space: boot of the machine and process namespace: where ``pid`` means something. Empty where that is not known.
+        pid: the process.
+        start: when the process started, in ticks since boot: a later process may get the same ``pid``.
+        beat: counts up while the worker lives.
+    """
+
+    id: str
+    host: str
+    space: str
+    pid: int
+    start: str
+    beat: int = 0
+
+    @classmethod
+    def here(cls) -> Self:
+        """A new worker in this process."""
+        start = _started(os.getpid())
+        space = _space() if start else ""
+        return cls(uuid.uuid4().hex[:12], socket.gethostname(), space, os.getpid(), start or "")
+
+    @classmethod
+    def parse(cls, text: str) -> Self | None:
+        """What :meth:`show` wrote, or None for anything else."""
+        try:
+            found = cls(**json.loads(text))
+        except (ValueError, TypeError):
+            return None
+        return found if isinstance(found.pid, int) and isinstance(found.beat, int) else None
+
+    def show(self) -> str:
+        """The worker as JSON."""
+        return json.dumps(dataclasses.asdict(self))
+
+    @property
+    def same_process(self) -> bool:
+        """Whether the worker is, or was, in this very process."""
+        return bool(self.space) and (self.space, self.pid, self.start) == (_space(), os.getpid(), _started(os.getpid()))
+
+    def process_exists(self) -> bool | None:
+        """Whether its process is there; None if that cannot be seen from here."""
+        if not self.space or self.space != _space():
+            return None
+        return _started(self.pid) == self.start
+
+    def __str__(self) -> str:
+        return f"process {self.pid} on {self.host}"
+
+
+def _space() -> str:
+    """Boot and process namespace of this process; empty on systems without ``/proc``."""
+    try:
+        boot = (_PROC / "sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        return f"{boot} {(_PROC / 'self/ns/pid').readlink()}"
+    except OSError:
+        return ""
+
+
+def _started(pid: int) -> str | None:
+    """When a process started; None if there is none, or only its exit status is left."""
+    try:
+        stat = (_PROC / str(pid) / "stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    state, *fields = stat.rpartition(")")[2].split()  # the name before may hold anything
+    return None if state in ("Z", "X") else fields[18]

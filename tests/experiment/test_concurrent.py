@@ -1,0 +1,243 @@
+"""Several runs of one file at a time, in processes of their own: no trial is trained twice, all end with everything."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from qlab.experiment import schema
+from qlab.experiment.orphans import ERROR
+from qlab.experiment.plan import Plan
+from qlab.experiment.runner import Runner
+from qlab.tracking import names
+from qlab.tracking.store import Store
+from qlab.tracking.workers import Worker
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals are not sent to processes on Windows")
+
+MODEL = '''
+import time
+from pathlib import Path
+
+from qlab import MLP
+
+
+class Slow(MLP):
+    """An MLP that waits while there is a file "wait" beside this one, and fails if there is a file "fail"."""
+
+    def forward(self, prepared):
+        place = Path(__file__).parent
+        while (place / "wait").exists():
+            time.sleep(0.05)
+        if (place / "fail").exists():
+            raise RuntimeError("the kettle is dry")
+        return super().forward(prepared)
+'''
+
+EXPERIMENT = """
+name = "shared"
+[task]
+type = "XXZ"
+length = 4
+gapless = [-0.7, 0.7, 0.2]
+gapped = [1.3, 2.7, 0.2]
+validation = [-0.65, 2.65, 0.3]
+[corruption]
+type = "LabelFlip"
+ratio = 0.25
+[[model]]
+type = "slow:Slow"
+hidden = [4]
+[[model]]
+type = "MLP"
+hidden = [4]
+[training]
+epochs = 3
+[run]
+seeds = 3
+oracles = 1
+"""
+
+MORE = """
+[[unlearner]]
+type = "Finetune"
+steps = 3
+[[probe]]
+type = "HessianProbe"
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, write_empty_store: Callable[[Path], str]) -> Path:
+    (tmp_path / "slow.py").write_text(MODEL)
+    (tmp_path / "shared.toml").write_text(EXPERIMENT)
+    write_empty_store(tmp_path / "mlruns" / "mlflow.db")
+    return tmp_path
+
+
+def start(folder: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "qlab", "run", "shared.toml"],
+        cwd=folder,
+        env={key: value for key, value in os.environ.items() if key != "MLFLOW_TRACKING_URI"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def store_of(folder: Path) -> Store:
+    return Store(f"sqlite:///{folder}/mlruns/mlflow.db", create=False)
+
+
+def runs_of(folder: Path) -> list[Any]:
+    store = store_of(folder)
+    return list(store.search(store.experiment_ids(["shared"])))
+
+
+def wait_for(condition: Callable[[], bool], what: str) -> None:
+    for _ in range(600):
+        if condition():
+            return
+        time.sleep(0.1)
+    raise AssertionError(f"never: {what}")
+
+
+def running_trials(folder: Path) -> int:
+    store = store_of(folder)
+    if store.find_experiment("shared") is None:
+        return 0
+    return sum(run.info.status == "RUNNING" and run.data.tags[names.KIND] == names.TRIAL for run in runs_of(folder))
+
+
+@pytest.mark.parametrize(("workers", "more", "others"), [(2, MORE, 6), (3, "", 0)])
+def test_each_trial_is_run_once_and_all_end_with_everything(folder: Path, workers: int, more: str, others: int) -> None:
+    (folder / "shared.toml").write_text(EXPERIMENT + more)
+    processes = [start(folder) for _ in range(workers)]
+    said = [process.communicate(timeout=240) for process in processes]
+    assert [process.returncode for process in processes] == [0] * workers, said
+    for output, errors in said:
+        assert "3 of 3" in output
+        assert "Traceback" not in output + errors
+    runs = runs_of(folder)
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    kinds = Counter(run.data.tags[names.KIND] for run in runs)
+    assert (kinds[names.EXPERIMENT], kinds[names.TRIAL]) == (1, 6)
+    assert (kinds[names.UNLEARNING], kinds[names.PROBE]) == (others, others)
+    assert {count for key, count in Counter(run.data.tags.get(names.TRIAL_KEY) for run in runs).items() if key} == {1}
+    trained = [int(output.split(" trials trained")[0].split()[-1]) for output, _ in said]
+    assert sum(trained) == 6
+
+
+def test_who_waits_takes_over_from_who_is_killed(folder: Path) -> None:
+    (folder / "wait").touch()
+    first = start(folder)
+    try:
+        wait_for(lambda: running_trials(folder) == 3, "three trials running")
+        second = start(folder)
+        try:
+            assert second.stdout is not None
+            lines = [second.stdout.readline(), second.stdout.readline()]
+            while "waiting" not in lines[-1]:
+                assert lines[-1], lines
+                lines.append(second.stdout.readline())
+            assert f"process {first.pid} on " in lines[-1]
+            experiment, store = schema.load(folder / "shared.toml"), store_of(folder)
+            assert set(Plan.of(experiment, store).states.values()) == {"RUNNING"}
+            assert not Plan.of(experiment, store).interrupted
+            first.send_signal(signal.SIGKILL)
+            first.wait()
+            (folder / "wait").unlink()
+            output, errors = second.communicate(timeout=240)
+            assert second.returncode == 0, (output, errors)
+        finally:
+            second.kill()
+            second.communicate()
+    finally:
+        first.kill()
+        first.communicate()
+    runs = runs_of(folder)
+    assert not any(run.info.status == "RUNNING" for run in runs)
+    finished = Counter(run.data.tags.get(names.TRIAL_KEY) for run in runs if run.info.status == "FINISHED")
+    assert {count for key, count in finished.items() if key} == {1}
+    for run in runs:
+        if run.info.status == "KILLED":
+            assert run.data.tags[names.ERROR] == ERROR
+
+
+def test_who_waits_can_be_interrupted(folder: Path) -> None:
+    (folder / "wait").touch()
+    first = start(folder)
+    try:
+        wait_for(lambda: running_trials(folder) == 3, "three trials running")
+        second = start(folder)
+        assert second.stdout is not None
+        while "waiting" not in second.stdout.readline():
+            assert second.poll() is None
+        second.send_signal(signal.SIGINT)
+        _, errors = second.communicate(timeout=60)
+        assert second.returncode == 130
+        assert "Traceback" not in errors
+        assert running_trials(folder) == 3
+        (folder / "wait").unlink()
+        first.communicate(timeout=240)
+        assert first.returncode == 0
+    finally:
+        (folder / "wait").unlink(missing_ok=True)
+        first.kill()
+        first.communicate()
+
+
+def test_what_fails_elsewhere_is_not_tried_again_and_counts_as_failed(folder: Path) -> None:
+    (folder / "wait").touch()
+    first = start(folder)
+    try:
+        wait_for(lambda: running_trials(folder) == 3, "three trials running")
+        second = start(folder)
+        assert second.stdout is not None
+        while "waiting" not in second.stdout.readline():
+            assert second.poll() is None
+        (folder / "fail").touch()
+        (folder / "wait").unlink()
+        outputs = [process.communicate(timeout=240)[0] for process in (first, second)]
+        assert [first.returncode, second.returncode] == [1, 1]
+        for output in outputs:
+            assert output.count("the kettle is dry") >= 3
+    finally:
+        first.kill()
+        first.communicate()
+    failed = [run for run in runs_of(folder) if run.info.status == "FAILED" and names.TRIAL_KEY in run.data.tags]
+    assert len([run for run in failed if run.data.tags[names.KIND] == names.TRIAL]) == 3
+
+
+def test_a_dry_run_calls_what_nobody_runs_interrupted(folder: Path) -> None:
+    store = store_of(folder)
+    experiment = schema.load(folder / "shared.toml")
+    first, second = experiment.trials[:2]
+    for trial, worker in ((first, None), (second, Worker.here().id)):
+        tags = {names.KIND: names.TRIAL, names.TRIAL_KEY: trial.key} | ({names.WORKER: worker} if worker else {})
+        store.create_run(store.experiment_id("shared"), trial.label, params=trial.params, tags=tags)
+    plan = Plan.of(experiment, store)
+    assert [plan.state(trial.key) for trial in experiment.trials[:3]] == ["interrupted", "interrupted", "new"]
+
+
+def test_threads_of_one_process_share_as_well(folder: Path) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    def work(_: int) -> int:
+        store = store_of(folder)
+        experiment = schema.load(folder / "shared.toml", [("training.epochs", 2)])
+        return Runner(store).run(experiment).trained
+
+    with ThreadPoolExecutor(2) as pool:
+        trained = list(pool.map(work, range(2)))
+    assert sum(trained) == 6

@@ -1,0 +1,320 @@
+"""A sweep whose process is killed again and again ends with what it would have had undisturbed."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from qlab.experiment import schema, training_runs
+from qlab.experiment.plan import Plan
+from qlab.experiment.reporting import Silent
+from qlab.experiment.runner import Outcome, Runner
+from qlab.experiment.schema import Experiment
+from qlab.tracking import frames, names
+from qlab.tracking.store import Store
+
+EXPERIMENT = """
+name = "swept"
+[task]
+type = "XXZ"
+length = 4
+gapless = [-0.7, 0.7, 0.2]
+gapped = [1.3, 2.7, 0.2]
+validation = [-0.65, 2.65, 0.3]
+[corruption]
+type = "LabelFlip"
+ratio = [0.0, 0.25]
+[[model]]
+type = "MLP"
+hidden = [4]
+dtype = "float64"
+[[model]]
+type = "PennyLaneQNN"
+depth = 2
+[training]
+epochs = 100
+batch_size = 8
+[run]
+seeds = 1
+checkpoint_seconds = 0.0
+"""
+
+EVERY_EPOCH = training_runs.EVERY_EPOCH
+
+
+class Forks:
+    """Starts `qlab` without the seconds it takes to import."""
+
+    def __init__(self, folder: Path, warmup: Path) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, str(Path(__file__).with_name("forks.py")), str(folder), str(warmup)],
+            env={key: value for key, value in os.environ.items() if key != "MLFLOW_TRACKING_URI"},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def start(self, *arguments: str) -> int:
+        return self._ask(json.dumps(arguments))
+
+    def wait(self) -> int:
+        return self._ask("wait")
+
+    def close(self) -> None:
+        self._process.communicate(timeout=60)
+
+    def _ask(self, line: str) -> int:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(f"{line}\n")
+        self._process.stdin.flush()
+        return int(self._process.stdout.readline())
+
+
+@pytest.fixture
+def folder(tmp_path: Path, write_empty_store: Callable[[Path], str]) -> Path:
+    (tmp_path / "swept.toml").write_text(EXPERIMENT)
+    write_empty_store(tmp_path / "mlruns" / "mlflow.db")
+    return tmp_path
+
+
+def store_of(folder: Path) -> Store:
+    return Store(f"sqlite:///{folder}/mlruns/mlflow.db", create=False)
+
+
+def histories(store: Store, name: str) -> dict[str, dict[str, list[tuple[int, float]]]]:
+    """All metrics of every finished trial, by the trial's key."""
+    trials = frames.trials(store, store.experiment_ids([name]), "attributes.status = 'FINISHED'")
+    metrics = frames.metric_columns(trials)
+    return {
+        row["trial"]: {metric: store.metric_history(row["run_id"], metric) for metric in metrics}
+        for row in trials.to_dict("records")
+    }
+
+
+def assert_same_histories(found: dict[str, Any], expected: dict[str, Any], tolerance: float) -> None:
+    assert found.keys() == expected.keys()
+    for key, metrics in expected.items():
+        for metric, points in metrics.items():
+            assert [step for step, _ in found[key][metric]] == [step for step, _ in points], metric
+            np.testing.assert_allclose(
+                [value for _, value in found[key][metric]], [value for _, value in points], atol=tolerance, rtol=0
+            )
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are not forked here")
+def test_killed_at_twenty_moments_it_ends_as_if_undisturbed(
+    folder: Path, tmp_path_factory: pytest.TempPathFactory, write_empty_store: Callable[[Path], str]
+) -> None:
+    moments = random.Random(20)
+    warmup = tmp_path_factory.mktemp("warmup")
+    (warmup / "swept.toml").write_text(EXPERIMENT)
+    write_empty_store(warmup / "mlruns" / "mlflow.db")
+    with contextlib.closing(Forks(folder, warmup)) as forks:
+        for number in range(20):
+            pid = forks.start("run", "swept.toml")
+            time.sleep(moments.uniform(0.1, 2.0) if number else 0.0)
+            os.kill(pid, signal.SIGKILL)
+            assert forks.wait() in (-signal.SIGKILL, 0)
+        forks.start("run", "swept.toml", "--set", "run.checkpoint_seconds=30.0")
+        assert forks.wait() == 0, (folder / "output.txt").read_text()
+    store = store_of(folder)
+    runs = list(store.search(store.experiment_ids(["swept"])))
+    assert not any(run.info.status == "RUNNING" for run in runs)
+    finished = Counter(run.data.tags.get(names.TRIAL_KEY) for run in runs if run.info.status == "FINISHED")
+    assert finished.pop(None) == 1  # the experiment itself
+    assert set(finished.values()) == {1}
+    assert len(finished) == 4
+    for run in runs:
+        if run.info.status == "FINISHED":
+            assert names.RESUME not in run.data.tags
+            assert names.ERROR not in run.data.tags
+            assert not (Path(store.artifact_place(run.info.run_id)) / "resume").exists()
+    said = (folder / "output.txt").read_text()
+    assert ", after epoch " in said
+    assert "Traceback" not in said
+    alone = Store(write_empty_store(tmp_path_factory.mktemp("undisturbed") / "mlflow.db"))
+    undisturbed = Runner(alone).run(schema.load(folder / "swept.toml", [("run.checkpoint_seconds", 30.0)]))
+    assert undisturbed.trained == 4
+    expected = histories(alone, "swept")
+    assert_same_histories(histories(store, "swept"), expected, 1e-9)
+    for metrics in expected.values():
+        assert [step for step, _ in metrics["train_loss"]] == list(range(1, 101))
+
+
+# In this process
+
+
+class Stop(KeyboardInterrupt):
+    """Ctrl-C at a moment that is known."""
+
+
+class Stopper(Silent):
+    """Interrupts a training after an epoch, and keeps what it is told."""
+
+    def __init__(self, epoch: int | None = None) -> None:
+        self.stop_after = epoch
+        self.labels: list[str] = []
+        self.epochs: list[int] = []
+        self.notices: list[str] = []
+
+    def ensemble_started(self, label: str, engine: str, trials: int, epochs: int) -> None:
+        self.labels.append(label)
+
+    def epoch(self, epoch: int, metrics: Any) -> None:
+        self.epochs.append(epoch)
+        if epoch == self.stop_after:
+            raise Stop
+
+    def notice(self, message: str) -> None:
+        self.notices.append(message)
+
+
+SMALL = EXPERIMENT.replace("epochs = 100", "epochs = 9").replace('dtype = "float64"', "").split("[[model]]")
+ONE_MODEL = SMALL[0] + "[[model]]" + SMALL[1] + SMALL[2][SMALL[2].index("[training]") :]
+
+
+class Setting:
+    """A store, and an experiment of two trials that was interrupted in its sixth epoch."""
+
+    def __init__(self, store: Store, text: str = ONE_MODEL) -> None:
+        self.store = store
+        self.text = text
+        with pytest.raises(Stop):
+            self.run(6)
+
+    @property
+    def experiment(self) -> Experiment:
+        return schema.parse(self.text, source="swept.toml")
+
+    def run(self, stop_after: int | None = None) -> tuple[Outcome, Stopper]:
+        stopper = Stopper(stop_after)
+        return Runner(self.store, stopper).run(self.experiment), stopper
+
+    def trials(self) -> list[Any]:
+        ids = self.store.experiment_ids(["swept"])
+        return list(self.store.search(ids, f"tags.`{names.KIND}` = '{names.TRIAL}'"))
+
+    def slot(self, run: Any, which: str = "file") -> Path:
+        entry = json.loads(run.data.tags[names.RESUME])
+        file = entry["file"] if which == "file" else entry["previous"]["file"]
+        return Path(self.store.artifact_place(run.info.run_id)) / file
+
+
+@pytest.fixture
+def interrupted(tmp_path: Path, write_empty_store: Callable[[Path], str], monkeypatch: pytest.MonkeyPatch) -> Setting:
+    monkeypatch.chdir(tmp_path)
+    return Setting(Store(write_empty_store(tmp_path / "mlruns" / "mlflow.db")))
+
+
+@pytest.fixture
+def expected(tmp_path_factory: pytest.TempPathFactory, write_empty_store: Callable[[Path], str]) -> Iterator[Any]:
+    """The histories of an undisturbed run."""
+    store = Store(write_empty_store(tmp_path_factory.mktemp("undisturbed") / "mlflow.db"))
+    Runner(store).run(schema.parse(ONE_MODEL, source="swept.toml"))
+    return histories(store, "swept")
+
+
+def test_the_same_runs_go_on_where_they_were(interrupted: Setting, expected: Any) -> None:
+    before = interrupted.trials()
+    assert [run.info.status for run in before] == ["KILLED", "KILLED"]
+    outcome, told = interrupted.run()
+    assert (outcome.trained, outcome.failed) == (2, {})
+    assert told.labels == ["MLP on XXZ, LabelFlip, after epoch 5"]
+    assert told.epochs == [6, 7, 8, 9]
+    after = interrupted.trials()
+    assert {run.info.run_id for run in after} == {run.info.run_id for run in before}
+    for run in after:
+        assert run.info.status == "FINISHED"
+        assert not {names.RESUME, names.ERROR} & run.data.tags.keys()
+        assert not (Path(interrupted.store.artifact_place(run.info.run_id)) / "resume").exists()
+    assert_same_histories(histories(interrupted.store, "swept"), expected, 0.0)
+
+
+def test_a_damaged_state_is_named_and_the_one_before_is_used(interrupted: Setting, expected: Any) -> None:
+    damaged, whole = interrupted.trials()
+    path = interrupted.slot(damaged)
+    path.write_bytes(path.read_bytes()[:-7])
+    _, told = interrupted.run()
+    assert len(told.notices) == 1
+    assert "its state after epoch 5 is damaged" in told.notices[0]
+    assert damaged.info.run_name in told.notices[0]
+    assert sorted(told.labels) == [f"MLP on XXZ, LabelFlip, after epoch {epoch}" for epoch in (4, 5)]
+    assert {run.info.run_id for run in interrupted.trials()} == {damaged.info.run_id, whole.info.run_id}
+    assert_same_histories(histories(interrupted.store, "swept"), expected, 1e-5)
+
+
+def test_without_any_state_a_trial_starts_again_in_a_new_run(interrupted: Setting, expected: Any) -> None:
+    damaged = interrupted.trials()[0]
+    altered = bytearray(interrupted.slot(damaged).read_bytes())
+    altered[len(altered) // 2] ^= 1
+    interrupted.slot(damaged).write_bytes(altered)
+    interrupted.slot(damaged, "previous").unlink()
+    _, told = interrupted.run()
+    assert [notice.split("epoch ")[1] for notice in told.notices] == [
+        "5 is damaged and is not used",
+        "4 is missing and is not used",
+    ]
+    assert told.labels == ["MLP on XXZ, LabelFlip", "MLP on XXZ, LabelFlip, after epoch 5"]
+    states = Counter(run.info.status for run in interrupted.trials())
+    assert states == {"FINISHED": 2, "KILLED": 1}
+    assert_same_histories(histories(interrupted.store, "swept"), expected, 1e-5)
+
+
+@pytest.mark.parametrize("tag", ["no JSON", "[]", "{}", '{"file": "/etc/passwd", "sha256": "", "epoch": 1}'])
+def test_a_tag_that_says_nothing_is_no_state(interrupted: Setting, tag: str) -> None:
+    for run in interrupted.trials():
+        interrupted.store.set_tags(run.info.run_id, {names.RESUME: tag})
+    outcome, told = interrupted.run()
+    assert outcome.trained == 2
+    assert told.labels == ["MLP on XXZ, LabelFlip"]
+
+
+def test_what_failed_starts_afresh(interrupted: Setting) -> None:
+    for run in interrupted.trials():
+        interrupted.store.finish(run.info.run_id, "FAILED")
+    outcome, told = interrupted.run()
+    assert outcome.trained == 2
+    assert told.epochs == list(range(1, 10))
+    assert Counter(run.info.status for run in interrupted.trials()) == {"FAILED": 2, "FINISHED": 2}
+
+
+def test_running_runs_without_a_worker_and_a_state_end_as_killed(interrupted: Setting) -> None:
+    for run in interrupted.trials():
+        interrupted.store.delete_tag(run.info.run_id, names.RESUME)
+        interrupted.store.finish(run.info.run_id, "RUNNING")
+    plan = Plan.of(interrupted.experiment, interrupted.store)
+    assert plan.interrupted == {trial.key for trial in interrupted.experiment.trials}
+    interrupted.run()
+    assert Counter(run.info.status for run in interrupted.trials()) == {"KILLED": 2, "FINISHED": 2}
+
+
+def test_a_trajectory_survives(tmp_path: Path, write_empty_store: Callable[[Path], str]) -> None:
+    probe = '\n[[probe]]\ntype = "SliceProbe"\ndirections = "pca"\nresolution = 3\n'
+    setting = Setting(Store(write_empty_store(tmp_path / "mlflow.db")), ONE_MODEL + probe)
+    outcome, told = setting.run()
+    assert outcome.measured == 2
+    assert told.labels == ["MLP on XXZ, LabelFlip, after epoch 5"]  # nothing was trained again for the trajectory
+    for run in setting.trials():
+        assert setting.store.has_file(run.info.run_id, names.TRAJECTORY)
+
+
+def test_how_often_states_are_written_is_no_part_of_a_trial() -> None:
+    often = schema.parse(ONE_MODEL, source="swept.toml")
+    never = schema.parse(ONE_MODEL.replace("checkpoint_seconds = 0.0", ""), source="swept.toml")
+    assert [trial.key for trial in often.trials] == [trial.key for trial in never.trials]
+    assert often.content == never.content
+    assert (often.checkpoint_seconds, never.checkpoint_seconds) == (0.0, 30.0)
