@@ -34,6 +34,9 @@ ENGINE: Final = "qlab.engine"
 
 VERSION: Final = "qlab.version"
 
+CLIENT: Final = "qlab.client"
+"""Tag of runs on a server: an id made before the run was sent, by which it is found if the reply was lost."""
+
 PARENT: Final = "mlflow.parentRunId"
 NAME: Final = "mlflow.runName"
 NOTE: Final = "mlflow.note.content"

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
+import errno
 import logging
 import os
 import socket
+import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TypeVar
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
@@ -19,69 +21,58 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # a research tool doe
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
 import mlflow.entities as entities
+import requests
 from mlflow import MlflowClient
-from mlflow.exceptions import MlflowException
+from mlflow.exceptions import InvalidUrlException, MlflowException, RestException
+from mlflow.store.entities import PagedList
 from sqlalchemy.exc import SQLAlchemyError
 
-from qlab.errors import StoreError, nearest
-from qlab.tracking import names
+from qlab.errors import StoreAwayError, StoreError, nearest
+from qlab.tracking import names, writes
+from qlab.tracking.patience import patiently
 from qlab.tracking.uri import embedded_file, resolve
-
-MetricRow = tuple[str, float, int, int]
-"""Name, value, step, and time in milliseconds since the epoch."""
-
-Status = Literal["FINISHED", "FAILED", "KILLED", "RUNNING"]
+from qlab.tracking.writes import DatasetRecord as DatasetRecord
+from qlab.tracking.writes import MetricRow as MetricRow
+from qlab.tracking.writes import Status as Status
 
 _SERVER_SECONDS = 10.0
 """How long a tracking server may take to accept a connection."""
 
-_BATCH = 1000
-"""MLflow takes so many metrics at once."""
+_PATIENCE_SECONDS = {"file": 120.0, "server": 30.0}
+"""How long a store that is locked or does not answer is tried again, by whether it is an SQLite file."""
 
+_REST_SECONDS = 10.0
+"""After patience has ended, or was interrupted, calls fail at once for so long: there may be many to come."""
 
-@dataclasses.dataclass(frozen=True)
-class DatasetRecord:
-    """What a run says of the data it used.
+_HTTP_SETTINGS = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "30"}
+"""What MLflow is told unless the user has told it something else.
 
-    Args:
-        name: for people.
-        digest: identifies the content.
-        context: what it was used for: "training" or "validation".
-        source: how it came about, JSON.
-        profile: sizes and the like.
-    """
+Trying again is this module's, which knows that a run whose creation was not confirmed has to be looked for first.
+MLflow itself would try for four minutes, and make a second run.
+"""
 
-    name: str
-    digest: str
-    context: str
-    source: Mapping[str, Any]
-    profile: Mapping[str, Any]
-
-    def to_mlflow(self) -> entities.DatasetInput:
-        """The record as MLflow's entity."""
-        dataset = entities.Dataset(
-            name=self.name,
-            digest=self.digest,
-            source_type="qlab",
-            source=json.dumps(dict(self.source)),
-            profile=json.dumps(dict(self.profile)),
-        )
-        return entities.DatasetInput(dataset=dataset, tags=[entities.InputTag(names.DATASET_CONTEXT, self.context)])
+T = TypeVar("T")
 
 
 class Store:
     """Writes runs to a tracking store, and finds them there.
 
+    A store that is locked by another process, or a server that does not answer, is tried again for a while.
+
     Args:
         uri: an MLflow tracking URI; by default ``MLFLOW_TRACKING_URI``, else the embedded store under ``mlruns``.
         create: whether to create the embedded store if there is none.
+        tell: is given a line for people when the store is waited for; by default it goes to stderr.
 
     Raises:
         StoreError: the store cannot be opened, or ``create`` is False and there is none.
     """
 
-    def __init__(self, uri: str | None = None, *, create: bool = True) -> None:
+    def __init__(
+        self, uri: str | None = None, *, create: bool = True, tell: Callable[[str], None] | None = None
+    ) -> None:
         self.uri = resolve(uri)
+        self.tell = tell or _to_stderr
         file = embedded_file(self.uri)
         _check_server(self.uri)
         if file is not None:
@@ -95,10 +86,21 @@ class Store:
                 raise StoreError(f"The store {file} cannot be made: {error.strerror}: {error.filename}") from None
         if file is not None and not _writable(file):
             raise StoreError(f"The store {file} cannot be written: no permission. Give another with --tracking-uri.")
+        if file is None:
+            for name, value in _HTTP_SETTINGS.items():
+                os.environ.setdefault(name, value)
+        # What SQLAlchemy finds is raised and explained; MLflow would print its traceback too.
+        logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
         self._file = file
-        with _explained(self.uri), _quiet():
-            self.client = MlflowClient(self.uri)
-            self.client.search_experiments(max_results=1)
+        self._patience = _PATIENCE_SECONDS["server" if file is None else "file"]
+        self._gave_up: tuple[float, StoreAwayError] | None = None
+        self.client = self._patiently(lambda again: self._opened())
+
+    def _opened(self) -> MlflowClient:
+        with _quiet():
+            client = MlflowClient(self.uri)
+            client.search_experiments(max_results=1)
+        return client
 
     @property
     def location(self) -> str:
@@ -107,27 +109,28 @@ class Store:
 
     def experiment_id(self, name: str) -> str:
         """The MLflow experiment of that name, created if there is none."""
-        with _explained(self.uri):
-            found = self.client.get_experiment_by_name(name)
-            if found is None:
-                artifacts = None if self._file is None else self._artifact_root()
-                try:
-                    return str(self.client.create_experiment(name, artifact_location=artifacts))
-                except MlflowException:
-                    # Somebody else may have created it in the meantime.
-                    found = self.client.get_experiment_by_name(name)
-                    if found is None:
-                        raise
-            if found.lifecycle_stage != "active":
-                raise StoreError(
-                    f'The MLflow experiment "{name}" was deleted; restore it in the MLflow UI, or rename this one.'
-                )
-            return str(found.experiment_id)
+        return self._patiently(lambda again: self._experiment_id(name))
+
+    def _experiment_id(self, name: str) -> str:
+        found = self.client.get_experiment_by_name(name)
+        if found is None:
+            artifacts = None if self._file is None else self._artifact_root()
+            try:
+                return str(self.client.create_experiment(name, artifact_location=artifacts))
+            except MlflowException:
+                # Somebody else may have created it in the meantime.
+                found = self.client.get_experiment_by_name(name)
+                if found is None:
+                    raise
+        if found.lifecycle_stage != "active":
+            raise StoreError(
+                f'The MLflow experiment "{name}" was deleted; restore it in the MLflow UI, or rename this one.'
+            )
+        return str(found.experiment_id)
 
     def find_experiment(self, name: str) -> str | None:
         """The MLflow experiment of that name, or None."""
-        with _explained(self.uri):
-            found = self.client.get_experiment_by_name(name)
+        found = self._patiently(lambda again: self.client.get_experiment_by_name(name))
         return str(found.experiment_id) if found is not None and found.lifecycle_stage == "active" else None
 
     def experiment_names(self) -> set[str]:
@@ -159,95 +162,150 @@ class Store:
         datasets: Sequence[DatasetRecord] = (),
     ) -> str:
         """Creates a running run and returns its id."""
-        with _explained(self.uri):
-            run = self.client.create_run(experiment_id, run_name=name, tags=dict(tags or {}))
-            run_id = str(run.info.run_id)
-            if params:
-                self.client.log_batch(run_id, params=[entities.Param(key, value) for key, value in params.items()])
-            if datasets:
-                self.client.log_inputs(run_id, [dataset.to_mlflow() for dataset in datasets])
+        own = uuid.uuid4().hex
+        # What an SQLite file does not confirm it has not done; a server may have, and is asked for this tag.
+        traced = {} if self._file is not None else {names.CLIENT: own}
+        run_id = self._create(writes.CreateRun(own, experiment_id, name, {**(tags or {}), **traced}, now_ms()))
+        if params:
+            self._write(writes.LogParams(run_id, dict(params)))
+        if datasets:
+            self._write(writes.LogInputs(run_id, [dataclasses.asdict(dataset) for dataset in datasets]))
         return run_id
 
     def set_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
         """Sets tags of a run."""
-        with _explained(self.uri):
-            self.client.log_batch(run_id, tags=[entities.RunTag(key, value) for key, value in tags.items()])
+        self._write(writes.SetTags(run_id, dict(tags)))
 
     def log_metrics(self, run_id: str, rows: Iterable[MetricRow]) -> None:
         """Logs metric values, in batches."""
-        metrics = [entities.Metric(name, value, time, step) for name, value, step, time in rows]
-        with _explained(self.uri):
-            for start in range(0, len(metrics), _BATCH):
-                self.client.log_batch(run_id, metrics=metrics[start : start + _BATCH])
+        self._write(writes.LogMetrics(run_id, list(rows)))
 
     def log_file(self, run_id: str, file: Path, folder: str | None = None) -> None:
         """Copies a file to a run's artifacts."""
-        with _explained(self.uri):
-            self.client.log_artifact(run_id, str(file), folder)
+        self._write(writes.LogFile(run_id, str(file), folder))
 
     def fetch_file(self, run_id: str, path: str, folder: Path) -> Path:
         """A copy of one of a run's artifacts in a local folder."""
-        with _explained(self.uri):
-            return Path(self.client.download_artifacts(run_id, path, str(folder)))
+        return Path(self._patiently(lambda again: self.client.download_artifacts(run_id, path, str(folder))))
 
     def has_file(self, run_id: str, path: str) -> bool:
         """Whether a run has an artifact of this path."""
-        with _explained(self.uri):
-            return any(
-                item.path == path for item in self.client.list_artifacts(run_id, path.rpartition("/")[0] or None)
-            )
+        parent = path.rpartition("/")[0] or None
+        return any(item.path == path for item in self._patiently(lambda again: self._files(run_id, parent)))
+
+    def _files(self, run_id: str, folder: str | None) -> list[entities.FileInfo]:
+        return list(self.client.list_artifacts(run_id, folder))
 
     def metric_history(self, run_id: str, name: str) -> list[tuple[int, float]]:
         """All values of a metric with their steps, in order of steps."""
-        with _explained(self.uri):
-            return sorted((metric.step, metric.value) for metric in self.client.get_metric_history(run_id, name))
+        found = self._patiently(lambda again: self.client.get_metric_history(run_id, name))
+        return sorted((metric.step, metric.value) for metric in found)
 
     def note(self, run_id: str) -> str:
         """A run's description."""
-        with _explained(self.uri):
-            return str(self.client.get_run(run_id).data.tags.get(names.NOTE, ""))
+        return str(self._patiently(lambda again: self.client.get_run(run_id)).data.tags.get(names.NOTE, ""))
 
     def finish(self, run_id: str, status: Status = "FINISHED") -> None:
         """Ends a run (or, with ``"RUNNING"``, starts it again)."""
-        with _explained(self.uri):
-            if status == "RUNNING":
-                self.client.update_run(run_id, status=status)
-            else:
-                self.client.set_terminated(run_id, status)
+        self._write(writes.SetStatus(run_id, status, now_ms()))
 
     def search(self, experiment_ids: Sequence[str], filter_string: str = "") -> Iterator[entities.Run]:
         """Runs that match an MLflow filter, oldest first."""
-        token = None
+        token: str | None = None
         while experiment_ids:
-            with _explained(self.uri, filter_string):
-                page = self.client.search_runs(
-                    list(experiment_ids),
-                    filter_string,
-                    max_results=1000,
-                    order_by=["attributes.start_time ASC"],
-                    page_token=token,
-                )
+            page = self._page(list(experiment_ids), filter_string, token)
             yield from page
             token = page.token
             if not token:
                 return
 
+    def _page(self, experiment_ids: list[str], filter_string: str, token: str | None) -> PagedList[entities.Run]:
+        return self._patiently(
+            lambda again: self.client.search_runs(
+                experiment_ids,
+                filter_string,
+                max_results=1000,
+                order_by=["attributes.start_time ASC"],
+                page_token=token,
+            ),
+            filter_string=filter_string,
+        )
+
     def artifact_place(self, run_id: str) -> str:
         """Where a run's artifacts are: a folder of this machine, or a URI."""
-        with _explained(self.uri):
-            uri = str(self.client.get_run(run_id).info.artifact_uri)
+        uri = str(self._patiently(lambda again: self.client.get_run(run_id)).info.artifact_uri)
         return url2pathname(urlsplit(uri).path) if uri.startswith("file:") else uri
 
     def _experiments(self) -> dict[str, str]:
         found: dict[str, str] = {}
         token = None
         while True:
-            with _explained(self.uri):
-                page = self.client.search_experiments(page_token=token)
+            page = self._experiments_page(token)
             found |= {item.name: str(item.experiment_id) for item in page}
             token = page.token
             if not token:
                 return found
+
+    def _experiments_page(self, token: str | None) -> PagedList[entities.Experiment]:
+        return self._patiently(lambda again: self.client.search_experiments(page_token=token))
+
+    def known_as(self, run_id: str) -> str:
+        """The id that the store knows a run by."""
+        return run_id
+
+    def settle(self, seconds: float) -> bool:
+        """Whether everything written so far is in the store; waits while it gets there, else at most so long."""
+        return True
+
+    def unsent(self) -> str | None:
+        """What waits on this machine to be sent, in a sentence; None if all is in the store."""
+        return None
+
+    def _create(self, write: writes.CreateRun) -> str:
+        """Creates a run and returns its id."""
+        tried: list[bool] = []
+
+        def create(again: bool) -> str:
+            tried.append(again)
+            run_id = write.create(self.client, self.known_as, again=again)
+            if again:
+                write.remove_twins(self.client, run_id)
+            return run_id
+
+        return self._patiently(create)
+
+    def _write(self, write: writes.Write) -> None:
+        """Writes to a run."""
+        self._patiently(lambda again: write.send(self.client, self.known_as, again=again))
+
+    def _patiently(self, action: Callable[[bool], T], *, filter_string: str = "", seconds: float | None = None) -> T:
+        """The result of calls of MLflow, which are tried again while the store is away.
+
+        Args:
+            action: see :func:`qlab.tracking.patience.patiently`.
+            filter_string: one that it hands to MLflow.
+            seconds: how long; by default as suits the store.
+        """
+        if self._gave_up is not None and time.monotonic() - self._gave_up[0] < _REST_SECONDS:
+            raise self._gave_up[1]
+
+        def explained(again: bool) -> T:
+            with explain(self.uri, filter_string):
+                return action(again)
+
+        patience = self._patience if seconds is None else seconds
+        try:
+            found = patiently(explained, patience, lambda: self.tell(self._waiting(patience)))
+        except (StoreAwayError, KeyboardInterrupt) as error:
+            away = error if isinstance(error, StoreAwayError) else StoreAwayError(f"{self.location} was waited for.")
+            self._gave_up = (time.monotonic(), away)
+            raise
+        self._gave_up = None
+        return found
+
+    def _waiting(self, patience: float) -> str:
+        reason = "does not answer yet" if self._file is None else "is locked by another process, or slow"
+        return f"Waiting for the store {self.location}, which {reason}; for up to {patience:.0f} s, then this stops."
 
     def _artifact_root(self) -> str:
         assert self._file is not None
@@ -259,14 +317,29 @@ def now_ms() -> int:
     return int(time.time() * 1000)
 
 
+def _to_stderr(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
 def _writable(file: Path) -> bool:
-    places = [file, file.parent] if file.exists() else [file.parent]
-    return all(os.access(place, os.W_OK) for place in places)
+    places = [file, file.parent, file.parent / "artifacts"]
+    return all(os.access(place, os.W_OK) for place in places if place.exists())
+
+
+_FULL = ("database or disk is full", "No space left on device", "Disk quota exceeded")
+_LOCKED = ("database is locked", "database table is locked", "database schema is locked")
+_CUT_OFF = ("InterfaceError", "PendingRollbackError", "server closed the connection", "connection already closed")
+"""How SQLAlchemy's complaints begin when a database server went away in the middle; MLflow calls them bad requests."""
 
 
 @contextlib.contextmanager
-def _explained(uri: str, filter_string: str = "") -> Iterator[None]:
-    """Turns what MLflow raises into one message about the store (or about a filter that it does not understand)."""
+def explain(uri: str, filter_string: str = "") -> Iterator[None]:
+    """Turns what MLflow raises into one message about the store (or about a filter that it does not understand).
+
+    Raises:
+        StoreAwayError: it may be different later.
+        StoreError: it will not.
+    """
     try:
         yield
     except StoreError:
@@ -274,10 +347,35 @@ def _explained(uri: str, filter_string: str = "") -> Iterator[None]:
     except MlflowException as error:
         if filter_string and error.error_code == "INVALID_PARAMETER_VALUE":
             raise StoreError(f"MLflow does not accept the filter {filter_string!r}: {error.message}") from None
-        raise StoreError(f"The tracking store {uri} cannot be used: {str(error).strip().splitlines()[0]}") from error
+        raise _translated(uri, error, _is_away(error)) from error
+    except requests.RequestException as error:
+        status = 503 if error.response is None else error.response.status_code
+        raise _translated(uri, error, status in (408, 429) or status >= 500) from error
     except (SQLAlchemyError, OSError, ImportError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise StoreError(f"The tracking store {uri} cannot be used: {reason}") from error
+        raise _translated(uri, error, any(words in str(error) for words in _LOCKED)) from error
+
+
+def _translated(uri: str, error: Exception, away: bool) -> StoreError:
+    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    here = embedded_file(uri) is not None
+    number = error.errno if isinstance(error, OSError) else None
+    if number in (errno.ENOSPC, errno.EDQUOT) or (here and any(words in reason for words in _FULL)):
+        return StoreError(
+            f"There is no space left for the store {uri}: {reason}. Free some and give the same command again: "
+            "what is finished is kept."
+        )
+    kind = StoreAwayError if away else StoreError
+    return kind(f"The tracking store {uri} cannot be used: {reason}")
+
+
+def _is_away(error: MlflowException) -> bool:
+    """Whether the same call may succeed later."""
+    text = str(error)
+    if error.error_code == "TEMPORARILY_UNAVAILABLE":  # any operational error of a database, as MLflow says it
+        return "(sqlite3." not in text or any(words in text for words in _LOCKED)
+    if isinstance(error, RestException):
+        return error.get_http_status_code() >= 500 or any(words in text for words in _CUT_OFF)
+    return not isinstance(error, InvalidUrlException) and text.startswith("API request to ")
 
 
 def _check_server(uri: str) -> None:
