@@ -91,16 +91,12 @@ class Store:
                 os.environ.setdefault(name, value)
         # What SQLAlchemy finds is raised and explained; MLflow would print its traceback too.
         logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
+        if file is not None and not file.exists():
+            _make_database(file)
         self._file = file
         self._patience = _PATIENCE_SECONDS["server" if file is None else "file"]
         self._gave_up: tuple[float, StoreAwayError] | None = None
-        self.client = self._patiently(lambda again: self._opened())
-
-    def _opened(self) -> MlflowClient:
-        with _quiet():
-            client = MlflowClient(self.uri)
-            client.search_experiments(max_results=1)
-        return client
+        self.client = self._patiently(lambda again: _open(self.uri))
 
     @property
     def location(self) -> str:
@@ -317,6 +313,37 @@ def now_ms() -> int:
     return int(time.time() * 1000)
 
 
+def _open(uri: str) -> MlflowClient:
+    with _quiet():
+        client = MlflowClient(uri)
+        client.search_experiments(max_results=1)
+    return client
+
+
+def _make_database(file: Path) -> None:
+    """Makes an empty store, whole or not at all: beside its place first, so that nobody meets it half made."""
+    draft = file.with_name(f".{file.name}-{uuid.uuid4().hex[:8]}")
+    uri = f"sqlite:///{draft}"
+    try:
+        with explain(f"sqlite:///{file}"):
+            _open(uri)
+            with contextlib.suppress(FileExistsError):  # another process was faster
+                _link(draft, file)
+    finally:
+        for path in (draft, draft.with_name(f"{draft.name}-journal")):
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
+
+
+def _link(draft: Path, file: Path) -> None:
+    try:
+        file.hardlink_to(draft)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without links
+        draft.rename(file)
+
+
 def _to_stderr(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
@@ -356,7 +383,8 @@ def explain(uri: str, filter_string: str = "") -> Iterator[None]:
 
 
 def _translated(uri: str, error: Exception, away: bool) -> StoreError:
-    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    lines = [line for line in str(error).strip().splitlines() if not line.startswith("(raised as a result of")]
+    reason = lines[0] if lines else type(error).__name__
     here = embedded_file(uri) is not None
     number = error.errno if isinstance(error, OSError) else None
     if number in (errno.ENOSPC, errno.EDQUOT) or (here and any(words in reason for words in _FULL)):
@@ -414,7 +442,7 @@ def _check_database(file: Path) -> None:
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Silences the log of schema migrations, which a new store runs through."""
-    loggers = [logging.getLogger(name) for name in ("alembic", "mlflow.store.db.utils", "mlflow")]
+    loggers = [logging.getLogger(name) for name in ("alembic", "mlflow")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.WARNING)
