@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from qlab import __version__
-from qlab.errors import ConfigError, QlabError, UnsentError
+from qlab.errors import ConfigError, QlabError, StoreError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -91,12 +91,15 @@ def _run_all(experiments: Sequence[Experiment], uri: str | None) -> bool:
     from qlab.console import ConsoleReporter, print_outcome
     from qlab.experiment.devices import training_device
     from qlab.experiment.runner import Runner
+    from qlab.tracking.spool import default_root, spools
     from qlab.tracking.spooling import open_store
 
     for experiment in experiments:
         training_device(experiment.device)
     console = _console()
     store = open_store(uri, tell=lambda line: click.echo(line, err=True))
+    for spool in spools(default_root()):
+        click.echo(f"{spool} holds what an earlier run could not send; `qlab sync` sends it.", err=True)
     option = f" --tracking-uri {uri}" if uri else ""
     finished = True
     for experiment in experiments:
@@ -107,8 +110,11 @@ def _run_all(experiments: Sequence[Experiment], uri: str | None) -> bool:
             message = "Interrupted: runs in progress are marked as killed, finished ones are kept; run again to go on."
             click.echo(" ".join(filter(None, [message, store.unsent()])), err=True)
             sys.exit(130)
-        except UnsentError as error:
-            click.echo(f"Error: {error}", err=True)
+        except StoreError as error:
+            unsent = store.unsent()
+            if unsent is None:
+                raise
+            click.echo(f"Error: {error}" if unsent in str(error) else f"Error: {error} {unsent}", err=True)
             sys.exit(1)
         print_outcome(console, experiment.name, outcome, store.location, option)
         finished = finished and not outcome.failed
@@ -251,15 +257,16 @@ def sync(spools: Sequence[Path], tracking_uri: str | None) -> None:
     A SPOOL is a folder that `qlab run` has named; by default all under mlruns/spool (or $QLAB_SPOOL) are sent, each to
     the server it was made for.
     """
-    from qlab.tracking import sync as syncing
-    from qlab.tracking.spool import default_root
+    from qlab.tracking import spool as folders
+    from qlab.tracking.sync import sync as send
 
-    for spool in spools or syncing.spools(default_root()):
-        done = syncing.sync(spool, tracking_uri)
+    left = spools or folders.spools(folders.default_root())
+    for spool in left:
+        done = send(spool, tracking_uri)
         torn = "; its last line was cut short and is lost" if done.torn else ""
         click.echo(f"{spool}: {done.writes} writes sent to {done.store}, {done.runs} new runs{torn}")
-    if not spools and not syncing.spools(default_root()):
-        click.echo(f"Nothing is left to send in {default_root()}.")
+    if not left:
+        click.echo(f"Nothing is left to send in {folders.default_root()}.")
 
 
 @main.command()

@@ -28,7 +28,7 @@ from qlab.tracking import names, provenance
 from qlab.tracking.store import Store
 from qlab.unlearning.engine import Partition
 
-_SETTLE_SECONDS = 10.0
+_SETTLE_SECONDS = 30.0
 """How long a tracking server that is away is waited for at the end, before the summary is left to another time."""
 
 

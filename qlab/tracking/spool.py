@@ -37,6 +37,11 @@ def default_root() -> Path:
     return Path(os.environ.get("QLAB_SPOOL") or Path("mlruns") / "spool").absolute()
 
 
+def spools(root: Path) -> list[Path]:
+    """The spools in a folder, oldest first."""
+    return sorted(path.parent for path in root.glob(f"*/{JOURNAL}"))
+
+
 @dataclasses.dataclass(frozen=True)
 class Header:
     """What a spool is of.

@@ -77,6 +77,8 @@ class SpoolingStore(Store):
         self._experiment_ids: dict[str, str] = {}
         self._experiments_made: dict[str, tuple[str, int | None]] = {}
         self._memory = Memory()
+        self._exact = False
+        self._created: list[tuple[writes.CreateRun, str]] = []
 
     # Writing
 
@@ -99,7 +101,11 @@ class SpoolingStore(Store):
         Raises:
             StoreError: the server refused a write.
         """
-        with self._changed, noticed(lambda: self.tell(f"Waiting for the tracking server {self.uri}.")):
+        self._exact = True
+        return self._settle(seconds)
+
+    def _settle(self, seconds: float) -> bool:
+        with self._changed, noticed(lambda: self.tell(self._waiting(seconds))):
             while (spool := self._spool) is not None and self._refused is None:
                 sent = spool.sent
                 self._hurried = True
@@ -108,6 +114,12 @@ class SpoolingStore(Store):
                     return False
         self._raise_refusal()
         return True
+
+    def close(self) -> None:
+        """Lets go of a spool that is left, so that `qlab sync` may have it."""
+        with self._changed:
+            if self._spool is not None:
+                self._spool.close()
 
     def unsent(self) -> str | None:
         """What waits, and where, in a sentence; None if all is in the store."""
@@ -120,6 +132,7 @@ class SpoolingStore(Store):
             )
 
     def _create(self, write: writes.CreateRun) -> str:
+        self._exact = False
         self._memory.take(write, write.run)
         try:
             if not self._keep(write):
@@ -144,7 +157,7 @@ class SpoolingStore(Store):
 
     @contextlib.contextmanager
     def _trying(self) -> Iterator[None]:
-        """Writes are tried again for a shorter time than reads, and whatever reads came to."""
+        """What the run can do without is tried again for a shorter time, and whatever earlier calls came to."""
         self._patience, self._gave_up = _WRITE_SECONDS, None
         try:
             yield
@@ -200,31 +213,33 @@ class SpoolingStore(Store):
             return
 
     def _send(self, spool: Spool) -> None:
-        created: list[tuple[writes.CreateRun, str]] = []
         while True:
             with self._changed:
                 write = spool.next()
-                if write is None and not created:
+                if write is None and not self._created:
                     self._spool = None
                     self._kept_files.clear()
                     spool.remove()
                     return
             if write is None:
-                for run, made in created:
-                    with explain(self.uri):
+                with explain(self.uri):
+                    for run, made in self._created:
                         run.remove_twins(self.client, made)
-                created.clear()
+                self._created.clear()
                 continue
             made_now = send(self, write)
             with self._changed:
                 if isinstance(write, writes.CreateRun) and made_now is not None:
                     self._real[write.run] = made_now
                     self._memory.rename(write.run, made_now)
-                    created.append((write, made_now))
+                    self._created.append((write, made_now))
                     spool.mark_sent((write.run, made_now))
                 else:
                     spool.mark_sent()
                 self._changed.notify_all()
+
+    def _waiting(self, patience: float) -> str:
+        return f"Waiting for the tracking server {self.uri}, for up to {patience:.0f} s."
 
     def _moved(self, spool: Spool, sent: int) -> bool:
         return self._spool is not spool or spool.sent != sent or self._refused is not None
@@ -241,17 +256,22 @@ class SpoolingStore(Store):
         return self._experiment_ids.get(name) or super().find_experiment(name)
 
     def search(self, experiment_ids: Sequence[str], filter_string: str = "") -> Iterator[entities.Run]:
-        """Runs that match an MLflow filter, oldest first; while the server is away, those this process knows of."""
-        if self.settle(_SEARCH_SECONDS):
+        """Runs that match an MLflow filter, oldest first; while the server is away, those this process knows of.
+
+        From :meth:`settle` until the next run is created, the server's answer is waited for: a summary has to be right.
+        """
+        if self._exact or not self._memory.knows(experiment_ids):
+            found = self._reading(lambda: list(super(SpoolingStore, self).search(experiment_ids, filter_string)))
+        else:
             try:
-                found = list(super().search(experiment_ids, filter_string))
+                if not self._settle(_SEARCH_SECONDS):
+                    return iter(self._remembered(experiment_ids, filter_string))
+                with self._trying():
+                    found = list(super().search(experiment_ids, filter_string))
             except StoreAwayError:
-                if not self._memory.knows(experiment_ids):
-                    raise
-            else:
-                self._memory.see(experiment_ids, found)
-                return iter(found)
-        return iter(self._remembered(experiment_ids, filter_string))
+                return iter(self._remembered(experiment_ids, filter_string))
+        self._memory.see(experiment_ids, found)
+        return iter(found)
 
     def fetch_file(self, run_id: str, path: str, folder: Path) -> Path:
         """A copy of one of a run's artifacts in a local folder; of one that is kept here, without asking the server."""
@@ -291,7 +311,7 @@ class SpoolingStore(Store):
             UnsentError: the server stays away, and writes wait.
         """
         try:
-            if self.settle(_READ_SECONDS):
+            if self._settle(_READ_SECONDS):
                 return read()
         except StoreAwayError as error:
             if self._spool is None:
@@ -307,7 +327,7 @@ class SpoolingStore(Store):
     def _remembered(self, experiment_ids: Sequence[str], filter_string: str) -> list[entities.Run]:
         parts = [_OWN_FILTER.fullmatch(part) for part in filter_string.split(" and ")] if filter_string else []
         wanted = {part[1]: part[2] for part in parts if part is not None}
-        if None in parts or not self._memory.knows(experiment_ids):
+        if None in parts:
             raise self._stuck()
         return self._memory.search(experiment_ids, wanted)
 

@@ -7,6 +7,7 @@ import dataclasses
 import errno
 import logging
 import os
+import re
 import socket
 import sys
 import time
@@ -250,7 +251,10 @@ class Store:
         return run_id
 
     def settle(self, seconds: float) -> bool:
-        """Whether everything written so far is in the store; waits while it gets there, else at most so long."""
+        """Whether everything written so far is in the store; waits while it gets there, else at most so long.
+
+        To be asked before what a run has written is read back.
+        """
         return True
 
     def unsent(self) -> str | None:
@@ -358,6 +362,12 @@ _LOCKED = ("database is locked", "database table is locked", "database schema is
 _CUT_OFF = ("InterfaceError", "PendingRollbackError", "server closed the connection", "connection already closed")
 """How SQLAlchemy's complaints begin when a database server went away in the middle; MLflow calls them bad requests."""
 
+_NO_ANSWER = re.compile(
+    r"too many \d+ error responses|Connection refused|timed out|Connection reset|closed connection without response|"
+    r"Name or service not known|Network is unreachable"
+)
+"""What matters of the long chain of errors that an HTTP request ends with."""
+
 
 @contextlib.contextmanager
 def explain(uri: str, filter_string: str = "") -> Iterator[None]:
@@ -392,6 +402,8 @@ def _translated(uri: str, error: Exception, away: bool) -> StoreError:
             f"There is no space left for the store {uri}: {reason}. Free some and give the same command again: "
             "what is finished is kept."
         )
+    if away and (short := _NO_ANSWER.search(str(error))) is not None:
+        return StoreAwayError(f"The tracking server {uri} does not answer: {short[0]}.")
     kind = StoreAwayError if away else StoreError
     return kind(f"The tracking store {uri} cannot be used: {reason}")
 

@@ -31,11 +31,6 @@ class Synced:
     torn: bool
 
 
-def spools(root: Path) -> list[Path]:
-    """The spools in a folder, oldest first."""
-    return sorted(path.parent for path in root.glob(f"*/{JOURNAL}"))
-
-
 def sync(folder: Path, uri: str | None = None) -> Synced:
     """Sends a spool to its store and deletes it; what an earlier, interrupted sync has sent is not sent again.
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -72,10 +75,78 @@ class Server:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory, write_empty_store: Callable[[Path], str]) -> Iterator[Server]:
+def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Server]]:
+    """Starts tracking servers on databases."""
+    servers: list[Server] = []
+
+    def start(backend: str) -> Server:
+        servers.append(Server(tmp_path_factory.mktemp("server"), backend))
+        servers[-1].start()
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.kill()
+
+
+@pytest.fixture(scope="module")
+def server(
+    serve: Callable[[str], Server], tmp_path_factory: pytest.TempPathFactory, write_empty_store: Callable[[Path], str]
+) -> Server:
     """A running tracking server on SQLite; a test that takes it away brings it back."""
-    folder = tmp_path_factory.mktemp("server")
-    found = Server(folder, write_empty_store(folder / "server.db"))
-    found.start()
-    yield found
-    found.kill()
+    return serve(write_empty_store(tmp_path_factory.mktemp("backend") / "server.db"))
+
+
+class Postgres:
+    """A PostgreSQL cluster of its own, behind a Unix socket, run by a user that is not the superuser.
+
+    Args:
+        programs: the folder of ``initdb`` and ``pg_ctl``.
+        folder: new, short and empty.
+    """
+
+    def __init__(self, programs: Path, folder: Path) -> None:
+        self._programs = programs
+        self._folder = folder
+        self._user: str | None = None
+        if os.geteuid() == 0:  # PostgreSQL refuses to be run by the superuser
+            self._user = "postgres" if "postgres:" in Path("/etc/passwd").read_text() else "nobody"
+            shutil.chown(folder, self._user)
+        self._run("initdb", "--auth=trust", "--username=qlab", "--no-sync")
+        self.uri = f"postgresql+psycopg2://qlab@/postgres?host={folder}"
+
+    def start(self) -> None:
+        options = f"-c listen_addresses='' -c unix_socket_directories='{self._folder}'"
+        self._run("pg_ctl", "start", "--wait", f"--log={self._folder}/log", f"--options={options}")
+
+    def stop(self) -> None:
+        """At once: open connections break, and the next start recovers from the log."""
+        self._run("pg_ctl", "stop", "--mode=immediate")
+
+    def _run(self, program: str, *arguments: str) -> None:
+        # Into a file: a pipe would be kept open by the cluster.
+        with (self._folder / "errors").open("a") as log:
+            result = subprocess.run(
+                [str(self._programs / program), f"--pgdata={self._folder}/data", *arguments],
+                cwd=self._folder,
+                user=self._user,
+                stdout=subprocess.DEVNULL,
+                stderr=log,
+                check=False,
+                timeout=120,
+            )
+        assert result.returncode == 0, (self._folder / "errors").read_text()
+
+
+@pytest.fixture
+def postgres() -> Iterator[Postgres]:
+    """A running PostgreSQL cluster."""
+    found = shutil.which("pg_ctl") or max(map(str, Path("/usr/lib/postgresql").glob("*/bin/pg_ctl")), default=None)
+    if found is None or importlib.util.find_spec("psycopg2") is None:
+        pytest.skip("there is no PostgreSQL here, or no psycopg2")
+    folder = Path(tempfile.mkdtemp(prefix="qlab-pg-"))  # the path of a socket must be short
+    cluster = Postgres(Path(found).resolve().parent, folder)
+    cluster.start()
+    yield cluster
+    cluster.stop()
+    shutil.rmtree(folder)

@@ -35,10 +35,12 @@ from qlab import MLP
 
 
 class Slow(MLP):
-    """An MLP that takes its time while there is a file "wait" beside this one."""
+    """An MLP that takes its time while there is a file "wait" beside this one, and for ever with a file "hold"."""
 
     def forward(self, prepared):
         if Path(__file__).with_name("wait").exists():
+            time.sleep(0.05)
+        while Path(__file__).with_name("hold").exists():
             time.sleep(0.05)
         return super().forward(prepared)
 '''
@@ -173,9 +175,11 @@ def test_a_run_goes_on_while_the_server_is_away(
         (tmp_path / "wait").unlink()
         until(said(tmp_path, "is kept in"), process, tmp_path)
         until(said(tmp_path, "Finetune of slow:Slow"), process, tmp_path)
+        (tmp_path / "hold").touch()  # or else it might end before the server is up
         fresh.start() if how == "killed" else fresh.thaw()
+        until(said(tmp_path, "is back; it has the"), process, tmp_path)
+        (tmp_path / "hold").unlink()
         assert process.wait(timeout=120) == 0, (tmp_path / "err").read_text()
-    assert "is back; it has the" in (tmp_path / "err").read_text()
     assert "Traceback" not in (tmp_path / "err").read_text()
     assert "2 trials trained" in (tmp_path / "out").read_text()
     assert not (tmp_path / "mlruns").exists()
@@ -233,3 +237,26 @@ def test_what_a_run_leaves_that_outlives_the_server_is_sent_by_sync(
     assert "0 trials trained, 2 from the store" in summed.output
     assert "2 of 2" in summed.output
     assert CliRunner().invoke(main, ["sync"]).exit_code == 0
+
+
+def test_a_server_on_postgresql_that_is_restarted_with_its_database(
+    postgres: Any, serve: Callable[[str], Any], tmp_path: Path, undisturbed: dict[str, Any]
+) -> None:
+    server = serve(postgres.uri)
+    with running(tmp_path, server.uri) as process:
+        until(said(tmp_path, "[1/"), process, tmp_path)
+        time.sleep(1.0)
+        postgres.stop()  # the server answers that it has no database
+        (tmp_path / "wait").unlink()
+        until(said(tmp_path, "is kept in"), process, tmp_path)
+        (tmp_path / "hold").touch()
+        server.kill()
+        postgres.start()
+        server.start()
+        until(said(tmp_path, "is back; it has the"), process, tmp_path)
+        (tmp_path / "hold").unlink()
+        assert process.wait(timeout=120) == 0, (tmp_path / "err").read_text()
+    assert "Traceback" not in (tmp_path / "err").read_text()
+    assert "2 trials trained" in (tmp_path / "out").read_text()
+    assert content(Store(server.uri)) == undisturbed
+    server.kill()
