@@ -233,6 +233,24 @@ def test_files_with_values_changed(folder: Path, content: bytes) -> None:
     check(folder, content)
 
 
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        pytest.param("[run]\nseeds = [1" + "0" * 30 + "]", "run.seeds: got [1000000000000", id="seed"),
+        pytest.param("[training]\nepochs = 9223372036854775808", "training.epochs: got 9223372036854775808", id="2^63"),
+        pytest.param("[run]\nseeds = 0x" + "f" * 5000, "run.seeds: got an integer of 20000 bits", id="long"),
+        pytest.param('name = "' + "a" * 600 + '"', "name: got 600 characters, accepts at most 200", id="name"),
+    ],
+)
+def test_what_no_store_or_machine_takes_is_refused_first(folder: Path, line: str, message: str) -> None:
+    text = 'task = { type = "XXZ" }\nmodel = { type = "MLP" }\n'
+    (folder / "file.toml").write_text(text + line)
+    result = CliRunner().invoke(main, ["run", "file.toml"])
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert [path.name for path in folder.iterdir()] == ["file.toml"]
+
+
 REAL = {
     "empty": b"",
     "no text": bytes(range(256)),

@@ -102,13 +102,17 @@ def until(condition: Callable[[], bool], process: subprocess.Popen[str], folder:
     for _ in range(int(seconds / 0.1)):
         if condition():
             return
-        assert process.poll() is None, (folder / "out").read_text() + (folder / "err").read_text()
+        assert process.poll() is None, output(folder)
         time.sleep(0.1)
-    raise AssertionError((folder / "out").read_text() + (folder / "err").read_text())
+    raise AssertionError(output(folder))
+
+
+def output(folder: Path) -> str:
+    return (folder / "out").read_text() + (folder / "err").read_text()
 
 
 def said(folder: Path, words: str) -> Callable[[], bool]:
-    return lambda: words in (folder / "err").read_text() + (folder / "out").read_text()
+    return lambda: words in output(folder)
 
 
 def content(store: Store) -> dict[str, Any]:
@@ -179,7 +183,7 @@ def test_a_run_goes_on_while_the_server_is_away(
         fresh.start() if how == "killed" else fresh.thaw()
         until(said(tmp_path, "is back; it has the"), process, tmp_path)
         (tmp_path / "hold").unlink()
-        assert process.wait(timeout=120) == 0, (tmp_path / "err").read_text()
+        assert process.wait(timeout=120) == 0, output(tmp_path)
     assert "Traceback" not in (tmp_path / "err").read_text()
     assert "2 trials trained" in (tmp_path / "out").read_text()
     assert not (tmp_path / "mlruns").exists()
@@ -198,7 +202,7 @@ def test_what_a_run_leaves_that_outlives_the_server_is_sent_by_sync(
         time.sleep(1.0)
         fresh.kill()
         (tmp_path / "wait").unlink()
-        assert process.wait(timeout=120) == 1, (tmp_path / "err").read_text()
+        assert process.wait(timeout=120) == 1, output(tmp_path)
     errors = (tmp_path / "err").read_text()
     assert "Traceback" not in errors
     (message,) = (line for line in errors.splitlines() if line.startswith("Error: "))
@@ -255,7 +259,7 @@ def test_a_server_on_postgresql_that_is_restarted_with_its_database(
         server.start()
         until(said(tmp_path, "is back; it has the"), process, tmp_path)
         (tmp_path / "hold").unlink()
-        assert process.wait(timeout=120) == 0, (tmp_path / "err").read_text()
+        assert process.wait(timeout=120) == 0, output(tmp_path)
     assert "Traceback" not in (tmp_path / "err").read_text()
     assert "2 trials trained" in (tmp_path / "out").read_text()
     assert content(Store(server.uri)) == undisturbed
