@@ -133,12 +133,14 @@ class SpoolingStore(Store):
 
     def _create(self, write: writes.CreateRun) -> str:
         self._exact = False
-        self._memory.take(write, write.run)
+        with self._changed:
+            self._memory.take(write, write.run)
         try:
             if not self._keep(write):
                 with self._trying():
                     found = super()._create(write)
-                self._memory.rename(write.run, found)
+                with self._changed:
+                    self._memory.rename(write.run, found)
                 return found
         except StoreAwayError as error:
             self._leave(error, write)
@@ -146,7 +148,8 @@ class SpoolingStore(Store):
         return write.run
 
     def _write(self, write: writes.Write) -> None:
-        self._memory.take(write, self.known_as(write.run))
+        with self._changed:
+            self._memory.take(write, self.known_as(write.run))
         if self._keep(write):
             return
         try:
@@ -270,7 +273,8 @@ class SpoolingStore(Store):
                     found = list(super().search(experiment_ids, filter_string))
             except StoreAwayError:
                 return iter(self._remembered(experiment_ids, filter_string))
-        self._memory.see(experiment_ids, found)
+        with self._changed:
+            self._memory.see(experiment_ids, found)
         return iter(found)
 
     def fetch_file(self, run_id: str, path: str, folder: Path) -> Path:
@@ -329,7 +333,8 @@ class SpoolingStore(Store):
         wanted = {part[1]: part[2] for part in parts if part is not None}
         if None in parts:
             raise self._stuck()
-        return self._memory.search(experiment_ids, wanted)
+        with self._changed:
+            return self._memory.search(experiment_ids, wanted)
 
 
 def send(store: Store, write: writes.Write) -> str | None:
