@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from qlab import __version__
-from qlab.errors import ConfigError, QlabError
+from qlab.errors import ConfigError, QlabError, StoreError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -97,12 +97,15 @@ def _run_all(experiments: Sequence[Experiment], uri: str | None) -> bool:
     from qlab.console import ConsoleReporter, print_outcome
     from qlab.experiment.devices import training_device
     from qlab.experiment.runner import Runner
-    from qlab.tracking.store import Store
+    from qlab.tracking.spool import default_root, spools
+    from qlab.tracking.spooling import open_store
 
     for experiment in experiments:
         training_device(experiment.device)
     console = _console()
-    store = Store(uri)
+    store = open_store(uri, tell=lambda line: click.echo(line, err=True))
+    for spool in spools(default_root()):
+        click.echo(f"{spool} holds what an earlier run could not send; `qlab sync` sends it.", err=True)
     option = f" --tracking-uri {uri}" if uri else ""
     finished = True
     for experiment in experiments:
@@ -111,8 +114,14 @@ def _run_all(experiments: Sequence[Experiment], uri: str | None) -> bool:
                 outcome = Runner(store, reporter).run(experiment)
         except KeyboardInterrupt:
             message = "Interrupted: runs in progress are marked as killed, finished ones are kept; run again to go on."
-            click.echo(message, err=True)
+            click.echo(" ".join(filter(None, [message, store.unsent()])), err=True)
             sys.exit(130)
+        except StoreError as error:
+            unsent = store.unsent()
+            if unsent is None:
+                raise
+            click.echo(f"Error: {error}" if unsent in str(error) else f"Error: {error} {unsent}", err=True)
+            sys.exit(1)
         print_outcome(console, experiment.name, outcome, store.location, option)
         finished = finished and not outcome.failed
     return finished
@@ -315,6 +324,27 @@ def runs(
         click.echo(f"No runs in {store.location}" + (" match." if filter_string or experiments else "."))
         return
     _console().print(frame_table(rows, store.location))
+
+
+@main.command()
+@click.argument("spools", nargs=-1, metavar="[SPOOL]...", type=click.Path(path_type=Path))
+@tracking_uri
+def sync(spools: Sequence[Path], tracking_uri: str | None) -> None:
+    """Send what runs kept on this machine while their tracking server was away.
+
+    A SPOOL is a folder that `qlab run` has named; by default all under mlruns/spool (or $QLAB_SPOOL) are sent, each to
+    the server it was made for.
+    """
+    from qlab.tracking import spool as folders
+    from qlab.tracking.sync import sync as send
+
+    left = spools or folders.spools(folders.default_root())
+    for spool in left:
+        done = send(spool, tracking_uri)
+        torn = "; its last line was cut short and is lost" if done.torn else ""
+        click.echo(f"{spool}: {done.writes} writes sent to {done.store}, {done.runs} new runs{torn}")
+    if not left:
+        click.echo(f"Nothing is left to send in {folders.default_root()}.")
 
 
 @main.command()

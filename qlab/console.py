@@ -96,7 +96,7 @@ class ConsoleReporter:
         numbers = f"loss {_mean(metrics['train_loss'])}, validation accuracy {_mean(metrics['validation_accuracy'])}"
         if self._live:
             self._progress.update(self._epoch_task, completed=epoch, numbers=numbers)
-        elif time.monotonic() - self._printed > _PLAIN_SECONDS and epoch < self._epochs:
+        elif time.monotonic() - self._printed > _PLAIN_SECONDS and 0 < epoch < self._epochs:
             self._printed = time.monotonic()
             left = (self._printed - self._start) / epoch * (self._epochs - epoch)
             self._print(f"[{self._number}/{self._of}] epoch {epoch}/{self._epochs}, {numbers}, {left:.0f} s left")

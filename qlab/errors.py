@@ -22,6 +22,14 @@ class StoreError(QlabError):
     """A tracking store that cannot be opened, read or written."""
 
 
+class StoreAwayError(StoreError):
+    """A tracking store that does not answer now and may later: its server is away, or another process has it locked."""
+
+
+class UnsentError(StoreError):
+    """Writes of a run wait on this machine, since the tracking server is away; the command line exits with 1."""
+
+
 class MissingExtraError(QlabError, ImportError):
     """A part of qlab whose optional dependency is not installed."""
 

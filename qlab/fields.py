@@ -28,6 +28,9 @@ NonNegativeInt = Annotated[int, at.Ge(0)]
 NonNegativeFloat = Annotated[float, at.Ge(0.0)]
 PositiveFloat = Annotated[float, at.Gt(0.0)]
 
+_MOST_BITS = 4000
+"""Python refuses to write longer integers out in decimals."""
+
 _STRICT = pydantic.ConfigDict(strict=True, allow_inf_nan=False, arbitrary_types_allowed=True)
 
 
@@ -62,10 +65,13 @@ class Field:
             ConfigError: the value is not what the field accepts; says what was given and what is accepted.
         """
         try:
-            return check_value(self.annotation, value)
+            checked = check_value(self.annotation, value)
         except pydantic.ValidationError:
             hint = nearest(value, self.choices) if isinstance(value, str) else ""
             raise ConfigError(f"{self.name}: got {show(value)}, accepts {self.accepts}.{hint}") from None
+        if _beyond_machine(checked):
+            raise ConfigError(f"{self.name}: got {show(value)}, accepts {self.accepts}, and integers of 64 bits only.")
+        return checked
 
 
 def check_value(annotation: Any, value: Any) -> Any:
@@ -78,6 +84,13 @@ def _as_tuples(value: Any) -> Any:
     return tuple(_as_tuples(item) for item in value) if isinstance(value, list) else value
 
 
+def _beyond_machine(value: Any) -> bool:
+    """Whether an integer is longer than TOML has them and PyTorch takes them; Python reads any."""
+    if isinstance(value, tuple):
+        return any(map(_beyond_machine, value))
+    return isinstance(value, int) and not -(2**63) <= value < 2**63
+
+
 def show(value: Any) -> str:
     """A value as a user would have typed it in TOML."""
     if isinstance(value, bool):
@@ -86,6 +99,8 @@ def show(value: Any) -> str:
         return f'"{value}"'
     if isinstance(value, (list, tuple)):
         return "[" + ", ".join(show(item) for item in value) + "]"
+    if isinstance(value, int) and value.bit_length() > _MOST_BITS:
+        return f"an integer of {value.bit_length()} bits"
     return str(value)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import pandas as pd
 
-from qlab.errors import DataError, StoreError
+from qlab.errors import DataError, StoreError, UnsentError
 from qlab.experiment import summary
 from qlab.experiment.devices import training_device
 from qlab.experiment.landscapes import check_samples
@@ -28,6 +28,9 @@ from qlab.models import Model
 from qlab.tracking import names
 from qlab.tracking.store import Store
 from qlab.unlearning.engine import Partition
+
+_SETTLE_SECONDS = 30.0
+"""How long a tracking server that is away is waited for at the end, before the summary is left to another time."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -102,16 +105,23 @@ class Runner:
                 end_orphans(session)
                 working = time.perf_counter() - start - (session.tracking_seconds - tracked)
                 with session.tracking():
-                    draw = busy or not self._store.has_file(parent, summary.FIRST_FILE)
-                    table = summary.summarise_trials(session, parent, draw)
-                    unlearning = summary.summarise_unlearning(session, parent, draw)
-                    probes = summary.summarise_probes(session, parent, draw)
+                    settled = self._store.settle(_SETTLE_SECONDS)
+                    if settled:
+                        draw = busy or not self._store.has_file(parent, summary.FIRST_FILE)
+                        table = summary.summarise_trials(session, parent, draw)
+                        unlearning = summary.summarise_unlearning(session, parent, draw)
+                        probes = summary.summarise_probes(session, parent, draw)
                     self._store.finish(parent, "FAILED" if session.failed else "FINISHED")
             except BaseException as stopped:
                 session.abandon([parent], "FAILED" if isinstance(stopped, Exception) else "KILLED", str(stopped))
                 raise
+        if not settled:
+            raise UnsentError(
+                f"{experiment.name} has run to its end, but the tracking server is away. {self._store.unsent()} "
+                "Running it again then draws the summary."
+            )
         return Outcome(
-            parent_run=parent,
+            parent_run=self._store.known_as(parent),
             table=table,
             unlearning=unlearning,
             trained=_count(experiment.trials, session.finished),

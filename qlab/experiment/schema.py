@@ -28,6 +28,9 @@ _TOP_LEVEL = ("name", "about", "task", "corruption", "model", "training", "unlea
 _NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.")
 
 
+LONGEST_NAME = 200
+"""Names are those of MLflow experiments, and of files."""
+
 MOST_SEEDS = 100_000
 
 CHECKPOINT_SECONDS = 30.0
@@ -172,6 +175,8 @@ class _Reader:
         name = raw.get("name", default_name)
         if not isinstance(name, str) or not name or not set(name) <= _NAME_CHARACTERS:
             raise ConfigError(f"name: got {show(name)}, accepts letters, digits, and the characters _ - .")
+        if len(name) > LONGEST_NAME:
+            raise ConfigError(f"name: got {len(name)} characters, accepts at most {LONGEST_NAME}.")
         about = raw.get("about", "")
         if not isinstance(about, str):
             raise ConfigError(f"about: got {show(about)}, accepts a string.")

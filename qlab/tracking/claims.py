@@ -30,7 +30,7 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Final, Self
 
-from qlab.errors import StoreError
+from qlab.errors import StoreAwayError, StoreError
 from qlab.tracking import names
 from qlab.tracking.store import Store
 from qlab.tracking.workers import Worker
@@ -88,14 +88,23 @@ class Claims:
     def claim(self, keys: Iterable[str]) -> set[str]:
         """Claims what no live worker has.
 
+        While a tracking server is away nobody can claim anything, and a worker that had begun goes on: then all keys
+        count as won.
+
         Returns:
             Those of the keys that are this worker's now, by this call or an earlier one.
         """
-        won = set(keys)
-        if won:
-            self.join()
-        for run_id in self._joined:
-            won = self._claim_in(run_id, won)
+        wanted = set(keys)
+        won = wanted
+        try:
+            if won:
+                self.join()
+            for run_id in self._joined:
+                won = self._claim_in(run_id, won)
+        except StoreAwayError:
+            if not self._joined:
+                raise
+            return wanted
         return won
 
     def holders(self, keys: Iterable[str]) -> dict[str, Worker]:
@@ -207,7 +216,7 @@ class Claims:
                     if self._stop.is_set():
                         return
                     for run_id in self._joined:
-                        self._store.set_tags(run_id, {_WORKER + worker.id: worker.show()})
+                        self._store.touch(run_id, {_WORKER + worker.id: worker.show()})
             except Exception:  # a missed beat is no reason to stop the training; the next may come through
                 continue
 

@@ -51,6 +51,9 @@ CHECKPOINT_DIGEST: Final = "qlab.checkpoint"
 
 VERSION: Final = "qlab.version"
 
+CLIENT: Final = "qlab.client"
+"""Tag of runs on a server: an id made before the run was sent, by which it is found if the reply was lost."""
+
 PARENT: Final = "mlflow.parentRunId"
 NAME: Final = "mlflow.runName"
 NOTE: Final = "mlflow.note.content"

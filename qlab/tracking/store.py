@@ -5,43 +5,45 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import dataclasses
-import json
+import errno
 import logging
 import os
+import re
 import shutil
 import socket
+import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TypeVar
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # a research tool does not phone home
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # two lines for each run, in the progress
 
 import mlflow.entities as entities
+import requests
 from mlflow import MlflowClient
-from mlflow.exceptions import MlflowException
+from mlflow.exceptions import InvalidUrlException, MlflowException, RestException
+from mlflow.store.entities import PagedList
 from sqlalchemy.exc import SQLAlchemyError
 
-from qlab.errors import StoreError, nearest
-from qlab.tracking import names
+from qlab.errors import StoreAwayError, StoreError, nearest
+from qlab.tracking import names, writes
+from qlab.tracking.patience import patiently
 from qlab.tracking.uri import embedded_file, resolve
-
-MetricRow = tuple[str, float, int, int]
-"""Name, value, step, and time in milliseconds since the epoch."""
-
-Status = Literal["FINISHED", "FAILED", "KILLED", "RUNNING"]
+from qlab.tracking.writes import DatasetRecord as DatasetRecord
+from qlab.tracking.writes import MetricRow as MetricRow
+from qlab.tracking.writes import Status as Status
 
 _SERVER_SECONDS = 10.0
 """How long a tracking server may take to accept a connection."""
 
 _ATTEMPTS = 5
-"""How often params are tried that nobody else has written and the store refuses nevertheless, as when it is locked."""
-
-_BATCH = 1000
-"""MLflow takes so many metrics at once."""
+"""How often params are tried that nobody else has written and the store refuses nevertheless."""
 
 _RUNS_AT_ONCE = 100
 _AT_ONCE = 8
@@ -50,50 +52,41 @@ _AT_ONCE = 8
 _EVERY = 10_000_000
 """More values than a query of histories finds."""
 
+_PATIENCE_SECONDS = {"file": 120.0, "server": 30.0}
+"""How long a store that is locked or does not answer is tried again, by whether it is an SQLite file."""
 
-@dataclasses.dataclass(frozen=True)
-class DatasetRecord:
-    """What a run says of the data it used.
+_REST_SECONDS = 10.0
+"""After patience has ended, or was interrupted, calls fail at once for so long: there may be many to come."""
 
-    Args:
-        name: for people.
-        digest: identifies the content.
-        context: what it was used for: "training" or "validation".
-        source: how it came about, JSON.
-        profile: sizes and the like.
-    """
+_HTTP_SETTINGS = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "30"}
+"""What MLflow is told unless the user has told it something else.
 
-    name: str
-    digest: str
-    context: str
-    source: Mapping[str, Any]
-    profile: Mapping[str, Any]
+Trying again is this module's, which knows that a run whose creation was not confirmed has to be looked for first.
+MLflow itself would try for four minutes, and make a second run.
+"""
 
-    def to_mlflow(self) -> entities.DatasetInput:
-        """The record as MLflow's entity."""
-        dataset = entities.Dataset(
-            name=self.name,
-            digest=self.digest,
-            source_type="qlab",
-            source=json.dumps(dict(self.source)),
-            profile=json.dumps(dict(self.profile)),
-        )
-        return entities.DatasetInput(dataset=dataset, tags=[entities.InputTag(names.DATASET_CONTEXT, self.context)])
+T = TypeVar("T")
 
 
 class Store:
     """Writes runs to a tracking store, and finds them there.
 
+    A store that is locked by another process, or a server that does not answer, is tried again for a while.
+
     Args:
         uri: an MLflow tracking URI; by default ``MLFLOW_TRACKING_URI``, else the embedded store under ``mlruns``.
         create: whether to create the embedded store if there is none.
+        tell: is given a line for people when the store is waited for; by default it goes to stderr.
 
     Raises:
         StoreError: the store cannot be opened, or ``create`` is False and there is none.
     """
 
-    def __init__(self, uri: str | None = None, *, create: bool = True) -> None:
+    def __init__(
+        self, uri: str | None = None, *, create: bool = True, tell: Callable[[str], None] | None = None
+    ) -> None:
         self.uri = resolve(uri)
+        self.tell = tell or _to_stderr
         file = embedded_file(self.uri)
         _check_server(self.uri)
         if file is not None:
@@ -107,10 +100,17 @@ class Store:
                 raise StoreError(f"The store {file} cannot be made: {error.strerror}: {error.filename}") from None
         if file is not None and not _writable(file):
             raise StoreError(f"The store {file} cannot be written: no permission. Give another with --tracking-uri.")
+        if file is None:
+            for name, value in _HTTP_SETTINGS.items():
+                os.environ.setdefault(name, value)
+        # What SQLAlchemy finds is raised and explained; MLflow would print its traceback too.
+        logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
+        if file is not None and not file.exists():
+            _make_database(file)
         self._file = file
-        with _explained(self.uri), _quiet():
-            self.client = MlflowClient(self.uri)
-            self.client.search_experiments(max_results=1)
+        self._patience = _PATIENCE_SECONDS["server" if file is None else "file"]
+        self._gave_up: tuple[float, StoreAwayError] | None = None
+        self.client = self._patiently(lambda again: _open(self.uri))
 
     @property
     def location(self) -> str:
@@ -119,27 +119,28 @@ class Store:
 
     def experiment_id(self, name: str) -> str:
         """The MLflow experiment of that name, created if there is none."""
-        with _explained(self.uri):
-            found = self.client.get_experiment_by_name(name)
-            if found is None:
-                artifacts = None if self._file is None else self._artifact_root()
-                try:
-                    return str(self.client.create_experiment(name, artifact_location=artifacts))
-                except MlflowException:
-                    # Somebody else may have created it in the meantime.
-                    found = self.client.get_experiment_by_name(name)
-                    if found is None:
-                        raise
-            if found.lifecycle_stage != "active":
-                raise StoreError(
-                    f'The MLflow experiment "{name}" was deleted; restore it in the MLflow UI, or rename this one.'
-                )
-            return str(found.experiment_id)
+        return self._patiently(lambda again: self._experiment_id(name))
+
+    def _experiment_id(self, name: str) -> str:
+        found = self.client.get_experiment_by_name(name)
+        if found is None:
+            artifacts = None if self._file is None else self._artifact_root()
+            try:
+                return str(self.client.create_experiment(name, artifact_location=artifacts))
+            except MlflowException:
+                # Somebody else may have created it in the meantime.
+                found = self.client.get_experiment_by_name(name)
+                if found is None:
+                    raise
+        if found.lifecycle_stage != "active":
+            raise StoreError(
+                f'The MLflow experiment "{name}" was deleted; restore it in the MLflow UI, or rename this one.'
+            )
+        return str(found.experiment_id)
 
     def find_experiment(self, name: str) -> str | None:
         """The MLflow experiment of that name, or None."""
-        with _explained(self.uri):
-            found = self.client.get_experiment_by_name(name)
+        found = self._patiently(lambda again: self.client.get_experiment_by_name(name))
         return str(found.experiment_id) if found is not None and found.lifecycle_stage == "active" else None
 
     def experiments(self) -> dict[str, str]:
@@ -147,8 +148,7 @@ class Store:
         found: dict[str, str] = {}
         token = None
         while True:
-            with _explained(self.uri):
-                page = self.client.search_experiments(page_token=token)
+            page = self._experiments_page(token)
             found |= {item.name: str(item.experiment_id) for item in page}
             token = page.token
             if not token:
@@ -183,30 +183,32 @@ class Store:
         datasets: Sequence[DatasetRecord] = (),
     ) -> str:
         """Creates a running run and returns its id."""
-        with _explained(self.uri):
-            run = self.client.create_run(experiment_id, run_name=name, tags=dict(tags or {}))
-            run_id = str(run.info.run_id)
-            if params:
-                self.client.log_batch(run_id, params=[entities.Param(key, value) for key, value in params.items()])
-            if datasets:
-                self.client.log_inputs(run_id, [dataset.to_mlflow() for dataset in datasets])
+        own = uuid.uuid4().hex
+        # What an SQLite file does not confirm it has not done; a server may have, and is asked for this tag.
+        traced = {} if self._file is not None else {names.CLIENT: own}
+        run_id = self._create(writes.CreateRun(own, experiment_id, name, {**(tags or {}), **traced}, now_ms()))
+        if params:
+            self._write(writes.LogParams(run_id, dict(params)))
+        if datasets:
+            self._write(writes.LogInputs(run_id, [dataclasses.asdict(dataset) for dataset in datasets]))
         return run_id
 
     def set_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
         """Sets tags of a run."""
-        with _explained(self.uri):
+        self._write(writes.SetTags(run_id, dict(tags)))
+
+    def touch(self, run_id: str, tags: Mapping[str, str]) -> None:
+        """Sets tags if the store can be reached right now: neither tried again nor kept, as a sign of life is not."""
+        with explain(self.uri):
             self.client.log_batch(run_id, tags=[entities.RunTag(key, value) for key, value in tags.items()])
 
     def get_run(self, run_id: str) -> entities.Run:
         """A run with its params, tags and last metrics."""
-        with _explained(self.uri):
-            return self.client.get_run(run_id)
+        return self._patiently(lambda again: self.client.get_run(self.known_as(run_id)))
 
     def delete_tag(self, run_id: str, name: str) -> None:
         """Takes a tag off a run; a run without it stays as it is."""
-        with _explained(self.uri):
-            if name in self.client.get_run(run_id).data.tags:
-                self.client.delete_tag(run_id, name)
+        self._write(writes.DeleteTag(run_id, name))
 
     def log_params(self, run_id: str, params: Mapping[str, str]) -> bool:
         """Logs at most 100 params, all or none: a param is written once, whoever comes second is refused.
@@ -216,58 +218,53 @@ class Store:
         """
         entries = [entities.Param(key, value) for key, value in params.items()]
         for attempt in range(_ATTEMPTS):
-            with _explained(self.uri):
-                try:
-                    self.client.log_batch(run_id, params=entries)
-                    return True
-                except MlflowException:
-                    known = self.client.get_run(run_id).data.params
-                    if any(known.get(key, value) != value for key, value in params.items()):
-                        return False
-                    if attempt == _ATTEMPTS - 1:
-                        raise
+            try:
+                self._patiently(lambda again: self.client.log_batch(self.known_as(run_id), params=entries))
+                return True
+            except StoreAwayError:
+                raise
+            except StoreError:
+                known = self.get_run(run_id).data.params
+                if any(known.get(key, value) != value for key, value in params.items()):
+                    return False
+                if attempt == _ATTEMPTS - 1:
+                    raise
             time.sleep(0.05 * 2**attempt)
         return False
 
     def log_metrics(self, run_id: str, rows: Iterable[MetricRow]) -> None:
         """Logs metric values, in batches."""
-        metrics = [entities.Metric(name, value, time, step) for name, value, step, time in rows]
-        with _explained(self.uri):
-            for start in range(0, len(metrics), _BATCH):
-                self.client.log_batch(run_id, metrics=metrics[start : start + _BATCH])
+        self._write(writes.LogMetrics(run_id, list(rows)))
 
     def log_file(self, run_id: str, file: Path, folder: str | None = None) -> None:
         """Copies a file to a run's artifacts."""
-        with _explained(self.uri):
-            self.client.log_artifact(run_id, str(file), folder)
+        self._write(writes.LogFile(run_id, str(file), folder))
 
     def fetch_file(self, run_id: str, path: str, folder: Path) -> Path:
         """A copy of one of a run's artifacts in a local folder."""
-        with _explained(self.uri):
-            return Path(self.client.download_artifacts(run_id, path, str(folder)))
+        return Path(self._patiently(lambda again: self.client.download_artifacts(run_id, path, str(folder))))
 
     def has_file(self, run_id: str, path: str) -> bool:
         """Whether a run has an artifact of this path."""
-        with _explained(self.uri):
-            return any(
-                item.path == path for item in self.client.list_artifacts(run_id, path.rpartition("/")[0] or None)
-            )
+        parent = path.rpartition("/")[0] or None
+        return any(item.path == path for item in self._patiently(lambda again: self._files(run_id, parent)))
+
+    def _files(self, run_id: str, folder: str | None) -> list[entities.FileInfo]:
+        return list(self.client.list_artifacts(run_id, folder))
 
     def delete_local_folder(self, run_id: str, path: str) -> None:
-        """Deletes a folder of a run's artifacts if it is on this machine; on a server it stays."""
-        place = Path(self.artifact_place(run_id))
-        if place.is_absolute():
-            shutil.rmtree(place / path, ignore_errors=True)
+        """Deletes a folder of a run's artifacts if the store is embedded; on a server it stays."""
+        if self._file is not None:
+            shutil.rmtree(Path(self.artifact_place(run_id)) / path, ignore_errors=True)
 
     def delete_run(self, run_id: str) -> None:
         """Marks a run as deleted; MLflow keeps it until ``mlflow gc``."""
-        with _explained(self.uri):
-            self.client.delete_run(run_id)
+        self._patiently(lambda again: self.client.delete_run(self.known_as(run_id)))
 
     def metric_history(self, run_id: str, name: str) -> list[tuple[int, float]]:
         """All values of a metric with their steps, in order of steps."""
-        with _explained(self.uri):
-            return sorted((metric.step, metric.value) for metric in self.client.get_metric_history(run_id, name))
+        found = self._patiently(lambda again: self.client.get_metric_history(run_id, name))
+        return sorted((metric.step, metric.value) for metric in found)
 
     def metric_histories(self, run_ids: Sequence[str], name: str) -> dict[str, list[tuple[int, float]]]:
         """All values of a metric of many runs, by run, see :meth:`metric_history`; runs without it are left out.
@@ -280,18 +277,16 @@ class Store:
             with concurrent.futures.ThreadPoolExecutor(_AT_ONCE) as pool:
                 histories = pool.map(lambda run_id: self.metric_history(run_id, name), run_ids)
                 return {run_id: values for run_id, values in zip(run_ids, histories, strict=True) if values}
-        with _explained(self.uri):
-            for start in range(0, len(run_ids), _RUNS_AT_ONCE):
-                for item in bulk(list(run_ids[start : start + _RUNS_AT_ONCE]), name, _EVERY):
-                    found.setdefault(item.run_id, []).append((item.step, item.value))
+        for start in range(0, len(run_ids), _RUNS_AT_ONCE):
+            part = list(run_ids[start : start + _RUNS_AT_ONCE])
+            for item in self._patiently(lambda again, part=part: bulk(part, name, _EVERY)):  # type: ignore[misc]
+                found.setdefault(item.run_id, []).append((item.step, item.value))
         return {run_id: sorted(values) for run_id, values in found.items()}
 
     def files(self, run_id: str, folder: str | None = None) -> dict[str, int]:
         """The paths of a run's artifacts below a folder, and their sizes in bytes."""
-        with _explained(self.uri):
-            items = self.client.list_artifacts(run_id, folder)
         found: dict[str, int] = {}
-        for item in items:
+        for item in self._patiently(lambda again: self._files(run_id, folder)):
             found |= self.files(run_id, item.path) if item.is_dir else {item.path: int(item.file_size or 0)}
         return found
 
@@ -311,41 +306,104 @@ class Store:
 
     def note(self, run_id: str) -> str:
         """A run's description."""
-        with _explained(self.uri):
-            return str(self.client.get_run(run_id).data.tags.get(names.NOTE, ""))
+        return str(self._patiently(lambda again: self.client.get_run(run_id)).data.tags.get(names.NOTE, ""))
 
     def finish(self, run_id: str, status: Status = "FINISHED") -> None:
         """Ends a run (or, with ``"RUNNING"``, starts it again)."""
-        with _explained(self.uri):
-            if status == "RUNNING":
-                self.client.update_run(run_id, status=status)
-            else:
-                self.client.set_terminated(run_id, status)
+        self._write(writes.SetStatus(run_id, status, now_ms()))
 
     def search(
         self, experiment_ids: Sequence[str], filter_string: str = "", *, claims: bool = False
     ) -> Iterator[entities.Run]:
         """Runs that match an MLflow filter, oldest first; those that only hold claims if they are asked for."""
-        token = None
+        token: str | None = None
         while experiment_ids:
-            with _explained(self.uri, filter_string):
-                page = self.client.search_runs(
-                    list(experiment_ids),
-                    filter_string,
-                    max_results=1000,
-                    order_by=["attributes.start_time ASC"],
-                    page_token=token,
-                )
+            page = self._page(list(experiment_ids), filter_string, token)
             yield from (run for run in page if claims or run.data.tags.get(names.KIND) != names.CLAIMS)
             token = page.token
             if not token:
                 return
 
+    def _page(self, experiment_ids: list[str], filter_string: str, token: str | None) -> PagedList[entities.Run]:
+        return self._patiently(
+            lambda again: self.client.search_runs(
+                experiment_ids,
+                filter_string,
+                max_results=1000,
+                order_by=["attributes.start_time ASC"],
+                page_token=token,
+            ),
+            filter_string=filter_string,
+        )
+
     def artifact_place(self, run_id: str) -> str:
         """Where a run's artifacts are: a folder of this machine, or a URI."""
-        with _explained(self.uri):
-            uri = str(self.client.get_run(run_id).info.artifact_uri)
+        uri = str(self._patiently(lambda again: self.client.get_run(run_id)).info.artifact_uri)
         return url2pathname(urlsplit(uri).path) if uri.startswith("file:") else uri
+
+    def _experiments_page(self, token: str | None) -> PagedList[entities.Experiment]:
+        return self._patiently(lambda again: self.client.search_experiments(page_token=token))
+
+    def known_as(self, run_id: str) -> str:
+        """The id that the store knows a run by."""
+        return run_id
+
+    def settle(self, seconds: float) -> bool:
+        """Whether everything written so far is in the store; waits while it gets there, else at most so long.
+
+        To be asked before what a run has written is read back.
+        """
+        return True
+
+    def unsent(self) -> str | None:
+        """What waits on this machine to be sent, in a sentence; None if all is in the store."""
+        return None
+
+    def _create(self, write: writes.CreateRun) -> str:
+        """Creates a run and returns its id."""
+        tried: list[bool] = []
+
+        def create(again: bool) -> str:
+            tried.append(again)
+            run_id = write.create(self.client, self.known_as, again=again)
+            if again:
+                write.remove_twins(self.client, run_id)
+            return run_id
+
+        return self._patiently(create)
+
+    def _write(self, write: writes.Write) -> None:
+        """Writes to a run."""
+        self._patiently(lambda again: write.send(self.client, self.known_as, again=again))
+
+    def _patiently(self, action: Callable[[bool], T], *, filter_string: str = "", seconds: float | None = None) -> T:
+        """The result of calls of MLflow, which are tried again while the store is away.
+
+        Args:
+            action: see :func:`qlab.tracking.patience.patiently`.
+            filter_string: one that it hands to MLflow.
+            seconds: how long; by default as suits the store.
+        """
+        if self._gave_up is not None and time.monotonic() - self._gave_up[0] < _REST_SECONDS:
+            raise self._gave_up[1]
+
+        def explained(again: bool) -> T:
+            with explain(self.uri, filter_string):
+                return action(again)
+
+        patience = self._patience if seconds is None else seconds
+        try:
+            found = patiently(explained, patience, lambda: self.tell(self._waiting(patience)))
+        except (StoreAwayError, KeyboardInterrupt) as error:
+            away = error if isinstance(error, StoreAwayError) else StoreAwayError(f"{self.location} was waited for.")
+            self._gave_up = (time.monotonic(), away)
+            raise
+        self._gave_up = None
+        return found
+
+    def _waiting(self, patience: float) -> str:
+        reason = "does not answer yet" if self._file is None else "is locked by another process, or slow"
+        return f"Waiting for the store {self.location}, which {reason}; for up to {patience:.0f} s, then this stops."
 
     def _artifact_root(self) -> str:
         assert self._file is not None
@@ -357,14 +415,66 @@ def now_ms() -> int:
     return int(time.time() * 1000)
 
 
+def _open(uri: str) -> MlflowClient:
+    with _quiet():
+        client = MlflowClient(uri)
+        client.search_experiments(max_results=1)
+    return client
+
+
+def _make_database(file: Path) -> None:
+    """Makes an empty store, whole or not at all: beside its place first, so that nobody meets it half made."""
+    draft = file.with_name(f".{file.name}-{uuid.uuid4().hex[:8]}")
+    uri = f"sqlite:///{draft}"
+    try:
+        with explain(f"sqlite:///{file}"):
+            _open(uri)
+            with contextlib.suppress(FileExistsError):  # another process was faster
+                _link(draft, file)
+    finally:
+        for path in (draft, draft.with_name(f"{draft.name}-journal")):
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
+
+
+def _link(draft: Path, file: Path) -> None:
+    try:
+        file.hardlink_to(draft)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without links
+        draft.rename(file)
+
+
+def _to_stderr(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
 def _writable(file: Path) -> bool:
-    places = [file, file.parent] if file.exists() else [file.parent]
-    return all(os.access(place, os.W_OK) for place in places)
+    places = [file, file.parent, file.parent / "artifacts"]
+    return all(os.access(place, os.W_OK) for place in places if place.exists())
+
+
+_FULL = ("database or disk is full", "No space left on device", "Disk quota exceeded")
+_LOCKED = ("database is locked", "database table is locked", "database schema is locked")
+_CUT_OFF = ("InterfaceError", "PendingRollbackError", "server closed the connection", "connection already closed")
+"""How SQLAlchemy's complaints begin when a database server went away in the middle; MLflow calls them bad requests."""
+
+_NO_ANSWER = re.compile(
+    r"too many \d+ error responses|Connection refused|timed out|Connection reset|closed connection without response|"
+    r"Name or service not known|Network is unreachable"
+)
+"""What matters of the long chain of errors that an HTTP request ends with."""
 
 
 @contextlib.contextmanager
-def _explained(uri: str, filter_string: str = "") -> Iterator[None]:
-    """Turns what MLflow raises into one message about the store (or about a filter that it does not understand)."""
+def explain(uri: str, filter_string: str = "") -> Iterator[None]:
+    """Turns what MLflow raises into one message about the store (or about a filter that it does not understand).
+
+    Raises:
+        StoreAwayError: it may be different later.
+        StoreError: it will not.
+    """
     try:
         yield
     except StoreError:
@@ -372,10 +482,38 @@ def _explained(uri: str, filter_string: str = "") -> Iterator[None]:
     except MlflowException as error:
         if filter_string and error.error_code == "INVALID_PARAMETER_VALUE":
             raise StoreError(f"MLflow does not accept the filter {filter_string!r}: {error.message}") from None
-        raise StoreError(f"The tracking store {uri} cannot be used: {str(error).strip().splitlines()[0]}") from error
+        raise _translated(uri, error, _is_away(error)) from error
+    except requests.RequestException as error:
+        status = 503 if error.response is None else error.response.status_code
+        raise _translated(uri, error, status in (408, 429) or status >= 500) from error
     except (SQLAlchemyError, OSError, ImportError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise StoreError(f"The tracking store {uri} cannot be used: {reason}") from error
+        raise _translated(uri, error, any(words in str(error) for words in _LOCKED)) from error
+
+
+def _translated(uri: str, error: Exception, away: bool) -> StoreError:
+    lines = [line for line in str(error).strip().splitlines() if not line.startswith("(raised as a result of")]
+    reason = lines[0] if lines else type(error).__name__
+    here = embedded_file(uri) is not None
+    number = error.errno if isinstance(error, OSError) else None
+    if number in (errno.ENOSPC, errno.EDQUOT) or (here and any(words in reason for words in _FULL)):
+        return StoreError(
+            f"There is no space left for the store {uri}: {reason}. Free some and give the same command again: "
+            "what is finished is kept."
+        )
+    if away and (short := _NO_ANSWER.search(str(error))) is not None:
+        return StoreAwayError(f"The tracking server {uri} does not answer: {short[0]}.")
+    kind = StoreAwayError if away else StoreError
+    return kind(f"The tracking store {uri} cannot be used: {reason}")
+
+
+def _is_away(error: MlflowException) -> bool:
+    """Whether the same call may succeed later."""
+    text = str(error)
+    if error.error_code == "TEMPORARILY_UNAVAILABLE":  # any operational error of a database, as MLflow says it
+        return "(sqlite3." not in text or any(words in text for words in _LOCKED)
+    if isinstance(error, RestException):
+        return error.get_http_status_code() >= 500 or any(words in text for words in _CUT_OFF)
+    return not isinstance(error, InvalidUrlException) and text.startswith("API request to ")
 
 
 def _check_server(uri: str) -> None:
@@ -414,7 +552,7 @@ def _check_database(file: Path) -> None:
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Silences the log of schema migrations, which a new store runs through."""
-    loggers = [logging.getLogger(name) for name in ("alembic", "mlflow.store.db.utils", "mlflow")]
+    loggers = [logging.getLogger(name) for name in ("alembic", "mlflow")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.WARNING)

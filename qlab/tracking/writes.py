@@ -1,0 +1,231 @@
+"""What is written to a store, one class for each kind: sent at once, or kept as a line of JSON and sent later.
+
+Sending a write again does no harm: a metric that is there already, with its step and time, stays one; params, tags,
+files and the status are set to what they are; a run is looked for by an id that its writer made.
+"""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
+
+import mlflow.entities as entities
+from mlflow import MlflowClient
+
+from qlab.tracking import names
+
+MetricRow = tuple[str, float, int, int]
+"""Name, value, step, and time in milliseconds since the epoch."""
+
+Status = Literal["FINISHED", "FAILED", "KILLED", "RUNNING"]
+
+KnownAs = Callable[[str], str]
+"""From the id a run was given by its writer to the one that the store knows it by."""
+
+_BATCH = 1000
+"""MLflow takes so many metrics at once."""
+
+
+@dataclasses.dataclass(frozen=True)
+class DatasetRecord:
+    """What a run says of the data it used.
+
+    Args:
+        name: for people.
+        digest: identifies the content.
+        context: what it was used for: "training" or "validation".
+        source: how it came about, JSON.
+        profile: sizes and the like.
+    """
+
+    name: str
+    digest: str
+    context: str
+    source: Mapping[str, Any]
+    profile: Mapping[str, Any]
+
+    def to_mlflow(self) -> entities.DatasetInput:
+        """The record as MLflow's entity."""
+        dataset = entities.Dataset(
+            name=self.name,
+            digest=self.digest,
+            source_type="qlab",
+            source=json.dumps(dict(self.source)),
+            profile=json.dumps(dict(self.profile)),
+        )
+        return entities.DatasetInput(dataset=dataset, tags=[entities.InputTag(names.DATASET_CONTEXT, self.context)])
+
+
+@dataclasses.dataclass(frozen=True)
+class Write(abc.ABC):
+    """One write to one run. Fields are what JSON can say, so that a write survives its process.
+
+    Args:
+        run: the run, by the id its writer knows.
+    """
+
+    run: str
+
+    @abc.abstractmethod
+    def send(self, client: MlflowClient, known_as: KnownAs, *, again: bool = False) -> None:
+        """Sends it.
+
+        Args:
+            client: of the store.
+            known_as: see :data:`KnownAs`.
+            again: whether an earlier try may have reached the store, though no reply came.
+        """
+
+    def to_json(self) -> str:
+        """The write as one line."""
+        return json.dumps({"write": type(self).__name__, **dataclasses.asdict(self)})
+
+
+@dataclasses.dataclass(frozen=True)
+class CreateRun(Write):
+    """Creates a run; ``run`` is an id made by its writer, see :data:`qlab.tracking.names.CLIENT`."""
+
+    experiment_id: str
+    name: str
+    tags: Mapping[str, str]
+    start: int
+
+    def create(self, client: MlflowClient, known_as: KnownAs, *, again: bool = False) -> str:
+        """The id of the run in the store: of the one that an earlier try made, else of a new one."""
+        if again and (found := self._made(client)):
+            return found[0]
+        tags = {key: known_as(value) if key == names.PARENT else value for key, value in self.tags.items()}
+        run = client.create_run(self.experiment_id, start_time=self.start, run_name=self.name, tags=tags)
+        return str(run.info.run_id)
+
+    def send(self, client: MlflowClient, known_as: KnownAs, *, again: bool = False) -> None:
+        """See :meth:`create`, which also says what became of it."""
+        self.create(client, known_as, again=again)
+
+    def remove_twins(self, client: MlflowClient, kept: str) -> None:
+        """Deletes runs that a server made of tries it took up after its client had given up on them."""
+        for run_id in self._made(client):
+            if run_id != kept:
+                client.delete_run(run_id)
+
+    def _made(self, client: MlflowClient) -> list[str]:
+        if names.CLIENT not in self.tags:
+            return []
+        found = client.search_runs([self.experiment_id], f"tags.`{names.CLIENT}` = '{self.tags[names.CLIENT]}'")
+        return [str(run.info.run_id) for run in found]
+
+
+@dataclasses.dataclass(frozen=True)
+class LogParams(Write):
+    """Logs params."""
+
+    params: Mapping[str, str]
+
+    def send(self, client: MlflowClient, known_as: KnownAs, *, again: bool = False) -> None:
+        """See the base class."""
+        client.log_batch(known_as(self.run), params=[entities.Param(key, value) for key, value in self.params.items()])
+
+
+@dataclasses.dataclass(frozen=True)
+class LogInputs(Write):
+    """Logs the data sets a run used; ``datasets`` are the fields of :class:`DatasetRecord`."""
+
+    datasets: Sequence[Mapping[str, Any]]
+
+    def send(self, client: MlflowClient, known_as: KnownAs, *, again: bool = False) -> None:
+        """See the base class."""
+        client.log_inputs(known_as(self.run), [DatasetRecord(**fields).to_mlflow() for fields in self.datasets])
+
+
+@dataclasses.dataclass(frozen=True)
+class SetTags(Write):
+    """Sets tags."""
+
+    tags: Mapping[str, str]
+
+    def send(self, client: MlflowClient, known_as: KnownAs, *, again: bool = False) -> None:
+        """See the base class."""
+        client.log_batch(known_as(self.run), tags=[entities.RunTag(key, value) for key, value in self.tags.items()])
+
+
+@dataclasses.dataclass(frozen=True)
+class DeleteTag(Write):
+    """Takes a tag off a run; a run without it stays as it is."""
+
+    name: str
+
+    def send(self, client: MlflowClient, known_as: KnownAs, *, again: bool = False) -> None:
+        """See the base class."""
+        run_id = known_as(self.run)
+        if self.name in client.get_run(run_id).data.tags:
+            client.delete_tag(run_id, self.name)
+
+
+@dataclasses.dataclass(frozen=True)
+class LogMetrics(Write):
+    """Logs metric values."""
+
+    rows: Sequence[MetricRow]
+
+    def send(self, client: MlflowClient, known_as: KnownAs, *, again: bool = False) -> None:
+        """See the base class."""
+        metrics = [entities.Metric(name, value, time, step) for name, value, step, time in self.rows]
+        for start in range(0, len(metrics), _BATCH):
+            client.log_batch(known_as(self.run), metrics=metrics[start : start + _BATCH])
+
+
+@dataclasses.dataclass(frozen=True)
+class LogFile(Write):
+    """Copies a file to a run's artifacts."""
+
+    file: str
+    folder: str | None
+
+    @property
+    def artifact(self) -> str:
+        """The artifact's path."""
+        name = self.file.replace("\\", "/").rpartition("/")[2]
+        return f"{self.folder}/{name}" if self.folder else name
+
+    def send(self, client: MlflowClient, known_as: KnownAs, *, again: bool = False) -> None:
+        """See the base class."""
+        client.log_artifact(known_as(self.run), self.file, self.folder)
+
+
+@dataclasses.dataclass(frozen=True)
+class SetStatus(Write):
+    """Ends a run at a time in milliseconds, or starts it again."""
+
+    status: Status
+    time: int
+
+    def send(self, client: MlflowClient, known_as: KnownAs, *, again: bool = False) -> None:
+        """See the base class."""
+        if self.status == "RUNNING":
+            client.update_run(known_as(self.run), status=self.status)
+        else:
+            client.set_terminated(known_as(self.run), self.status, self.time)
+
+
+_KINDS: dict[str, type[Write]] = {
+    kind.__name__: kind
+    for kind in (CreateRun, LogParams, LogInputs, SetTags, DeleteTag, LogMetrics, LogFile, SetStatus)
+}
+
+
+def from_json(line: str) -> Write:
+    """The write that a line says, see :meth:`Write.to_json`.
+
+    Raises:
+        ValueError: it says none.
+    """
+    fields = json.loads(line)
+    if not isinstance(fields, dict) or fields.get("write") not in _KINDS:
+        raise ValueError("it is not a write that this version of qlab knows")
+    try:
+        return _KINDS[fields.pop("write")](**fields)
+    except TypeError as error:
+        raise ValueError(f"a field is missing or unknown: {error}") from None

@@ -1,0 +1,152 @@
+"""A real tracking server that can be taken away and brought back."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+
+class Server:
+    """An ``mlflow server`` process at a fixed port, on any backend.
+
+    Args:
+        folder: for its log and its artifacts.
+        backend: the URI of its database.
+    """
+
+    def __init__(self, folder: Path, backend: str) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self._port = probe.getsockname()[1]
+        self.uri = f"http://127.0.0.1:{self._port}"
+        self._folder = folder
+        self._backend = backend
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        arguments = ["--backend-store-uri", self._backend, "--workers", "1", "--host", "127.0.0.1"]
+        arguments += ["--artifacts-destination", str(self._folder / "artifacts"), "--port", str(self._port)]
+        with (self._folder / "log").open("a") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "mlflow", "server", *arguments],
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                cwd=self._folder,
+                env=os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true"},
+                start_new_session=True,
+            )
+        for _ in range(300):
+            assert self._process.poll() is None, (self._folder / "log").read_text()
+            try:
+                with urllib.request.urlopen(f"{self.uri}/health", timeout=5) as answer:
+                    assert answer.status == 200
+                return
+            except OSError:
+                time.sleep(0.2)
+        raise AssertionError((self._folder / "log").read_text())
+
+    def kill(self) -> None:
+        """Without a goodbye, as when a machine fails."""
+        if self._process is not None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+            self._process = None
+
+    def freeze(self) -> None:
+        """It accepts connections and does not answer, as behind a network that swallows packets."""
+        assert self._process is not None
+        os.killpg(self._process.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        assert self._process is not None
+        os.killpg(self._process.pid, signal.SIGCONT)
+
+
+@pytest.fixture(scope="module")
+def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Server]]:
+    """Starts tracking servers on databases."""
+    servers: list[Server] = []
+
+    def start(backend: str) -> Server:
+        servers.append(Server(tmp_path_factory.mktemp("server"), backend))
+        servers[-1].start()
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.kill()
+
+
+@pytest.fixture(scope="module")
+def server(
+    serve: Callable[[str], Server], tmp_path_factory: pytest.TempPathFactory, write_empty_store: Callable[[Path], str]
+) -> Server:
+    """A running tracking server on SQLite; a test that takes it away brings it back."""
+    return serve(write_empty_store(tmp_path_factory.mktemp("backend") / "server.db"))
+
+
+class Postgres:
+    """A PostgreSQL cluster of its own, behind a Unix socket, run by a user that is not the superuser.
+
+    Args:
+        programs: the folder of ``initdb`` and ``pg_ctl``.
+        folder: new, short and empty.
+    """
+
+    def __init__(self, programs: Path, folder: Path) -> None:
+        self._programs = programs
+        self._folder = folder
+        self._user: str | None = None
+        if os.geteuid() == 0:  # PostgreSQL refuses to be run by the superuser
+            self._user = "postgres" if "postgres:" in Path("/etc/passwd").read_text() else "nobody"
+            shutil.chown(folder, self._user)
+        self._run("initdb", "--auth=trust", "--username=qlab", "--no-sync")
+        self.uri = f"postgresql+psycopg2://qlab@/postgres?host={folder}"
+
+    def start(self) -> None:
+        options = f"-c listen_addresses='' -c unix_socket_directories='{self._folder}'"
+        self._run("pg_ctl", "start", "--wait", f"--log={self._folder}/log", f"--options={options}")
+
+    def stop(self) -> None:
+        """At once: open connections break, and the next start recovers from the log."""
+        self._run("pg_ctl", "stop", "--mode=immediate")
+
+    def _run(self, program: str, *arguments: str) -> None:
+        # Into a file: a pipe would be kept open by the cluster.
+        with (self._folder / "errors").open("a") as log:
+            result = subprocess.run(
+                [str(self._programs / program), f"--pgdata={self._folder}/data", *arguments],
+                cwd=self._folder,
+                user=self._user,
+                stdout=subprocess.DEVNULL,
+                stderr=log,
+                check=False,
+                timeout=120,
+            )
+        assert result.returncode == 0, (self._folder / "errors").read_text()
+
+
+@pytest.fixture
+def postgres() -> Iterator[Postgres]:
+    """A running PostgreSQL cluster."""
+    found = shutil.which("pg_ctl") or max(map(str, Path("/usr/lib/postgresql").glob("*/bin/pg_ctl")), default=None)
+    if found is None or importlib.util.find_spec("psycopg2") is None:
+        pytest.skip("there is no PostgreSQL here, or no psycopg2")
+    folder = Path(tempfile.mkdtemp(prefix="qlab-pg-"))  # the path of a socket must be short
+    cluster = Postgres(Path(found).resolve().parent, folder)
+    cluster.start()
+    yield cluster
+    cluster.stop()
+    shutil.rmtree(folder)
