@@ -10,15 +10,19 @@ from pathlib import Path
 from typing import Any
 
 import holoviews as hv
+import torch
 
 from qlab import seeding
 from qlab.errors import QlabError
 from qlab.models import Features, PennyLaneQNN
 from qlab.registry import find, make
 from qlab.tasks import Dataset, Task
+from qlab.tasks.features import dense_rows
+from qlab.tasks.images import ImageTask
 from qlab.tracking.store import Store
 from qlab.views.backends import styled
-from qlab.views.data_map import data_map, map_frame, project_features
+from qlab.views.data_map import data_map, map_frame, picture, project_features
+from qlab.views.panels import row as row_of
 
 TRIALS = "trials.json"
 """The artifact of an experiment's run that holds every trial's configuration."""
@@ -90,6 +94,26 @@ def corrupted_maps(shown: Shown) -> hv.Layout:
         bokeh={"shared_axes": False},
         matplotlib={"shared_axes": False, "fig_inches": (6.5 * len(maps), 4.2), "sublabel_format": "", "hspace": 0.6},
     )
+
+
+def sample_pictures(shown: Shown) -> hv.Layout | None:
+    """A clean and a corrupted picture of each class, a row for each corruption (Fig. 1b); None for other tasks."""
+    if not isinstance(shown.task, ImageTask):
+        return None
+    pictures = []
+    for config in shown.corruptions:
+        generator = seeding.generator(shown.seed, "corruption")
+        corrupted = make("corruption", config).apply(shown.dataset.train, shown.task, generator)
+        for wanted in (False, True):
+            for label in (0, 1):
+                rows = torch.nonzero((corrupted.mask == wanted) & (corrupted.clean_y == label)).flatten()
+                if len(rows) == 0:
+                    continue
+                row = int(rows[0])
+                vector = dense_rows(corrupted.split.x[row : row + 1])[0].numpy()
+                what = f"{config['type']}, " if wanted else "as it is, "
+                pictures.append(picture(vector, shown.task.shape, f"{what}label {int(corrupted.split.y[row])}"))
+    return row_of(pictures, columns=4) if pictures else None
 
 
 def write_circuit(shown: Shown, config: Mapping[str, Any], path: Path) -> Path:

@@ -13,7 +13,7 @@ import pandas as pd
 
 from qlab import __version__
 from qlab.errors import DataError
-from qlab.report.data import corrupted_maps, write_circuit
+from qlab.report.data import corrupted_maps, sample_pictures, write_circuit
 from qlab.report.reference import CLOSE
 from qlab.report.sections import Section
 from qlab.tracking.store import Store
@@ -114,6 +114,10 @@ def _section(section: Section, folder: Path, files: list[Path]) -> str:
     if section.shown is not None:
         files.append(save_png(corrupted_maps(section.shown), folder / f"{stem}.data.png", dpi=90))
         parts.append(_figure(files[-1], "The training data in two principal components; crosses are corrupted rows."))
+        pictures = sample_pictures(section.shown)
+        if pictures is not None:
+            files.append(save_png(pictures, folder / f"{stem}.samples.png", dpi=60))
+            parts.append(_figure(files[-1], "Samples as they are, and as the models were given them."))
         for number, config in enumerate(section.shown.circuits, start=1):
             files.append(write_circuit(section.shown, config, folder / f"{stem}.circuit{number}.png"))
             caption = f"{config['type']}: coloured gates are inside the light cone of the readout."

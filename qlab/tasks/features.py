@@ -253,6 +253,11 @@ def gram(x: LazyFeatures, most_bytes: int = 4 * CHUNK_BYTES) -> Tensor:
     return found
 
 
+def dense_rows(x: FeatureRows) -> Tensor:
+    """Features as one tensor, whether they are held or not."""
+    return x.dense() if isinstance(x, LazyFeatures) else x
+
+
 def nonzero_columns(x: FeatureRows) -> Tensor:
     """Which features are nonzero in any row, ``[d]``, bool."""
     return x.nonzero_columns() if isinstance(x, LazyFeatures) else (x != 0).any(0)

@@ -13,7 +13,6 @@ import numpy as np
 import pandas as pd
 import panel as pn
 import panel_material_ui as pmui
-from numpy.typing import NDArray
 
 from qlab.errors import DataError
 from qlab.explorer.controls import Control, bound, text
@@ -23,7 +22,7 @@ from qlab.explorer.page import Page
 from qlab.explorer.tables import plain_table
 from qlab.models import Features, PennyLaneQNN
 from qlab.registry import find, make
-from qlab.tasks.features import FeatureRows, LazyFeatures
+from qlab.tasks.features import FeatureRows, dense_rows
 from qlab.tasks.images import ImageTask
 from qlab.tracking import names
 from qlab.views.circuit import draw_circuit
@@ -157,7 +156,7 @@ class DataPage(Page):
 
         def show(predictions: list[tuple[str, float]]) -> None:
             sample = shown.frame.iloc[number]
-            vector = _vector(shown.features, number)
+            vector = dense_rows(shown.features[number : number + 1])[0].numpy()
             title = f"row {number}: trained on as {sample['polluted_label']}, clean label {sample['clean_label']}"
             drawn = picture(vector, shown.shape, title) if shown.shape else amplitudes(vector, title)
             table = pd.DataFrame(predictions, columns=["model", "probability of class 1"]).round(4)
@@ -187,12 +186,6 @@ class DataPage(Page):
             pn.pane.PNG(image, sizing_mode="scale_width", max_width=900, alt_text="circuit with its light cone")
             for image in drawn
         ] or [text("No quantum model in this experiment.")]
-
-
-def _vector(features: FeatureRows, number: int) -> NDArray[Any]:
-    """One row, dense."""
-    row = features[number : number + 1]
-    return (row.dense() if isinstance(row, LazyFeatures) else row)[0].numpy()
 
 
 def _circuit(config: Mapping[str, Any]) -> bytes:
