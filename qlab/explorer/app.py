@@ -30,7 +30,6 @@ ADDRESS_MILLISECONDS = 500
 _THEME = {"typography": {"fontFamily": "system-ui, sans-serif"}}
 """The design's web font would come from a server elsewhere; the page asks nobody but its own."""
 
-
 _TABS = {"& .MuiToggleButton-root": {"whiteSpace": "nowrap", "textTransform": "none"}}
 
 
@@ -52,7 +51,7 @@ class Explorer:
         chosen = pmui.Select(label="MLflow experiment", options=[], sizing_mode="stretch_width")
         self._experiments = Control(chosen, self.state, "experiment")
         self._message = text(visible=False)
-        self._known = False
+        self._known = self._away = False
         self.refused: list[str] = []
         self._busy = pmui.LoadingSpinner(value=False, size=24, margin=(5, 10))
         self._main = pn.Column(sizing_mode="stretch_width")
@@ -89,12 +88,15 @@ class Explorer:
             chosen = experiment if experiment in found else (found[0] if found else "")
             return found, bool(chosen) and self.reader.refresh(chosen)
 
-        self.work.submit("refresh", compute, self._refreshed, self._say, quiet=True)
+        self.work.submit("refresh", compute, self._refreshed, self._lost, quiet=True)
+
+    def _lost(self, message: str) -> None:
+        self._away = True
+        self._say(message)
 
     def _refreshed(self, found: tuple[list[str], bool]) -> None:
         experiments, changed = found
-        if self._message.visible:
-            changed = True  # the store is back
+        changed, self._away = changed or self._away, False
         refused = ", ".join(self.refused)
         self._say(f"Not understood in the address: {refused}" if refused else "")
         self._known = True

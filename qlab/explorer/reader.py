@@ -50,7 +50,10 @@ class Reader:
     @property
     def location(self) -> str:
         """Where the store is, for people."""
-        return str(embedded_file(self.uri) or self.uri)
+        file = embedded_file(self.uri)
+        if file is None:
+            return self.uri
+        return str(file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file)
 
     @property
     def store(self) -> Store:

@@ -22,6 +22,12 @@ _TRIAL_COLUMNS = {
 }
 
 
+_RUN_COLUMNS = (
+    *("name", "kind", "status", "health", "validation", "train", "ratio", "seed", "model", "corruption"),
+    *("started", "run"),
+)
+
+
 def experiment_rows(store: Store, experiment_ids: Sequence[str]) -> pd.DataFrame:
     """One row for each parent run: name, status, how many of its trial runs are in which state, and when it began."""
     frame = frames.runs(store, experiment_ids)
@@ -82,18 +88,20 @@ def trial_table(frame: pd.DataFrame) -> pd.DataFrame:
 def run_table(frame: pd.DataFrame) -> pd.DataFrame:
     """Runs of every kind for a table to look at: what they are of, how they stand, how good they are.
 
-    Columns: ``kind``, ``name``, ``model``, ``corruption``, ``ratio``, ``seed``, ``status``, ``health``, ``train``,
-    ``validation``, ``started`` and ``run``; newest first.
+    Columns: ``name``, ``kind``, ``status``, ``health``, ``validation``, ``train``, ``ratio``, ``seed``, ``model``,
+    ``corruption``, ``started`` and ``run``; newest first.
     """
     found = pd.DataFrame(index=frame.index)
     for column, name in {"kind": "kind", "name": "name", **_TRIAL_COLUMNS}.items():
         found[name] = frame.get(column)
     for name in ("train", "validation"):
         found[name] = pd.to_numeric(found[name]).round(4)
+    found = found.astype(object).where(found.notna(), None)  # a cell without a value is empty, not "NaN"
     found["status"] = found["status"].str.lower()
     found["started"] = pd.to_datetime(pd.to_numeric(frame["start"]), unit="ms").dt.strftime("%Y-%m-%d %H:%M:%S")
-    order = [*(name for name in found.columns if name != "run"), "run"]
-    return found.loc[frame["start"].sort_values(ascending=False, kind="stable").index, order].reset_index(drop=True)
+    return found.loc[frame["start"].sort_values(ascending=False, kind="stable").index, list(_RUN_COLUMNS)].reset_index(
+        drop=True
+    )
 
 
 def _time(milliseconds: int) -> str:

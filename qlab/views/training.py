@@ -38,12 +38,14 @@ def curves_over_epochs(history: pd.DataFrame, labels: pd.Series[str]) -> hv.Layo
                 parts += _lines(group, f"{label}, {split}", by_label[str(label)], dash, mpl_dash)
         if not parts:
             parts = [hv.Curve([], "epoch", ylabel)]
+        # Losses fall, accuracies rise: their legends stand where the curves are not.
+        corner = "bottom_right" if quantity == "accuracy" else "top_right"
         limits = {"ylim": (-0.03, 1.03)} if quantity == "accuracy" else {}
         shown = {"xlabel": "epoch", "ylabel": ylabel, "show_grid": True, **limits}
         panels.append(
             styled(
                 hv.Overlay(parts),
-                bokeh={**shown, "width": 460, "height": 340, "legend_position": "bottom_right"},
+                bokeh={**shown, "width": 460, "height": 340, "legend_position": corner},
                 matplotlib={**shown, "aspect": 1.25},
             )
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 from collections.abc import Mapping
 from typing import Any
@@ -168,7 +169,13 @@ class LandscapePage(Page):
 
     def _show(self, shown: _Shown) -> None:
         self._shown = shown
-        self._points.offer({item.label: run for run, item in self._every.items()})
+        labels = collections.Counter(item.label for item in self._every.values())
+        self._points.offer(
+            {
+                item.label if labels[item.label] == 1 else f"{item.label} ({run[:6]})": run
+                for run, item in self._every.items()
+            }
+        )
         self.say("\n".join(shown.missing))
         if not shown.results:
             self.slices.clear()
@@ -185,7 +192,9 @@ class LandscapePage(Page):
                 for name, result in results.items()
             ]
             self._surface.objects = [
-                pn.Row(*(pn.pane.HoloViews(item, backend="matplotlib", width=420) for item in surfaces))
+                pn.GridBox(
+                    *(pn.pane.HoloViews(item, backend="matplotlib", width=PANEL["width"]) for item in surfaces), ncols=2
+                )
             ]
         else:
             self._surface.objects = []

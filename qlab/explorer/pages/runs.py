@@ -33,6 +33,7 @@ class RunsPage(Page):
             pagination="remote",
             page_size=12,
             header_filters=True,
+            widths={"name": 300},
         )
         self._table.param.watch(self._ticked, "selection")
         self._count = text("", margin=(12, 10))
