@@ -33,6 +33,9 @@ LONGEST_NAME = 200
 
 MOST_SEEDS = 100_000
 
+DEEPEST = 20
+"""So deeply tables and lists may be nested: Python gives up at some depth, no key needs more than a few."""
+
 CHECKPOINT_SECONDS = 30.0
 """After an interruption at most so much training is done again."""
 
@@ -153,6 +156,8 @@ def parse(
         raw = tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # the decoder's own error is a ValueError
         raise ConfigError(f"{source}: not valid TOML: {error}") from None
+    if _deeper_than(raw, DEEPEST):
+        raise ConfigError(f"{source}: a value is nested more than {DEEPEST} levels deep; no key takes such a value.")
     try:
         for key, value in assignments:
             overrides.apply(raw, key, value, folder)
@@ -160,6 +165,19 @@ def parse(
     except (ConfigError, DataError) as error:
         raise ConfigError(f"{source}: {error}") from error
     return dataclasses.replace(experiment, assignments=tuple(assignments))
+
+
+def _deeper_than(value: Any, levels: int) -> bool:
+    """Whether tables and lists lie in each other more than so many levels deep."""
+    layer = [value]
+    for _ in range(levels + 1):
+        layer = [
+            item
+            for nest in layer
+            if isinstance(nest, (dict, list))
+            for item in (nest.values() if isinstance(nest, dict) else nest)
+        ]
+    return bool(layer)
 
 
 class _Reader:
