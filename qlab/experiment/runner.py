@@ -12,7 +12,7 @@ from qlab.errors import DataError, StoreError, UnsentError
 from qlab.experiment import summary
 from qlab.experiment.devices import training_device
 from qlab.experiment.landscapes import check_samples
-from qlab.experiment.measurement_runs import measure
+from qlab.experiment.measurement_runs import MODEL_FAILED, measure
 from qlab.experiment.memory import training_parts, unlearning_parts
 from qlab.experiment.orphans import end_orphans
 from qlab.experiment.parent import open_parent
@@ -28,6 +28,8 @@ from qlab.models import Model
 from qlab.tracking import names
 from qlab.tracking.store import Store
 from qlab.unlearning.engine import Partition
+
+TEACHER_FAILED = "its teacher failed"
 
 _SETTLE_SECONDS = 30.0
 """How long a tracking server that is away is waited for at the end, before the summary is left to another time."""
@@ -185,9 +187,13 @@ class _Work:
     def _run(self, parent: str) -> None:
         """Trials, then what needs them, then what needs those."""
         session = self._session
-        plan = complete(session, self._plan, lambda plan: plan.todo, lambda plan: self._train(plan, parent))
-        plan = complete(session, plan, lambda plan: plan.todo_unlearnings, self._unlearn)
-        complete(session, plan, lambda plan: plan.todo_measurements, self._measure)
+        plan = complete(session, self._plan, lambda plan: plan.ensembles, lambda plan: self._train(plan, parent))
+        trained = plan.run_ids | session.finished
+        # Nobody claims what cannot be run: others would wait until the claim is free, only to find the same.
+        session.skip([item for item in plan.todo_unlearnings if item.teacher.key not in trained], TEACHER_FAILED)
+        session.skip([item for item in plan.todo_measurements if item.trial.key not in trained], MODEL_FAILED)
+        plan = complete(session, plan, lambda plan: plan.unlearnings, self._unlearn)
+        complete(session, plan, lambda plan: plan.measurements, self._measure)
 
     def _train(self, plan: Plan, parent: str) -> None:
         for trials in plan.ensembles:
@@ -258,7 +264,7 @@ def _unlearn(session: Session, group: Sequence[Unlearning], run_ids: Mapping[str
         The run of each finished unlearning, by its key.
     """
     able = [item for item in group if item.teacher.key in run_ids]
-    session.fail([item for item in group if item.teacher.key not in run_ids], "its teacher failed")
+    session.fail([item for item in group if item.teacher.key not in run_ids], TEACHER_FAILED)
     if not able:
         return {}
     try:
