@@ -56,6 +56,7 @@ def main() -> None:
     "--memory", metavar="SIZE", help="Memory for models that train together: 500MB, 4GiB. Default: 70 % of it."
 )
 @click.option("--jobs", type=click.IntRange(1), metavar="N", help="Worker processes, this one among them. Default: 1.")
+@click.option("--cluster", metavar="ADDRESS", help="Run on a Dask cluster; its scheduler: tcp://host:8786.")
 @click.option("--dry-run", is_flag=True, help="Print the trials, which are done and which would run; run nothing.")
 @tracking_uri
 def run(
@@ -65,6 +66,7 @@ def run(
     device: str | None,
     memory: str | None,
     jobs: int | None,
+    cluster: str | None,
     dry_run: bool,
     tracking_uri: str | None,
 ) -> None:
@@ -74,6 +76,8 @@ def run(
     """
     from qlab.resources import experiment_file
 
+    if jobs is not None and cluster is not None:
+        raise ConfigError("--cluster: got --jobs beside it, accepts one of them: a cluster has its own workers.")
     paths = [experiment_file(file) for file in files]
 
     from qlab.experiment import overrides, schema
@@ -90,13 +94,14 @@ def run(
         for experiment in experiments:
             _print_plan(experiment, tracking_uri)
         return
-    if not _run_all(experiments, tracking_uri, jobs or 1):
+    if not _run_all(experiments, tracking_uri, jobs or 1, cluster):
         sys.exit(1)
 
 
-def _run_all(experiments: Sequence[Experiment], uri: str | None, jobs: int = 1) -> bool:
-    """Runs experiments one after the other, each in several processes; whether all trials finished."""
+def _run_all(experiments: Sequence[Experiment], uri: str | None, jobs: int = 1, cluster: str | None = None) -> bool:
+    """Runs experiments one after the other, each by several workers; whether all trials finished."""
     from qlab.console import ConsoleReporter, print_outcome
+    from qlab.experiment.cluster import Cluster
     from qlab.experiment.devices import training_device
     from qlab.experiment.jobs import Jobs
     from qlab.experiment.runner import Runner
@@ -106,11 +111,15 @@ def _run_all(experiments: Sequence[Experiment], uri: str | None, jobs: int = 1) 
     for experiment in experiments:
         training_device(experiment.device)
     console = _console()
+
+    def show(line: str) -> None:
+        console.print(line, markup=False, soft_wrap=True)
+
+    team = Jobs(jobs, show) if cluster is None else Cluster(cluster, show)
     store = open_store(uri, tell=lambda line: click.echo(line, err=True))
     for spool in spools(default_root()):
         click.echo(f"{spool} holds what an earlier run could not send; `qlab sync` sends it.", err=True)
     option = f" --tracking-uri {uri}" if uri else ""
-    team = Jobs(jobs, lambda line: console.print(line, markup=False, soft_wrap=True))
     finished = True
     try:
         with _terminated_as_interrupt(), team:

@@ -41,27 +41,26 @@ def main() -> None:
 
 
 def _work(job: Any, say: Callable[..., None]) -> None:
-    from qlab.errors import QlabError
+    from qlab.errors import QlabError, StoreError
     from qlab.experiment.runner import Runner
     from qlab.tracking.spooling import open_store
     from qlab.tracking.uri import embedded_file
 
     store = None
+    outcome = {"state": "done"}
     try:
         experiment = job.experiment()
         file = embedded_file(job.uri)
         if file is not None and not file.exists():
-            say(state="refused", reason=f"There is no store at {file} here; all workers must see its folder.")
-            return
+            raise StoreError(f"There is no store at {file} here; all workers must see its folder.")
         store = open_store(job.uri, tell=lambda line: None)
-        say(state="begun")
         Runner(store).help(experiment, job.share, job.old_failures)
-        say(state="done")
     except QlabError as error:
-        say(state="refused" if store is None else "failed", reason=str(error))
+        outcome = {"state": "refused" if store is None else "failed", "reason": str(error)}
     finally:
         if store is not None and (unsent := store.unsent()):
             say(state="unsent", reason=unsent)
+    say(**outcome)
 
 
 def _voice() -> Callable[..., None]:

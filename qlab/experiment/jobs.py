@@ -65,7 +65,7 @@ class Jobs:
                 self._say(f"A worker process does not start: {error.strerror}. The others do its work.")
                 return
 
-    def begin(self, experiment: Experiment, uri: str, old_failures: Collection[str]) -> None:
+    def begin(self, experiment: Experiment, uri: str, old_failures: Collection[str]) -> bool:
         """Tells them the experiment."""
         line = Job.of(experiment, uri, old_failures, self.share).show()
         for helper in self._helpers:
@@ -73,6 +73,7 @@ class Jobs:
         if self._helpers:
             others = ", ".join(str(helper.pid) for helper in self._helpers)
             self._say(f"{1 + len(self._helpers)} workers: this process and {others}")
+        return False
 
     def _close(self) -> None:
         for helper in self._helpers:

@@ -110,8 +110,8 @@ class Runner:
             start, tracked = time.perf_counter(), session.tracking_seconds
             try:
                 end_orphans(session)
-                if busy:
-                    team.begin(experiment, self._store.uri, session.old_failures)
+                if busy and team.begin(experiment, self._store.uri, session.old_failures):
+                    work.look_again()
                 work.run(parent)
                 end_orphans(session)
                 finished = set(session.finished) | self._finished_by_team(session, plan)
@@ -221,6 +221,11 @@ class _Work:
                 with self._session.tracking():
                     self._session.discard(damage.run_id, key)
                     self._plan = Plan.of(self._session.experiment, self._session.store)
+
+    def look_again(self) -> None:
+        """Finds out what is left by now."""
+        with self._session.tracking():
+            self._plan = Plan.of(self._session.experiment, self._session.store)
 
     def _run(self, parent: str) -> None:
         """Trials, then what needs them, then what needs those."""
