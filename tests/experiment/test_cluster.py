@@ -143,6 +143,18 @@ def test_an_interrupt_ends_the_helpers_on_the_cluster(folder: Path, cluster: tup
     assert not workers(folder, "RUNNING")
 
 
+def test_helpers_end_with_a_command_that_is_killed(folder: Path, cluster: tuple[str, list[int]]) -> None:
+    with running(folder, cluster[0]) as process:
+        until_both_train(folder)
+        process.kill()
+        process.wait()
+        end = time.monotonic() + 30.0
+        while workers(folder, "RUNNING"):
+            assert time.monotonic() < end, "helpers go on"
+            time.sleep(0.2)
+    assert len(workers(folder, "KILLED")) == 2
+
+
 def test_a_worker_that_is_killed_is_replaced_by_the_others(folder: Path, cluster: tuple[str, list[int]]) -> None:
     with running(folder, cluster[0]) as process:
         until_both_train(folder)
