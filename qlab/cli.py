@@ -55,6 +55,8 @@ def main() -> None:
 @click.option(
     "--memory", metavar="SIZE", help="Memory for models that train together: 500MB, 4GiB. Default: 70 % of it."
 )
+@click.option("--jobs", type=click.IntRange(1), metavar="N", help="Worker processes, this one among them. Default: 1.")
+@click.option("--cluster", metavar="ADDRESS", help="Run on a Dask cluster; its scheduler: tcp://host:8786.")
 @click.option("--dry-run", is_flag=True, help="Print the trials, which are done and which would run; run nothing.")
 @tracking_uri
 def run(
@@ -63,6 +65,8 @@ def run(
     seeds: str | None,
     device: str | None,
     memory: str | None,
+    jobs: int | None,
+    cluster: str | None,
     dry_run: bool,
     tracking_uri: str | None,
 ) -> None:
@@ -72,6 +76,8 @@ def run(
     """
     from qlab.resources import experiment_file
 
+    if jobs is not None and cluster is not None:
+        raise ConfigError("--cluster: got --jobs beside it, accepts one of them: a cluster has its own workers.")
     paths = [experiment_file(file) for file in files]
 
     from qlab.experiment import overrides, schema
@@ -88,14 +94,16 @@ def run(
         for experiment in experiments:
             _print_plan(experiment, tracking_uri)
         return
-    if not _run_all(experiments, tracking_uri):
+    if not _run_all(experiments, tracking_uri, jobs or 1, cluster):
         sys.exit(1)
 
 
-def _run_all(experiments: Sequence[Experiment], uri: str | None) -> bool:
-    """Runs experiments one after the other; whether all trials finished."""
+def _run_all(experiments: Sequence[Experiment], uri: str | None, jobs: int = 1, cluster: str | None = None) -> bool:
+    """Runs experiments one after the other, each by several workers; whether all trials finished."""
     from qlab.console import ConsoleReporter, print_outcome
+    from qlab.experiment.cluster import Cluster
     from qlab.experiment.devices import training_device
+    from qlab.experiment.jobs import Jobs
     from qlab.experiment.runner import Runner
     from qlab.tracking.spool import default_root, spools
     from qlab.tracking.spooling import open_store
@@ -103,28 +111,36 @@ def _run_all(experiments: Sequence[Experiment], uri: str | None) -> bool:
     for experiment in experiments:
         training_device(experiment.device)
     console = _console()
+
+    def show(line: str) -> None:
+        console.print(line, markup=False, soft_wrap=True)
+
+    team = Jobs(jobs, show) if cluster is None else Cluster(cluster, show)
     store = open_store(uri, tell=lambda line: click.echo(line, err=True))
     for spool in spools(default_root()):
         click.echo(f"{spool} holds what an earlier run could not send; `qlab sync` sends it.", err=True)
     option = f" --tracking-uri {uri}" if uri else ""
     finished = True
-    for experiment in experiments:
-        try:
-            with _terminated_as_interrupt(), ConsoleReporter(console) as reporter:
-                outcome = Runner(store, reporter).run(experiment)
-        except KeyboardInterrupt:
-            message = "Interrupted: runs in progress are marked as killed, finished ones are kept; run again to go on."
-            click.echo(" ".join(filter(None, [message, store.unsent()])), err=True)
-            sys.exit(130)
-        except StoreError as error:
-            unsent = store.unsent()
-            if unsent is None:
-                raise
-            click.echo(f"Error: {error}" if unsent in str(error) else f"Error: {error} {unsent}", err=True)
-            sys.exit(1)
-        print_outcome(console, experiment.name, outcome, store.location, option)
-        finished = finished and not outcome.failed
-    return finished
+    try:
+        with _terminated_as_interrupt(), team:
+            for experiment in experiments:
+                with ConsoleReporter(console) as reporter:
+                    outcome = Runner(store, reporter, team).run(experiment)
+                print_outcome(console, experiment.name, outcome, store.location, option)
+                finished = finished and not outcome.failed
+    except KeyboardInterrupt:
+        message = "Interrupted: runs in progress are marked as killed, finished ones are kept; run again to go on."
+        click.echo(" ".join(filter(None, [message, store.unsent()])), err=True)
+        sys.exit(130)
+    except StoreError as error:
+        unsent = store.unsent()
+        if unsent is None:
+            raise
+        click.echo(f"Error: {error}" if unsent in str(error) else f"Error: {error} {unsent}", err=True)
+        sys.exit(1)
+    for unsent in team.unsent:
+        click.echo(f"Error: {unsent}", err=True)
+    return finished and not team.unsent
 
 
 def _print_plan(experiment: Experiment, uri: str | None) -> None:

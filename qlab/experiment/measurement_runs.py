@@ -20,6 +20,8 @@ from qlab.tracking import frames, names
 from qlab.tracking.store import now_ms
 from qlab.training.threads import suited_threads
 
+MODEL_FAILED = "its model failed to train"
+
 _WORST_FIRST = ("diverged", "collapsed", "unconverged", "healthy")
 
 
@@ -34,7 +36,7 @@ def measure(session: Session, group: Sequence[Measurement], run_ids: Mapping[str
         run_ids: the runs of all finished trials and unlearnings, by key.
     """
     able = [item for item in group if item.trial.key in run_ids]
-    session.fail([item for item in group if item.trial.key not in run_ids], "its model failed to train")
+    session.fail([item for item in group if item.trial.key not in run_ids], MODEL_FAILED)
     if not able:
         return
     by_trial: dict[str, list[Measurement]] = {}

@@ -12,15 +12,17 @@ from qlab.errors import DataError, StoreError, UnsentError
 from qlab.experiment import summary
 from qlab.experiment.devices import training_device
 from qlab.experiment.landscapes import check_samples
-from qlab.experiment.measurement_runs import measure
+from qlab.experiment.measurement_runs import MODEL_FAILED, measure
 from qlab.experiment.memory import training_parts, unlearning_parts
 from qlab.experiment.orphans import end_orphans
 from qlab.experiment.parent import open_parent
 from qlab.experiment.plan import Plan
+from qlab.experiment.portions import Share
 from qlab.experiment.reporting import Reporter, Silent
 from qlab.experiment.schema import Experiment
 from qlab.experiment.session import DamagedCheckpoint, Session
 from qlab.experiment.sharing import complete
+from qlab.experiment.team import Alone, Team
 from qlab.experiment.training_runs import train_ensemble
 from qlab.experiment.trial import Measurement, Trial, Unlearning
 from qlab.experiment.unlearning_runs import apply_method, load_teachers
@@ -28,6 +30,8 @@ from qlab.models import Model
 from qlab.tracking import names
 from qlab.tracking.store import Store
 from qlab.unlearning.engine import Partition
+
+TEACHER_FAILED = "its teacher failed"
 
 _SETTLE_SECONDS = 30.0
 """How long a tracking server that is away is waited for at the end, before the summary is left to another time."""
@@ -72,11 +76,13 @@ class Runner:
     Args:
         store: where runs are written, and finished trials are found.
         reporter: is told about progress.
+        team: workers that help.
     """
 
-    def __init__(self, store: Store, reporter: Reporter | None = None) -> None:
+    def __init__(self, store: Store, reporter: Reporter | None = None, team: Team | None = None) -> None:
         self._store = store
         self._reporter: Reporter = reporter or Silent()
+        self._team: Team = team or Alone()
 
     def run(self, experiment: Experiment) -> Outcome:
         """Runs what the store does not have yet, then summarises the whole experiment.
@@ -87,22 +93,28 @@ class Runner:
         Raises:
             QlabError: the experiment cannot be run at all; no run has been made then.
         """
-        session = Session(self._store, self._reporter, experiment, training_device(experiment.device))
+        device, team = training_device(experiment.device), self._team
+        session = Session(self._store, self._reporter, experiment, device, team.share)
         with session.tracking():
             plan = Plan.of(experiment, self._store)
+        busy = bool(plan.todo or plan.todo_unlearnings or plan.todo_measurements)
+        if busy:
+            team.assemble()
         self._reporter.planned(plan)
         # What can go wrong before training goes wrong here, while there are no runs yet.
         work = _Work(session, plan)
         session.old_failures = {plan.last_runs[key] for key, status in plan.states.items() if status == "FAILED"}
-        busy = bool(plan.todo or plan.todo_unlearnings or plan.todo_measurements)
         with session.claims:
             with session.tracking():
                 parent = open_parent(session, busy=busy)
             start, tracked = time.perf_counter(), session.tracking_seconds
             try:
                 end_orphans(session)
+                if busy and team.begin(experiment, self._store.uri, session.old_failures):
+                    work.look_again()
                 work.run(parent)
                 end_orphans(session)
+                finished = set(session.finished) | self._finished_by_team(session, plan)
                 working = time.perf_counter() - start - (session.tracking_seconds - tracked)
                 with session.tracking():
                     settled = self._store.settle(_SETTLE_SECONDS)
@@ -124,16 +136,44 @@ class Runner:
             parent_run=self._store.known_as(parent),
             table=table,
             unlearning=unlearning,
-            trained=_count(experiment.trials, session.finished),
-            reused=len(experiment.trials) - _count(experiment.trials, session.finished.keys() | session.failed.keys()),
-            unlearned=_count(experiment.unlearnings, session.finished),
+            trained=_count(experiment.trials, finished),
+            reused=len(experiment.trials) - _count(experiment.trials, finished | session.failed.keys()),
+            unlearned=_count(experiment.unlearnings, finished),
             probes=probes,
-            measured=_count(experiment.measurements, session.finished),
+            measured=_count(experiment.measurements, finished),
             failed=session.failed,
             artifacts=self._store.artifact_place(parent),
             working_seconds=working,
             tracking_seconds=session.tracking_seconds,
         )
+
+    def help(self, experiment: Experiment, share: Share, old_failures: Collection[str]) -> None:
+        """Runs what can be claimed of an experiment that another worker has begun, sums it up and ends it.
+
+        Args:
+            experiment: what is run.
+            share: how many workers there are.
+            old_failures: the runs that had failed when the other began; what has failed since is not tried again.
+
+        Raises:
+            QlabError: the experiment cannot be run here.
+        """
+        session = Session(self._store, self._reporter, experiment, training_device(experiment.device), share)
+        session.old_failures = set(old_failures)
+        with session.tracking():
+            plan = Plan.of(experiment, self._store)
+        work = _Work(session, plan)
+        with session.claims:
+            work.run(open_parent(session, busy=False))
+            self._store.settle(_SETTLE_SECONDS)
+
+    def _finished_by_team(self, session: Session, before: Plan) -> set[str]:
+        """What was left before and is finished now, by whoever ran it."""
+        if isinstance(self._team, Alone):
+            return set()
+        with session.tracking():
+            now = Plan.of(session.experiment, session.store)
+        return {key for key in now.run_ids if key not in before.run_ids}
 
 
 class _Work:
@@ -182,12 +222,21 @@ class _Work:
                     self._session.discard(damage.run_id, key)
                     self._plan = Plan.of(self._session.experiment, self._session.store)
 
+    def look_again(self) -> None:
+        """Finds out what is left by now."""
+        with self._session.tracking():
+            self._plan = Plan.of(self._session.experiment, self._session.store)
+
     def _run(self, parent: str) -> None:
         """Trials, then what needs them, then what needs those."""
         session = self._session
-        plan = complete(session, self._plan, lambda plan: plan.todo, lambda plan: self._train(plan, parent))
-        plan = complete(session, plan, lambda plan: plan.todo_unlearnings, self._unlearn)
-        complete(session, plan, lambda plan: plan.todo_measurements, self._measure)
+        plan = complete(session, self._plan, lambda plan: plan.ensembles, lambda plan: self._train(plan, parent))
+        trained = plan.run_ids | session.finished
+        # Nobody claims what cannot be run: others would wait until the claim is free, only to find the same.
+        session.skip([item for item in plan.todo_unlearnings if item.teacher.key not in trained], TEACHER_FAILED)
+        session.skip([item for item in plan.todo_measurements if item.trial.key not in trained], MODEL_FAILED)
+        plan = complete(session, plan, lambda plan: plan.unlearnings, self._unlearn)
+        complete(session, plan, lambda plan: plan.measurements, self._measure)
 
     def _train(self, plan: Plan, parent: str) -> None:
         for trials in plan.ensembles:
@@ -258,7 +307,7 @@ def _unlearn(session: Session, group: Sequence[Unlearning], run_ids: Mapping[str
         The run of each finished unlearning, by its key.
     """
     able = [item for item in group if item.teacher.key in run_ids]
-    session.fail([item for item in group if item.teacher.key not in run_ids], "its teacher failed")
+    session.fail([item for item in group if item.teacher.key not in run_ids], TEACHER_FAILED)
     if not able:
         return {}
     try:

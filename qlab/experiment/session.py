@@ -18,6 +18,7 @@ from torch import Tensor
 
 from qlab.errors import DataError, QlabError, StoreError
 from qlab.experiment.memory import budget
+from qlab.experiment.portions import Share
 from qlab.experiment.reporting import Reporter
 from qlab.experiment.schema import Experiment
 from qlab.experiment.trial import Measurement, Trial, Unlearning, content_hash
@@ -61,13 +62,22 @@ class Session:
         reporter: is told about progress.
         experiment: what is run.
         device: where to train.
+        share: how many workers the experiment is spread over.
     """
 
-    def __init__(self, store: Store, reporter: Reporter, experiment: Experiment, device: torch.device) -> None:
+    def __init__(
+        self,
+        store: Store,
+        reporter: Reporter,
+        experiment: Experiment,
+        device: torch.device,
+        share: Share = Share(),  # noqa: B008 - it is frozen
+    ) -> None:
         self.store = store
         self.reporter = reporter
         self.experiment = experiment
         self.device = device
+        self.share = share
         self.tracking_seconds = 0.0
         self.failed: dict[str, tuple[str, str]] = {}
         self.finished: dict[str, str] = {}
@@ -79,6 +89,11 @@ class Session:
     def fail(self, items: Iterable[Trial | Unlearning | Measurement], error: str) -> None:
         """Takes down that trials, unlearning runs or probes failed, and why."""
         self.failed |= {item.key: (item.label, error) for item in items}
+
+    def skip(self, items: Sequence[Unlearning] | Sequence[Measurement], reason: str) -> None:
+        """Takes down that unlearning runs or probes cannot be run, and does not try them."""
+        self.fail(items, reason)
+        self.attempted |= {item.key for item in items}
 
     @contextmanager
     def tracking(self) -> Iterator[None]:
@@ -96,8 +111,8 @@ class Session:
 
     @functools.cached_property
     def memory(self) -> int:
-        """Bytes that models may take which train together."""
-        return budget(self.experiment.memory, self.device)
+        """Bytes that models may take which train together, here: workers of one machine divide what there is."""
+        return budget(self.experiment.memory, self.device) // self.share.here
 
     @functools.cached_property
     def claims(self) -> Claims:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
+from qlab.errors import StoreAwayError
 from qlab.experiment.plan import Plan
+from qlab.experiment.portions import portion
 from qlab.experiment.session import DAMAGED, Session
 from qlab.experiment.trial import Measurement, Trial, Unlearning
 
@@ -20,18 +22,19 @@ _POLL_SHARE = 10.0
 def complete(
     session: Session,
     plan: Plan,
-    left_of: Callable[[Plan], Sequence[Trial | Unlearning | Measurement]],
+    groups_of: Callable[[Plan], Sequence[Sequence[Trial | Unlearning | Measurement]]],
     perform: Callable[[Plan], None],
 ) -> Plan:
     """Sees to it that nothing of one kind is left: runs what this worker can claim, waits for what others run.
 
+    A worker alone claims everything that is left; one of several takes a portion, looks again, and takes the next.
     What another worker is at is left to it. If it finishes, that counts; if it fails, that counts as well; if it is
     released or dies, what it had is claimed and run here.
 
     Args:
         session: what the experiment's parts share.
         plan: what is left, as far as is known.
-        left_of: what of a plan is left of the kind in question.
+        groups_of: what of a plan is left of the kind in question, in groups that are worked at together.
         perform: runs what is left of that kind in a plan.
 
     Returns:
@@ -39,28 +42,47 @@ def complete(
     """
     told = False
     while True:
-        left = [item for item in left_of(plan) if item.key not in session.attempted]
-        left = [item for item in left if not _failed_elsewhere(session, plan, item)]
+        groups = [_left(session, plan, group) for group in groups_of(plan)]
+        left = [item for group in groups for item in group]
         if not left:
             return plan
         start = time.perf_counter()
         with session.tracking():
-            won = session.claims.claim(item.key for item in left)
+            wanted = portion(groups, _taken(session, left), session.share.workers)
+            won = session.claims.claim(wanted)
             if won:  # somebody may have finished it before the claim was free
                 plan = Plan.of(session.experiment, session.store)
         mine = plan.only(won)
-        if left_of(mine):
+        if any(groups_of(mine)):
             perform(mine)
             session.attempted |= won
             if len(won) == len(left):
                 return plan
-        elif not won:
+        elif not won and (session.share.workers == 1 or not wanted):
             if not told:
                 _tell(session, left)
                 told = True
             time.sleep(max(POLL_SECONDS, _POLL_SHARE * (time.perf_counter() - start)))
         with session.tracking():
             plan = Plan.of(session.experiment, session.store)
+
+
+def _left(
+    session: Session, plan: Plan, group: Sequence[Trial | Unlearning | Measurement]
+) -> list[Trial | Unlearning | Measurement]:
+    """What of a group this worker has not tried and no other has failed at."""
+    left = [item for item in group if item.key not in session.attempted]
+    return [item for item in left if not _failed_elsewhere(session, plan, item)]
+
+
+def _taken(session: Session, left: Sequence[Trial | Unlearning | Measurement]) -> Collection[str]:
+    """What of that other workers are at. A worker alone does not ask: it claims everything, and sees what it gets."""
+    if session.share.workers == 1:
+        return ()
+    try:
+        return session.claims.holders(item.key for item in left)
+    except StoreAwayError:  # then claims do not ask either
+        return ()
 
 
 def _failed_elsewhere(session: Session, plan: Plan, item: Trial | Unlearning | Measurement) -> bool:
