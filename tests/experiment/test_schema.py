@@ -375,5 +375,5 @@ def test_a_file_of_anything_either_loads_or_is_explained(start: str, top: dict[s
 @pytest.mark.parametrize("depth", [25, 300, 900, 5000])
 def test_deep_nesting_is_refused_whatever_reads_it(depth: int) -> None:
     text = f'[task]\ntype = "Digits"\nclasses = {"[" * depth}{"]" * depth}\n'
-    with pytest.raises(ConfigError, match="nested|recursion"):
+    with pytest.raises(ConfigError, match=r"nested|recursion"):
         schema.parse(text, source="deep.toml")
