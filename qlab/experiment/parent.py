@@ -10,7 +10,6 @@ from typing import Final
 
 from qlab.experiment.session import Session
 from qlab.tracking import names, provenance
-from qlab.tracking.garbage import CONFIGS_FILE
 
 TEXT_FILE: Final = "experiment.toml"
 """Artifact: the experiment file as it was read."""
@@ -34,7 +33,7 @@ def open_parent(session: Session, *, busy: bool) -> str:
             run_id = _find(session) or _create(session)
             break
         time.sleep(_POLL_SECONDS)
-    if not session.store.has_file(run_id, CONFIGS_FILE):  # it was made by a worker that was killed right then
+    if not session.store.has_file(run_id, names.CONFIGS):  # it was made by a worker that was killed right then
         _describe(session, run_id)
     if busy:
         session.claims.join()
@@ -70,7 +69,7 @@ def _create(session: Session) -> str:
 
 def _describe(session: Session, run_id: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        text, resolved = Path(folder) / TEXT_FILE, Path(folder) / CONFIGS_FILE
+        text, resolved = Path(folder) / TEXT_FILE, Path(folder) / names.CONFIGS
         text.write_text(session.experiment.text, encoding="utf-8")
         configs = {item.key: item.config for item in session.experiment.items}
         resolved.write_text(json.dumps(configs, indent=1), encoding="utf-8")

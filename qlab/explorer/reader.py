@@ -20,9 +20,6 @@ from qlab.tracking import frames, names
 from qlab.tracking.store import Store
 from qlab.tracking.uri import embedded_file, resolve
 
-TRIALS = "trials.json"
-"""The artifact of an experiment's run that holds the configuration of every trial."""
-
 WHOLE_SECONDS = 60.0
 """After so long all runs are read again: tags of finished runs may have changed."""
 
@@ -142,7 +139,9 @@ class Reader:
                 if trial in found:
                     config: Mapping[str, Any] = found[trial]
                     return config
-        raise DataError(f"The configuration of trial {trial} is missing: no {TRIALS} of its experiment lists it.")
+        raise DataError(
+            f"The configuration of trial {trial} is missing: no {names.CONFIGS} of its experiment lists it."
+        )
 
     @functools.lru_cache(maxsize=64)  # noqa: B019 - a reader lives as long as its server
     def model(self, run_id: str) -> Model:
@@ -193,9 +192,9 @@ class Reader:
     def _trials(self, parent: str) -> dict[str, Any]:
         if parent not in self._configs:
             self._configs[parent] = {}
-            if self.store.has_file(parent, TRIALS):
+            if self.store.has_file(parent, names.CONFIGS):
                 with tempfile.TemporaryDirectory() as folder:
-                    self._configs[parent] = json.loads(self._fetch(parent, TRIALS, Path(folder)).read_text())
+                    self._configs[parent] = json.loads(self._fetch(parent, names.CONFIGS, Path(folder)).read_text())
         return self._configs[parent]
 
     def _fetch(self, run_id: str, path: str, folder: Path) -> Path:

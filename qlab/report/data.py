@@ -19,13 +19,11 @@ from qlab.registry import find, make
 from qlab.tasks import Dataset, Task
 from qlab.tasks.features import dense_rows
 from qlab.tasks.images import ImageTask
+from qlab.tracking import names
 from qlab.tracking.store import Store
 from qlab.views.backends import styled
 from qlab.views.data_map import data_map, map_frame, picture, project_features
 from qlab.views.panels import row as row_of
-
-TRIALS = "trials.json"
-"""The artifact of an experiment's run that holds every trial's configuration."""
 
 _SHOWN_RATIO = 0.2
 """Corrupted data are shown at the ratio nearest to that of the paper's Fig. 1b."""
@@ -57,10 +55,12 @@ def shown_data(store: Store, parent: str) -> Shown | None:
         store: where its run is.
         parent: the experiment's run.
     """
-    if not store.has_file(parent, TRIALS):
+    if not store.has_file(parent, names.CONFIGS):
         return None
     with tempfile.TemporaryDirectory() as folder:
-        configs: dict[str, dict[str, Any]] = json.loads(store.fetch_file(parent, TRIALS, Path(folder)).read_text())
+        configs: dict[str, dict[str, Any]] = json.loads(
+            store.fetch_file(parent, names.CONFIGS, Path(folder)).read_text()
+        )
     trials = [config for config in configs.values() if "task" in config]
     if not trials:
         return None

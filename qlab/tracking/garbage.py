@@ -16,9 +16,6 @@ from qlab.tracking import frames, names
 from qlab.tracking.claims import Claims
 from qlab.tracking.store import Store
 
-CONFIGS_FILE: Final = "trials.json"
-"""Artifact of an experiment's parent run: the configuration of everything that belongs to it, by its identity."""
-
 FINISHED_LATER: Final = "did not finish, and was run again"
 DUPLICATE: Final = "finished more than once"
 UNLISTED: Final = "is of no experiment run that there is"
@@ -99,7 +96,7 @@ def _unlisted(store: Store, frame: pd.DataFrame, own: pd.DataFrame) -> dict[str,
 def _listed(store: Store, parent: str) -> set[str] | None:
     with tempfile.TemporaryDirectory() as folder:
         try:
-            found = json.loads(store.fetch_file(parent, CONFIGS_FILE, Path(folder)).read_text(encoding="utf-8"))
+            found = json.loads(store.fetch_file(parent, names.CONFIGS, Path(folder)).read_text(encoding="utf-8"))
         except (StoreError, ValueError, OSError):
             return None
     return set(found) if isinstance(found, dict) else None

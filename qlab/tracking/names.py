@@ -62,6 +62,9 @@ SOURCE: Final = "mlflow.source.name"
 USER: Final = "mlflow.user"
 DATASET_CONTEXT: Final = "mlflow.data.context"
 
+CONFIGS: Final = "trials.json"
+"""Artifact of an experiment's run: the configuration of everything in it, by identity."""
+
 CHECKPOINT: Final = "checkpoint/model.safetensors"
 """Artifact: trained parameters and buffers of a trial."""
 
