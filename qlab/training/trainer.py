@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
-from typing import Any, ClassVar
+from collections.abc import Collection, Iterable, Sequence
+from typing import ClassVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from qlab import seeding
 from qlab.component import Component
 from qlab.corruptions import Corruption, NoCorruption
 from qlab.errors import ConfigError, DataError
@@ -21,18 +19,12 @@ from qlab.fields import PositiveFloat, PositiveInt
 from qlab.models.base import Features, Model
 from qlab.tasks.base import Split, Task
 from qlab.training import ensemble
-from qlab.training.data import EnsembleData, Member, prepare
+from qlab.training.data import Member
 from qlab.training.health import Health, health_of
-from qlab.training.metrics import Metrics, evaluate, loss
+from qlab.training.loop import EpochObserver as EpochObserver
+from qlab.training.loop import Training
 from qlab.training.state import Checkpoints, TrainingState
 from qlab.training.threads import side_by_side, suited_threads
-
-TILE_BYTES = 5 * 2**20
-"""On a CPU so many bytes of parameters are trained together, an epoch at a time: with their gradients and Adam's two
-moments they stay in cache. Measured on 50 MLPs with 1,848 inputs: 7.8 ms a step against 13.5 ms untiled."""
-
-EpochObserver = Callable[[int, dict[str, NDArray[np.float64]]], None]
-"""Called after each epoch with its number, from 1, and the metrics, each of shape ``[members]``."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -172,199 +164,23 @@ class Trainer(Component):
                 f"{len(members)} members of {type(model).__name__} after at most {self.epochs} epochs."
             )
         with suited_threads(model, len(members)):
-            return self._fit(
-                model,
-                members,
-                validation,
-                observer,
-                torch.device(device),
-                snapshots,
-                evaluate_every,
-                start,
-                resume,
-                checkpoint,
+            training = Training(
+                self, model, members, validation, torch.device(device), snapshots, evaluate_every, resume
             )
-
-    def _fit(
-        self,
-        model: Model,
-        members: Sequence[Member],
-        validation: Split,
-        observer: EpochObserver | None,
-        device: torch.device,
-        snapshots: Collection[int],
-        evaluate_every: int,
-        start: float,
-        resume: TrainingState | None,
-        checkpoint: Checkpoints | None,
-    ) -> TrainedEnsemble:
-        seeds = [item.seed for item in members]
-        data = prepare(model, members, validation, device)
-        begin = ensemble.initial_parameters(model, seeds) if resume is None else resume.parameters
-        parameters = {name: parameter.to(device) for name, parameter in begin.items()}
-        model.to(device)
-        tiles = [
-            _Tile(
-                # Calling a module with other parameters changes it for the time being: each tile has its own.
-                copy.deepcopy(model),
-                {name: parameter[rows] for name, parameter in parameters.items()},
-                data.members(rows),
-                self,
-                None if resume is None else resume.members(rows),
-            )
-            for rows in _tile_slices(parameters, len(members), device)
-        ]
-        with side_by_side(model, len(tiles), device) as each:
-            return self._epochs(
-                model, seeds, tiles, data, observer, snapshots, evaluate_every, each, start, resume, checkpoint
-            )
-
-    def _epochs(
-        self,
-        model: Model,
-        seeds: Sequence[int],
-        tiles: Sequence[_Tile],
-        data: EnsembleData,
-        observer: EpochObserver | None,
-        snapshots: Collection[int],
-        evaluate_every: int,
-        each: Callable[..., Iterable[Any]],
-        start: float,
-        resume: TrainingState | None,
-        checkpoint: Checkpoints | None,
-    ) -> TrainedEnsemble:
-        device = data.train_y.device
-        done = 0 if resume is None else resume.epoch
-        if resume is None:
-            kept: list[ensemble.Parameters] = [_gather(tiles)] if 0 in snapshots else []
-            orders = [seeding.generator(seed, "batches") for seed in seeds]
-            history: dict[str, list[NDArray[np.float64]]] = {}
-            evaluated: list[int] = []
-        else:
-            if set(resume.snapshots) != {epoch for epoch in snapshots if epoch <= done}:
-                snapshots = ()
-            kept = [
-                {name: points[:, index] for name, points in resume.trajectory.items()}
-                for index in range(len(resume.snapshots) if snapshots else 0)
-            ]
-            orders = resume.generators()
-            history = {name: list(values.T) for name, values in resume.history.items()}
-            evaluated = list(resume.evaluated)
-        followed = sorted(epoch for epoch in snapshots if 0 <= epoch <= self.epochs)
-
-        def state() -> TrainingState:
-            return TrainingState(
-                epoch=epoch,
-                steps=epoch * -(-data.train_y.shape[1] // self.batch_size),
-                parameters=_gather(tiles),
-                first_moments=_gather_moments(tiles, "exp_avg"),
-                second_moments=_gather_moments(tiles, "exp_avg_sq"),
-                orders=torch.stack([generator.get_state() for generator in orders]),
-                history={name: np.stack(values, axis=1) for name, values in history.items()},
-                evaluated=tuple(evaluated),
-                trajectory=_stack_snapshots(kept),
-                snapshots=tuple(followed[: len(kept)]),
-            )
-
-        for epoch in range(done + 1, self.epochs + 1):
-            n = data.train_y.shape[1]
-            order = torch.stack([torch.randperm(n, generator=generator) for generator in orders]).to(device)
-            # The last fifth decides about health, which must not depend on how often metrics are evaluated.
-            due = epoch % evaluate_every == 0 or epoch == self.epochs or epoch > self.epochs - 2 * (self.epochs // 10)
-            step = _Tile.train_and_evaluate if due else _Tile.epoch
-            measured = list(each(step, tiles, order.split([len(tile) for tile in tiles])))
-            if epoch in snapshots:
-                kept.append(_gather(tiles))
-            if due:
-                evaluated.append(epoch)
-                values = {name: torch.cat([part[name] for part in measured]).cpu().numpy() for name in measured[0]}
-                for name, value in values.items():
-                    value.flags.writeable = False  # observers get the arrays that history keeps
-                    history.setdefault(name, []).append(value)
-                if observer is not None:
-                    observer(epoch, values)
-            if checkpoint is not None and epoch < self.epochs:
-                checkpoint.offer(state)
-        final = torch.cat([evaluate(model, tile.parameters, tile.data)[1] for tile in tiles]).cpu()
-        trained = _gather(tiles)
-        trajectory = _stack_snapshots(kept)
-        curves = {name: np.stack(values, axis=1) for name, values in history.items()}
-        health = tuple(health_of(curves["train_loss"][row], final[row], self.epochs) for row in range(len(seeds)))
+            with side_by_side(model, len(training.tiles), torch.device(device)) as each:
+                training.run(each, observer, checkpoint)
+            final = training.final_logits()
+        history = training.curves()
+        health = tuple(health_of(history["train_loss"][row], final[row], self.epochs) for row in range(len(members)))
         model.to("cpu")
-        seconds = time.perf_counter() - start
         return TrainedEnsemble(
-            model, trained, tuple(seeds), curves, tuple(evaluated), health, final, seconds, trajectory
+            model=model,
+            parameters=training.parameters(),
+            seeds=tuple(item.seed for item in members),
+            history=history,
+            epochs=tuple(training.evaluated),
+            health=health,
+            logits=final,
+            seconds=time.perf_counter() - start,
+            trajectory=training.trajectory(),
         )
-
-
-class _Tile:
-    """Some members of an ensemble, with their own optimizer."""
-
-    def __init__(
-        self,
-        model: Model,
-        parameters: ensemble.Parameters,
-        data: EnsembleData,
-        trainer: Trainer,
-        resume: TrainingState | None = None,
-    ) -> None:
-        self.model = model
-        self.data = data
-        self.batch_size = trainer.batch_size
-        self.parameters = {name: parameter.clone().requires_grad_() for name, parameter in parameters.items()}
-        self.optimizer = torch.optim.Adam(self.parameters.values(), lr=trainer.learning_rate, fused=True)
-        if resume is not None and resume.steps:
-            moments = {
-                index: {
-                    "step": torch.tensor(float(resume.steps)),
-                    "exp_avg": resume.first_moments[name].clone(),  # the optimizer works in place
-                    "exp_avg_sq": resume.second_moments[name].clone(),
-                }
-                for index, name in enumerate(self.parameters)
-            }
-            self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": moments})
-
-    def __len__(self) -> int:
-        return len(self.data.train_y)
-
-    def train_and_evaluate(self, order: Tensor) -> Metrics:
-        """An epoch, and the metrics after it."""
-        self.epoch(order)
-        return evaluate(self.model, self.parameters, self.data)[0]
-
-    def epoch(self, order: Tensor) -> None:
-        """One pass over the rows in the order given, shape ``[members, N]``."""
-        for batch in order.split(self.batch_size, dim=1):
-            self.optimizer.zero_grad()
-            # The sum over members keeps each member's gradient its own.
-            z = ensemble.logits(self.model, self.parameters, self.data.train_x, shared=self.data.shared, rows=batch)
-            loss(z, self.data.train_y.gather(1, batch)).sum().backward()
-            self.optimizer.step()
-
-
-def _gather(tiles: Sequence[_Tile]) -> ensemble.Parameters:
-    """The present parameters of all members, on the CPU."""
-    return {name: torch.cat([tile.parameters[name].detach() for tile in tiles]).cpu() for name in tiles[0].parameters}
-
-
-def _gather_moments(tiles: Sequence[_Tile], moment: str) -> ensemble.Parameters:
-    """One of Adam's moments of all members, on the CPU; zero where there was no gradient yet."""
-
-    def of(tile: _Tile, name: str) -> Tensor:
-        parameter = tile.parameters[name]
-        found: Tensor = tile.optimizer.state[parameter].get(moment, torch.zeros_like(parameter))
-        return found.detach()
-
-    return {name: torch.cat([of(tile, name) for tile in tiles]).cpu() for name in tiles[0].parameters}
-
-
-def _stack_snapshots(kept: Sequence[ensemble.Parameters]) -> ensemble.Parameters:
-    return {name: torch.stack([part[name] for part in kept], dim=1) for name in kept[0]} if kept else {}
-
-
-def _tile_slices(parameters: ensemble.Parameters, members: int, device: torch.device) -> list[slice]:
-    if device.type != "cpu":
-        return [slice(0, members)]
-    per_member = sum(parameter[0].numel() * parameter.element_size() for parameter in parameters.values())
-    size = max(1, TILE_BYTES // per_member)
-    return [slice(start, min(start + size, members)) for start in range(0, members, size)]

@@ -18,9 +18,9 @@ from qlab.models import Model
 from qlab.models.base import take_rows
 from qlab.training import ensemble
 from qlab.training.data import EnsembleData
+from qlab.training.loop import EpochObserver
 from qlab.training.metrics import evaluate
 from qlab.training.threads import suited_threads
-from qlab.training.trainer import EpochObserver
 from qlab.unlearning.base import LogitFunction, Samples, Unlearner, UnlearningData
 
 

@@ -11,7 +11,7 @@ import torch
 from qlab.corruptions import FeatureRandomization, LabelFlip
 from qlab.errors import DataError
 from qlab.models import MLP, Features, PennyLaneQNN
-from qlab.training import Member, Trainer, trainer
+from qlab.training import Member, Trainer, tiles
 from qlab.training.state import Checkpoints, TrainingState
 
 EPOCHS = 5
@@ -86,7 +86,7 @@ def test_writing_states_changes_nothing(small_task, small_data, model):
 
 def test_resumed_twice_with_features_of_their_own_and_in_tiles(small_task, small_data, monkeypatch):
     setting = Setting(small_task, small_data, MLP(hidden=(6, 3)), FeatureRandomization(ratio=0.5))
-    monkeypatch.setattr(trainer, "TILE_BYTES", 1)
+    monkeypatch.setattr(tiles, "TILE_BYTES", 1)
     expected, states = setting.states()
     again = {}
     setting.fit(resume=states[1], checkpoint=Checkpoints(lambda state: again.update({state.epoch: state}), 0.0))

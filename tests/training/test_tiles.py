@@ -10,7 +10,7 @@ import torch
 
 from qlab.corruptions import FeatureRandomization, LabelFlip
 from qlab.models import CNOTQNN, MLP, Features, PennyLaneQNN
-from qlab.training import Member, Trainer, threads, trainer
+from qlab.training import Member, Trainer, threads, tiles
 
 SETTINGS = Trainer(epochs=3, batch_size=5, learning_rate=0.05)
 
@@ -35,7 +35,7 @@ def two_threads(monkeypatch):
 @pytest.fixture
 def one_each(monkeypatch):
     """Every member is a tile."""
-    monkeypatch.setattr(trainer, "TILE_BYTES", 1)
+    monkeypatch.setattr(tiles, "TILE_BYTES", 1)
 
 
 def fit(task, data, model, *, seeds=range(5), corruption=None, **options):
@@ -47,7 +47,7 @@ def fit(task, data, model, *, seeds=range(5), corruption=None, **options):
 def watch(monkeypatch, act=None):
     """Names of the threads that an epoch of a tile ran in; ``act`` is called in each."""
     seen = []
-    plain = trainer._Tile.epoch
+    plain = tiles.Tile.epoch
 
     def epoch(tile, order):
         seen.append((threading.current_thread() is threading.main_thread(), torch.get_num_threads()))
@@ -55,7 +55,7 @@ def watch(monkeypatch, act=None):
             act(tile)
         plain(tile, order)
 
-    monkeypatch.setattr(trainer._Tile, "epoch", epoch)
+    monkeypatch.setattr(tiles.Tile, "epoch", epoch)
     return seen
 
 
@@ -85,7 +85,7 @@ def test_tiles_side_by_side_are_tiles_one_after_another(
 def test_tiles_side_by_side_are_one_ensemble_without_tiles(small_task, small_data, monkeypatch):
     model = MLP(hidden=(6, 3), dtype="float64")
     whole = fit(small_task, small_data, model)
-    monkeypatch.setattr(trainer, "TILE_BYTES", 2 * 8 * whole.model.n_parameters())
+    monkeypatch.setattr(tiles, "TILE_BYTES", 2 * 8 * whole.model.n_parameters())
     seen = watch(monkeypatch)
     tiled = fit(small_task, small_data, model)
     assert len(seen) == 3 * SETTINGS.epochs

@@ -11,7 +11,7 @@ from qlab.corruptions import Corrupted, FeatureRandomization, LabelFlip, NoCorru
 from qlab.errors import ConfigError, DataError
 from qlab.models import MLP, Features, PennyLaneQNN
 from qlab.tasks import Dataset, Split
-from qlab.training import Member, Trainer, trainer
+from qlab.training import Member, Trainer, tiles
 from qlab.training.data import prepare
 from qlab.training.ensemble import initial_parameters
 
@@ -82,7 +82,7 @@ def test_members_trained_in_tiles_are_the_same(small_task, monkeypatch, per_tile
         whole = SHORT.train(model, small_task, corruptions, seeds=range(5))
         built = model.build(Features.of(small_task.load(), corruptions[0]))
         with monkeypatch.context() as patch:
-            patch.setattr(trainer, "TILE_BYTES", per_tile * 8 * built.n_parameters())
+            patch.setattr(tiles, "TILE_BYTES", per_tile * 8 * built.n_parameters())
             tiled = SHORT.train(model, small_task, corruptions, seeds=range(5))
         for row in range(5):
             assert_same(tiled, row, whole, row, 1e-9)
@@ -301,7 +301,7 @@ def test_members_of_all_tiles_are_in_the_trajectory_in_order(small_task, small_d
     options = {"seeds": range(5), "corruption": corruption, "snapshots": SNAPSHOTS}
     whole = fitted(small_task, small_data, model, **options)
     size = 8 * whole.model.n_parameters()
-    monkeypatch.setattr(trainer, "TILE_BYTES", per_tile * size)
+    monkeypatch.setattr(tiles, "TILE_BYTES", per_tile * size)
     tiled = fitted(small_task, small_data, model, **options)
     for name, path in whole.trajectory.items():
         assert path.shape[:2] == (5, 4)
@@ -368,11 +368,11 @@ def test_metrics_are_evaluated_every_so_many_epochs_and_after_the_last(
 
 @pytest.mark.parametrize("model", [MLP(hidden=(6, 3)), PennyLaneQNN(depth=2)], ids=["MLP", "chain"])
 @pytest.mark.parametrize("corruption", [LabelFlip(ratio=0.5), FeatureRandomization(ratio=0.5)], ids=["flips", "random"])
-@pytest.mark.parametrize("tile_bytes", [1, trainer.TILE_BYTES], ids=["tiles", "one tile"])
+@pytest.mark.parametrize("tile_bytes", [1, tiles.TILE_BYTES], ids=["tiles", "one tile"])
 def test_evaluating_less_often_trains_the_same_bit_by_bit(
     small_task, small_data, monkeypatch, model, corruption, tile_bytes
 ):
-    monkeypatch.setattr(trainer, "TILE_BYTES", tile_bytes)
+    monkeypatch.setattr(tiles, "TILE_BYTES", tile_bytes)
     full = fitted(small_task, small_data, model, corruption=corruption)
     for every in (3, 100):
         found = fitted(small_task, small_data, model, corruption=corruption, evaluate_every=every)

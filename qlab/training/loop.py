@@ -1,0 +1,158 @@
+"""The loop: a training under way, epoch by epoch."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from qlab import seeding
+from qlab.models.base import Model
+from qlab.tasks.base import Split
+from qlab.training import ensemble
+from qlab.training.data import Member, prepare
+from qlab.training.metrics import evaluate
+from qlab.training.state import Checkpoints, TrainingState
+from qlab.training.tiles import Tile, gather, gather_moments, tile_slices
+
+if TYPE_CHECKING:
+    from qlab.training.trainer import Trainer
+
+EpochObserver = Callable[[int, dict[str, NDArray[np.float64]]], None]
+"""Called after each epoch with its number, from 1, and the metrics, each of shape ``[members]``."""
+
+
+class Training:
+    """An ensemble that is being trained: its parameters, and what has been measured so far.
+
+    Args:
+        trainer: says how.
+        model: a built model.
+        members: training splits of one size, and the seeds.
+        validation: evaluated, never trained on.
+        device: where to train.
+        snapshots: epochs after which the parameters are kept; 0 for the initial ones.
+        evaluate_every: epochs from one evaluation to the next.
+        resume: go on from there.
+    """
+
+    def __init__(
+        self,
+        trainer: Trainer,
+        model: Model,
+        members: Sequence[Member],
+        validation: Split,
+        device: torch.device,
+        snapshots: Collection[int],
+        evaluate_every: int,
+        resume: TrainingState | None,
+    ) -> None:
+        self._trainer, self._model, self._device, self._evaluate_every = trainer, model, device, evaluate_every
+        seeds = [item.seed for item in members]
+        data = prepare(model, members, validation, device)
+        begin = ensemble.initial_parameters(model, seeds) if resume is None else resume.parameters
+        parameters = {name: parameter.to(device) for name, parameter in begin.items()}
+        model.to(device)
+        self.tiles = [
+            Tile(
+                # Calling a module with other parameters changes it for the time being: each tile has its own.
+                copy.deepcopy(model),
+                {name: parameter[rows] for name, parameter in parameters.items()},
+                data.members(rows),
+                trainer,
+                None if resume is None else resume.members(rows),
+            )
+            for rows in tile_slices(parameters, len(members), device)
+        ]
+        self._rows = data.train_y.shape[1]
+        self.epoch = 0 if resume is None else resume.epoch
+        self.evaluated: list[int] = [] if resume is None else list(resume.evaluated)
+        self._history: dict[str, list[NDArray[np.float64]]] = {}
+        self._kept: list[ensemble.Parameters] = []
+        if resume is None:
+            self._orders = [seeding.generator(seed, "batches") for seed in seeds]
+            self._snapshots = sorted(epoch for epoch in snapshots if 0 <= epoch <= trainer.epochs)
+            if 0 in self._snapshots:
+                self._kept.append(gather(self.tiles))
+            return
+        self._orders = resume.generators()
+        self._history = {name: list(values.T) for name, values in resume.history.items()}
+        # A trajectory whose beginning is not known is none.
+        begun = set(resume.snapshots) == {epoch for epoch in snapshots if epoch <= resume.epoch}
+        self._snapshots = sorted(epoch for epoch in snapshots if 0 <= epoch <= trainer.epochs) if begun else []
+        self._kept = [
+            {name: points[:, index] for name, points in resume.trajectory.items()}
+            for index in range(len(resume.snapshots) if self._snapshots else 0)
+        ]
+
+    def run(
+        self, each: Callable[..., Iterable[Any]], observer: EpochObserver | None, checkpoint: Checkpoints | None
+    ) -> None:
+        """Trains to the last epoch.
+
+        Args:
+            each: maps a function over tiles and their batch orders, see :func:`qlab.training.threads.side_by_side`.
+            observer: called after each evaluated epoch.
+            checkpoint: is offered the state after each epoch but the last.
+        """
+        epochs = self._trainer.epochs
+        for epoch in range(self.epoch + 1, epochs + 1):
+            order = torch.stack([torch.randperm(self._rows, generator=generator) for generator in self._orders])
+            # The last fifth decides about health, which must not depend on how often metrics are evaluated.
+            due = epoch % self._evaluate_every == 0 or epoch == epochs or epoch > epochs - 2 * (epochs // 10)
+            step = Tile.train_and_evaluate if due else Tile.epoch
+            parts = order.to(self._device).split([len(tile) for tile in self.tiles])
+            measured = list(each(step, self.tiles, parts))
+            self.epoch = epoch
+            if epoch in self._snapshots:
+                self._kept.append(gather(self.tiles))
+            if due:
+                values = {name: torch.cat([part[name] for part in measured]).cpu().numpy() for name in measured[0]}
+                self._note(values)
+                if observer is not None:
+                    observer(epoch, values)
+            if checkpoint is not None and epoch < epochs:
+                checkpoint.offer(self.state)
+
+    def state(self) -> TrainingState:
+        """Where the training is: what it takes to go on as if nothing had happened."""
+        return TrainingState(
+            epoch=self.epoch,
+            steps=self.epoch * -(-self._rows // self._trainer.batch_size),
+            parameters=self.parameters(),
+            first_moments=gather_moments(self.tiles, "exp_avg"),
+            second_moments=gather_moments(self.tiles, "exp_avg_sq"),
+            orders=torch.stack([generator.get_state() for generator in self._orders]),
+            history=self.curves(),
+            evaluated=tuple(self.evaluated),
+            trajectory=self.trajectory(),
+            snapshots=tuple(self._snapshots[: len(self._kept)]),
+        )
+
+    def parameters(self) -> ensemble.Parameters:
+        """The present parameters of all members, on the CPU."""
+        return gather(self.tiles)
+
+    def curves(self) -> dict[str, NDArray[np.float64]]:
+        """Metrics so far, ``[members, evaluations]``."""
+        return {name: np.stack(values, axis=1) for name, values in self._history.items()}
+
+    def trajectory(self) -> ensemble.Parameters:
+        """Parameters at the snapshots so far, ``[members, snapshots, ...]``; empty if none were asked for."""
+        kept = self._kept
+        return {name: torch.stack([part[name] for part in kept], dim=1) for name in kept[0]} if kept else {}
+
+    def final_logits(self) -> Tensor:
+        """Logits on training rows, then validation rows, ``[members, N + M]``, on the CPU."""
+        return torch.cat([evaluate(self._model, tile.parameters, tile.data)[1] for tile in self.tiles]).cpu()
+
+    def _note(self, values: dict[str, NDArray[np.float64]]) -> None:
+        self.evaluated.append(self.epoch)
+        for name, value in values.items():
+            value.flags.writeable = False  # observers get the arrays that history keeps
+            self._history.setdefault(name, []).append(value)

@@ -1,0 +1,100 @@
+"""Tiles: some members of an ensemble that take their steps together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from qlab.models.base import Model
+from qlab.training import ensemble
+from qlab.training.data import EnsembleData
+from qlab.training.metrics import Metrics, evaluate, loss
+from qlab.training.state import TrainingState
+
+if TYPE_CHECKING:
+    from qlab.training.trainer import Trainer
+
+TILE_BYTES = 5 * 2**20
+"""On a CPU so many bytes of parameters are trained together, an epoch at a time: with their gradients and Adam's two
+moments they stay in cache. Measured on 50 MLPs with 1,848 inputs: 7.8 ms a step against 13.5 ms untiled."""
+
+
+class Tile:
+    """Some members of an ensemble, with their own optimizer.
+
+    Args:
+        model: their model; calling it with other parameters changes it for the time being.
+        parameters: their parameters, stacked; copied.
+        data: theirs.
+        trainer: says batch size and learning rate.
+        resume: their state, to go on from.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        parameters: ensemble.Parameters,
+        data: EnsembleData,
+        trainer: Trainer,
+        resume: TrainingState | None = None,
+    ) -> None:
+        self.model = model
+        self.data = data
+        self.batch_size = trainer.batch_size
+        self.parameters = {name: parameter.clone().requires_grad_() for name, parameter in parameters.items()}
+        self.optimizer = torch.optim.Adam(self.parameters.values(), lr=trainer.learning_rate, fused=True)
+        if resume is not None and resume.steps:
+            moments = {
+                index: {
+                    "step": torch.tensor(float(resume.steps)),
+                    "exp_avg": resume.first_moments[name].clone(),  # the optimizer works in place
+                    "exp_avg_sq": resume.second_moments[name].clone(),
+                }
+                for index, name in enumerate(self.parameters)
+            }
+            self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": moments})
+
+    def __len__(self) -> int:
+        return len(self.data.train_y)
+
+    def train_and_evaluate(self, order: Tensor) -> Metrics:
+        """An epoch, and the metrics after it."""
+        self.epoch(order)
+        return evaluate(self.model, self.parameters, self.data)[0]
+
+    def epoch(self, order: Tensor) -> None:
+        """One pass over the rows in the order given, shape ``[members, N]``."""
+        for batch in order.split(self.batch_size, dim=1):
+            self.optimizer.zero_grad()
+            # The sum over members keeps each member's gradient its own.
+            z = ensemble.logits(self.model, self.parameters, self.data.train_x, shared=self.data.shared, rows=batch)
+            loss(z, self.data.train_y.gather(1, batch)).sum().backward()
+            self.optimizer.step()
+
+
+def gather(tiles: Sequence[Tile]) -> ensemble.Parameters:
+    """The present parameters of all members, on the CPU."""
+    return {name: torch.cat([tile.parameters[name].detach() for tile in tiles]).cpu() for name in tiles[0].parameters}
+
+
+def gather_moments(tiles: Sequence[Tile], moment: str) -> ensemble.Parameters:
+    """One of Adam's moments of all members, on the CPU; zero where there was no gradient yet."""
+
+    def of(tile: Tile, name: str) -> Tensor:
+        parameter = tile.parameters[name]
+        found: Tensor = tile.optimizer.state[parameter].get(moment, torch.zeros_like(parameter))
+        return found.detach()
+
+    return {name: torch.cat([of(tile, name) for tile in tiles]).cpu() for name in tiles[0].parameters}
+
+
+def tile_slices(parameters: ensemble.Parameters, members: int, device: torch.device) -> list[slice]:
+    """Which members train together, see :data:`TILE_BYTES`; on a GPU all of them."""
+    if device.type != "cpu":
+        return [slice(0, members)]
+    per_member = sum(parameter[0].numel() * parameter.element_size() for parameter in parameters.values())
+    size = max(1, TILE_BYTES // per_member)
+    return [slice(start, min(start + size, members)) for start in range(0, members, size)]
