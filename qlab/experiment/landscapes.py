@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import torch
 from torch import Tensor
 
 from qlab.errors import DataError
@@ -14,6 +13,7 @@ from qlab.experiment.session import Session
 from qlab.experiment.training_runs import snapshot_epochs
 from qlab.experiment.trial import INITIAL, ORACLE, Measurement, Trial
 from qlab.landscape import Landscape
+from qlab.landscape.landscape import flat_trajectory
 from qlab.models import Model
 from qlab.tracking import names
 from qlab.training import ensemble
@@ -95,9 +95,7 @@ def landscape_of(
         trained_clean = model.with_state(_state(session, run_ids[twin.key]))
         clean = session.member(twin).corrupted
         reference = Landscape(trained_clean, clean, session.dataset(trial.task).validation, seed=trial.seed)
-    path = None
-    if trajectory is not None:
-        path = torch.cat([trajectory[name].double().flatten(1) for name, _ in model.named_parameters()], dim=1)
+    path = None if trajectory is None else flat_trajectory(model, trajectory)
     return Landscape(
         model.with_state(state),
         member.corrupted,

@@ -17,6 +17,7 @@ from qlab.corruptions import Corrupted
 from qlab.errors import DataError
 from qlab.explorer.reader import Reader
 from qlab.landscape import Landscape
+from qlab.landscape.landscape import flat_trajectory
 from qlab.models import Model
 from qlab.models.base import prepare_features
 from qlab.registry import make
@@ -192,9 +193,7 @@ class Loader:
         if item.kind != names.TRIAL:
             return None
         path = self._reader.trajectory(item.run_id)
-        if path is None:
-            return None
-        return torch.cat([path[name].double().flatten(1) for name, _ in model.named_parameters()], dim=1)
+        return None if path is None else flat_trajectory(model, path)
 
 
 def _alike(one: Model, other: Model) -> bool:

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, TypeVar
 
 import panel as pn
 
+from qlab.errors import DataError
 from qlab.explorer.controls import text
 from qlab.explorer.figure import Figure
 from qlab.explorer.loaded import Loader
@@ -84,6 +85,13 @@ class Page(ABC):
             show(result)
 
         self.context.work.submit(f"{self.title} {part}".strip(), compute, shown, self.say)
+
+    def nothing(self, what: str, hint: str) -> DataError:
+        """An error that says that the experiment has none of something, and what would make some."""
+        state = self.state
+        return DataError(
+            f'No {what} in "{state.experiment}"' + (" match the filter." if state.where else f" yet. {hint}")
+        )
 
     def say(self, message: str) -> None:
         """Says what is missing; nothing if ``message`` is empty."""

@@ -98,15 +98,23 @@ class Reader:
             return old is None or not new.equals(old)
 
     def histories(self, run_ids: Sequence[str], metrics: Sequence[str], running: Sequence[str] = ()) -> pd.DataFrame:
-        """Metric values over steps.
+        """Metric values over steps as a table, see :meth:`series`: ``run_id``, ``metric``, ``step`` and ``value``."""
+        rows = [
+            (run, metric, step, value)
+            for (run, metric), values in self.series(run_ids, metrics, running).items()
+            for step, value in values
+        ]
+        return pd.DataFrame(rows, columns=["run_id", "metric", "step", "value"])
+
+    def series(
+        self, run_ids: Sequence[str], metrics: Sequence[str], running: Sequence[str] = ()
+    ) -> dict[tuple[str, str], list[tuple[int, float]]]:
+        """Steps and values by run and metric.
 
         Args:
             run_ids: of these runs.
             metrics: these metrics.
             running: those of the runs that have not ended; theirs are read anew each time.
-
-        Returns:
-            Columns ``run_id``, ``metric``, ``step`` and ``value``.
         """
         with self._lock:
             for metric in metrics:
@@ -117,13 +125,7 @@ class Reader:
                 if len(self._histories) > KEPT_HISTORIES:
                     self._histories.clear()
                 self._histories |= {(run, metric): found.get(run, []) for run in missing}
-            rows = [
-                (run, metric, step, value)
-                for run in run_ids
-                for metric in metrics
-                for step, value in self._histories.get((run, metric), [])
-            ]
-        return pd.DataFrame(rows, columns=["run_id", "metric", "step", "value"])
+            return {(run, metric): self._histories.get((run, metric), []) for run in run_ids for metric in metrics}
 
     def config(self, experiment: str, trial: str, parent: str | None) -> Mapping[str, Any]:
         """The configuration a trial was made from, as its experiment's run keeps it.

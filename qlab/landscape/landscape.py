@@ -34,6 +34,11 @@ SAME_POINT = 1e-12
 """Points whose distance is below this fraction of their norm are one."""
 
 
+def flat_trajectory(model: Model, points: Mapping[str, Tensor]) -> Tensor:
+    """Points passed during training, by parameter ``[T, ...]``, as flat vectors ``[T, P]``, float64."""
+    return torch.cat([points[name].double().flatten(1) for name, _ in model.named_parameters()], dim=1)
+
+
 class Landscape:
     """The loss of a model around a point of its parameter space, on one set of samples.
 

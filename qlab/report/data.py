@@ -12,7 +12,6 @@ from typing import Any
 import holoviews as hv
 import torch
 
-from qlab import seeding
 from qlab.errors import QlabError
 from qlab.models import Features, PennyLaneQNN
 from qlab.registry import find, make
@@ -21,6 +20,7 @@ from qlab.tasks.features import dense_rows
 from qlab.tasks.images import ImageTask
 from qlab.tracking import names
 from qlab.tracking.store import Store
+from qlab.training import Member
 from qlab.views.backends import styled
 from qlab.views.data_map import data_map, map_frame, picture, project_features
 from qlab.views.panels import row as row_of
@@ -84,8 +84,7 @@ def corrupted_maps(shown: Shown) -> hv.Layout:
     """Principal components of the training split, a map for each corruption, corrupted rows marked (Fig. 1b)."""
     maps = []
     for config in shown.corruptions:
-        generator = seeding.generator(shown.seed, "corruption")
-        corrupted = make("corruption", config).apply(shown.dataset.train, shown.task, generator)
+        corrupted = Member.of(shown.task, shown.dataset, make("corruption", config), shown.seed).corrupted
         places = project_features(corrupted.split.x)
         labels = (corrupted.split.y.numpy(), corrupted.clean_y.numpy(), corrupted.mask.numpy())
         maps.append(data_map(map_frame(places, *labels), f"{config['type']} {config['ratio']:g}"))
@@ -102,8 +101,7 @@ def sample_pictures(shown: Shown) -> hv.Layout | None:
         return None
     pictures = []
     for config in shown.corruptions:
-        generator = seeding.generator(shown.seed, "corruption")
-        corrupted = make("corruption", config).apply(shown.dataset.train, shown.task, generator)
+        corrupted = Member.of(shown.task, shown.dataset, make("corruption", config), shown.seed).corrupted
         for wanted in (False, True):
             for label in (0, 1):
                 rows = torch.nonzero((corrupted.mask == wanted) & (corrupted.clean_y == label)).flatten()

@@ -5,12 +5,10 @@ from __future__ import annotations
 import functools
 
 import numpy as np
-import scipy.linalg
 import scipy.sparse
-import scipy.sparse.linalg
 from numpy.typing import NDArray
 
-from qlab.tasks.xxz_ground_states import DENSE_BELOW, ZeroMagnetizationBasis
+from qlab.tasks.xxz_ground_states import ZeroMagnetizationBasis, leading_sign, lowest_eigenpair
 
 
 class SymmetricSector:
@@ -62,16 +60,8 @@ class SymmetricSector:
         """
         if delta <= -1.0:
             raise ValueError(f"delta must be above -1, where the ground state is unique; got {delta}")
-        hamiltonian = self.hamiltonian(delta)
-        if self.n_orbits < DENSE_BELOW:
-            energies, vectors = scipy.linalg.eigh(hamiltonian.toarray(), subset_by_index=[0, 0])
-        else:
-            energies, vectors = scipy.sparse.linalg.eigsh(hamiltonian, k=1, which="SA", v0=self._start)
-        coefficients = vectors[:, 0] / np.linalg.norm(vectors[:, 0])
-        state = self.weight * coefficients[self.orbit]
-        magnitude = np.abs(state)
-        leading = int(np.flatnonzero(magnitude >= magnitude.max() * (1.0 - 1e-6))[0])
-        return float(energies[0]), coefficients * np.sign(state[leading])
+        energy, coefficients = lowest_eigenpair(self.hamiltonian(delta), self._start)
+        return energy, coefficients * leading_sign(self.weight * coefficients[self.orbit])
 
 
 @functools.lru_cache(maxsize=2)

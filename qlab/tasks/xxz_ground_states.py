@@ -84,15 +84,29 @@ class ZeroMagnetizationSector:
         """
         if delta <= -1.0:
             raise ValueError(f"delta must be above -1, where the ground state is unique; got {delta}")
-        hamiltonian = self.hamiltonian(delta)
-        if len(self.basis) < DENSE_BELOW:
-            energies, vectors = scipy.linalg.eigh(hamiltonian.toarray(), subset_by_index=[0, 0])
-        else:
-            energies, vectors = scipy.sparse.linalg.eigsh(hamiltonian, k=1, which="SA", v0=self._marshall)
-        vector = vectors[:, 0] / np.linalg.norm(vectors[:, 0])
-        magnitude = np.abs(vector)
-        leading = int(np.flatnonzero(magnitude >= magnitude.max() * (1.0 - 1e-6))[0])
-        return float(energies[0]), vector * np.sign(vector[leading])
+        energy, vector = lowest_eigenpair(self.hamiltonian(delta), self._marshall)
+        return energy, vector * leading_sign(vector)
+
+
+def lowest_eigenpair(matrix: scipy.sparse.csr_array, start: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+    """The lowest eigenvalue of a symmetric matrix and its unit eigenvector; its sign is the solver's.
+
+    Args:
+        matrix: ``[n, n]``; small ones are diagonalised densely.
+        start: where Lanczos iteration starts, ``[n]``.
+    """
+    if matrix.shape[0] < DENSE_BELOW:
+        values, vectors = scipy.linalg.eigh(matrix.toarray(), subset_by_index=[0, 0])
+    else:
+        values, vectors = scipy.sparse.linalg.eigsh(matrix, k=1, which="SA", v0=start)
+    return float(values[0]), vectors[:, 0] / np.linalg.norm(vectors[:, 0])
+
+
+def leading_sign(vector: NDArray[np.float64]) -> float:
+    """The sign of the largest component; ties (up to rounding) are told apart by the lowest index."""
+    magnitude = np.abs(vector)
+    leading = int(np.flatnonzero(magnitude >= magnitude.max() * (1.0 - 1e-6))[0])
+    return float(np.sign(vector[leading]))
 
 
 def ground_states(length: int, deltas: Sequence[float]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -15,10 +15,11 @@ import mlflow.entities as entities
 
 from qlab.errors import StoreAwayError, StoreError, UnsentError
 from qlab.tracking import names, writes
+from qlab.tracking.faults import explain
 from qlab.tracking.memory import Memory
 from qlab.tracking.patience import noticed
 from qlab.tracking.spool import Header, Spool, default_root
-from qlab.tracking.store import Store, explain
+from qlab.tracking.store import Store
 from qlab.tracking.uri import resolve
 
 _WRITE_SECONDS = 8.0

@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import concurrent.futures
-import contextlib
 import dataclasses
-import errno
 import logging
-import os
-import re
 import shutil
-import socket
 import sys
 import time
 import uuid
@@ -20,27 +15,19 @@ from typing import TypeVar
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # a research tool does not phone home
-os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # two lines for each run, in the progress
-
 import mlflow.entities as entities
-import requests
-from mlflow import MlflowClient
-from mlflow.exceptions import InvalidUrlException, MlflowException, RestException
+from mlflow.exceptions import MlflowException
 from mlflow.store.entities import PagedList
-from sqlalchemy.exc import SQLAlchemyError
 
 from qlab.errors import StoreAwayError, StoreError, nearest
 from qlab.tracking import names, writes
+from qlab.tracking.faults import explain
+from qlab.tracking.opening import be_brief, check_database, check_server, make_database, open_client, writable
 from qlab.tracking.patience import patiently
 from qlab.tracking.uri import embedded_file, resolve
 from qlab.tracking.writes import DatasetRecord as DatasetRecord
 from qlab.tracking.writes import MetricRow as MetricRow
 from qlab.tracking.writes import Status as Status
-
-_SERVER_SECONDS = 10.0
-"""How long a tracking server may take to accept a connection."""
 
 _ATTEMPTS = 5
 """How often params are tried that nobody else has written and the store refuses nevertheless."""
@@ -57,13 +44,6 @@ _PATIENCE_SECONDS = {"file": 120.0, "server": 30.0}
 
 _REST_SECONDS = 10.0
 """After patience has ended, or was interrupted, calls fail at once for so long: there may be many to come."""
-
-_HTTP_SETTINGS = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "30"}
-"""What MLflow is told unless the user has told it something else.
-
-Trying again is this module's, which knows that a run whose creation was not confirmed has to be looked for first.
-MLflow itself would try for four minutes, and make a second run.
-"""
 
 T = TypeVar("T")
 
@@ -88,9 +68,9 @@ class Store:
         self.uri = resolve(uri)
         self.tell = tell or _to_stderr
         file = embedded_file(self.uri)
-        _check_server(self.uri)
+        check_server(self.uri)
         if file is not None:
-            _check_database(file)
+            check_database(file)
         if file is not None and not file.exists():
             if not create:
                 raise StoreError(f"There is no store at {file}; `qlab run` makes one.")
@@ -98,19 +78,18 @@ class Store:
                 file.parent.mkdir(parents=True, exist_ok=True)
             except OSError as error:
                 raise StoreError(f"The store {file} cannot be made: {error.strerror}: {error.filename}") from None
-        if file is not None and not _writable(file):
+        if file is not None and not writable(file):
             raise StoreError(f"The store {file} cannot be written: no permission. Give another with --tracking-uri.")
         if file is None:
-            for name, value in _HTTP_SETTINGS.items():
-                os.environ.setdefault(name, value)
+            be_brief()
         # What SQLAlchemy finds is raised and explained; MLflow would print its traceback too.
         logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
         if file is not None and not file.exists():
-            _make_database(file)
+            make_database(file)
         self._file = file
         self._patience = _PATIENCE_SECONDS["server" if file is None else "file"]
         self._gave_up: tuple[float, StoreAwayError] | None = None
-        self.client = self._patiently(lambda again: _open(self.uri))
+        self.client = self._patiently(lambda again: open_client(self.uri))
 
     @property
     def location(self) -> str:
@@ -296,7 +275,7 @@ class Store:
         Raises:
             StoreError: the server does not answer, or the file is gone.
         """
-        _check_server(self.uri)
+        check_server(self.uri)
         if self._file is not None and not self._file.exists():
             raise StoreError(f"The store {self._file} is gone.")
 
@@ -415,149 +394,5 @@ def now_ms() -> int:
     return int(time.time() * 1000)
 
 
-def _open(uri: str) -> MlflowClient:
-    with _quiet():
-        client = MlflowClient(uri)
-        client.search_experiments(max_results=1)
-    return client
-
-
-def _make_database(file: Path) -> None:
-    """Makes an empty store, whole or not at all: beside its place first, so that nobody meets it half made."""
-    draft = file.with_name(f".{file.name}-{uuid.uuid4().hex[:8]}")
-    uri = f"sqlite:///{draft}"
-    try:
-        with explain(f"sqlite:///{file}"):
-            _open(uri)
-            with contextlib.suppress(FileExistsError):  # another process was faster
-                _link(draft, file)
-    finally:
-        for path in (draft, draft.with_name(f"{draft.name}-journal")):
-            with contextlib.suppress(OSError):
-                path.unlink(missing_ok=True)
-
-
-def _link(draft: Path, file: Path) -> None:
-    try:
-        file.hardlink_to(draft)
-    except FileExistsError:
-        raise
-    except OSError:  # a file system without links
-        draft.rename(file)
-
-
 def _to_stderr(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
-
-
-def _writable(file: Path) -> bool:
-    places = [file, file.parent, file.parent / "artifacts"]
-    return all(os.access(place, os.W_OK) for place in places if place.exists())
-
-
-_FULL = ("database or disk is full", "No space left on device", "Disk quota exceeded")
-_LOCKED = ("database is locked", "database table is locked", "database schema is locked")
-_CUT_OFF = ("InterfaceError", "PendingRollbackError", "server closed the connection", "connection already closed")
-"""How SQLAlchemy's complaints begin when a database server went away in the middle; MLflow calls them bad requests."""
-
-_NO_ANSWER = re.compile(
-    r"too many \d+ error responses|Connection refused|timed out|Connection reset|closed connection without response|"
-    r"Name or service not known|Network is unreachable"
-)
-"""What matters of the long chain of errors that an HTTP request ends with."""
-
-
-@contextlib.contextmanager
-def explain(uri: str, filter_string: str = "") -> Iterator[None]:
-    """Turns what MLflow raises into one message about the store (or about a filter that it does not understand).
-
-    Raises:
-        StoreAwayError: it may be different later.
-        StoreError: it will not.
-    """
-    try:
-        yield
-    except StoreError:
-        raise
-    except MlflowException as error:
-        if filter_string and error.error_code == "INVALID_PARAMETER_VALUE":
-            raise StoreError(f"MLflow does not accept the filter {filter_string!r}: {error.message}") from None
-        raise _translated(uri, error, _is_away(error)) from error
-    except requests.RequestException as error:
-        status = 503 if error.response is None else error.response.status_code
-        raise _translated(uri, error, status in (408, 429) or status >= 500) from error
-    except (SQLAlchemyError, OSError, ImportError) as error:
-        raise _translated(uri, error, any(words in str(error) for words in _LOCKED)) from error
-
-
-def _translated(uri: str, error: Exception, away: bool) -> StoreError:
-    lines = [line for line in str(error).strip().splitlines() if not line.startswith("(raised as a result of")]
-    reason = lines[0] if lines else type(error).__name__
-    here = embedded_file(uri) is not None
-    number = error.errno if isinstance(error, OSError) else None
-    if number in (errno.ENOSPC, errno.EDQUOT) or (here and any(words in reason for words in _FULL)):
-        return StoreError(
-            f"There is no space left for the store {uri}: {reason}. Free some and give the same command again: "
-            "what is finished is kept."
-        )
-    if away and (short := _NO_ANSWER.search(str(error))) is not None:
-        return StoreAwayError(f"The tracking server {uri} does not answer: {short[0]}.")
-    kind = StoreAwayError if away else StoreError
-    return kind(f"The tracking store {uri} cannot be used: {reason}")
-
-
-def _is_away(error: MlflowException) -> bool:
-    """Whether the same call may succeed later."""
-    text = str(error)
-    if error.error_code == "TEMPORARILY_UNAVAILABLE":  # any operational error of a database, as MLflow says it
-        return "(sqlite3." not in text or any(words in text for words in _LOCKED)
-    if isinstance(error, RestException):
-        return error.get_http_status_code() >= 500 or any(words in text for words in _CUT_OFF)
-    return not isinstance(error, InvalidUrlException) and text.startswith("API request to ")
-
-
-def _check_server(uri: str) -> None:
-    """Asks a tracking server for a sign of life: MLflow itself would try for minutes before it says that there is none.
-
-    Raises:
-        StoreError: nobody answers at that address.
-    """
-    address = urlsplit(uri)
-    if address.scheme not in ("http", "https"):
-        return
-    try:
-        port = address.port or (443 if address.scheme == "https" else 80)
-        socket.create_connection((address.hostname or "", port), timeout=_SERVER_SECONDS).close()
-    except (OSError, ValueError) as error:
-        raise StoreError(
-            f"The tracking server {uri} does not answer: {error}. Is it running, and the address right?"
-        ) from None
-
-
-def _check_database(file: Path) -> None:
-    """Raises StoreError for a path that exists and is no SQLite file; MLflow would retry for a minute."""
-    if file.is_dir():
-        raise StoreError(f"The store {file} is a folder; name a file in it: sqlite:///{file / 'mlflow.db'}")
-    if not file.exists():
-        return
-    try:
-        with file.open("rb") as opened:
-            start = opened.read(16)
-    except OSError as error:
-        raise StoreError(f"The store {file} cannot be read: {error.strerror}.") from None
-    if start not in (b"", b"SQLite format 3\0"):
-        raise StoreError(f"The store {file} is not a database (no SQLite file); give another with --tracking-uri.")
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Silences the log of schema migrations, which a new store runs through."""
-    loggers = [logging.getLogger(name) for name in ("alembic", "mlflow")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.WARNING)
-    try:
-        yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)

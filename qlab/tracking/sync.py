@@ -9,9 +9,10 @@ from mlflow.exceptions import MlflowException
 
 from qlab.errors import StoreAwayError, StoreError
 from qlab.tracking import writes
+from qlab.tracking.faults import explain
 from qlab.tracking.spool import JOURNAL, Header, Spool
 from qlab.tracking.spooling import send
-from qlab.tracking.store import Store, explain
+from qlab.tracking.store import Store
 
 
 @dataclasses.dataclass(frozen=True)

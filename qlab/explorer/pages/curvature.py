@@ -9,7 +9,6 @@ import pandas as pd
 import panel as pn
 import panel_material_ui as pmui
 
-from qlab.errors import DataError
 from qlab.explorer.figure import Figure
 from qlab.explorer.page import Page
 from qlab.explorer.tables import plain_table
@@ -56,10 +55,7 @@ class CurvaturePage(Page):
             frame = self.context.reader.runs(experiment, where)
             runs = frames.latest_per_trial(frame[frame["kind"] == names.PROBE])
             if runs.empty:
-                raise DataError(
-                    f'No probes in "{experiment}"'
-                    + (" match the filter." if where else ". An experiment that has some: qlab run xxz_hessian")
-                )
+                raise self.nothing("probes", "An experiment that has some: qlab run xxz_hessian")
             done = runs[runs["status"] == "FINISHED"]
             labels = done["name"].astype(str) + " (" + done["run_id"].str[:6] + ")"
             return _Shown(

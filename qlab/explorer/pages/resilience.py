@@ -79,9 +79,7 @@ class ResiliencePage(Page):
             frame = self.context.reader.runs(experiment, where)
             trials = frames.latest_per_trial(frame[frame["kind"] == names.TRIAL])
             if trials.empty:
-                raise DataError(
-                    f'No trials in "{experiment}"' + (" match the filter." if where else " yet. Run: qlab run xxz_flip")
-                )
+                raise self.nothing("trials", "Run: qlab run xxz_flip")
             every = (
                 sorted(trials["corruption.type"].dropna().astype(str).unique()) if "corruption.type" in trials else []
             )

@@ -9,7 +9,6 @@ import pandas as pd
 import panel as pn
 import panel_material_ui as pmui
 
-from qlab.errors import DataError
 from qlab.explorer.controls import Control, bound
 from qlab.explorer.figure import Figure
 from qlab.explorer.page import Page
@@ -71,22 +70,13 @@ class UnlearningPage(Page):
             frame = self.context.reader.runs(experiment, where)
             runs = frames.latest_per_trial(frame[frame["kind"] == names.UNLEARNING])
             if runs.empty:
-                raise DataError(
-                    f'No unlearning runs in "{experiment}"'
-                    + (" match the filter." if where else " yet. Run: qlab run xxz_unlearn")
-                )
+                raise self.nothing("unlearning runs", "Run: qlab run xxz_unlearn")
             labels = label_methods(runs)
             methods = sorted(labels.unique())
             if set(wanted) & set(methods):
                 runs = runs[labels.isin(wanted)]
-            histories = self.context.reader.histories([str(run) for run in runs["run_id"]], metrics)
-            by_run = dict(list(histories.groupby(["run_id", "metric"])))
-
-            def read(run_id: str, metric: str) -> list[tuple[int, float]]:
-                found = by_run.get((run_id, metric))
-                return [] if found is None else list(zip(found["step"], found["value"], strict=True))
-
-            history = history_of(runs, read, metrics)
+            series = self.context.reader.series([str(run) for run in runs["run_id"]], metrics)
+            history = history_of(runs, lambda run, metric: series[run, metric], metrics)
             curves = history if history.empty else curves_of(history)
             return _Shown(runs, summarize_unlearning(runs), curves, methods)
 

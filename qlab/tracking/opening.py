@@ -1,0 +1,118 @@
+"""Opening a store: a look at what is there, and making an embedded one."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import socket
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from mlflow import MlflowClient
+
+from qlab.errors import StoreError
+from qlab.tracking.faults import explain
+
+_SERVER_SECONDS = 10.0
+"""How long a tracking server may take to accept a connection."""
+
+_HTTP_SETTINGS = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "30"}
+"""What MLflow is told unless the user has told it something else.
+
+Trying again is the store's, which knows that a run whose creation was not confirmed has to be looked for first.
+MLflow itself would try for four minutes, and make a second run.
+"""
+
+
+def be_brief() -> None:
+    """Sets MLflow's own patience with servers, unless the user has."""
+    for name, value in _HTTP_SETTINGS.items():
+        os.environ.setdefault(name, value)
+
+
+def open_client(uri: str) -> MlflowClient:
+    """MLflow's client of a store that can be read."""
+    with _quiet():
+        client = MlflowClient(uri)
+        client.search_experiments(max_results=1)
+    return client
+
+
+def make_database(file: Path) -> None:
+    """Makes an empty store, whole or not at all: beside its place first, so that nobody meets it half made."""
+    draft = file.with_name(f".{file.name}-{uuid.uuid4().hex[:8]}")
+    uri = f"sqlite:///{draft}"
+    try:
+        with explain(f"sqlite:///{file}"):
+            open_client(uri)
+            with contextlib.suppress(FileExistsError):  # another process was faster
+                _link(draft, file)
+    finally:
+        for path in (draft, draft.with_name(f"{draft.name}-journal")):
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
+
+
+def _link(draft: Path, file: Path) -> None:
+    try:
+        file.hardlink_to(draft)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without links
+        draft.rename(file)
+
+
+def writable(file: Path) -> bool:
+    """Whether an embedded store, or the place for one, may be written."""
+    places = [file, file.parent, file.parent / "artifacts"]
+    return all(os.access(place, os.W_OK) for place in places if place.exists())
+
+
+def check_server(uri: str) -> None:
+    """Asks a tracking server for a sign of life: MLflow itself would try for minutes before it says that there is none.
+
+    Raises:
+        StoreError: nobody answers at that address.
+    """
+    address = urlsplit(uri)
+    if address.scheme not in ("http", "https"):
+        return
+    try:
+        port = address.port or (443 if address.scheme == "https" else 80)
+        socket.create_connection((address.hostname or "", port), timeout=_SERVER_SECONDS).close()
+    except (OSError, ValueError) as error:
+        raise StoreError(
+            f"The tracking server {uri} does not answer: {error}. Is it running, and the address right?"
+        ) from None
+
+
+def check_database(file: Path) -> None:
+    """Raises StoreError for a path that exists and is no SQLite file; MLflow would retry for a minute."""
+    if file.is_dir():
+        raise StoreError(f"The store {file} is a folder; name a file in it: sqlite:///{file / 'mlflow.db'}")
+    if not file.exists():
+        return
+    try:
+        with file.open("rb") as opened:
+            start = opened.read(16)
+    except OSError as error:
+        raise StoreError(f"The store {file} cannot be read: {error.strerror}.") from None
+    if start not in (b"", b"SQLite format 3\0"):
+        raise StoreError(f"The store {file} is not a database (no SQLite file); give another with --tracking-uri.")
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Silences the log of schema migrations, which a new store runs through."""
+    loggers = [logging.getLogger(name) for name in ("alembic", "mlflow")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
