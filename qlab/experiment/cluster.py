@@ -48,6 +48,8 @@ class Cluster:
         ConfigError: the cluster does not answer, has no workers, or has other versions.
     """
 
+    helped = True
+
     def __init__(self, address: str, tell: Callable[[str], None]) -> None:
         self.share = Share()
         self.unsent: list[str] = []

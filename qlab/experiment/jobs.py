@@ -50,6 +50,11 @@ class Jobs:
             self._close()
             raise
 
+    @property
+    def helped(self) -> bool:
+        """Whether processes were started."""
+        return bool(self._helpers)
+
     def assemble(self) -> None:
         """Starts the processes; they import what they need while the command looks at the experiment."""
         if self._helpers or self.share.workers == 1:

@@ -123,6 +123,7 @@ class Runner:
                         table = summary.summarise_trials(session, parent, draw)
                         unlearning = summary.summarise_unlearning(session, parent, draw)
                         probes = summary.summarise_probes(session, parent, draw)
+                    self._store.delete_tag(parent, names.ERROR)  # of an earlier time
                     self._store.finish(parent, "FAILED" if session.failed else "FINISHED")
             except BaseException as stopped:
                 session.abandon([parent], "FAILED" if isinstance(stopped, Exception) else "KILLED", str(stopped))
@@ -169,7 +170,7 @@ class Runner:
 
     def _finished_by_team(self, session: Session, before: Plan) -> set[str]:
         """What was left before and is finished now, by whoever ran it."""
-        if isinstance(self._team, Alone):
+        if not self._team.helped:
             return set()
         with session.tracking():
             now = Plan.of(session.experiment, session.store)

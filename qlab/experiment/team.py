@@ -14,11 +14,15 @@ class Team(Protocol):
 
     Attributes:
         share: of the command itself, while they help it.
+        helped: whether there are any, so that others may have run what this command was asked for.
         unsent: what they could not send to the tracking server, in words.
     """
 
     share: Share
     unsent: list[str]
+
+    @property
+    def helped(self) -> bool: ...  # noqa: D102 - see above
 
     def assemble(self) -> None:
         """There will be something to do: workers may get ready. Returns at once."""
@@ -37,6 +41,7 @@ class Alone:
     """No helpers."""
 
     share = Share()
+    helped = False
 
     def __init__(self) -> None:
         self.unsent: list[str] = []

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final, TypeVar
 
 import holoviews as hv
 import holoviews.plotting.bokeh
@@ -12,6 +15,23 @@ T = TypeVar("T")
 
 if hv.Store.current_backend is None or hv.Store.current_backend not in hv.Store.loaded_backends():
     hv.Store.set_current_backend("bokeh")
+
+DRAWING: Final = threading.RLock()
+"""Held while a figure is drawn: HoloViews' backend and Matplotlib's figures belong to the whole process."""
+
+
+@contextmanager
+def pyplot() -> Iterator[None]:
+    """Matplotlib for this thread alone, without a window; figures that are made meanwhile are closed, no others."""
+    import matplotlib.pyplot as plt
+
+    with DRAWING, plt.rc_context({"backend": "Agg"}):
+        before = set(plt.get_fignums())
+        try:
+            yield
+        finally:
+            for number in set(plt.get_fignums()) - before:
+                plt.close(number)
 
 
 def styled(element: T, *, bokeh: dict[str, Any], matplotlib: dict[str, Any]) -> T:

@@ -7,6 +7,7 @@ from pathlib import Path
 from qlab.circuits import Recording, light_cone
 from qlab.errors import DataError
 from qlab.models import PennyLaneQNN
+from qlab.views.backends import pyplot
 
 _INSIDE = {"facecolor": "#FFE3CC", "edgecolor": "#D55E00"}
 _OUTSIDE = {"facecolor": "#FFFFFF", "edgecolor": "#CCCCCC"}
@@ -25,7 +26,6 @@ def draw_circuit(model: PennyLaneQNN, path: Path, dpi: int = 80) -> Path:
     """
     if model.features is None:
         raise DataError("The circuit has no wires yet; build the model first.")
-    import matplotlib.pyplot as plt
     from pennylane.drawer import MPLDrawer
     from pennylane.drawer.drawable_layers import drawable_layers
 
@@ -34,7 +34,7 @@ def draw_circuit(model: PennyLaneQNN, path: Path, dpi: int = 80) -> Path:
     cone = light_cone(recording.gates, readout)
     inside = {id(gate.operation) for gate in cone.gates}
     layers = drawable_layers([gate.operation for gate in recording.gates])
-    with plt.rc_context({"backend": "Agg"}):
+    with pyplot():
         drawer = MPLDrawer(n_layers=len(layers) + 1, wire_map={wire: wire for wire in range(model.n_wires)})
         drawer.label(list(range(model.n_wires)))
         for number, layer in enumerate(layers):
@@ -52,5 +52,4 @@ def draw_circuit(model: PennyLaneQNN, path: Path, dpi: int = 80) -> Path:
         wires = f"{len(cone.wires)} of {model.n_wires} wires, {len(cone.gates)} of {len(recording.gates)} gates"
         drawer.ax.set_title(f"light cone of the readout: {wires}", fontsize=18)
         drawer.fig.savefig(path, dpi=dpi, bbox_inches="tight")
-        plt.close(drawer.fig)
     return path

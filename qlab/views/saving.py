@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import holoviews as hv
 
-import qlab.views.backends  # noqa: F401 - registers both
+from qlab.views.backends import DRAWING, pyplot
 
 
 def save_png(figure: Any, path: Path, dpi: int = 150) -> Path:
@@ -31,7 +31,8 @@ def save_html(figure: Any, path: Path, title: str) -> Path:
     from bokeh.embed import file_html
     from bokeh.resources import INLINE
 
-    rendered = hv.render(figure, backend="bokeh")
+    with DRAWING:
+        rendered = hv.render(figure, backend="bokeh")
     path.write_text(file_html(rendered, INLINE, title), encoding="utf-8")
     return path
 
@@ -41,16 +42,15 @@ def page_html(figures: Sequence[Any], title: str) -> str:
     from bokeh.embed import components
     from bokeh.resources import INLINE
 
-    script, places = components([hv.render(figure, backend="bokeh") for figure in figures])
+    with DRAWING:
+        rendered = [hv.render(figure, backend="bokeh") for figure in figures]
+    script, places = components(rendered)
     head = f'<meta charset="utf-8"><title>{html.escape(title)}</title>{INLINE.render_js()}'
     body = "".join([f"<h1>{html.escape(title)}</h1>", *places, script])
     return f"<!DOCTYPE html><html><head>{head}</head><body>{body}</body></html>"
 
 
 def _save(figure: Any, path: Path, form: str, dpi: int) -> Path:
-    import matplotlib.pyplot as plt
-
-    with plt.rc_context({"backend": "Agg"}):
+    with pyplot():
         hv.save(figure, path, fmt=form, backend="matplotlib", dpi=dpi)
-        plt.close("all")
     return path

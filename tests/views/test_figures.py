@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -102,12 +103,24 @@ def test_a_name_is_text_in_a_page_and_not_markup(hostile: str, make_table: Table
     assert "onerror=alert(1)" in text
 
 
+def test_threads_draw_side_by_side(make_table: Table, tmp_path: Path) -> None:
+    def draw(number: int) -> bytes:
+        figure = accuracy_against_ratio(make_table(*TABLES["two models"]))
+        return save_png(figure, tmp_path / f"{number}.png", dpi=40).read_bytes()
+
+    with ThreadPoolExecutor(4) as pool:
+        pictures = list(pool.map(draw, range(8)))
+    assert len(set(pictures)) == 1
+
+
 def test_drawing_leaves_the_backend_as_it_was(make_table: Table, tmp_path: Path) -> None:
     import matplotlib.pyplot as plt
 
     def state() -> Any:
         return hv.Store.current_backend, plt.get_backend(), plt.get_fignums()
 
+    plt.figure("somebody else's")
     before = state()
     save_png(accuracy_against_ratio(make_table(*TABLES["one ratio"])), tmp_path / "a.png", dpi=40)
     assert state() == before
+    plt.close("somebody else's")
