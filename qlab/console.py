@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Hashable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -14,8 +14,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from qlab.experiment.plan import Plan
-from qlab.experiment.runner import Outcome
+if TYPE_CHECKING:  # commands that only show tables do without PyTorch
+    from qlab.experiment.plan import Plan
+    from qlab.experiment.runner import Outcome
 
 _PLAIN_SECONDS = 10.0
 """Without a terminal a line of progress is printed at most this often."""

@@ -1,4 +1,7 @@
-"""The files that sum an experiment up: tables as CSV, figures as PNG and HTML."""
+"""The files that sum an experiment up: tables as CSV, figures as PNG and HTML.
+
+Views are imported when something is summed up: training does not wait for libraries that draw, and helpers do without.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +14,6 @@ import pandas as pd
 from qlab.experiment.session import Session
 from qlab.landscape import ProbeResult
 from qlab.tracking import frames, names
-from qlab.views.curvature import label_probe_runs, summarize_probes
-from qlab.views.summary import summarize
-from qlab.views.unlearning import curves_of, history_of, summarize_unlearning
 
 FIRST_FILE = "summary/summary.csv"
 """The artifact of the experiment's run that every summary has."""
@@ -21,6 +21,8 @@ FIRST_FILE = "summary/summary.csv"
 
 def summarise_trials(session: Session, parent: str, draw: bool) -> pd.DataFrame:
     """The table of all trials, wherever in the MLflow experiment their runs are; written and drawn if asked for."""
+    from qlab.views.summary import summarize
+
     frame = _latest(session, names.TRIAL, [trial.key for trial in session.experiment.trials])
     table = summarize(frame)
     if not draw:
@@ -35,6 +37,8 @@ def summarise_unlearning(session: Session, parent: str, draw: bool) -> pd.DataFr
     frame = _latest(session, names.UNLEARNING, [item.key for item in session.experiment.unlearnings])
     if frame.empty:
         return pd.DataFrame()
+    from qlab.views.unlearning import history_of, summarize_unlearning
+
     table = summarize_unlearning(frame)
     if not draw:
         return table
@@ -48,8 +52,12 @@ def summarise_unlearning(session: Session, parent: str, draw: bool) -> pd.DataFr
 def summarise_probes(session: Session, parent: str, draw: bool) -> pd.DataFrame:
     """The table of all probes, empty if there are none; written and drawn if asked for."""
     frame = _latest(session, names.PROBE, [item.key for item in session.experiment.measurements])
+    if frame.empty:
+        return pd.DataFrame()
+    from qlab.views.curvature import summarize_probes
+
     table = summarize_probes(frame, frames.metric_columns(frame))
-    if frame.empty or not draw:
+    if not draw:
         return table
     pictures = _pictured(frame)
     with tempfile.TemporaryDirectory() as folder:
@@ -69,6 +77,8 @@ def _pictured(frame: pd.DataFrame) -> list[tuple[str, str]]:
     frame = frame[(frame["status"] == "FINISHED") & frame["probe.type"].isin(["SliceProbe", "InterpolationProbe"])]
     if frame.empty:
         return []
+    from qlab.views.curvature import label_probe_runs
+
     labels = label_probe_runs(frame)
     order = pd.concat([labels, frame[["seed", "run_id"]]], axis=1).sort_values("seed", kind="stable")
     first = order.drop_duplicates(["model", "corruption", "ratio", "probe"])
@@ -123,7 +133,7 @@ def write_summary(table: pd.DataFrame, folder: Path, title: str) -> list[Path]:
 def write_unlearning(table: pd.DataFrame, history: pd.DataFrame, folder: Path, title: str) -> list[Path]:
     """Writes ``unlearning.csv`` and, if a run finished, ``unlearning.png`` and ``unlearning.html`` into a folder."""
     from qlab.views.saving import save_html, save_png
-    from qlab.views.unlearning import accuracy_against_step
+    from qlab.views.unlearning import accuracy_against_step, curves_of
 
     csv = folder / "unlearning.csv"
     table.to_csv(csv, index=False)

@@ -52,6 +52,7 @@ class Explorer:
         self._experiments = Control(chosen, self.state, "experiment")
         self._message = text(visible=False)
         self._known = self._away = False
+        self._drawn: tuple[str, int] | None = None
         self.refused: list[str] = []
         self._busy = pmui.LoadingSpinner(value=False, size=24, margin=(5, 10))
         self._main = pn.Column(sizing_mode="stretch_width")
@@ -81,12 +82,14 @@ class Explorer:
 
     def refresh(self) -> None:
         """Asks the store what is new, in the background, and draws where something is."""
+        if self.work.under_way("refresh"):  # a slow store is not asked again before it has answered
+            return
         experiment = self.state.experiment
 
-        def compute() -> tuple[list[str], bool]:
+        def compute() -> tuple[list[str], tuple[str, int]]:
             found = self.reader.experiments()
             chosen = experiment if experiment in found else (found[0] if found else "")
-            return found, bool(chosen) and self.reader.refresh(chosen)
+            return found, (chosen, self.reader.refresh(chosen) if chosen else 0)
 
         self.work.submit("refresh", compute, self._refreshed, self._lost, quiet=True)
 
@@ -94,21 +97,21 @@ class Explorer:
         self._away = True
         self._say(message)
 
-    def _refreshed(self, found: tuple[list[str], bool]) -> None:
-        experiments, changed = found
-        changed, self._away = changed or self._away, False
+    def _refreshed(self, found: tuple[list[str], tuple[str, int]]) -> None:
+        experiments, version = found
+        changed = self._away or version != self._drawn
+        self._away, self._drawn = False, version
         refused = ", ".join(self.refused)
         self._say(f"Not understood in the address: {refused}" if refused else "")
         self._known = True
+        if changed:
+            for page in self.pages.values():
+                page.stale = True
         if self.state.experiment not in experiments:
             if self.state.experiment and experiments:
                 self._say(f'There is no experiment "{self.state.experiment}" in the store.')
             self.state.experiment = experiments[0] if experiments else ""
-            changed = True
         self._experiments.offer(experiments)
-        if changed:
-            for page in self.pages.values():
-                page.stale = True
         self._draw()
 
     def _changed(self, *events: Any) -> None:

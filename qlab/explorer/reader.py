@@ -40,6 +40,7 @@ class Reader:
         self._lock = threading.RLock()
         self._ids: dict[str, str] = {}
         self._frames: dict[str, pd.DataFrame] = {}
+        self._versions: dict[str, int] = {}
         self._whole: dict[str, float] = {}
         self._histories: dict[tuple[str, str], list[tuple[int, float]]] = {}
         self._configs: dict[str, dict[str, Any]] = {}
@@ -83,8 +84,12 @@ class Reader:
             found = frames.runs(self.store, [self._id(experiment)], where)
             return frame[frame["run_id"].isin(found["run_id"])]
 
-    def refresh(self, experiment: str) -> bool:
-        """Reads what is new: runs that began since, and those that had not ended. Whether anything changed."""
+    def refresh(self, experiment: str) -> int:
+        """Reads what is new: runs that began since, and those that had not ended.
+
+        Returns:
+            A number that counts up with every change that is found, whichever visitor's question found it.
+        """
         with self._lock:
             self.store.check()
             old = self._frames.get(experiment)
@@ -95,7 +100,9 @@ class Reader:
             else:
                 new = self._newer(experiment, old)
             self._frames[experiment] = new
-            return old is None or not new.equals(old)
+            if old is None or not new.equals(old):
+                self._versions[experiment] = self._versions.get(experiment, 0) + 1
+            return self._versions[experiment]
 
     def histories(self, run_ids: Sequence[str], metrics: Sequence[str], running: Sequence[str] = ()) -> pd.DataFrame:
         """Metric values over steps as a table, see :meth:`series`: ``run_id``, ``metric``, ``step`` and ``value``."""
@@ -180,14 +187,12 @@ class Reader:
     def _newer(self, experiment: str, old: pd.DataFrame) -> pd.DataFrame:
         ids = [self._id(experiment)]
         last = pd.to_numeric(old["start"]).max()
-        pieces = [frames.runs(self.store, ids, f"attributes.start_time > {int(last)}")]
+        pieces = [frames.runs(self.store, ids, f"attributes.start_time >= {int(last)}")]
         open_runs = old.loc[~old["status"].isin(["FINISHED", "FAILED", "KILLED"]), "run_id"].tolist()
         for start in range(0, len(open_runs), 100):
             listed = ", ".join(f"'{run_id}'" for run_id in open_runs[start : start + 100])
             pieces.append(frames.runs(self.store, ids, f"attributes.run_id IN ({listed})"))
         found = pd.concat([piece for piece in pieces if not piece.empty]) if any(map(len, pieces)) else old.iloc[:0]
-        if found.empty and not open_runs:
-            return old
         kept = old[~old["run_id"].isin([*found["run_id"], *open_runs])]
         return pd.concat([kept, found]).drop_duplicates("run_id").sort_values("start", ignore_index=True)
 

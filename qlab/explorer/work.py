@@ -66,6 +66,12 @@ class Work(param.Parameterized):
             busy = bool(self._pending)
         self.busy = busy
 
+    def under_way(self, name: str) -> bool:
+        """Whether a request of that name is computed, or waits for that."""
+        with self._lock:
+            future = self._futures.get(name)
+            return future is not None and not future.done()
+
     def superseded(self, name: str, number: int) -> bool:
         """Whether a newer request of that name has come."""
         with self._lock:

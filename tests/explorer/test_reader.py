@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 
@@ -86,19 +87,20 @@ def test_a_refresh_finds_what_began_and_what_ended_since(
     experiment = store.experiment_id("live")
     reader = Reader(store.uri)
     assert reader.runs("live").empty
+    versions = [reader.refresh("live")]
     first = store.create_run(experiment, "first", tags={names.KIND: names.TRIAL})
-    assert reader.refresh("live")
-    assert not reader.refresh("live")
+    versions += [reader.refresh("live"), reader.refresh("live")]
     store.log_metrics(first, [("train_loss", 0.5, 1, 1)])
-    assert reader.refresh("live")
+    versions.append(reader.refresh("live"))
     second = store.create_run(experiment, "second", tags={names.KIND: names.TRIAL})
     store.finish(first)
-    assert reader.refresh("live")
+    versions.append(reader.refresh("live"))
+    assert [later - earlier for earlier, later in itertools.pairwise(versions)] == [1, 0, 1, 1]
     frame = reader.runs("live").set_index("run_id")
     assert frame.loc[[first, second], "status"].tolist() == ["FINISHED", "RUNNING"]
     assert frame.loc[first, "train_loss"] == 0.5
     store.delete_run(second)
-    assert reader.refresh("live")
+    assert reader.refresh("live") == versions[-1] + 1
     assert reader.runs("live")["run_id"].tolist() == [first]
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import queue
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -12,24 +12,8 @@ from qlab.errors import DataError
 from qlab.explorer.work import Work
 
 
-class Loop:
-    """An event loop of our own: functions are called when it is told to."""
-
-    def __init__(self) -> None:
-        self.calls: queue.Queue[Callable[[], None]] = queue.Queue()
-
-    def run(self, count: int) -> None:
-        for _ in range(count):
-            self.calls.get(timeout=30)()
-
-
 @pytest.fixture
-def loop() -> Loop:
-    return Loop()
-
-
-@pytest.fixture
-def work(loop: Loop) -> Iterator[Work]:
+def work(loop: Any) -> Iterator[Work]:
     found = Work(loop.calls.put)
     yield found
     found.close()
@@ -39,7 +23,7 @@ def fail(message: str) -> None:
     raise AssertionError(message)
 
 
-def test_results_are_shown_on_the_loop_and_computed_elsewhere(work: Work, loop: Loop) -> None:
+def test_results_are_shown_on_the_loop_and_computed_elsewhere(work: Work, loop: Any) -> None:
     seen: list[tuple[int, threading.Thread]] = []
     here = threading.current_thread()
     threads: list[threading.Thread] = []
@@ -56,7 +40,7 @@ def test_results_are_shown_on_the_loop_and_computed_elsewhere(work: Work, loop: 
     assert not work.busy
 
 
-def test_a_newer_request_supersedes_older_ones_of_its_name(work: Work, loop: Loop) -> None:
+def test_a_newer_request_supersedes_older_ones_of_its_name(work: Work, loop: Any) -> None:
     begun, go = threading.Event(), threading.Event()
     computed: list[int] = []
     shown: list[int] = []
@@ -85,7 +69,7 @@ def test_a_newer_request_supersedes_older_ones_of_its_name(work: Work, loop: Loo
 
 
 def test_errors_become_messages_and_the_thread_lives_on(
-    work: Work, loop: Loop, caplog: pytest.LogCaptureFixture
+    work: Work, loop: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     said: list[str] = []
 
@@ -108,7 +92,7 @@ def test_errors_become_messages_and_the_thread_lives_on(
     assert not work.busy
 
 
-def test_quiet_work_does_not_look_busy(work: Work, loop: Loop) -> None:
+def test_quiet_work_does_not_look_busy(work: Work, loop: Any) -> None:
     work.submit("refresh", lambda: None, lambda _: None, fail, quiet=True)
     assert not work.busy
     loop.run(1)
