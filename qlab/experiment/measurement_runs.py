@@ -126,7 +126,7 @@ def _create_run(session: Session, item: Measurement, parent: str, health: str | 
 def _finish_run(session: Session, run_id: str, result: ProbeResult) -> None:
     with session.tracking(), tempfile.TemporaryDirectory() as folder:
         now = now_ms()
-        session.store.log_metrics(run_id, [(name, float(value), 0, now) for name, value in result.scalars.items()])
+        session.store.log(run_id, metrics=[(name, float(value), 0, now) for name, value in result.scalars.items()])
         path = result.save(Path(folder) / Path(names.PROBE_RESULT).name)
         session.store.log_file(run_id, path, str(Path(names.PROBE_RESULT).parent))
         session.store.finish(run_id)

@@ -94,9 +94,9 @@ def _train_oracles(
             )
             now = now_ms()
             last = {name: float(values[row, -1]) for name, values in trained.history.items()}
-            session.store.log_metrics(run_id, [(name, last[name], first.trainer.epochs, now) for name in EVERY_EPOCH])
+            metrics = [(name, last[name], first.trainer.epochs, now) for name in EVERY_EPOCH]
             states[index, number] = trained.state_of(row)
-            session.save_checkpoint(run_id, model, states[index, number], trial.names["model"])
+            session.save_checkpoint(run_id, model, states[index, number], trial.names["model"], metrics=metrics)
             session.store.finish(run_id)
     session.reporter.ensemble_finished(trained.seconds, trained.health)
     return states

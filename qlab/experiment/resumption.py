@@ -19,6 +19,7 @@ from qlab.experiment.session import Session, file_digest
 from qlab.experiment.trial import Trial
 from qlab.models import Model
 from qlab.tracking import names
+from qlab.tracking.store import Store
 from qlab.training.state import TrainingState
 
 
@@ -77,8 +78,13 @@ class StateWriter:
     def remove(self, index: int) -> None:
         """Takes away what is not needed any more: the member's run is finished."""
         if self._entries[index] is not None:
-            self._session.store.delete_tag(self._run_ids[index], names.RESUME)
-            self._session.store.delete_local_folder(self._run_ids[index], str(Path(names.RESUME_SLOTS[0]).parent))
+            delete_state(self._session.store, self._run_ids[index])
+
+
+def delete_state(store: Store, run_id: str) -> None:
+    """Takes away the states of a run that is finished; the tag last, so that nothing is left where there is none."""
+    store.delete_local_folder(run_id, str(Path(names.RESUME_SLOTS[0]).parent))
+    store.delete_tag(run_id, names.RESUME)
 
 
 def interrupted_trials(

@@ -14,7 +14,7 @@ from qlab.experiment.devices import training_device
 from qlab.experiment.landscapes import check_samples
 from qlab.experiment.measurement_runs import MODEL_FAILED, measure
 from qlab.experiment.memory import training_parts, unlearning_parts
-from qlab.experiment.orphans import end_orphans
+from qlab.experiment.orphans import delete_states, end_orphans
 from qlab.experiment.parent import open_parent
 from qlab.experiment.plan import Plan
 from qlab.experiment.portions import Share
@@ -110,6 +110,7 @@ class Runner:
             start, tracked = time.perf_counter(), session.tracking_seconds
             try:
                 end_orphans(session)
+                delete_states(session)
                 if busy and team.begin(experiment, self._store.uri, session.old_failures):
                     work.look_again()
                 work.run(parent)
@@ -118,11 +119,12 @@ class Runner:
                 working = time.perf_counter() - start - (session.tracking_seconds - tracked)
                 with session.tracking():
                     settled = self._store.settle(_SETTLE_SECONDS)
-                    if settled:
-                        draw = busy or not self._store.has_file(parent, summary.FIRST_FILE)
-                        table = summary.summarise_trials(session, parent, draw)
-                        unlearning = summary.summarise_unlearning(session, parent, draw)
-                        probes = summary.summarise_probes(session, parent, draw)
+                    draw = settled and (busy or not self._store.has_file(parent, summary.FIRST_FILE))
+                if settled:
+                    table = summary.summarise_trials(session, parent, draw)
+                    unlearning = summary.summarise_unlearning(session, parent, draw)
+                    probes = summary.summarise_probes(session, parent, draw)
+                with session.tracking():
                     self._store.delete_tag(parent, names.ERROR)  # of an earlier time
                     self._store.finish(parent, "FAILED" if session.failed else "FINISHED")
             except BaseException as stopped:

@@ -28,7 +28,7 @@ from qlab.tasks import Dataset, Split, Task
 from qlab.tasks.base import digest
 from qlab.tracking import names, provenance
 from qlab.tracking.claims import Claims
-from qlab.tracking.store import DatasetRecord, Status, Store
+from qlab.tracking.store import DatasetRecord, MetricRow, Status, Store
 from qlab.tracking.writer import MetricWriter
 from qlab.training import Member
 
@@ -172,13 +172,15 @@ class Session:
         state: Mapping[str, Tensor],
         type_name: str,
         tags: Mapping[str, str] | None = None,
+        metrics: Sequence[MetricRow] = (),
     ) -> None:
-        """Writes a checkpoint to a run's artifacts, and its checksum and further tags to the run's tags."""
+        """Writes a checkpoint to a run's artifacts, then its checksum to its tags, with further tags and metrics."""
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / Path(names.CHECKPOINT).name
             checkpoint.save(path, model, state, type_name)
             self.store.log_file(run_id, path, str(Path(names.CHECKPOINT).parent))
-            self.store.set_tags(run_id, {names.CHECKPOINT_DIGEST: file_digest(path), **(tags or {})})
+            digest = {names.CHECKPOINT_DIGEST: file_digest(path)}
+            self.store.log(run_id, metrics=metrics, tags=digest | dict(tags or {}))
 
     def load_state(self, run_id: str, folder: Path | None) -> dict[str, Tensor]:
         """The parameters and buffers in a run's checkpoint.

@@ -42,7 +42,8 @@ def summarise_unlearning(session: Session, parent: str, draw: bool) -> pd.DataFr
     table = summarize_unlearning(frame)
     if not draw:
         return table
-    history = history_of(frame, session.store.metric_history)
+    with session.tracking():
+        history = history_of(frame, session.store.metric_history)
     with tempfile.TemporaryDirectory() as folder:
         files = write_unlearning(table, history, Path(folder), session.experiment.name)
         _log(session, parent, files)
@@ -61,13 +62,14 @@ def summarise_probes(session: Session, parent: str, draw: bool) -> pd.DataFrame:
         return table
     pictures = _pictured(frame)
     with tempfile.TemporaryDirectory() as folder:
-        results = [
-            (
-                label,
-                ProbeResult.load(session.store.fetch_file(run_id, names.PROBE_RESULT, _made(Path(folder) / run_id))),
-            )
-            for label, run_id in pictures
-        ]
+        with session.tracking():
+            results = [
+                (
+                    label,
+                    ProbeResult.load(session.store.fetch_file(run, names.PROBE_RESULT, _made(Path(folder) / run))),
+                )
+                for label, run in pictures
+            ]
         _log(session, parent, write_probes(table, results, Path(folder), session.experiment.name))
     return table
 
@@ -144,10 +146,12 @@ def write_unlearning(table: pd.DataFrame, history: pd.DataFrame, folder: Path, t
 
 
 def _latest(session: Session, kind: str, keys: Sequence[str]) -> pd.DataFrame:
-    frame = frames.runs_of_kind(session.store, [session.experiment_id], kind)
+    with session.tracking():
+        frame = frames.runs_of_kind(session.store, [session.experiment_id], kind)
     return frames.latest_per_trial(frame[frame["trial"].isin(keys)])
 
 
 def _log(session: Session, parent: str, files: Sequence[Path]) -> None:
-    for file in files:
-        session.store.log_file(parent, file, "summary")
+    with session.tracking():
+        for file in files:
+            session.store.log_file(parent, file, "summary")

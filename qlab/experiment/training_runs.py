@@ -12,6 +12,7 @@ from qlab.experiment.session import Session
 from qlab.experiment.trial import Trial
 from qlab.models import Model
 from qlab.tracking import names
+from qlab.tracking.store import MetricRow
 from qlab.tracking.writer import MetricWriter
 from qlab.training import Member, TrainedEnsemble
 from qlab.training.state import Checkpoints, TrainingState
@@ -115,9 +116,8 @@ def _train(
             checkpoint=Checkpoints(states, session.experiment.checkpoint_seconds),
         )
         with session.tracking():
-            writer.flush()
             for index, run_id in enumerate(run_ids):
-                _finish_run(session, run_id, trials[index], trained, index)
+                _finish_run(session, run_id, trials[index], trained, index, writer.take(index))
                 unfinished.remove(run_id)
                 states.remove(index)
         session.reporter.ensemble_finished(trained.seconds, trained.health)
@@ -154,9 +154,11 @@ def _create_runs(
     return run_ids
 
 
-def _finish_run(session: Session, run_id: str, trial: Trial, trained: TrainedEnsemble, index: int) -> None:
+def _finish_run(
+    session: Session, run_id: str, trial: Trial, trained: TrainedEnsemble, index: int, metrics: Sequence[MetricRow]
+) -> None:
     tags = {names.HEALTH: trained.health[index]}
-    session.save_checkpoint(run_id, trained.model, trained.state_of(index), trial.names["model"], tags)
+    session.save_checkpoint(run_id, trained.model, trained.state_of(index), trial.names["model"], tags, metrics)
     if trained.trajectory:
         path = {name: points[index] for name, points in trained.trajectory.items()}
         session.save_tensors(run_id, path, names.TRAJECTORY)

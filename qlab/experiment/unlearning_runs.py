@@ -16,7 +16,7 @@ from qlab.experiment.trial import Trial, Unlearning
 from qlab.models import Model
 from qlab.models.base import prepare_features, take_rows
 from qlab.tracking import names
-from qlab.tracking.store import now_ms
+from qlab.tracking.store import MetricRow, now_ms
 from qlab.tracking.writer import MetricWriter
 from qlab.training import Member, ensemble
 from qlab.training.data import EnsembleData, prepare
@@ -110,11 +110,11 @@ def apply_method(session: Session, teachers: Teachers, unlearnings: Sequence[Unl
         seeds = [item.seed for item in unlearnings]
         result = unlearn(first.unlearner, teachers.model, parameters, data, seeds, observer=observe)
         relearned = _relearn(teachers, result, data, first)
-        with session.tracking():
-            writer.flush()
         health = []
         for index, (item, run_id) in enumerate(zip(unlearnings, run_ids, strict=True)):
-            ended = _finish_run(session, teachers, item, positions[index], result, index, relearned[index], run_id)
+            ended = _finish_run(
+                session, teachers, item, positions[index], result, index, relearned[index], run_id, writer.take(index)
+            )
             health.append(ended)
             unfinished.remove(run_id)
         session.reporter.ensemble_finished(result.seconds, health)
@@ -142,12 +142,13 @@ def _finish_run(
     index: int,
     relearned: int | None,
     run_id: str,
+    metrics: list[MetricRow],
 ) -> str:
-    """Logs what is measured at the end; returns the health of the unlearned model."""
+    """Logs what is measured at the end, and metrics that are left; returns the health of the unlearned model."""
     if index in result.failures:
         message = f"the loss was not finite at step {result.failures[index]} (seed {item.teacher.seed})"
         with session.tracking():
-            session.store.set_tags(run_id, {names.HEALTH: "diverged"})
+            session.store.log(run_id, metrics=metrics, tags={names.HEALTH: "diverged"})
             session.end([run_id], "FAILED", message)
         session.fail([item], message)
         return "diverged"
@@ -165,11 +166,10 @@ def _finish_run(
     health = health_of(result.history["train_loss"][index][-1:], result.logits[index])
     with session.tracking():
         now = now_ms()
-        rows = [(name, value, item.unlearner.steps, now) for name, value in final.items()]
-        session.store.log_metrics(run_id, rows)
+        metrics += [(name, value, item.unlearner.steps, now) for name, value in final.items()]
         state = {**teachers.model.state_dict(), **ensemble.member(result.parameters, index)}
         tags = {names.HEALTH: health}
-        session.save_checkpoint(run_id, teachers.model, state, item.teacher.names["model"], tags)
+        session.save_checkpoint(run_id, teachers.model, state, item.teacher.names["model"], tags, metrics)
         session.store.finish(run_id)
     return health
 

@@ -43,9 +43,8 @@ class Memory:
             own.experiment_id, own.name, own.start = write.experiment_id, write.name, write.start
             own.status = "RUNNING"
             own.tags |= write.tags
-        elif isinstance(write, writes.LogParams):
+        elif isinstance(write, writes.LogBatch):
             own.params |= write.params
-        elif isinstance(write, writes.SetTags):
             own.tags |= write.tags
         elif isinstance(write, writes.DeleteTag):
             own.tags.pop(write.name, None)
@@ -63,8 +62,10 @@ class Memory:
         """Whether these experiments have been searched."""
         return set(experiment_ids) <= self._searched
 
-    def search(self, experiment_ids: Sequence[str], tags: Mapping[str, str]) -> list[entities.Run]:
-        """The runs of some experiments that have these tags, oldest first."""
+    def search(
+        self, experiment_ids: Sequence[str], tags: Mapping[str, str], status: str | None = None
+    ) -> list[entities.Run]:
+        """The runs of some experiments that have these tags, and this status if one is given, oldest first."""
         found = [self.run(run_id) for run_id in {**self._read, **self._own}]
         return sorted(
             (
@@ -72,6 +73,7 @@ class Memory:
                 for run in found
                 if run is not None
                 and run.info.experiment_id in experiment_ids
+                and status in (None, run.info.status)
                 and all(run.data.tags.get(key) == value for key, value in tags.items())
             ),
             key=lambda run: run.info.start_time,

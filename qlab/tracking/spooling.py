@@ -36,7 +36,8 @@ _PROBE_SECONDS = (1.0, 15.0)
 
 T = TypeVar("T")
 
-_OWN_FILTER = re.compile(r"tags\.`([^`]+)` = '([^']*)'")
+_OWN_FILTER = re.compile(r"(?:tags\.`([^`]+)`|attributes\.status) = '([^']*)'")
+"""The filters that are answered while the server is away; the first group is a tag's name, or missing."""
 
 
 def open_store(uri: str | None = None, *, tell: Callable[[str], None] | None = None) -> Store:
@@ -362,8 +363,9 @@ class SpoolingStore(Store):
         wanted = {part[1]: part[2] for part in parts if part is not None}
         if None in parts:
             raise self._stuck()
+        status = wanted.pop(None, None)
         with self._changed:
-            found = self._memory.search(experiment_ids, wanted)
+            found = self._memory.search(experiment_ids, wanted, status)
         return (run for run in found if claims or run.data.tags.get(names.KIND) != names.CLAIMS)
 
 
@@ -371,6 +373,6 @@ def send(store: Store, write: writes.Write) -> str | None:
     """Sends a write that was kept; the id of the run in the store if it created one."""
     with explain(store.uri):
         if isinstance(write, writes.CreateRun):
-            return write.create(store.client, store.known_as, again=True)
+            return str(write.create(store.client, store.known_as, again=True).run_id)
         write.send(store.client, store.known_as, again=True)
     return None

@@ -89,6 +89,7 @@ class Store:
         self._file = file
         self._patience = _PATIENCE_SECONDS["server" if file is None else "file"]
         self._gave_up: tuple[float, StoreAwayError] | None = None
+        self._places: dict[str, str] = {}
         self.client = self._patiently(lambda again: open_client(self.uri))
 
     @property
@@ -167,14 +168,25 @@ class Store:
         traced = {} if self._file is not None else {names.CLIENT: own}
         run_id = self._create(writes.CreateRun(own, experiment_id, name, {**(tags or {}), **traced}, now_ms()))
         if params:
-            self._write(writes.LogParams(run_id, dict(params)))
+            self.log(run_id, params=params)
         if datasets:
             self._write(writes.LogInputs(run_id, [dataclasses.asdict(dataset) for dataset in datasets]))
         return run_id
 
+    def log(
+        self,
+        run_id: str,
+        *,
+        metrics: Iterable[MetricRow] = (),
+        params: Mapping[str, str] | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> None:
+        """Logs metric values and params and sets tags of a run, together."""
+        self._write(writes.LogBatch(run_id, list(metrics), dict(params or {}), dict(tags or {})))
+
     def set_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
         """Sets tags of a run."""
-        self._write(writes.SetTags(run_id, dict(tags)))
+        self.log(run_id, tags=tags)
 
     def touch(self, run_id: str, tags: Mapping[str, str]) -> None:
         """Sets tags if the store can be reached right now: neither tried again nor kept, as a sign of life is not."""
@@ -211,13 +223,9 @@ class Store:
             time.sleep(0.05 * 2**attempt)
         return False
 
-    def log_metrics(self, run_id: str, rows: Iterable[MetricRow]) -> None:
-        """Logs metric values, in batches."""
-        self._write(writes.LogMetrics(run_id, list(rows)))
-
     def log_file(self, run_id: str, file: Path, folder: str | None = None) -> None:
         """Copies a file to a run's artifacts."""
-        self._write(writes.LogFile(run_id, str(file), folder))
+        self._write(writes.LogFile(run_id, str(file), folder, self._places.get(run_id)))
 
     def fetch_file(self, run_id: str, path: str, folder: Path) -> Path:
         """A copy of one of a run's artifacts in a local folder."""
@@ -340,16 +348,16 @@ class Store:
 
     def _create(self, write: writes.CreateRun) -> str:
         """Creates a run and returns its id."""
-        tried: list[bool] = []
 
-        def create(again: bool) -> str:
-            tried.append(again)
-            run_id = write.create(self.client, self.known_as, again=again)
+        def create(again: bool) -> entities.RunInfo:
+            run = write.create(self.client, self.known_as, again=again)
             if again:
-                write.remove_twins(self.client, run_id)
-            return run_id
+                write.remove_twins(self.client, run.run_id)
+            return run
 
-        return self._patiently(create)
+        made = self._patiently(create)
+        self._places[made.run_id] = made.artifact_uri
+        return str(made.run_id)
 
     def _write(self, write: writes.Write) -> None:
         """Writes to a run."""

@@ -45,6 +45,11 @@ class MetricWriter:
         """Logs everything that is buffered."""
         for run_id, rows in zip(self._run_ids, self._rows, strict=True):
             if rows:
-                self._store.log_metrics(run_id, rows)
+                self._store.log(run_id, metrics=rows)
                 rows.clear()
         self._flushed = time.monotonic()
+
+    def take(self, index: int) -> list[MetricRow]:
+        """What is buffered of one run, for its last write; it is buffered no more."""
+        rows, self._rows[index] = self._rows[index], []
+        return rows

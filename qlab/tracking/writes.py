@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import mlflow.entities as entities
 from mlflow import MlflowClient
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
 from qlab.tracking import names
 
@@ -26,7 +27,7 @@ KnownAs = Callable[[str], str]
 """From the id a run was given by its writer to the one that the store knows it by."""
 
 _BATCH = 1000
-"""MLflow takes so many metrics at once."""
+"""MLflow takes so many metrics, params and tags at once."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,13 +94,12 @@ class CreateRun(Write):
     tags: Mapping[str, str]
     start: int
 
-    def create(self, client: MlflowClient, known_as: KnownAs, *, again: bool = False) -> str:
-        """The id of the run in the store: of the one that an earlier try made, else of a new one."""
+    def create(self, client: MlflowClient, known_as: KnownAs, *, again: bool = False) -> entities.RunInfo:
+        """The run in the store: the one that an earlier try made, else a new one."""
         if again and (found := self._made(client)):
             return found[0]
         tags = {key: known_as(value) if key == names.PARENT else value for key, value in self.tags.items()}
-        run = client.create_run(self.experiment_id, start_time=self.start, run_name=self.name, tags=tags)
-        return str(run.info.run_id)
+        return client.create_run(self.experiment_id, start_time=self.start, run_name=self.name, tags=tags).info
 
     def send(self, client: MlflowClient, known_as: KnownAs, *, again: bool = False) -> None:
         """See :meth:`create`, which also says what became of it."""
@@ -107,26 +107,35 @@ class CreateRun(Write):
 
     def remove_twins(self, client: MlflowClient, kept: str) -> None:
         """Deletes runs that a server made of tries it took up after its client had given up on them."""
-        for run_id in self._made(client):
-            if run_id != kept:
-                client.delete_run(run_id)
+        for run in self._made(client):
+            if run.run_id != kept:
+                client.delete_run(run.run_id)
 
-    def _made(self, client: MlflowClient) -> list[str]:
+    def _made(self, client: MlflowClient) -> list[entities.RunInfo]:
         if names.CLIENT not in self.tags:
             return []
         found = client.search_runs([self.experiment_id], f"tags.`{names.CLIENT}` = '{self.tags[names.CLIENT]}'")
-        return [str(run.info.run_id) for run in found]
+        return [run.info for run in found]
 
 
 @dataclasses.dataclass(frozen=True)
-class LogParams(Write):
-    """Logs params."""
+class LogBatch(Write):
+    """Logs metric values and params, and sets tags, in as few calls as MLflow's limits allow: a call costs the most."""
 
-    params: Mapping[str, str]
+    metrics: Sequence[MetricRow] = ()
+    params: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    tags: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def send(self, client: MlflowClient, known_as: KnownAs, *, again: bool = False) -> None:
         """See the base class."""
-        client.log_batch(known_as(self.run), params=[entities.Param(key, value) for key, value in self.params.items()])
+        run = known_as(self.run)
+        metrics = [entities.Metric(name, value, time, step) for name, value, step, time in self.metrics]
+        params = [entities.Param(key, value) for key, value in self.params.items()]
+        tags = [entities.RunTag(key, value) for key, value in self.tags.items()]
+        room = _BATCH - len(params) - len(tags)
+        client.log_batch(run, metrics=metrics[:room], params=params, tags=tags)
+        for start in range(room, len(metrics), _BATCH):
+            client.log_batch(run, metrics=metrics[start : start + _BATCH])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -138,17 +147,6 @@ class LogInputs(Write):
     def send(self, client: MlflowClient, known_as: KnownAs, *, again: bool = False) -> None:
         """See the base class."""
         client.log_inputs(known_as(self.run), [DatasetRecord(**fields).to_mlflow() for fields in self.datasets])
-
-
-@dataclasses.dataclass(frozen=True)
-class SetTags(Write):
-    """Sets tags."""
-
-    tags: Mapping[str, str]
-
-    def send(self, client: MlflowClient, known_as: KnownAs, *, again: bool = False) -> None:
-        """See the base class."""
-        client.log_batch(known_as(self.run), tags=[entities.RunTag(key, value) for key, value in self.tags.items()])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -165,24 +163,12 @@ class DeleteTag(Write):
 
 
 @dataclasses.dataclass(frozen=True)
-class LogMetrics(Write):
-    """Logs metric values."""
-
-    rows: Sequence[MetricRow]
-
-    def send(self, client: MlflowClient, known_as: KnownAs, *, again: bool = False) -> None:
-        """See the base class."""
-        metrics = [entities.Metric(name, value, time, step) for name, value, step, time in self.rows]
-        for start in range(0, len(metrics), _BATCH):
-            client.log_batch(known_as(self.run), metrics=metrics[start : start + _BATCH])
-
-
-@dataclasses.dataclass(frozen=True)
 class LogFile(Write):
-    """Copies a file to a run's artifacts."""
+    """Copies a file to a run's artifacts; ``place`` is their URI where the writer knows it, which saves a question."""
 
     file: str
     folder: str | None
+    place: str | None = None
 
     @property
     def artifact(self) -> str:
@@ -192,7 +178,10 @@ class LogFile(Write):
 
     def send(self, client: MlflowClient, known_as: KnownAs, *, again: bool = False) -> None:
         """See the base class."""
-        client.log_artifact(known_as(self.run), self.file, self.folder)
+        if self.place is None:
+            client.log_artifact(known_as(self.run), self.file, self.folder)
+        else:
+            get_artifact_repository(self.place, tracking_uri=client.tracking_uri).log_artifact(self.file, self.folder)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -211,8 +200,7 @@ class SetStatus(Write):
 
 
 _KINDS: dict[str, type[Write]] = {
-    kind.__name__: kind
-    for kind in (CreateRun, LogParams, LogInputs, SetTags, DeleteTag, LogMetrics, LogFile, SetStatus)
+    kind.__name__: kind for kind in (CreateRun, LogBatch, LogInputs, DeleteTag, LogFile, SetStatus)
 }
 
 

@@ -103,7 +103,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     }
     tags = {names.KIND: names.TRIAL, names.TRIAL_KEY: "x"}
     run_id = store.create_run(experiment_id, HOSTILE, params=params, tags=tags)
-    store.log_metrics(run_id, [(metric, 0.5, 1, 1) for metric in ("train_accuracy", "validation_accuracy")])
+    store.log(run_id, metrics=[(metric, 0.5, 1, 1) for metric in ("train_accuracy", "validation_accuracy")])
     store.finish(run_id)
     store.client.rename_experiment(experiment_id, HOSTILE)
     return store

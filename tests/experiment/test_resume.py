@@ -253,6 +253,17 @@ def test_the_same_runs_go_on_where_they_were(interrupted: Setting, expected: Any
     assert_same_histories(histories(interrupted.store, "swept"), expected, 0.0)
 
 
+def test_the_state_of_a_training_whose_worker_was_killed_when_it_had_finished_goes(interrupted: Setting) -> None:
+    first, second = interrupted.trials()
+    folders = [Path(interrupted.store.artifact_place(run.info.run_id)) / "resume" for run in (first, second)]
+    interrupted.store.finish(first.info.run_id)  # and then, before it could delete the state, the power went
+    interrupted.run()
+    assert not any(folder.exists() for folder in folders)
+    for run in interrupted.trials():
+        assert run.info.status == "FINISHED"
+        assert names.RESUME not in run.data.tags
+
+
 def test_a_damaged_state_is_named_and_the_one_before_is_used(interrupted: Setting, expected: Any) -> None:
     damaged, whole = interrupted.trials()
     path = interrupted.slot(damaged)

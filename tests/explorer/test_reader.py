@@ -90,7 +90,7 @@ def test_a_refresh_finds_what_began_and_what_ended_since(
     versions = [reader.refresh("live")]
     first = store.create_run(experiment, "first", tags={names.KIND: names.TRIAL})
     versions += [reader.refresh("live"), reader.refresh("live")]
-    store.log_metrics(first, [("train_loss", 0.5, 1, 1)])
+    store.log(first, metrics=[("train_loss", 0.5, 1, 1)])
     versions.append(reader.refresh("live"))
     second = store.create_run(experiment, "second", tags={names.KIND: names.TRIAL})
     store.finish(first)

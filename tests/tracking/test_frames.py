@@ -80,7 +80,7 @@ def test_metrics_are_the_columns_that_are_neither_identity_nor_params(store: Sto
     tags = {names.KIND: names.PROBE, names.TRIAL_KEY: "a", names.HEALTH: "healthy", names.PARENT: "none"}
     for metrics in ({"lrr": 2.0, "trace": 1.0}, {"trace": 3.0, "barrier_1": 0.5}):
         run_id = store.create_run(experiment_id, "a probe", params=params, tags=tags)
-        store.log_metrics(run_id, [(name, value, 0, 1000) for name, value in metrics.items()])
+        store.log(run_id, metrics=[(name, value, 0, 1000) for name, value in metrics.items()])
     found = frames.runs_of_kind(store, [experiment_id], names.PROBE)
     assert sorted(frames.metric_columns(found)) == ["barrier_1", "lrr", "trace"]
     assert found["trace"].sum() == 4.0

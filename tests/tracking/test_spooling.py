@@ -49,7 +49,7 @@ def test_a_run_whose_creation_was_not_confirmed_is_made_once(
     # The server has these requests, and will take them up when it is back, though nobody waits for the answer.
     run_id = store.create_run(experiment_id, "a run", params={"a": "1"}, tags={"b": "2"})
     child = store.create_run(experiment_id, "a child", tags={names.PARENT: run_id})
-    store.log_metrics(run_id, [("loss", float("nan"), 1, 1000), ("loss", 0.5, 2, 1001)])
+    store.log(run_id, metrics=[("loss", float("nan"), 1, 1000), ("loss", 0.5, 2, 1001)])
     store.log_file(run_id, tmp_path / "note.txt", "notes")
     (tmp_path / "note.txt").unlink()
     assert store.has_file(run_id, "notes/note.txt")
@@ -136,7 +136,7 @@ def test_writes_come_back_as_they_were(spool: Spool, tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("a")
     given: list[writes.Write] = [
         writes.CreateRun("r", "1", "name \u2028 \U0001f9ea\n", {"k": "v"}, 5),
-        writes.LogMetrics("r", [["loss", 1e-300, 1, 2]]),
+        writes.LogBatch("r", [["loss", 1e-300, 1, 2]], {"p": "1"}, {"t": "2"}),
         writes.LogFile("r", str(tmp_path / "a.txt"), None),
         writes.SetStatus("r", "KILLED", 7),
     ]
@@ -160,7 +160,7 @@ def test_writes_come_back_as_they_were(spool: Spool, tmp_path: Path) -> None:
 
 
 def test_a_line_that_makes_no_sense_is_named(spool: Spool) -> None:
-    spool.append(writes.SetTags("r", {}))
+    spool.append(writes.LogBatch("r"))
     spool.close()
     with (spool.folder / JOURNAL).open("a") as journal:
         journal.write("nonsense\n")

@@ -230,7 +230,7 @@ def test_an_experiment_is_created_once(store: Store) -> None:
 
 def test_more_metrics_than_go_into_one_batch(store: Store) -> None:
     run_id = store.create_run(store.experiment_id("x"), "a run")
-    store.log_metrics(run_id, [("loss", 1.0 / step, step, 1000 + step) for step in range(1, 2502)])
+    store.log(run_id, metrics=[("loss", 1.0 / step, step, 1000 + step) for step in range(1, 2502)])
     history = store.client.get_metric_history(run_id, "loss")
     assert sorted((metric.step, metric.value) for metric in history) == [(step, 1.0 / step) for step in range(1, 2502)]
 
