@@ -53,7 +53,9 @@ def main() -> None:
 @click.option("--seeds", metavar="N", help="How many seeds, or a list: --seeds 3, --seeds 0,4,7.")
 @click.option("--device", help="PyTorch device: cpu, cuda, cuda:N.")
 @click.option(
-    "--memory", metavar="SIZE", help="Memory for models that train together: 500MB, 4GiB. Default: 70 % of it."
+    "--memory",
+    metavar="SIZE",
+    help="Memory for models that train together, divided among --jobs: 500MB, 4GiB. Default: 70 % of what is free.",
 )
 @click.option("--jobs", type=click.IntRange(1), metavar="N", help="Worker processes, this one among them. Default: 1.")
 @click.option("--cluster", metavar="ADDRESS", help="Run on a Dask cluster; its scheduler: tcp://host:8786.")
@@ -174,14 +176,19 @@ def retry(experiments: Sequence[str], tracking_uri: str | None) -> None:
 
     Classes beside an experiment's file are read from where it was.
     """
-    from qlab.experiment.retry import unfinished_experiments
+    from qlab.experiment.retry import Unfinished
     from qlab.tracking.store import Store
 
-    found = unfinished_experiments(Store(tracking_uri, create=False), experiments)
-    if not found:
+    unfinished = Unfinished.of(Store(tracking_uri, create=False), experiments)
+    if not unfinished.experiments and not unfinished.refused:
         click.echo("Nothing to retry: everything is done.")
         return
-    if not _run_all(found, tracking_uri):
+    if not unfinished.experiments:
+        raise ConfigError("\n".join(map(str, unfinished.refused)))
+    finished = _run_all(unfinished.experiments, tracking_uri)
+    for error in unfinished.refused:
+        click.echo(f"Error: {error}", err=True)
+    if not finished or unfinished.refused:
         sys.exit(1)
 
 

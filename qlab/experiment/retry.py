@@ -2,41 +2,64 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from qlab.errors import ConfigError, StoreError
 from qlab.experiment import schema
 from qlab.experiment.parent import TEXT_FILE
-from qlab.experiment.plan import Plan
 from qlab.experiment.schema import Experiment
 from qlab.tracking import names
+from qlab.tracking.configs import read_configs
 from qlab.tracking.store import Store
 
 
-def unfinished_experiments(store: Store, wanted: Sequence[str] = ()) -> list[Experiment]:
+@dataclasses.dataclass(frozen=True, eq=False)
+class Unfinished:
     """The experiments in a store of which something failed, was interrupted or is missing.
 
     Args:
-        store: where they are.
-        wanted: the names of MLflow experiments, by default of all.
-
-    Raises:
-        StoreError: there is no experiment of such a name.
-        ConfigError: one cannot be made again from what the store has; the message says why.
+        experiments: those that can be run again.
+        refused: for each of the others, why it cannot.
     """
-    found = []
-    for experiment_id in store.experiment_ids(wanted):
-        own = f"tags.`{names.KIND}` = '{names.EXPERIMENT}'"
-        for run in store.search([experiment_id], own):
-            experiment = _stored(store, run)
-            plan = Plan.of(experiment, store)
-            if plan.todo or plan.todo_unlearnings or plan.todo_measurements:
-                found.append(experiment)
-    return found
+
+    experiments: tuple[Experiment, ...]
+    refused: tuple[ConfigError, ...]
+
+    @classmethod
+    def of(cls, store: Store, wanted: Sequence[str] = ()) -> Self:
+        """Looks for them.
+
+        Args:
+            store: where they are.
+            wanted: the names of MLflow experiments, by default of all.
+
+        Raises:
+            StoreError: there is no experiment of such a name.
+        """
+        found: list[Experiment] = []
+        refused: list[ConfigError] = []
+        for experiment_id in store.experiment_ids(wanted):
+            runs = list(store.search([experiment_id]))
+            done = {run.data.tags.get(names.TRIAL_KEY) for run in runs if run.info.status == "FINISHED"}
+            for run in runs:
+                if run.data.tags.get(names.KIND) != names.EXPERIMENT or _is_done(store, run, done):
+                    continue
+                try:
+                    found.append(_stored(store, run))
+                except ConfigError as error:
+                    refused.append(error)
+        return cls(tuple(found), tuple(refused))
+
+
+def _is_done(store: Store, run: Any, done: Collection[str | None]) -> bool:
+    """Whether everything that an experiment lists is among what is done; its file may mean other trials by now."""
+    configs = read_configs(store, str(run.info.run_id))
+    return configs is not None and configs.keys() <= set(done)
 
 
 def _stored(store: Store, run: Any) -> Experiment:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 import tempfile
 import threading
 import time
@@ -17,6 +16,7 @@ from qlab.errors import DataError, StoreError
 from qlab.landscape.result import ProbeResult
 from qlab.models import Model, checkpoint
 from qlab.tracking import frames, names
+from qlab.tracking.configs import read_configs
 from qlab.tracking.store import Store
 from qlab.tracking.uri import embedded_file, resolve
 
@@ -198,10 +198,7 @@ class Reader:
 
     def _trials(self, parent: str) -> dict[str, Any]:
         if parent not in self._configs:
-            self._configs[parent] = {}
-            if self.store.has_file(parent, names.CONFIGS):
-                with tempfile.TemporaryDirectory() as folder:
-                    self._configs[parent] = json.loads(self._fetch(parent, names.CONFIGS, Path(folder)).read_text())
+            self._configs[parent] = read_configs(self.store, parent) or {}
         return self._configs[parent]
 
     def _fetch(self, run_id: str, path: str, folder: Path) -> Path:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from qlab.registry import find, make
 from qlab.tasks import Dataset, Task
 from qlab.tasks.features import dense_rows
 from qlab.tasks.images import ImageTask
-from qlab.tracking import names
+from qlab.tracking.configs import read_configs
 from qlab.tracking.store import Store
 from qlab.training import Member
 from qlab.views.backends import styled
@@ -55,12 +54,7 @@ def shown_data(store: Store, parent: str) -> Shown | None:
         store: where its run is.
         parent: the experiment's run.
     """
-    if not store.has_file(parent, names.CONFIGS):
-        return None
-    with tempfile.TemporaryDirectory() as folder:
-        configs: dict[str, dict[str, Any]] = json.loads(
-            store.fetch_file(parent, names.CONFIGS, Path(folder)).read_text()
-        )
+    configs = read_configs(store, parent) or {}
     trials = [config for config in configs.values() if "task" in config]
     if not trials:
         return None
@@ -75,7 +69,7 @@ def shown_data(store: Store, parent: str) -> Shown | None:
             if issubclass(find("model", config["model"]["type"], imports=False), PennyLaneQNN)
         }
         dataset = task.load()
-    except QlabError:
+    except (QlabError, KeyError, TypeError):  # the last two: somebody else wrote that file
         return None
     return Shown(task, dataset, tuple(by_type.values()), tuple(circuits.values()), trials[0]["seed"])
 

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 import pandas as pd
 
-from qlab.errors import StoreError
 from qlab.tracking import frames, names
 from qlab.tracking.claims import Claims
+from qlab.tracking.configs import read_configs
 from qlab.tracking.store import Store
 
 FINISHED_LATER: Final = "did not finish, and was run again"
@@ -84,22 +82,13 @@ def _unlisted(store: Store, frame: pd.DataFrame, own: pd.DataFrame) -> dict[str,
     """Runs that belong to the content of no parent run; none if it is not known what belongs to one of them."""
     listed: set[str] = set()
     for parent in frame[frame["kind"] == names.EXPERIMENT]["run_id"]:
-        keys = _listed(store, str(parent))
-        if keys is None:
+        configs = read_configs(store, str(parent))
+        if configs is None:
             return {}
-        listed |= keys
+        listed |= configs.keys()
     # Oracles have identities of their own; they belong to their teachers.
     belonging = own["trial"].where(own["kind"] != names.ORACLE, own[names.TEACHER])
     return dict.fromkeys(own[~belonging.isin(listed)]["run_id"].astype(str), UNLISTED)
-
-
-def _listed(store: Store, parent: str) -> set[str] | None:
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            found = json.loads(store.fetch_file(parent, names.CONFIGS, Path(folder)).read_text(encoding="utf-8"))
-        except (StoreError, ValueError, OSError):
-            return None
-    return set(found) if isinstance(found, dict) else None
 
 
 def _size(store: Store, run_id: str) -> int | None:

@@ -39,8 +39,16 @@ def link(address: str, **fields: object) -> str:
 
 
 def picture(page: Any) -> str:
-    """A digest of what the first figure looks like."""
-    return hashlib.sha256(page.locator(FIGURE).first.screenshot()).hexdigest()
+    """A digest of what the first figure looks like; taken again if it is redrawn meanwhile."""
+    from playwright.sync_api import Error
+
+    end = time.monotonic() + 60.0
+    while True:
+        try:
+            return hashlib.sha256(page.locator(FIGURE).first.screenshot(timeout=10_000)).hexdigest()
+        except Error:
+            if time.monotonic() > end:
+                raise
 
 
 def settled(page: Any) -> str:

@@ -135,6 +135,26 @@ def test_retry_without_the_files_of_old_is_explained(folder: Path) -> None:
     assert 'no experiment "kapt"' in refused("retry", "kapt")
 
 
+def test_retry_runs_the_others_where_one_cannot_be_run_again(folder: Path) -> None:
+    (folder / "files" / "fail").unlink()
+    other = EXPERIMENT.replace("kept", "other").replace("own:Fails", "theirs:Fails")
+    (folder / "files" / "theirs.py").write_text(MODEL)
+    (folder / "files" / "other.toml").write_text(other)
+    assert invoke("run", "files/other.toml").exit_code == 0
+    (folder / "files" / "theirs.py").write_text(MODEL + "\n# edited\n")  # what is done is not looked at any more
+    result = invoke("retry")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert "2 trials trained, 2 from the store" in result.output
+    opened = store()
+    for name in ("kept", "other"):
+        for run in opened.search(opened.experiment_ids([name]), f"tags.`{names.KIND}` = '{names.TRIAL}'"):
+            opened.delete_run(run.info.run_id)
+    result = invoke("retry")
+    assert result.exit_code == 1
+    assert "4 trials trained, 0 from the store" in result.output
+    assert result.stderr.splitlines()[-1].startswith("Error: other cannot be run again as it was")
+
+
 def test_gc_of_a_store_in_order_deletes_nothing(folder: Path) -> None:
     assert invoke("gc").output.startswith("Nothing to delete in ")
 
