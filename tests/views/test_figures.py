@@ -108,8 +108,8 @@ def test_threads_draw_side_by_side(make_table: Table, tmp_path: Path) -> None:
         figure = accuracy_against_ratio(make_table(*TABLES["two models"]))
         return save_png(figure, tmp_path / f"{number}.png", dpi=40).read_bytes()
 
-    with ThreadPoolExecutor(4) as pool:
-        pictures = list(pool.map(draw, range(8)))
+    with ThreadPoolExecutor(2) as pool:
+        pictures = list(pool.map(draw, range(4)))
     assert len(set(pictures)) == 1
 
 
