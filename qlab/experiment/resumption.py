@@ -31,11 +31,13 @@ class Interrupted:
         run_id: its run.
         state: of one member.
         entry: what the tag says of the state's file.
+        metrics: the names of those that the run has.
     """
 
     run_id: str
     state: TrainingState
     entry: dict[str, Any]
+    metrics: tuple[str, ...]
 
 
 class StateWriter:
@@ -107,7 +109,7 @@ def interrupted_trials(
         for entry in _entries(run.data.tags.get(names.RESUME)):
             state = _load(session, trial, run_id, entry)
             if state is not None and state.fits(model) and state.epoch <= trial.trainer.epochs:
-                found[trial.key] = Interrupted(run_id, state, entry)
+                found[trial.key] = Interrupted(run_id, state, entry, tuple(run.data.metrics))
                 break
         else:
             if run.info.status == "RUNNING":  # its worker is gone, or the trial could not have been claimed

@@ -88,7 +88,7 @@ def _train(
     with session.tracking():
         if saved:
             run_ids = _reopen_runs(session, parent, trials, saved, engine)
-            known = [session.store.last_steps(run_id) for run_id in run_ids]
+            known = session.store.last_steps(run_ids, sorted({name for item in saved for name in item.metrics}))
         else:
             run_ids, known = _create_runs(session, parent, trials, members, engine), []
     writer = MetricWriter(session.store, run_ids, known)

@@ -17,6 +17,8 @@ from urllib.request import url2pathname
 
 import mlflow.entities as entities
 from mlflow.exceptions import MlflowException
+from mlflow.store.artifact.artifact_repo import ArtifactRepository
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.store.entities import PagedList
 
 from qlab.errors import StoreAwayError, StoreError, nearest
@@ -195,7 +197,9 @@ class Store:
 
     def get_run(self, run_id: str) -> entities.Run:
         """A run with its params, tags and last metrics."""
-        return self._patiently(lambda again: self.client.get_run(self.known_as(run_id)))
+        run = self._patiently(lambda again: self.client.get_run(self.known_as(run_id)))
+        self._places[str(run.info.run_id)] = run.info.artifact_uri
+        return run
 
     def delete_tag(self, run_id: str, name: str) -> None:
         """Takes a tag off a run; a run without it stays as it is."""
@@ -229,7 +233,7 @@ class Store:
 
     def fetch_file(self, run_id: str, path: str, folder: Path) -> Path:
         """A copy of one of a run's artifacts in a local folder."""
-        return Path(self._patiently(lambda again: self.client.download_artifacts(run_id, path, str(folder))))
+        return Path(self._patiently(lambda again: self._artifacts(run_id).download_artifacts(path, str(folder))))
 
     def has_file(self, run_id: str, path: str) -> bool:
         """Whether a run has an artifact of this path."""
@@ -237,7 +241,13 @@ class Store:
         return any(item.path == path for item in self._patiently(lambda again: self._files(run_id, parent)))
 
     def _files(self, run_id: str, folder: str | None) -> list[entities.FileInfo]:
-        return list(self.client.list_artifacts(run_id, folder))
+        return list(self._artifacts(run_id).list_artifacts(folder))
+
+    def _artifacts(self, run_id: str) -> ArtifactRepository:
+        """A run's artifacts; where they are is asked once, as MLflow's client does for some runs only."""
+        if run_id not in self._places:
+            self._places[run_id] = self.client.get_run(run_id).info.artifact_uri
+        return get_artifact_repository(self._places[run_id], tracking_uri=self.uri)
 
     def delete_local_folder(self, run_id: str, path: str) -> None:
         """Deletes a folder of a run's artifacts if the store is embedded; on a server it stays."""
@@ -287,9 +297,15 @@ class Store:
         if self._file is not None and not self._file.exists():
             raise StoreError(f"The store {self._file} is gone.")
 
-    def last_steps(self, run_id: str) -> dict[str, int]:
-        """The last step of every metric that a run has."""
-        return {name: self.metric_history(run_id, name)[-1][0] for name in self.get_run(run_id).data.metrics}
+    def last_steps(self, run_ids: Sequence[str], metrics: Iterable[str]) -> list[dict[str, int]]:
+        """For each of some runs the last step of those of some metrics that it has."""
+        found: list[dict[str, int]] = [{} for _ in run_ids]
+        for metric in metrics:
+            histories = self.metric_histories(run_ids, metric)
+            for run_id, steps in zip(run_ids, found, strict=True):
+                if run_id in histories:
+                    steps[metric] = histories[run_id][-1][0]
+        return found
 
     def note(self, run_id: str) -> str:
         """A run's description."""
@@ -307,6 +323,7 @@ class Store:
         while experiment_ids:
             page = self._page(list(experiment_ids), filter_string, token)
             yield from (run for run in page if claims or run.data.tags.get(names.KIND) != names.CLAIMS)
+            self._places |= {str(run.info.run_id): run.info.artifact_uri for run in page}
             token = page.token
             if not token:
                 return

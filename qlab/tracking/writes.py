@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import mlflow.entities as entities
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
 from qlab.tracking import names
@@ -158,8 +159,11 @@ class DeleteTag(Write):
     def send(self, client: MlflowClient, known_as: KnownAs, *, again: bool = False) -> None:
         """See the base class."""
         run_id = known_as(self.run)
-        if self.name in client.get_run(run_id).data.tags:
+        try:
             client.delete_tag(run_id, self.name)
+        except MlflowException:
+            if self.name in client.get_run(run_id).data.tags:
+                raise
 
 
 @dataclasses.dataclass(frozen=True)
