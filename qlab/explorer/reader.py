@@ -99,8 +99,8 @@ class Reader:
                 self._whole[experiment] = time.monotonic()
             else:
                 new = self._newer(experiment, old)
-            self._frames[experiment] = new
-            if old is None or not new.equals(old):
+            if old is None or not _same(old, new):
+                self._frames[experiment] = new
                 self._versions[experiment] = self._versions.get(experiment, 0) + 1
             return self._versions[experiment]
 
@@ -194,7 +194,8 @@ class Reader:
             pieces.append(frames.runs(self.store, ids, f"attributes.run_id IN ({listed})"))
         found = pd.concat([piece for piece in pieces if not piece.empty]) if any(map(len, pieces)) else old.iloc[:0]
         kept = old[~old["run_id"].isin([*found["run_id"], *open_runs])]
-        return pd.concat([kept, found]).drop_duplicates("run_id").sort_values("start", ignore_index=True)
+        every = pd.concat([kept, found]).drop_duplicates("run_id")
+        return every.sort_values(["start", "run_id"], ignore_index=True)  # as MLflow does: runs may begin together
 
     def _trials(self, parent: str) -> dict[str, Any]:
         if parent not in self._configs:
@@ -211,6 +212,11 @@ class Reader:
         if not file.resolve().is_relative_to(folder.resolve()):
             raise DataError(f"{path}: the artifact leads out of the run's folder.")
         return file
+
+
+def _same(old: pd.DataFrame, new: pd.DataFrame) -> bool:
+    """Whether two frames say the same, in whatever order their columns are."""
+    return set(old.columns) == set(new.columns) and new[old.columns].equals(old)
 
 
 @functools.cache

@@ -165,7 +165,7 @@ class Visitor:
 
     def __init__(self, browser: Any) -> None:
         self.page = browser.new_page(viewport={"width": 1280, "height": 720})
-        self.page.set_default_timeout(60_000)
+        self.page.set_default_timeout(120_000)
         self.errors: list[str] = []
         self.asked: list[str] = []
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))

@@ -104,6 +104,27 @@ def test_a_refresh_finds_what_began_and_what_ended_since(
     assert reader.runs("live")["run_id"].tolist() == [first]
 
 
+def test_runs_that_began_together_do_not_look_like_a_change(
+    tmp_path: Path, write_empty_store: Callable[[Path], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(write_empty_store(tmp_path / "runs.db"))
+    experiment = store.experiment_id("live")
+    reader = Reader(store.uri)
+    for number in range(30):
+        name = f"run {number}"
+        store.client.create_run(experiment, start_time=1000, run_name=name, tags={names.KIND: names.TRIAL})
+        run_id = store.client.create_run(experiment, start_time=1000, run_name=name).info.run_id
+        store.log(run_id, params={f"p{number % 3}": "1"})
+        if number == 15:
+            reader.refresh("live")
+    version = reader.refresh("live")
+    frame = reader.runs("live")
+    assert [reader.refresh("live") for _ in range(3)] == [version] * 3
+    monkeypatch.setattr("qlab.explorer.reader.WHOLE_SECONDS", 0.0)
+    assert reader.refresh("live") == version
+    assert reader.runs("live") is frame
+
+
 def test_histories_are_read_in_bulk_and_kept(reader: Reader, store: Store) -> None:
     trials = reader.runs("small").query("kind == 'trial'")["run_id"].tolist()
     found = reader.histories(trials, ["train_loss", "no_such_metric"])
