@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from qlab.errors import DataError, StoreError
+from qlab.experiment import orphans
 from qlab.experiment.session import Session, file_digest
 from qlab.experiment.trial import Trial
 from qlab.models import Model
@@ -80,10 +81,24 @@ class StateWriter:
     def remove(self, index: int) -> None:
         """Takes away what is not needed any more: the member's run is finished."""
         if self._entries[index] is not None:
-            delete_state(self._session.store, self._run_ids[index])
+            _delete_state(self._session.store, self._run_ids[index])
 
 
-def delete_state(store: Store, run_id: str) -> None:
+def delete_left_states(session: Session) -> None:
+    """Deletes states of trainings that had finished when their worker was killed."""
+    with session.tracking():
+        left = f"attributes.status = 'FINISHED' and tags.`{names.RESUME}` != ''"
+        workers = {
+            str(run.info.run_id): run.data.tags.get(names.WORKER, "")
+            for run in session.store.search([session.experiment_id], left)
+        }
+        gone = session.claims.gone(workers.values())
+        for run_id, worker in workers.items():
+            if worker in gone:
+                _delete_state(session.store, run_id)
+
+
+def _delete_state(store: Store, run_id: str) -> None:
     """Takes away the states of a run that is finished; the tag last, so that nothing is left where there is none."""
     store.delete_local_folder(run_id, str(Path(names.RESUME_SLOTS[0]).parent))
     store.delete_tag(run_id, names.RESUME)
@@ -113,7 +128,7 @@ def interrupted_trials(
                 break
         else:
             if run.info.status == "RUNNING":  # its worker is gone, or the trial could not have been claimed
-                session.end([run_id], "KILLED", "interrupted: its worker is gone")
+                session.end([run_id], "KILLED", orphans.ERROR)
     return found
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import tempfile
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence, Set
 from pathlib import Path
 from typing import Any, Self
 
@@ -56,10 +56,10 @@ class Unfinished:
         return cls(tuple(found), tuple(refused))
 
 
-def _is_done(store: Store, run: Any, done: Collection[str | None]) -> bool:
+def _is_done(store: Store, run: Any, done: Set[str | None]) -> bool:
     """Whether everything that an experiment lists is among what is done; its file may mean other trials by now."""
     configs = read_configs(store, str(run.info.run_id))
-    return configs is not None and configs.keys() <= set(done)
+    return configs is not None and configs.keys() <= done
 
 
 def _stored(store: Store, run: Any) -> Experiment:

@@ -14,11 +14,12 @@ from qlab.experiment.devices import training_device
 from qlab.experiment.landscapes import check_samples
 from qlab.experiment.measurement_runs import MODEL_FAILED, measure
 from qlab.experiment.memory import training_parts, unlearning_parts
-from qlab.experiment.orphans import delete_states, end_orphans
+from qlab.experiment.orphans import end_orphans
 from qlab.experiment.parent import open_parent
 from qlab.experiment.plan import Plan
 from qlab.experiment.portions import Share
 from qlab.experiment.reporting import Reporter, Silent
+from qlab.experiment.resumption import delete_left_states
 from qlab.experiment.schema import Experiment
 from qlab.experiment.session import DamagedCheckpoint, Session
 from qlab.experiment.sharing import complete
@@ -110,7 +111,7 @@ class Runner:
             start, tracked = time.perf_counter(), session.tracking_seconds
             try:
                 end_orphans(session)
-                delete_states(session)
+                delete_left_states(session)
                 if busy and team.begin(experiment, self._store.uri, session.old_failures):
                     work.look_again()
                 work.run(parent)

@@ -244,10 +244,13 @@ class Store:
         return list(self._artifacts(run_id).list_artifacts(folder))
 
     def _artifacts(self, run_id: str) -> ArtifactRepository:
-        """A run's artifacts; where they are is asked once, as MLflow's client does for some runs only."""
+        return get_artifact_repository(self._place(run_id), tracking_uri=self.uri)
+
+    def _place(self, run_id: str) -> str:
+        """The URI of a run's artifacts; asked once, as MLflow's client does for some runs only."""
         if run_id not in self._places:
             self._places[run_id] = self.client.get_run(run_id).info.artifact_uri
-        return get_artifact_repository(self._places[run_id], tracking_uri=self.uri)
+        return self._places[run_id]
 
     def delete_local_folder(self, run_id: str, path: str) -> None:
         """Deletes a folder of a run's artifacts if the store is embedded; on a server it stays."""
@@ -322,8 +325,8 @@ class Store:
         token: str | None = None
         while experiment_ids:
             page = self._page(list(experiment_ids), filter_string, token)
-            yield from (run for run in page if claims or run.data.tags.get(names.KIND) != names.CLAIMS)
             self._places |= {str(run.info.run_id): run.info.artifact_uri for run in page}
+            yield from (run for run in page if claims or run.data.tags.get(names.KIND) != names.CLAIMS)
             token = page.token
             if not token:
                 return
@@ -342,7 +345,7 @@ class Store:
 
     def artifact_place(self, run_id: str) -> str:
         """Where a run's artifacts are: a folder of this machine, or a URI."""
-        uri = str(self._patiently(lambda again: self.client.get_run(run_id)).info.artifact_uri)
+        uri = self._patiently(lambda again: self._place(run_id))
         return url2pathname(urlsplit(uri).path) if uri.startswith("file:") else uri
 
     def _experiments_page(self, token: str | None) -> PagedList[entities.Experiment]:

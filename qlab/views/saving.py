@@ -31,9 +31,7 @@ def save_html(figure: Any, path: Path, title: str) -> Path:
     from bokeh.embed import file_html
     from bokeh.resources import INLINE
 
-    with DRAWING:
-        rendered = hv.render(figure, backend="bokeh")
-    path.write_text(file_html(rendered, INLINE, title), encoding="utf-8")
+    path.write_text(file_html(_rendered(figure), INLINE, title), encoding="utf-8")
     return path
 
 
@@ -42,12 +40,16 @@ def page_html(figures: Sequence[Any], title: str) -> str:
     from bokeh.embed import components
     from bokeh.resources import INLINE
 
-    with DRAWING:
-        rendered = [hv.render(figure, backend="bokeh") for figure in figures]
-    script, places = components(rendered)
+    script, places = components([_rendered(figure) for figure in figures])
     head = f'<meta charset="utf-8"><title>{html.escape(title)}</title>{INLINE.render_js()}'
     body = "".join([f"<h1>{html.escape(title)}</h1>", *places, script])
     return f"<!DOCTYPE html><html><head>{head}</head><body>{body}</body></html>"
+
+
+def _rendered(figure: Any) -> Any:
+    """A HoloViews object as Bokeh's."""
+    with DRAWING:
+        return hv.render(figure, backend="bokeh")
 
 
 def _save(figure: Any, path: Path, form: str, dpi: int) -> Path:

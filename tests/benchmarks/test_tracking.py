@@ -19,9 +19,6 @@ name = "tiny"
 [task]
 type = "XXZ"
 length = 4
-gapless = [-0.7, 0.7, 0.2]
-gapped = [1.3, 2.7, 0.2]
-validation = [-0.65, 2.65, 0.3]
 [corruption]
 type = "LabelFlip"
 ratio = [0.0, 0.1, 0.2, 0.3, 0.4]
