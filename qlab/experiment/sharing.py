@@ -49,16 +49,17 @@ def complete(
         start = time.perf_counter()
         with session.tracking():
             wanted = portion(groups, _taken(session, left), session.share.workers)
-            won = session.claims.claim(wanted)
-            if won:  # somebody may have finished it before the claim was free
+            claimed = won = session.claims.claim(wanted)
+            if claimed:  # somebody may have finished it, or failed at it, before the claim was free
                 plan = Plan.of(session.experiment, session.store)
+                won = {item.key for item in _left(session, plan, [item for item in left if item.key in claimed])}
         mine = plan.only(won)
         if any(groups_of(mine)):
             perform(mine)
             session.attempted |= won
             if len(won) == len(left):
                 return plan
-        elif not won and (session.share.workers == 1 or not wanted):
+        elif not claimed and (session.share.workers == 1 or not wanted):
             if not told:
                 _tell(session, left)
                 told = True

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from qlab.experiment.orphans import ERROR
 from qlab.experiment.plan import Plan
 from qlab.experiment.runner import Runner
 from qlab.tracking import names
+from qlab.tracking.claims import Claims
 from qlab.tracking.store import Store
 from qlab.tracking.workers import Worker
 
@@ -217,6 +218,26 @@ def test_what_fails_elsewhere_is_not_tried_again_and_counts_as_failed(folder: Pa
         first.communicate()
     failed = [run for run in runs_of(folder) if run.info.status == "FAILED" and names.TRIAL_KEY in run.data.tags]
     assert len([run for run in failed if run.data.tags[names.KIND] == names.TRIAL]) == 3
+
+
+def test_what_fails_elsewhere_just_before_it_is_claimed_is_not_tried_again(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "fail").touch()
+    experiment = schema.load(folder / "shared.toml")
+    claim = Claims.claim
+
+    def claim_late(claims: Claims, keys: Iterable[str]) -> set[str]:
+        """The other begins, fails and ends between this one's look at the store and its claim."""
+        monkeypatch.setattr(Claims, "claim", claim)
+        assert len(Runner(store_of(folder)).run(experiment).failed) == 3
+        return claim(claims, keys)
+
+    monkeypatch.setattr(Claims, "claim", claim_late)
+    outcome = Runner(store_of(folder)).run(experiment)
+    assert sorted(error for _, error in outcome.failed.values()) == ["RuntimeError: the kettle is dry"] * 3
+    trials = [run for run in runs_of(folder) if run.data.tags[names.KIND] == names.TRIAL]
+    assert Counter(run.info.status for run in trials) == {"FAILED": 3, "FINISHED": 3}
 
 
 def test_a_dry_run_calls_what_nobody_runs_interrupted(folder: Path) -> None:
