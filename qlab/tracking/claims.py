@@ -1,9 +1,14 @@
 """Claims: two runs of one experiment at a time never work at the same thing.
 
-MLflow has no locks, but a param is written once: the store takes the first value and refuses another. So a claim is a
-param ``claim.<key>.<generation>`` of a run of kind "claims", one in every MLflow experiment, and its value is the
-worker. Workers describe themselves in tags ``qlab.worker.<id>`` of the same run. Who works at ``key`` is who wrote
-its highest generation, as long as that worker lives and its tag is there; after that the next generation is free.
+MLflow has no locks, but a param is written once: the store takes the first value and refuses another. So claims are
+entries in a log that is only ever appended to: the params ``claim.0``, ``claim.1``, ... of a run of kind "claims", one
+in every MLflow experiment. An entry names a worker and the keys that it claims. Whoever appends has read all entries
+before, as otherwise the number is taken and the store refuses. Workers describe themselves in tags
+``qlab.worker.<id>`` of the same run. Who works at a key is the worker of the last entry with that key, as long as that
+worker lives and its tag is there; after that the key is free.
+
+Many keys fit into an entry, so that the log grows with the number of times that somebody claims something, and not with
+the number of trials: MLflow reads all params of a run whenever one is written.
 
 A worker lives as long as its process, where that can be seen. Elsewhere it lives as long as its tag changes: a thread
 counts up a beat in it, and whoever sees the same beat for the length of the lease, by an own clock, takes it for
@@ -24,7 +29,6 @@ milliseconds.
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import threading
 import time
 from collections.abc import Iterable, Mapping
@@ -40,7 +44,10 @@ LEASE_SECONDS: Final = 60.0
 
 BEAT_SECONDS: Final = 10.0
 
-_BATCH = 100
+_KEYS = 200
+"""So many keys of 16 digits are in one entry: 3,400 characters, of the 6,000 that MLflow takes."""
+
+_ENTRIES = 100
 """MLflow takes so many params at once."""
 
 _ROUNDS = 1000
@@ -112,11 +119,9 @@ class Claims:
         wanted = set(keys)
         found: dict[str, Worker] = {}
         for run_id in self._visible():
-            held = self._read(run_id)
-            for key in wanted & held.claims.keys():
-                worker = held.workers.get(held.claims[key][1])
-                if worker is not None and worker.id != self.worker.id and self._alive(worker):
-                    found[key] = worker
+            log = self._read(run_id)
+            others = {id: worker for id, worker in self._living(log).items() if id != self.worker.id}
+            found |= {key: others[log.holders[key]] for key in wanted if log.holders.get(key) in others}
         return found
 
     def gone(self, worker_ids: Iterable[str]) -> set[str]:
@@ -124,8 +129,7 @@ class Claims:
         wanted = set(worker_ids)
         if not wanted:
             return set()
-        workers = [worker for run_id in self._visible() for worker in self._read(run_id).workers.values()]
-        return wanted - {worker.id for worker in workers if self._alive(worker)}
+        return wanted.difference(*(self._living(self._read(run_id)) for run_id in self._visible()))
 
     def release(self) -> None:
         """Gives everything back; as well as the store allows, since this is the last thing a run does."""
@@ -167,32 +171,27 @@ class Claims:
         return sorted(str(run.info.run_id) for run in self._store.search([self._experiment_id], own, claims=True))
 
     def _claim_in(self, run_id: str, keys: set[str]) -> set[str]:
-        won: set[str] = set()
-        pending = keys
         for _ in range(_ROUNDS):
-            if not pending:
-                return won
-            held = self._read(run_id)
-            free: dict[str, str] = {}
-            for key in pending:
-                generation, holder = held.claims.get(key, (-1, ""))
-                worker = held.workers.get(holder)
-                if holder == self.worker.id:
-                    won.add(key)
-                elif worker is None or not self._alive(worker):
-                    free[key] = f"{_CLAIM}{key}.{generation + 1}"
-            pending = set()
-            entries = iter(sorted(free.items()))
-            while batch := dict(itertools.islice(entries, _BATCH)):
-                if self._store.log_params(run_id, dict.fromkeys(batch.values(), self.worker.id)):
-                    won |= batch.keys()
-                else:
-                    pending |= batch.keys()  # somebody was quicker with some of them: read who, and try the others
+            log = self._read(run_id)
+            living = self._living(log)
+            won = {key for key in keys if log.holders.get(key) == self.worker.id}
+            free = sorted(key for key in keys - won if log.holders.get(key) not in living)
+            entries = {
+                f"{_CLAIM}{log.length + number}": " ".join([self.worker.id, *free[start : start + _KEYS]])
+                for number, start in enumerate(range(0, len(free), _KEYS)[:_ENTRIES])
+            }
+            # If it is refused, somebody was quicker: then the log is read again, and what is still free is claimed.
+            if not entries or (self._store.log_params(run_id, entries) and len(free) <= _KEYS * _ENTRIES):
+                return won.union(free)
         raise StoreError(f"The tracking store {self._store.uri} does not take claims; is its database locked?")
 
-    def _read(self, run_id: str) -> _Held:
+    def _read(self, run_id: str) -> _Log:
         run = self._store.get_run(run_id)
-        return _Held.of(run.data.params, run.data.tags)
+        return _Log.of(run.data.params, run.data.tags)
+
+    def _living(self, log: _Log) -> dict[str, Worker]:
+        """The workers in a log that live, by id."""
+        return {id: worker for id, worker in log.workers.items() if self._alive(worker)}
 
     def _alive(self, worker: Worker) -> bool:
         if worker.same_process:
@@ -222,23 +221,27 @@ class Claims:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Held:
+class _Log:
     """What a claims-run says.
 
     Args:
-        claims: for every key its highest generation, and the worker of that.
+        length: the number of the next entry.
+        holders: for every key the id of the worker that claimed it last.
         workers: those that are registered, by id.
     """
 
-    claims: dict[str, tuple[int, str]]
+    length: int
+    holders: dict[str, str]
     workers: dict[str, Worker]
 
     @classmethod
     def of(cls, params: Mapping[str, str], tags: Mapping[str, str]) -> Self:
-        claims: dict[str, tuple[int, str]] = {}
-        for name, holder in params.items():
-            key, _, generation = name.removeprefix(_CLAIM).rpartition(".")
-            if name.startswith(_CLAIM) and generation.isdecimal():
-                claims[key] = max(claims.get(key, (-1, "")), (int(generation), holder))
+        logged = ((name.removeprefix(_CLAIM), text) for name, text in params.items() if name.startswith(_CLAIM))
+        entries = sorted((int(number), text) for number, text in logged if number.isdecimal())
+        holders: dict[str, str] = {}
+        for _, text in entries:
+            holder, *keys = text.split() or [""]
+            holders |= dict.fromkeys(keys, holder)
         parsed = (Worker.parse(text) for name, text in tags.items() if name.startswith(_WORKER))
-        return cls(claims, {worker.id: worker for worker in parsed if worker is not None})
+        workers = {worker.id: worker for worker in parsed if worker is not None}
+        return cls(entries[-1][0] + 1 if entries else 0, holders, workers)
