@@ -17,6 +17,7 @@ from qlab.experiment.trial import ORACLE, Measurement, Trial
 from qlab.landscape import Landscape, ProbeResult
 from qlab.landscape.landscape import TRAINED
 from qlab.tracking import frames, names
+from qlab.tracking.claims import TakenOver
 from qlab.tracking.store import now_ms
 from qlab.training.threads import suited_threads
 
@@ -58,6 +59,8 @@ def measure(session: Session, group: Sequence[Measurement], run_ids: Mapping[str
         trial = items[0].trial
         landscape: Landscape | None = None
         for item in items:
+            if not session.mine([item]):
+                continue
             run_id = _create_run(session, item, run_ids[trial.key], _worst(health, item))
             try:
                 if item.key in broken:
@@ -76,6 +79,7 @@ def measure(session: Session, group: Sequence[Measurement], run_ids: Mapping[str
                     # What other probes need is left out: a result does not depend on what else is measured.
                     own = landscape.only(item.points, trajectory=item.probe.needs().trajectory)
                     result = item.probe.measure(own)
+                session.confirm([item])
                 _finish_run(session, run_id, result)
                 session.finished[item.key] = run_id
             except StoreError:
@@ -84,6 +88,8 @@ def measure(session: Session, group: Sequence[Measurement], run_ids: Mapping[str
             except DamagedCheckpoint:
                 session.abandon([run_id], "KILLED", "a checkpoint that it needs is damaged")
                 raise
+            except TakenOver as why:
+                session.leave([item], [run_id], why)
             except Exception as error:  # a user's probe may raise anything
                 message = broken.get(item.key, f"{type(error).__name__}: {error}")
                 with session.tracking():

@@ -27,7 +27,7 @@ from qlab.models.base import prepare_features
 from qlab.tasks import Dataset, Split, Task
 from qlab.tasks.base import digest
 from qlab.tracking import names, provenance
-from qlab.tracking.claims import Claims
+from qlab.tracking.claims import Claims, TakenOver
 from qlab.tracking.store import DatasetRecord, MetricRow, Status, Store
 from qlab.tracking.writer import MetricWriter
 from qlab.training import Member
@@ -55,6 +55,7 @@ class Session:
         failed: for each trial, unlearning run or probe that failed now, by key, its label and why.
         finished: the runs of those that finished now, by key.
         attempted: the keys of those that were tried now; they are not tried again.
+        left_to_others: the keys of those that were left because another worker had taken some of them over.
         old_failures: runs that failed before.
 
     Args:
@@ -82,6 +83,8 @@ class Session:
         self.failed: dict[str, tuple[str, str]] = {}
         self.finished: dict[str, str] = {}
         self.attempted: set[str] = set()
+        self.left_to_others: set[str] = set()
+        self._last_reason = ""
         self.old_failures: set[str] = set()
         self._datasets: dict[str, Dataset] = {}
         self._digests: dict[int, str] = {}
@@ -220,6 +223,34 @@ class Session:
             self.store.set_tags(run_id, {names.ERROR: reason.splitlines()[0][:500] if reason else status})
             self.store.finish(run_id, status)
 
+    def confirm(self, items: Sequence[Trial] | Sequence[Unlearning] | Sequence[Measurement]) -> None:
+        """Makes sure that trials, unlearning runs or probes are still this worker's, see :class:`Claims`.
+
+        Raises:
+            TakenOver: another worker has claimed some of them.
+        """
+        self.claims.confirm(item.key for item in items)
+
+    def mine(self, items: Sequence[Trial] | Sequence[Unlearning] | Sequence[Measurement]) -> bool:
+        """Whether they are still this worker's; else they are left to others."""
+        try:
+            self.confirm(items)
+        except TakenOver as why:
+            self.leave(items, [], why)
+            return False
+        return True
+
+    def leave(self, items: Iterable[Trial | Unlearning | Measurement], run_ids: Sequence[str], why: TakenOver) -> None:
+        """Stops work of which others have some by now: they have continued these runs, or made others."""
+        self.left_to_others |= {item.key for item in items}
+        if str(why) != self._last_reason:
+            self.reporter.notice(str(why))
+            self._last_reason = str(why)
+        with self.tracking():
+            for run_id in run_ids:
+                if self.store.get_run(run_id).data.tags.get(names.WORKER) == self.claims.worker.id:
+                    self.end([run_id], "KILLED", "taken over by another worker")
+
     def discard(self, run_id: str, key: str) -> None:
         """Sees to it that a finished run counts no more, and that what it was of can be tried again."""
         self.end([run_id], "FAILED", DAMAGED)
@@ -243,7 +274,8 @@ class Session:
     ) -> Iterator[None]:
         """While the runs of an ensemble are under way: an error fails those that are unfinished, and is not raised.
 
-        An interrupt, and an error of the store itself, end the runs as well as may be and go on.
+        What another worker has taken over is left to it. An interrupt, and an error of the store itself, end the runs
+        as well as may be and go on.
 
         Args:
             items: what the runs are of.
@@ -255,6 +287,8 @@ class Session:
         except StoreError:
             self.abandon(unfinished, "FAILED", "the store failed")
             raise
+        except TakenOver as why:
+            self.leave(items, unfinished, why)
         except Exception as error:
             message = f"{type(error).__name__}: {error}"
             with self.tracking():

@@ -55,9 +55,11 @@ def complete(
                 won = {item.key for item in _left(session, plan, [item for item in left if item.key in claimed])}
         mine = plan.only(won)
         if any(groups_of(mine)):
+            session.left_to_others -= won
             perform(mine)
-            session.attempted |= won
-            if len(won) == len(left):
+            tried = won - session.left_to_others
+            session.attempted |= tried
+            if len(tried) == len(left):
                 return plan
         elif not claimed and (session.share.workers == 1 or not wanted):
             if not told:

@@ -54,6 +54,8 @@ def train_ensemble(
     Returns:
         The run of each finished trial, by the trial's key.
     """
+    if not session.mine(trials):
+        return {}
     with session.tracking():
         interrupted = interrupted_trials(session, trials, model, unfinished)
     fresh = [trial for trial in trials if trial.key not in interrupted]
@@ -96,6 +98,7 @@ def _train(
     last = first.trainer.epochs
 
     def observe(epoch: int, metrics: dict[str, NDArray[np.float64]]) -> None:
+        session.confirm(trials)
         with session.tracking():
             writer.log(epoch, {name: metrics[name] for name in EVERY_EPOCH} if epoch < last else metrics)
         session.reporter.epoch(epoch, metrics)
@@ -115,6 +118,7 @@ def _train(
             resume=TrainingState.stack([item.state for item in saved]) if saved else None,
             checkpoint=Checkpoints(states, session.experiment.checkpoint_seconds),
         )
+        session.confirm(trials)
         with session.tracking():
             for index, run_id in enumerate(run_ids):
                 _finish_run(session, run_id, trials[index], trained, index, writer.take(index))

@@ -90,6 +90,8 @@ def apply_method(session: Session, teachers: Teachers, unlearnings: Sequence[Unl
         The run of each finished unlearning, by its key.
     """
     first = unlearnings[0]
+    if not session.mine(unlearnings):
+        return {}
     positions = [[trial.key for trial in teachers.trials].index(item.teacher.key) for item in unlearnings]
     rows = torch.tensor(positions)
     parameters = {name: value[rows] for name, value in teachers.parameters.items()}
@@ -101,6 +103,7 @@ def apply_method(session: Session, teachers: Teachers, unlearnings: Sequence[Unl
     writer = MetricWriter(session.store, run_ids)
 
     def observe(step: int, metrics: dict[str, NDArray[np.float64]]) -> None:
+        session.confirm(unlearnings)
         with session.tracking():
             writer.log(step, metrics)
         session.reporter.epoch(step, metrics)
@@ -110,6 +113,7 @@ def apply_method(session: Session, teachers: Teachers, unlearnings: Sequence[Unl
         seeds = [item.seed for item in unlearnings]
         result = unlearn(first.unlearner, teachers.model, parameters, data, seeds, observer=observe)
         relearned = _relearn(teachers, result, data, first)
+        session.confirm(unlearnings)
         health = []
         for index, (item, run_id) in enumerate(zip(unlearnings, run_ids, strict=True)):
             ended = _finish_run(
@@ -119,7 +123,7 @@ def apply_method(session: Session, teachers: Teachers, unlearnings: Sequence[Unl
             unfinished.remove(run_id)
         session.reporter.ensemble_finished(result.seconds, health)
     runs = {item.key: run_id for item, run_id in zip(unlearnings, run_ids, strict=True)}
-    return {key: run_id for key, run_id in runs.items() if key not in session.failed}
+    return {key: run_id for key, run_id in runs.items() if key not in session.failed and run_id not in unfinished}
 
 
 def _create_runs(

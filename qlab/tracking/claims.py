@@ -28,13 +28,14 @@ milliseconds.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import threading
 import time
 from collections.abc import Iterable, Mapping
 from typing import Final, Self
 
-from qlab.errors import StoreAwayError, StoreError
+from qlab.errors import QlabError, StoreAwayError, StoreError
 from qlab.tracking import names
 from qlab.tracking.store import Store
 from qlab.tracking.workers import Worker
@@ -57,6 +58,21 @@ _CLAIM, _WORKER = "claim.", f"{names.WORKER}."
 
 _ACTIVE: set[str] = set()
 """The workers of this process that have not been released."""
+
+
+class TakenOver(QlabError):
+    """Other workers have claimed what this one was at, since it gave no sign of life for too long.
+
+    Args:
+        number: of the keys that are others' now.
+        silence: for how many seconds.
+    """
+
+    def __init__(self, number: int, silence: float) -> None:
+        super().__init__(
+            f"This process gave no sign of life for {silence:.0f} s, so others have taken over {number} of the runs "
+            "that it had for itself; they are left to them."
+        )
 
 
 class Claims:
@@ -82,6 +98,11 @@ class Claims:
         self._beat = beat
         self._joined: list[str] = []
         self._seen: dict[str, tuple[int, float]] = {}
+        self._won: set[str] = set()
+        self._lost: set[str] = set()
+        self._lost_after = 0.0
+        self._last_sign = 0.0
+        self._silence = 0.0
         self._writing = threading.Lock()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -101,8 +122,7 @@ class Claims:
         Returns:
             Those of the keys that are this worker's now, by this call or an earlier one.
         """
-        wanted = set(keys)
-        won = wanted
+        won = wanted = set(keys)
         try:
             if won:
                 self.join()
@@ -111,7 +131,9 @@ class Claims:
         except StoreAwayError:
             if not self._joined:
                 raise
-            return wanted
+            won = wanted
+        self._won |= won
+        self._lost -= won
         return won
 
     def holders(self, keys: Iterable[str]) -> dict[str, Worker]:
@@ -130,6 +152,40 @@ class Claims:
         if not wanted:
             return set()
         return wanted.difference(*(self._living(self._read(run_id)) for run_id in self._visible()))
+
+    def confirm(self, keys: Iterable[str]) -> None:
+        """Makes sure that keys which this worker has won are still its own.
+
+        They may not be after it gave no sign of life for the length of the lease: the machine slept, or the tracking
+        server was away for it and not for others. Only then is the store asked.
+
+        Raises:
+            TakenOver: another worker has claimed some of them since.
+        """
+        silence = self.silence
+        if silence > self._lease:
+            with contextlib.suppress(StoreAwayError):
+                self._look_for_losses(silence)
+        if not self._lost.isdisjoint(keys):
+            raise TakenOver(len(self._lost), self._lost_after)
+
+    def _look_for_losses(self, silence: float) -> None:
+        logs = [self._read(run_id) for run_id in self._joined]
+        found = [(key, log.holders.get(key)) for key in self._won for log in logs]
+        lost = {key for key, holder in found if holder not in (None, self.worker.id)}
+        if lost:
+            self._won -= lost
+            self._lost |= lost
+            self._lost_after = silence
+        # What was won while a server was away stands in no log, so that nobody can say whose it is: look again later.
+        if lost or all(holder is not None for _, holder in found):
+            self._silence = 0.0
+
+    @property
+    def silence(self) -> float:
+        """The longest time, in seconds, for which this worker has not given a sign of life."""
+        # By the clock on the wall: others may have waited while this machine slept.
+        return max(self._silence, time.time() - self._last_sign) if self._joined else 0.0
 
     def release(self) -> None:
         """Gives everything back; as well as the store allows, since this is the last thing a run does."""
@@ -162,6 +218,7 @@ class Claims:
                 self._joined = visible
             visible = self._visible()
         if self._thread is None:
+            self._last_sign = time.time()
             _ACTIVE.add(self.worker.id)
             self._thread = threading.Thread(target=self._keep_beating, name="qlab claims", daemon=True)
             self._thread.start()
@@ -216,6 +273,7 @@ class Claims:
                         return
                     for run_id in self._joined:
                         self._store.touch(run_id, {_WORKER + worker.id: worker.show()})
+                    self._silence, self._last_sign = self.silence, time.time()
             except Exception:  # a missed beat is no reason to stop the training; the next may come through
                 continue
 

@@ -85,11 +85,11 @@ def folder(tmp_path: Path, write_empty_store: Callable[[Path], str]) -> Path:
     return tmp_path
 
 
-def start(folder: Path) -> subprocess.Popen[str]:
+def start(folder: Path, *options: str, **variables: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "qlab", "run", "shared.toml"],
+        [sys.executable, "-m", "qlab", "run", "shared.toml", *options],
         cwd=folder,
-        env={key: value for key, value in os.environ.items() if key != "MLFLOW_TRACKING_URI"},
+        env={key: value for key, value in os.environ.items() if key != "MLFLOW_TRACKING_URI"} | variables,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -173,6 +173,64 @@ def test_who_waits_takes_over_from_who_is_killed(folder: Path) -> None:
     for run in runs:
         if run.info.status == "KILLED":
             assert run.data.tags[names.ERROR] == ERROR
+
+
+FAR = """
+import os
+from qlab.tracking import workers
+from qlab.tracking.claims import Claims
+
+if os.environ.get("FAR"):  # as if on another machine, where nobody sees whether the process is there
+    workers._space = lambda: ""
+    Claims.__init__.__kwdefaults__["lease"] = 1.0
+"""
+
+
+@pytest.mark.parametrize("states", ["with states", "without states"])
+def test_who_slept_leaves_to_others_what_they_have_taken_over(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, states: str
+) -> None:
+    (folder / "slow.py").write_text(MODEL + FAR)
+    (folder / "shared.toml").write_text(EXPERIMENT.replace("epochs = 3", "epochs = 100") + MORE)
+    seconds = 0.0 if states == "with states" else 60.0
+    if states == "without states":
+        (folder / "wait").touch()
+    first = start(folder, "--set", f"run.checkpoint_seconds={seconds}", FAR="1")
+    try:
+        wait_for(lambda: running_trials(folder) == 3, "three trials running")
+        if states == "with states":
+            slow = "tags.`qlab.resume` != '' and attributes.status = 'RUNNING'"
+            store = store_of(folder)
+            ids = store.experiment_ids(["shared"])
+            wait_for(lambda: len(list(store.search(ids, slow))) == 3, "three states")
+            (folder / "wait").touch()
+            time.sleep(2.0)  # it gets to where it waits; stopped while it writes, it would lock the database
+        first.send_signal(signal.SIGSTOP)
+        (folder / "wait").unlink()
+        monkeypatch.setitem(Claims.__init__.__kwdefaults__, "lease", 1.0)
+        time.sleep(1.5)
+        second = Runner(store_of(folder)).run(schema.load(folder / "shared.toml"))
+        assert (second.trained, second.unlearned, second.measured, second.failed) == (6, 6, 6, {})
+        first.send_signal(signal.SIGCONT)
+        output, errors = first.communicate(timeout=240)
+    finally:
+        first.kill()
+        first.communicate()
+    assert first.returncode == 0, (output, errors)
+    assert "so others have taken over 6 of the runs that it had for itself" in output
+    kinds = (names.TRIAL, names.UNLEARNING, names.PROBE)
+    runs = [run for run in runs_of(folder) if run.data.tags[names.KIND] in kinds]
+    done = [run for run in runs if run.info.status == "FINISHED"]
+    assert sorted(run.data.tags[names.TRIAL_KEY] for run in done) == sorted(
+        item.key for item in schema.load(folder / "shared.toml").items
+    )
+    others = [run for run in runs if run.info.status != "FINISHED"]
+    assert [run.info.status for run in others] == ([] if states == "with states" else ["KILLED"] * 3)
+    store = store_of(folder)
+    for run in done:
+        if run.data.tags[names.KIND] == names.TRIAL:
+            steps = [step for step, _ in store.metric_history(run.info.run_id, "train_loss")]
+            assert steps == list(range(1, 101))
 
 
 def test_who_waits_can_be_interrupted(folder: Path) -> None:

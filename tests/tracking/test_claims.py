@@ -142,6 +142,24 @@ def test_elsewhere_a_worker_lives_while_its_beat_changes(store: Store, place: st
         assert held.gone(["far"]) == {"far"}
 
 
+def test_who_was_silent_for_too_long_learns_what_others_have_claimed(store: Store, place: str) -> None:
+    with Claims(store, place, lease=0.5, beat=60.0) as held:
+        assert held.claim(["a", "b", "c"]) == {"a", "b", "c"}
+        (run_id,) = claims_runs(store, place)
+        write(store, run_id, foreign("far"), "a", "b")
+        held.confirm(["a"])  # it cannot be: nobody may take it for dead yet
+        time.sleep(0.6)
+        with pytest.raises(claims.TakenOver, match=r"no sign of life for 1 s, so others have taken over 2 of the runs"):
+            held.confirm(["b", "c"])
+        held.confirm(["c"])
+        with pytest.raises(claims.TakenOver):
+            held.confirm(["a"])
+        assert held.claim(["a"]) == set()
+        store.delete_tag(run_id, f"{names.WORKER}.far")
+        assert held.claim(["a"]) == {"a"}
+        held.confirm(["a", "c"])
+
+
 def test_a_worker_beats(store: Store, place: str) -> None:
     with Claims(store, place, beat=0.02) as held:
         held.claim(["a"])
