@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -173,18 +172,21 @@ def _check_bind(operation: qml.operation.Operator) -> None:
 
 
 def _takes_batches(operation: qml.operation.Operator) -> bool:
-    """Whether ``compute_matrix`` takes batches of this operation's parameters and agrees with PennyLane's matrix."""
+    """Whether ``compute_matrix`` takes batches of this operation's parameters and agrees with PennyLane's matrix.
+
+    Also whether it is differentiable: some classes leave PyTorch on the way, which raises for numbers with gradients.
+    """
     if operation.name not in supports_broadcasting:
         return False
     numbers = torch.tensor([[0.3], [1.1]], dtype=torch.float64) + 0.2 * torch.arange(len(operation.parameters))
+    tracked = numbers.clone().requires_grad_()
     bound = _bind(operation, list(numbers[1]))
     single = torch.as_tensor(qml.matrix(bound, wire_order=operation.wires)).to(torch.complex128)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            batch, alone = _matrices(operation, numbers), _matrices(operation, numbers[1:])
-    except Exception:  # a class that cannot, or only with warnings, is computed gate by gate
+        with torch.enable_grad():
+            batch, alone = _matrices(operation, tracked), _matrices(operation, tracked[1:])
+    except Exception:  # a class that cannot is computed gate by gate
         return False
-    if batch.dtype not in (torch.complex128, torch.float64) or len(batch) != 2:
+    if batch.dtype not in (torch.complex128, torch.float64) or len(batch) != 2 or not batch.requires_grad:
         return False
     return all(torch.allclose(found.to(torch.complex128), single, atol=1e-14, rtol=0) for found in (batch[1], alone[0]))
