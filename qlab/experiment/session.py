@@ -246,10 +246,7 @@ class Session:
         if str(why) != self._last_reason:
             self.reporter.notice(str(why))
             self._last_reason = str(why)
-        with self.tracking():
-            for run_id in run_ids:
-                if self.store.get_run(run_id).data.tags.get(names.WORKER) == self.claims.worker.id:
-                    self.end([run_id], "KILLED", "taken over by another worker")
+        self.abandon(run_ids, "KILLED", "taken over by another worker")
 
     def discard(self, run_id: str, key: str) -> None:
         """Sees to it that a finished run counts no more, and that what it was of can be tried again."""
@@ -303,13 +300,18 @@ class Session:
     def abandon(
         self, run_ids: Sequence[str], status: Status, reason: str, before: Callable[[], None] | None = None
     ) -> None:
-        """Ends runs as well as the store allows, while another error is on its way."""
-        if before is not None:
+        """Ends runs as well as the store allows, while another error is on its way; others' runs are left alone."""
+        doubtful = self.claims.doubtful
+        if before is not None and not doubtful:
             with contextlib.suppress(StoreError):
                 before()
         for run_id in run_ids:
             with contextlib.suppress(StoreError):
-                self.end([run_id], status, reason)
+                if not doubtful or self._is_own(run_id):
+                    self.end([run_id], status, reason)
+
+    def _is_own(self, run_id: str) -> bool:
+        return self.store.get_run(run_id).data.tags.get(names.WORKER) == self.claims.worker.id
 
     def _digest(self, split: Split) -> str:
         """A split's digest; features of loaded data sets, which trials share, are hashed once."""

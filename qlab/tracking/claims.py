@@ -182,6 +182,11 @@ class Claims:
             self._silence = 0.0
 
     @property
+    def doubtful(self) -> bool:
+        """Whether others may have taken over something of this worker's."""
+        return bool(self._lost) or self.silence > self._lease
+
+    @property
     def silence(self) -> float:
         """The longest time, in seconds, for which this worker has not given a sign of life."""
         # By the clock on the wall: others may have waited while this machine slept.

@@ -186,19 +186,19 @@ if os.environ.get("FAR"):  # as if on another machine, where nobody sees whether
 """
 
 
-@pytest.mark.parametrize("states", ["with states", "without states"])
+@pytest.mark.parametrize(("states", "interrupted"), [(True, False), (False, False), (True, True)])
 def test_who_slept_leaves_to_others_what_they_have_taken_over(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, states: str
+    folder: Path, monkeypatch: pytest.MonkeyPatch, states: bool, interrupted: bool
 ) -> None:
     (folder / "slow.py").write_text(MODEL + FAR)
     (folder / "shared.toml").write_text(EXPERIMENT.replace("epochs = 3", "epochs = 100") + MORE)
-    seconds = 0.0 if states == "with states" else 60.0
-    if states == "without states":
+    seconds = 0.0 if states else 60.0
+    if not states:
         (folder / "wait").touch()
     first = start(folder, "--set", f"run.checkpoint_seconds={seconds}", FAR="1")
     try:
         wait_for(lambda: running_trials(folder) == 3, "three trials running")
-        if states == "with states":
+        if states:
             slow = "tags.`qlab.resume` != '' and attributes.status = 'RUNNING'"
             store = store_of(folder)
             ids = store.experiment_ids(["shared"])
@@ -211,13 +211,17 @@ def test_who_slept_leaves_to_others_what_they_have_taken_over(
         time.sleep(1.5)
         second = Runner(store_of(folder)).run(schema.load(folder / "shared.toml"))
         assert (second.trained, second.unlearned, second.measured, second.failed) == (6, 6, 6, {})
+        if interrupted:
+            first.send_signal(signal.SIGINT)  # reaches it when it wakes, before it has looked at anything
         first.send_signal(signal.SIGCONT)
         output, errors = first.communicate(timeout=240)
     finally:
         first.kill()
         first.communicate()
-    assert first.returncode == 0, (output, errors)
-    assert "so others have taken over 6 of the runs that it had for itself" in output
+    assert first.returncode == (130 if interrupted else 0), (output, errors)
+    assert ("so others have taken over 6 of the runs that it had for itself" in output) != interrupted
+    (parent,) = [run for run in runs_of(folder) if run.data.tags[names.KIND] == names.EXPERIMENT]
+    assert parent.info.status == "FINISHED"
     kinds = (names.TRIAL, names.UNLEARNING, names.PROBE)
     runs = [run for run in runs_of(folder) if run.data.tags[names.KIND] in kinds]
     done = [run for run in runs if run.info.status == "FINISHED"]
@@ -225,7 +229,7 @@ def test_who_slept_leaves_to_others_what_they_have_taken_over(
         item.key for item in schema.load(folder / "shared.toml").items
     )
     others = [run for run in runs if run.info.status != "FINISHED"]
-    assert [run.info.status for run in others] == ([] if states == "with states" else ["KILLED"] * 3)
+    assert [run.info.status for run in others] == ([] if states else ["KILLED"] * 3)
     store = store_of(folder)
     for run in done:
         if run.data.tags[names.KIND] == names.TRIAL:
