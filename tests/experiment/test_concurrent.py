@@ -19,7 +19,7 @@ from qlab.experiment.orphans import ERROR
 from qlab.experiment.plan import Plan
 from qlab.experiment.runner import Runner
 from qlab.tracking import names
-from qlab.tracking.claims import Claims
+from qlab.tracking.claims import Claims, TakenOver
 from qlab.tracking.store import Store
 from qlab.tracking.workers import Worker
 
@@ -191,7 +191,7 @@ def test_who_slept_leaves_to_others_what_they_have_taken_over(
     folder: Path, monkeypatch: pytest.MonkeyPatch, states: bool, interrupted: bool
 ) -> None:
     (folder / "slow.py").write_text(MODEL + FAR)
-    (folder / "shared.toml").write_text(EXPERIMENT.replace("epochs = 3", "epochs = 100") + MORE)
+    (folder / "shared.toml").write_text(EXPERIMENT.replace("epochs = 3", "epochs = 60"))
     seconds = 0.0 if states else 60.0
     if not states:
         (folder / "wait").touch()
@@ -210,7 +210,7 @@ def test_who_slept_leaves_to_others_what_they_have_taken_over(
         monkeypatch.setitem(Claims.__init__.__kwdefaults__, "lease", 1.0)
         time.sleep(1.5)
         second = Runner(store_of(folder)).run(schema.load(folder / "shared.toml"))
-        assert (second.trained, second.unlearned, second.measured, second.failed) == (6, 6, 6, {})
+        assert (second.trained, second.failed) == (6, {})
         if interrupted:
             first.send_signal(signal.SIGINT)  # reaches it when it wakes, before it has looked at anything
         first.send_signal(signal.SIGCONT)
@@ -222,19 +222,47 @@ def test_who_slept_leaves_to_others_what_they_have_taken_over(
     assert ("so others have taken over 6 of the runs that it had for itself" in output) != interrupted
     (parent,) = [run for run in runs_of(folder) if run.data.tags[names.KIND] == names.EXPERIMENT]
     assert parent.info.status == "FINISHED"
-    kinds = (names.TRIAL, names.UNLEARNING, names.PROBE)
-    runs = [run for run in runs_of(folder) if run.data.tags[names.KIND] in kinds]
+    runs = [run for run in runs_of(folder) if run.data.tags[names.KIND] == names.TRIAL]
     done = [run for run in runs if run.info.status == "FINISHED"]
     assert sorted(run.data.tags[names.TRIAL_KEY] for run in done) == sorted(
-        item.key for item in schema.load(folder / "shared.toml").items
+        trial.key for trial in schema.load(folder / "shared.toml").trials
     )
     others = [run for run in runs if run.info.status != "FINISHED"]
     assert [run.info.status for run in others] == ([] if states else ["KILLED"] * 3)
     store = store_of(folder)
     for run in done:
-        if run.data.tags[names.KIND] == names.TRIAL:
-            steps = [step for step, _ in store.metric_history(run.info.run_id, "train_loss")]
-            assert steps == list(range(1, 101))
+        steps = [step for step, _ in store.metric_history(run.info.run_id, "train_loss")]
+        assert steps == list(range(1, 61))
+
+
+@pytest.mark.parametrize("call", [1, 2, 3])
+@pytest.mark.parametrize("kind", [names.UNLEARNING, names.PROBE])
+def test_unlearning_and_probes_that_were_left_are_run_again_once_they_are_free(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, kind: str, call: int
+) -> None:
+    (folder / "shared.toml").write_text(EXPERIMENT.replace("slow:Slow", "MLP").replace("[4]", "[3]", 1) + MORE)
+    experiment = schema.load(folder / "shared.toml")
+    items = experiment.unlearnings if kind == names.UNLEARNING else experiment.measurements
+    wanted, confirm, calls = {item.key for item in items}, Claims.confirm, []
+
+    def confirm_but_once(claims: Claims, keys: Iterable[str]) -> None:
+        """As if another worker had claimed them before this call, and was gone after it."""
+        given = set(keys)
+        if given & wanted:
+            calls.append(given)
+            if len(calls) == call:
+                raise TakenOver(len(given), 61.0)
+        confirm(claims, given)
+
+    monkeypatch.setattr(Claims, "confirm", confirm_but_once)
+    outcome = Runner(store_of(folder)).run(experiment)
+    assert (outcome.trained, outcome.unlearned, outcome.measured, outcome.failed) == (6, 6, 6, {})
+    runs = [run for run in runs_of(folder) if run.data.tags[names.KIND] == kind]
+    assert Counter(run.data.tags[names.TRIAL_KEY] for run in runs if run.info.status == "FINISHED") == Counter(wanted)
+    left = [run for run in runs if run.info.status != "FINISHED"]
+    # What is left before it has begun has no run.
+    begun = {names.UNLEARNING: [0, 3, 3], names.PROBE: [0, 1, 0]}[kind][call - 1]
+    assert [run.info.status for run in left] == ["KILLED"] * begun
 
 
 def test_who_waits_can_be_interrupted(folder: Path) -> None:
