@@ -39,6 +39,12 @@ def test_training_needs_no_file_and_no_tracking(tmp_path: Path) -> None:
     assert found["made"] == []
 
 
+def test_what_runs_no_circuit_loads_neither_pennylane_nor_what_draws(tmp_path: Path) -> None:
+    code = TRAIN.replace("PennyLaneQNN(depth=2)", "MLP(hidden=(2,))").replace("PennyLaneQNN", "MLP")
+    modules = run(code.replace("import json, sys", "import json, sys, qlab.experiment.runner"), tmp_path)["modules"]
+    assert not {"pennylane", "matplotlib", "holoviews", "bokeh", "panel", "sklearn", "torchvision"} & set(modules)
+
+
 def test_importing_qlab_imports_nothing_heavy(tmp_path: Path) -> None:
     code = "import json, sys, qlab; print(json.dumps([sorted(sys.modules), dir(qlab)]))"
     modules, names = run(code, tmp_path)

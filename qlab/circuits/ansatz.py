@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import pennylane as qml
 from torch import Tensor
+
+from qlab.deferred import Deferred
+
+if TYPE_CHECKING:
+    import pennylane as qml
+else:
+    qml = Deferred("pennylane")
 
 Entangler = Literal["chain", "ring"]
 

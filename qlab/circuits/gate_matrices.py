@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pennylane as qml
 import torch
-from pennylane.ops.qubit.attributes import supports_broadcasting
 from torch import Tensor, nn
 
 from qlab.circuits.recording import Gate, Recording
+from qlab.deferred import Deferred
 from qlab.errors import ConfigError
+
+if TYPE_CHECKING:
+    import pennylane as qml
+else:
+    qml = Deferred("pennylane")
 
 Run = tuple[int, ...]
 """Positions of consecutive single-qubit gates on one wire, in circuit order."""
@@ -176,7 +180,7 @@ def _takes_batches(operation: qml.operation.Operator) -> bool:
 
     Also whether it is differentiable: some classes leave PyTorch on the way, which raises for numbers with gradients.
     """
-    if operation.name not in supports_broadcasting:
+    if operation.name not in qml.ops.qubit.attributes.supports_broadcasting:
         return False
     numbers = torch.tensor([[0.3], [1.1]], dtype=torch.float64) + 0.2 * torch.arange(len(operation.parameters))
     tracked = numbers.clone().requires_grad_()

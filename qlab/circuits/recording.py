@@ -5,15 +5,19 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pennylane as qml
 import torch
-from pennylane.ops.qubit.attributes import diagonal_in_z_basis
 from torch import Tensor
 
+from qlab.deferred import Deferred
 from qlab.errors import ConfigError
+
+if TYPE_CHECKING:
+    import pennylane as qml
+else:
+    qml = Deferred("pennylane")
 
 Ansatz = Callable[..., Any]
 """Called with the weights by name; queues PennyLane operations. What it returns is ignored."""
@@ -192,7 +196,7 @@ def _keeps(operation: qml.operation.Operator) -> bool:
 
 
 def _diagonal_wires(operation: qml.operation.Operator) -> frozenset[int]:
-    if operation in diagonal_in_z_basis:
+    if operation in qml.ops.qubit.attributes.diagonal_in_z_basis:
         return frozenset(operation.wires)
     return frozenset(getattr(operation, "control_wires", ()))
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-import pennylane as qml
 from torch import Tensor
 
 from qlab.circuits import bonds
+from qlab.deferred import Deferred
 from qlab.models.qnn import PennyLaneQNN
+
+if TYPE_CHECKING:
+    import pennylane as qml
+else:
+    qml = Deferred("pennylane")
 
 
 class CNOTQNN(PennyLaneQNN):

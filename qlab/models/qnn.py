@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import copy
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
-import pennylane as qml
 import torch
 from torch import Tensor, nn
 
@@ -19,9 +18,15 @@ from qlab.circuits import (
     light_cone,
     rotation_rows,
 )
+from qlab.deferred import Deferred
 from qlab.errors import DataError, MissingExtraError
 from qlab.fields import PositiveFloat, PositiveInt
 from qlab.models.base import Features, Model, Precision
+
+if TYPE_CHECKING:
+    import pennylane as qml
+else:
+    qml = Deferred("pennylane")
 
 Device = Literal["lightcone", "default.qubit", "lightning.qubit", "lightning.gpu"]
 

@@ -121,12 +121,13 @@ class Training:
 
     def state(self) -> TrainingState:
         """Where the training is: what it takes to go on as if nothing had happened."""
+        first, second = gather_moments(self.tiles)
         return TrainingState(
             epoch=self.epoch,
             steps=self.epoch * -(-self._rows // self._trainer.batch_size),
             parameters=self.parameters(),
-            first_moments=gather_moments(self.tiles, "exp_avg"),
-            second_moments=gather_moments(self.tiles, "exp_avg_sq"),
+            first_moments=first,
+            second_moments=second,
             orders=torch.stack([generator.get_state() for generator in self._orders]),
             history=self.curves(),
             evaluated=tuple(self.evaluated),

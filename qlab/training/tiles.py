@@ -12,6 +12,7 @@ from qlab.models.base import Model
 from qlab.training import ensemble
 from qlab.training.data import EnsembleData
 from qlab.training.metrics import Metrics, evaluate, loss
+from qlab.training.optimizers import Adam
 from qlab.training.state import TrainingState
 
 if TYPE_CHECKING:
@@ -45,17 +46,8 @@ class Tile:
         self.data = data
         self.batch_size = trainer.batch_size
         self.parameters = {name: parameter.clone().requires_grad_() for name, parameter in parameters.items()}
-        self.optimizer = torch.optim.Adam(self.parameters.values(), lr=trainer.learning_rate, fused=True)
-        if resume is not None and resume.steps:
-            moments = {
-                index: {
-                    "step": torch.tensor(float(resume.steps)),
-                    "exp_avg": resume.first_moments[name].clone(),  # the optimizer works in place
-                    "exp_avg_sq": resume.second_moments[name].clone(),
-                }
-                for index, name in enumerate(self.parameters)
-            }
-            self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": moments})
+        begun = () if resume is None else (resume.first_moments, resume.second_moments, resume.steps)
+        self.optimizer = Adam(self.parameters, trainer.learning_rate, *begun)
 
     def __len__(self) -> int:
         return len(self.data.train_y)
@@ -77,18 +69,18 @@ class Tile:
 
 def gather(tiles: Sequence[Tile]) -> ensemble.Parameters:
     """The present parameters of all members, on the CPU."""
-    return {name: torch.cat([tile.parameters[name].detach() for tile in tiles]).cpu() for name in tiles[0].parameters}
+    return _join([tile.parameters for tile in tiles])
 
 
-def gather_moments(tiles: Sequence[Tile], moment: str) -> ensemble.Parameters:
-    """One of Adam's moments of all members, on the CPU; zero where there was no gradient yet."""
+def gather_moments(tiles: Sequence[Tile]) -> tuple[ensemble.Parameters, ensemble.Parameters]:
+    """Adam's first and second moments of all members, on the CPU."""
+    return _join([tile.optimizer.first_moments for tile in tiles]), _join(
+        [tile.optimizer.second_moments for tile in tiles]
+    )
 
-    def of(tile: Tile, name: str) -> Tensor:
-        parameter = tile.parameters[name]
-        found: Tensor = tile.optimizer.state[parameter].get(moment, torch.zeros_like(parameter))
-        return found.detach()
 
-    return {name: torch.cat([of(tile, name) for tile in tiles]).cpu() for name in tiles[0].parameters}
+def _join(parts: Sequence[ensemble.Parameters]) -> ensemble.Parameters:
+    return {name: torch.cat([part[name].detach() for part in parts]).cpu() for name in parts[0]}
 
 
 def tile_slices(parameters: ensemble.Parameters, members: int, device: torch.device) -> list[slice]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -20,8 +20,11 @@ from qlab.training import ensemble
 from qlab.training.data import EnsembleData
 from qlab.training.loop import EpochObserver
 from qlab.training.metrics import evaluate
+from qlab.training.optimizers import SGD, Adam, Optimizer
 from qlab.training.threads import suited_threads
 from qlab.unlearning.base import LogitFunction, Samples, Unlearner, UnlearningData
+
+_OPTIMIZERS: dict[str, Callable[[ensemble.Parameters, float], Optimizer]] = {"Adam": Adam, "SGD": SGD}
 
 
 class LossError(QlabError):
@@ -125,7 +128,7 @@ def _unlearn(
     teacher = {name: parameter.detach() for name, parameter in teachers.items()}
     drawn = ensemble.initial_parameters(model, seeds, "unlearning") if unlearner.start_fresh else teacher
     student = {name: drawn[name].to(teacher[name].device).clone().requires_grad_() for name in teacher}
-    optimizer = _optimizer(unlearner, student)
+    optimizer = _OPTIMIZERS[unlearner.optimizer](student, unlearner.learning_rate)
     forget = (
         take_rows(data.train_x, partition.forget, data.shared),
         data.train_y.gather(1, partition.forget),
@@ -217,12 +220,6 @@ def _losses(
             for index in members
         ]
     )
-
-
-def _optimizer(unlearner: Unlearner, parameters: ensemble.Parameters) -> torch.optim.Optimizer:
-    if unlearner.optimizer == "SGD":
-        return torch.optim.SGD(parameters.values(), lr=unlearner.learning_rate)
-    return torch.optim.Adam(parameters.values(), lr=unlearner.learning_rate, fused=True)
 
 
 def _batches(unlearner: Unlearner, retain: Tensor, generators: Sequence[torch.Generator]) -> list[Tensor]:

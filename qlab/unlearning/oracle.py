@@ -6,7 +6,6 @@ import dataclasses
 
 import numpy as np
 import torch
-from scipy.stats import rankdata
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
@@ -15,6 +14,7 @@ from qlab.models import Model
 from qlab.tasks import Split
 from qlab.training import Member, ensemble
 from qlab.training.metrics import accuracy
+from qlab.training.optimizers import Adam
 from qlab.unlearning.divergences import kl_divergence
 
 FIRST_SEED = 1_000_000
@@ -103,6 +103,8 @@ def oracle_distance(
 @torch.no_grad()
 def membership_auc(model: Model, parameters: ensemble.Parameters, rows: ComparedRows) -> list[float]:
     """For each member the area under the curve of a loss threshold attack on the forget rows (ties count half)."""
+    from scipy.stats import rankdata
+
     seen = _losses(model, parameters, rows.forget_x, rows.forget_y)
     unseen = _losses(model, parameters, rows.unseen_x, rows.unseen_y)
     n, m = seen.shape[1], unseen.shape[1]
@@ -130,7 +132,7 @@ def relearn_steps(
     """
     model.to(x.device)
     learner = {name: parameter.detach().clone().requires_grad_() for name, parameter in parameters.items()}
-    optimizer = torch.optim.Adam(learner.values(), lr=learning_rate, fused=True)
+    optimizer = Adam(learner, learning_rate)
     found: list[int | None] = [None] * len(y)
     for step in range(RELEARN_LIMIT + 1):
         z = ensemble.logits(model, learner, x, shared=False)
