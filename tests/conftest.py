@@ -1,14 +1,21 @@
-"""Small data and empty stores that several test modules share."""
+"""Small data, a small experiment and empty stores that several test modules share."""
 
 from __future__ import annotations
 
 import shutil
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support.experiments import TINY
 
 from qlab.tasks import XXZ, Dataset
+
+
+def pytest_configure() -> None:
+    """Lets Ctrl-C reach the processes that tests start: a shell's background jobs ignore it, and so would they."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
@@ -21,6 +28,12 @@ def small_task() -> XXZ:
 def small_data(small_task: XXZ) -> Dataset:
     """The data of ``small_task``."""
     return small_task.load()
+
+
+@pytest.fixture(scope="session")
+def tiny() -> str:
+    """The text of an experiment of eight trials that train in no time."""
+    return TINY
 
 
 @pytest.fixture(autouse=True)

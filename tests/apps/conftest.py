@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.experiments import TASK
 
 from qlab.experiment import schema
 from qlab.experiment.runner import Runner
@@ -25,14 +26,9 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", 
 
 HOSTILE = "<img src=x onerror=window.obeyed=1>"
 
-SMALL = """
+SMALL = f"""
 name = "small"
-[task]
-type = "XXZ"
-length = 4
-gapless = [-0.7, 0.7, 0.2]
-gapped = [1.3, 2.7, 0.2]
-validation = [-0.65, 2.65, 0.3]
+{TASK}
 [corruption]
 type = "LabelFlip"
 ratio = [0.25, 0.5]

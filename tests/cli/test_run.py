@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from support.experiments import TASK
 
 from qlab.cli import main
 from qlab.tracking import frames
@@ -306,15 +307,10 @@ class Height(LandscapeProbe):
         return ProbeResult({"height": float(landscape.loss(landscape.theta))})
 """
 
-PROBED = """
+PROBED = f"""
 name = "probed"
 about = "Four spins, and what is around them"
-[task]
-type = "XXZ"
-length = 4
-gapless = [-0.7, 0.7, 0.2]
-gapped = [1.3, 2.7, 0.2]
-validation = [-0.65, 2.65, 0.3]
+{TASK}
 [corruption]
 type = "LabelFlip"
 ratio = 0.5

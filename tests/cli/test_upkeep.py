@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from support.experiments import TASK
 
 from qlab.cli import main
 from qlab.experiment import schema
@@ -32,14 +33,9 @@ class Fails(MLP):
         return super().forward(prepared)
 '''
 
-EXPERIMENT = """
+EXPERIMENT = f"""
 name = "kept"
-[task]
-type = "XXZ"
-length = 4
-gapless = [-0.7, 0.7, 0.2]
-gapped = [1.3, 2.7, 0.2]
-validation = [-0.65, 2.65, 0.3]
+{TASK}
 [[model]]
 type = "own:Fails"
 hidden = [4]

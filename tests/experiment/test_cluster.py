@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from support.experiments import SLOW, TASK
 
 from qlab.cli import main
 from qlab.errors import ConfigError
@@ -25,30 +26,9 @@ from qlab.tracking.store import Store
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals are not sent to processes on Windows")
 
-MODEL = '''
-import time
-from pathlib import Path
-
-from qlab import MLP
-
-
-class Slow(MLP):
-    """An MLP that waits while there is a file "wait" beside this one."""
-
-    def forward(self, prepared):
-        while (Path(__file__).parent / "wait").exists():
-            time.sleep(0.05)
-        return super().forward(prepared)
-'''
-
-EXPERIMENT = """
+EXPERIMENT = f"""
 name = "shared"
-[task]
-type = "XXZ"
-length = 4
-gapless = [-0.7, 0.7, 0.2]
-gapped = [1.3, 2.7, 0.2]
-validation = [-0.65, 2.65, 0.3]
+{TASK}
 [[model]]
 type = "slow:Slow"
 hidden = [4]
@@ -73,7 +53,7 @@ if __name__ == "__main__":
 
 @pytest.fixture
 def folder(tmp_path: Path, write_empty_store: Callable[[Path], str]) -> Path:
-    (tmp_path / "slow.py").write_text(MODEL)
+    (tmp_path / "slow.py").write_text(SLOW)
     (tmp_path / "shared.toml").write_text(EXPERIMENT)
     (tmp_path / "wait").touch()
     write_empty_store(tmp_path / "mlruns" / "mlflow.db")

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.experiments import SLOW, TASK
 
 from qlab.experiment import schema
 from qlab.experiment.orphans import ERROR
@@ -25,33 +26,9 @@ from qlab.tracking.workers import Worker
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals are not sent to processes on Windows")
 
-MODEL = '''
-import time
-from pathlib import Path
-
-from qlab import MLP
-
-
-class Slow(MLP):
-    """An MLP that waits while there is a file "wait" beside this one, and fails if there is a file "fail"."""
-
-    def forward(self, prepared):
-        place = Path(__file__).parent
-        while (place / "wait").exists():
-            time.sleep(0.05)
-        if (place / "fail").exists():
-            raise RuntimeError("the kettle is dry")
-        return super().forward(prepared)
-'''
-
-EXPERIMENT = """
+EXPERIMENT = f"""
 name = "shared"
-[task]
-type = "XXZ"
-length = 4
-gapless = [-0.7, 0.7, 0.2]
-gapped = [1.3, 2.7, 0.2]
-validation = [-0.65, 2.65, 0.3]
+{TASK}
 [corruption]
 type = "LabelFlip"
 ratio = 0.25
@@ -79,7 +56,7 @@ type = "HessianProbe"
 
 @pytest.fixture
 def folder(tmp_path: Path, write_empty_store: Callable[[Path], str]) -> Path:
-    (tmp_path / "slow.py").write_text(MODEL)
+    (tmp_path / "slow.py").write_text(SLOW)
     (tmp_path / "shared.toml").write_text(EXPERIMENT)
     write_empty_store(tmp_path / "mlruns" / "mlflow.db")
     return tmp_path
@@ -190,7 +167,7 @@ if os.environ.get("FAR"):  # as if on another machine, where nobody sees whether
 def test_who_slept_leaves_to_others_what_they_have_taken_over(
     folder: Path, monkeypatch: pytest.MonkeyPatch, states: bool, interrupted: bool
 ) -> None:
-    (folder / "slow.py").write_text(MODEL + FAR)
+    (folder / "slow.py").write_text(SLOW + FAR)
     (folder / "shared.toml").write_text(EXPERIMENT.replace("epochs = 3", "epochs = 60"))
     seconds = 0.0 if states else 60.0
     if not states:

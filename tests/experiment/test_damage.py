@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.experiments import TASK
 
 from qlab.experiment import schema
 from qlab.experiment.reporting import Silent
@@ -16,14 +17,9 @@ from qlab.experiment.session import DAMAGED, file_digest
 from qlab.tracking import names
 from qlab.tracking.store import Store
 
-TRIALS = """
+TRIALS = f"""
 name = "damaged"
-[task]
-type = "XXZ"
-length = 4
-gapless = [-0.7, 0.7, 0.2]
-gapped = [1.3, 2.7, 0.2]
-validation = [-0.65, 2.65, 0.3]
+{TASK}
 [corruption]
 type = "LabelFlip"
 ratio = 0.25

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from support.experiments import SLOW, TASK
 
 from qlab.experiment import schema
 from qlab.experiment.runner import Runner
@@ -26,39 +27,18 @@ pytestmark = [
     pytest.mark.skipif(sys.platform == "win32", reason="signals are not sent to processes on Windows"),
 ]
 
-MODEL = '''
-import time
-from pathlib import Path
-
-from qlab import MLP
-
-
-class Slow(MLP):
-    """An MLP that takes its time while there is a file "wait" beside this one."""
-
-    def forward(self, prepared):
-        if Path(__file__).with_name("wait").exists():
-            time.sleep(0.1)
-        return super().forward(prepared)
-'''
-
-EXPERIMENT = """
+EXPERIMENT = f"""
 name = "stopped"
-[task]
-type = "XXZ"
-length = 4
-gapless = [-0.7, 0.7, 0.2]
-gapped = [1.3, 2.7, 0.2]
-validation = [-0.65, 2.65, 0.3]
+{TASK}
 [[model]]
 type = "MLP"
 hidden = [4]
-training = { epochs = 1 }
+training = {{ epochs = 1 }}
 [[model]]
 type = "slow:Slow"
 hidden = [4]
 [training]
-epochs = 60
+epochs = 120
 batch_size = 64
 [run]
 seeds = 2
@@ -106,8 +86,8 @@ def all_stopped(
     processes = {}
     for name in SIGNALS:
         folder = tmp_path_factory.mktemp("stopped")
-        (folder / "slow.py").write_text(MODEL)
-        (folder / "wait").touch()
+        (folder / "slow.py").write_text(SLOW)
+        (folder / "slow").touch()
         (folder / "stopped.toml").write_text(EXPERIMENT)
         write_empty_store(folder / "mlruns" / "mlflow.db")
         processes[name] = (
@@ -181,10 +161,10 @@ def test_the_epochs_until_then_are_kept(stopped: Stopped) -> None:
 
 def test_a_second_run_goes_on(all_stopped: dict[str, Stopped]) -> None:
     stopped = all_stopped["Ctrl-C"]
-    (stopped.folder / "wait").unlink()
+    (stopped.folder / "slow").unlink()
     store = stopped.store()
     outcome = Runner(store).run(schema.load(stopped.folder / "stopped.toml"))
     assert (outcome.trained, outcome.reused, outcome.failed) == (2, 2, {})
     assert store.client.get_run(outcome.parent_run).info.status == "FINISHED"
     assert list(outcome.table["kept"]) == [2, 2]
-    (stopped.folder / "wait").touch()
+    (stopped.folder / "slow").touch()

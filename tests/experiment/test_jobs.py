@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from support.experiments import SLOW, TASK
 
 from qlab.cli import main
 from qlab.experiment import schema
@@ -28,33 +29,9 @@ from qlab.tracking.store import Store
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals are not sent to processes on Windows")
 
-MODEL = '''
-import time
-from pathlib import Path
-
-from qlab import MLP
-
-
-class Slow(MLP):
-    """An MLP that waits while there is a file "wait" beside this one, and fails if there is a file "fail"."""
-
-    def forward(self, prepared):
-        place = Path(__file__).parent
-        while (place / "wait").exists():
-            time.sleep(0.05)
-        if (place / "fail").exists():
-            raise RuntimeError("the kettle is dry")
-        return super().forward(prepared)
-'''
-
-EXPERIMENT = """
+EXPERIMENT = f"""
 name = "shared"
-[task]
-type = "XXZ"
-length = 4
-gapless = [-0.7, 0.7, 0.2]
-gapped = [1.3, 2.7, 0.2]
-validation = [-0.65, 2.65, 0.3]
+{TASK}
 [corruption]
 type = "LabelFlip"
 ratio = 0.25
@@ -76,7 +53,7 @@ oracles = 1
 
 @pytest.fixture
 def folder(tmp_path: Path, write_empty_store: Callable[[Path], str]) -> Path:
-    (tmp_path / "slow.py").write_text(MODEL)
+    (tmp_path / "slow.py").write_text(SLOW)
     (tmp_path / "shared.toml").write_text(EXPERIMENT)
     write_empty_store(tmp_path / "mlruns" / "mlflow.db")
     return tmp_path
@@ -266,7 +243,7 @@ def test_a_helper_refuses_an_experiment_that_is_another_one_for_it(folder: Path)
     job = Job.of(experiment, "sqlite:///nowhere.db", ["abc"], Share(2, 2))
     assert Job.parse(job.show()).experiment().content == experiment.content
     assert Job.parse(job.show()).share == Share(2, 2)
-    (folder / "slow.py").write_text(MODEL + "# other")
+    (folder / "slow.py").write_text(SLOW + "# other")
     with pytest.raises(Exception, match="means something else here"):
         Job.parse(job.show()).experiment()
     (folder / "slow.py").rename(folder / "moved.py")

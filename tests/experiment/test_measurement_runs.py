@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from support.experiments import TASK
 
 from qlab import seeding
 from qlab.errors import ConfigError, DataError, QlabError
@@ -185,13 +186,8 @@ class Mute(MLP):
         return 0.0 * super().forward(prepared)
 '''
 
-XXZ = """
-[task]
-type = "XXZ"
-length = 4
-gapless = [-0.7, 0.7, 0.2]
-gapped = [1.3, 2.7, 0.2]
-validation = [-0.65, 2.65, 0.3]
+XXZ = f"""
+{TASK}
 """
 
 FLIPS = '[corruption]\ntype = "LabelFlip"\nratio = 0.5\n'

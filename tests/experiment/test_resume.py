@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support.experiments import TASK
 
 from qlab.experiment import schema, training_runs
 from qlab.experiment.plan import Plan
@@ -26,14 +27,9 @@ from qlab.experiment.schema import Experiment
 from qlab.tracking import frames, names
 from qlab.tracking.store import Store
 
-EXPERIMENT = """
+EXPERIMENT = f"""
 name = "swept"
-[task]
-type = "XXZ"
-length = 4
-gapless = [-0.7, 0.7, 0.2]
-gapped = [1.3, 2.7, 0.2]
-validation = [-0.65, 2.65, 0.3]
+{TASK}
 [corruption]
 type = "LabelFlip"
 ratio = [0.0, 0.25]

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from support.experiments import TASK
 
 from qlab.errors import ConfigError, DataError, QlabError, StoreError
 from qlab.experiment import schema
@@ -76,13 +77,8 @@ class Missing(Three):
         raise FileNotFoundError("no such data")
 '''
 
-XXZ = """
-[task]
-type = "XXZ"
-length = 4
-gapless = [-0.7, 0.7, 0.2]
-gapped = [1.3, 2.7, 0.2]
-validation = [-0.65, 2.65, 0.3]
+XXZ = f"""
+{TASK}
 """
 
 MIXED = (

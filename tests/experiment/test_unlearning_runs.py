@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 import torch
 from numpy.typing import NDArray
+from support.experiments import TASK
 
 from qlab.errors import ConfigError, DataError, QlabError
 from qlab.experiment import schema
@@ -141,13 +142,8 @@ class Picky(MLP):
         return super().forward(prepared)
 '''
 
-XXZ = """
-[task]
-type = "XXZ"
-length = 4
-gapless = [-0.7, 0.7, 0.2]
-gapped = [1.3, 2.7, 0.2]
-validation = [-0.65, 2.65, 0.3]
+XXZ = f"""
+{TASK}
 """
 
 FLIPS = """

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from support.experiments import TASK
 
 from qlab.errors import ConfigError, DataError, StoreError
 from qlab.experiment import schema
@@ -22,14 +23,9 @@ from qlab.tracking.store import Store
 
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:sqlalchemy.exc.SADeprecationWarning")
 
-FILE = """
+FILE = f"""
 name = "small"
-[task]
-type = "XXZ"
-length = 4
-gapless = [-0.7, 0.7, 0.2]
-gapped = [1.3, 2.7, 0.2]
-validation = [-0.65, 2.65, 0.3]
+{TASK}
 [corruption]
 type = "LabelFlip"
 ratio = 0.5

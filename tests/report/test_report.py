@@ -8,18 +8,12 @@ import sys
 
 import pandas as pd
 import pytest
+from support.experiments import TASK
 
-EXPERIMENT = """
+EXPERIMENT = f"""
 name = "small"
 about = "<b>bold</b> & small"
-
-[task]
-type = "XXZ"
-length = 4
-gapless = [-0.7, 0.7, 0.2]
-gapped = [1.3, 2.7, 0.2]
-validation = [-0.65, 2.65, 0.3]
-
+{TASK}
 [corruption]
 type = "LabelFlip"
 ratio = [0.25, 0.5]

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from support.experiments import TASK
 
 from qlab.cli import main
 from qlab.errors import StoreError
@@ -22,14 +23,9 @@ from qlab.tracking.store import Store
 
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:sqlalchemy.exc.SADeprecationWarning")
 
-EXPERIMENT = """
+EXPERIMENT = f"""
 name = "disks"
-[task]
-type = "XXZ"
-length = 4
-gapless = [-0.7, 0.7, 0.2]
-gapped = [1.3, 2.7, 0.2]
-validation = [-0.65, 2.65, 0.3]
+{TASK}
 [[model]]
 type = "MLP"
 hidden = [4]

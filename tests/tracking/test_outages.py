@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from support.experiments import SLOW, TASK
 
 from qlab.cli import main
 from qlab.experiment import schema
@@ -27,32 +28,9 @@ pytestmark = [
     pytest.mark.skipif(sys.platform == "win32", reason="processes are stopped by signals"),
 ]
 
-MODEL = '''
-import time
-from pathlib import Path
-
-from qlab import MLP
-
-
-class Slow(MLP):
-    """An MLP that takes its time while there is a file "wait" beside this one, and for ever with a file "hold"."""
-
-    def forward(self, prepared):
-        if Path(__file__).with_name("wait").exists():
-            time.sleep(0.05)
-        while Path(__file__).with_name("hold").exists():
-            time.sleep(0.05)
-        return super().forward(prepared)
-'''
-
-EXPERIMENT = """
+EXPERIMENT = f"""
 name = "outage"
-[task]
-type = "XXZ"
-length = 4
-gapless = [-0.7, 0.7, 0.2]
-gapped = [1.3, 2.7, 0.2]
-validation = [-0.65, 2.65, 0.3]
+{TASK}
 [corruption]
 type = "LabelFlip"
 ratio = 0.5
@@ -77,10 +55,10 @@ KINDS = (names.TRIAL, names.UNLEARNING, names.ORACLE, names.PROBE)
 
 @contextlib.contextmanager
 def running(folder: Path, uri: str, **settings: str) -> Iterator[subprocess.Popen[str]]:
-    """A `qlab run` that waits in its first ensemble, until the file "wait" is gone."""
-    (folder / "slow.py").write_text(MODEL)
+    """A `qlab run` that waits in its first ensemble, until the file "slow" is gone."""
+    (folder / "slow.py").write_text(SLOW)
     (folder / "outage.toml").write_text(EXPERIMENT)
-    (folder / "wait").touch()
+    (folder / "slow").touch()
     environment = os.environ | {"MLFLOW_TRACKING_URI": uri, "PYTHONUNBUFFERED": "1"} | settings
     with (folder / "out").open("w") as out, (folder / "err").open("w") as err:
         process = subprocess.Popen(
@@ -148,7 +126,7 @@ def content(store: Store) -> dict[str, Any]:
 def undisturbed(tmp_path_factory: pytest.TempPathFactory, write_empty_store: Callable[[Path], str]) -> dict[str, Any]:
     """What a run leaves that nothing has happened to."""
     folder = tmp_path_factory.mktemp("undisturbed")
-    (folder / "slow.py").write_text(MODEL)
+    (folder / "slow.py").write_text(SLOW)
     (folder / "outage.toml").write_text(EXPERIMENT)
     store = Store(write_empty_store(folder / "mlflow.db"))
     Runner(store).run(schema.load(folder / "outage.toml"))
@@ -176,13 +154,13 @@ def test_a_run_goes_on_while_the_server_is_away(
         until(said(tmp_path, "[1/"), process, tmp_path)
         time.sleep(1.0)  # the ensemble's runs are being made, or have been
         fresh.kill() if how == "killed" else fresh.freeze()
-        (tmp_path / "wait").unlink()
+        (tmp_path / "slow").unlink()
         until(said(tmp_path, "is kept in"), process, tmp_path)
         until(said(tmp_path, "Finetune of slow:Slow"), process, tmp_path)
-        (tmp_path / "hold").touch()  # or else it might end before the server is up
+        (tmp_path / "wait").touch()  # or else it might end before the server is up
         fresh.start() if how == "killed" else fresh.thaw()
         until(said(tmp_path, "is back; it has the"), process, tmp_path)
-        (tmp_path / "hold").unlink()
+        (tmp_path / "wait").unlink()
         assert process.wait(timeout=120) == 0, output(tmp_path)
     assert "Traceback" not in (tmp_path / "err").read_text()
     assert "2 trials trained" in (tmp_path / "out").read_text()
@@ -201,7 +179,7 @@ def test_what_a_run_leaves_that_outlives_the_server_is_sent_by_sync(
         until(said(tmp_path, "[1/"), process, tmp_path)
         time.sleep(1.0)
         fresh.kill()
-        (tmp_path / "wait").unlink()
+        (tmp_path / "slow").unlink()
         assert process.wait(timeout=120) == 1, output(tmp_path)
     errors = (tmp_path / "err").read_text()
     assert "Traceback" not in errors
@@ -252,14 +230,14 @@ def test_a_server_on_postgresql_that_is_restarted_with_its_database(
         until(said(tmp_path, "[1/"), process, tmp_path)
         time.sleep(1.0)
         postgres.stop()  # the server answers that it has no database
-        (tmp_path / "wait").unlink()
+        (tmp_path / "slow").unlink()
         until(said(tmp_path, "is kept in"), process, tmp_path)
-        (tmp_path / "hold").touch()
+        (tmp_path / "wait").touch()
         server.kill()
         postgres.start()
         server.start()
         until(said(tmp_path, "is back; it has the"), process, tmp_path)
-        (tmp_path / "hold").unlink()
+        (tmp_path / "wait").unlink()
         assert process.wait(timeout=120) == 0, output(tmp_path)
     assert "Traceback" not in (tmp_path / "err").read_text()
     assert "2 trials trained" in (tmp_path / "out").read_text()

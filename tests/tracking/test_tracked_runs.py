@@ -13,7 +13,6 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,8 @@ import pandas as pd
 import pytest
 import torch
 from mlflow import MlflowClient
+from support.experiments import TINY
+from support.pages import Page
 
 import qlab
 from qlab.experiment import schema
@@ -32,36 +33,7 @@ from qlab.tracking.store import Store
 
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:sqlalchemy.exc.SADeprecationWarning")
 
-FILE = """
-name = "tracked"
-about = "Four spins, a handful of states"
-
-[task]
-type = "XXZ"
-length = 4
-gapless = [-0.7, 0.7, 0.2]
-gapped = [1.3, 2.7, 0.2]
-validation = [-0.65, 2.65, 0.3]
-
-[corruption]
-type = "LabelFlip"
-ratio = [0.0, 0.5]
-
-[[model]]
-type = "MLP"
-hidden = [4]
-
-[[model]]
-type = "PennyLaneQNN"
-depth = 2
-
-[training]
-epochs = 3
-batch_size = 8
-
-[run]
-seeds = 2
-"""
+FILE = TINY.replace("tiny", "tracked").replace("epochs = 2", "epochs = 3")
 
 EVERY_EPOCH = ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy")
 FINAL = ("retain_accuracy", "forget_accuracy_polluted", "forget_accuracy_clean")
@@ -100,18 +72,6 @@ class Tracked:
 
     def download(self, run_id: str, path: str, folder: Path) -> Path:
         return Path(self.client.download_artifacts(run_id, path, str(folder)))
-
-
-class Links(HTMLParser):
-    """What the tags of a page load or lead to outside of it."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.outside: list[str] = []
-        self.feed(page)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.outside += [value for name, value in attrs if name in {"src", "href"} and value and "//" in value]
 
 
 def git(project: Path, *arguments: str) -> str:
@@ -319,7 +279,7 @@ def test_the_parent_holds_file_trials_and_summary(tracked: Tracked, tmp_path: Pa
     assert (folder / "summary" / "accuracy.png").read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
     page = (folder / "summary" / "accuracy.html").read_text()
     assert "<html" in page
-    assert Links(page).outside == []
+    assert Page(page).outside == []
     table = pd.read_csv(folder / "summary" / "summary.csv")
     assert list(zip(table["model"], table["ratio"], table["kept"], table["trials"], strict=True)) == [
         (model, ratio, 2, 2) for model in ("MLP", "PennyLaneQNN") for ratio in (0.0, 0.5)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import holoviews as hv
 import pandas as pd
 import pytest
+from support.pages import Page
 
 from qlab.experiment.summary import write_probes
 from qlab.statistics import bootstrap_interval
@@ -343,22 +343,6 @@ def test_the_hessian_has_a_panel_for_the_trace_and_for_each_term() -> None:
         assert list(line["mean"]) == values
     assert list(curves(figure)) == ["MLP (4 of 4 kept)"]
     assert not option(panels(figure)[2], "logy")
-
-
-class Page(HTMLParser):
-    """The tags of a page, and what they load or do."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: list[str] = []
-        self.outside: list[str] = []
-        self.handlers: list[str] = []
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        self.outside += [value for name, value in attrs if name in {"src", "href"} and value and "//" in value]
-        self.handlers += [name for name, _ in attrs if name.startswith("on")]
 
 
 def drawn(figure: hv.Layout, folder: Path) -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import holoviews as hv
 import pandas as pd
 import pytest
+from support.pages import Page
 
 from qlab.views.resilience import accuracy_against_ratio
 from qlab.views.saving import save_html, save_png
@@ -18,22 +18,6 @@ from qlab.views.saving import save_html, save_png
 Table = Callable[..., pd.DataFrame]
 
 PNG = b"\x89PNG\r\n\x1a\n"
-
-
-class Page(HTMLParser):
-    """The tags of a page, and what they load."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: list[str] = []
-        self.outside: list[str] = []
-        self.handlers: list[str] = []
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        self.outside += [value for name, value in attrs if name in {"src", "href"} and value and "//" in value]
-        self.handlers += [name for name, _ in attrs if name.startswith("on")]
 
 
 def curves(figure: hv.Layout) -> dict[str, pd.DataFrame]:

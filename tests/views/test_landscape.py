@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import holoviews as hv
 import numpy as np
 import pytest
 import torch
+from support.pages import Page
 
 from qlab.corruptions import LabelFlip
 from qlab.landscape import HessianProbe, InterpolationProbe, Landscape, ProbeResult, RougheningProbe, SliceProbe
@@ -332,22 +332,6 @@ def test_the_minimal_models_are_drawn(tmp_path: Path) -> None:
 
 
 # Names
-
-
-class Page(HTMLParser):
-    """The tags of a page, and what they load or do."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: list[str] = []
-        self.outside: list[str] = []
-        self.handlers: list[str] = []
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        self.outside += [value for name, value in attrs if name in {"src", "href"} and value and "//" in value]
-        self.handlers += [name for name, _ in attrs if name.startswith("on")]
 
 
 def test_a_name_is_text_in_a_page_and_not_markup(hostile: str, make: Make, tmp_path: Path) -> None:

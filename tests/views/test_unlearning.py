@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 import statistics
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import holoviews as hv
 import pandas as pd
 import pytest
+from support.pages import Page
 
 from qlab.views.saving import save_html, save_png
 from qlab.views.unlearning import FINAL, accuracy_against_step, curves_of, label_runs, summarize_unlearning
@@ -266,22 +266,6 @@ def test_lines_are_drawn_in_the_order_of_the_steps() -> None:
 def test_the_accuracy_of_the_oracles_is_a_line_on_the_validation_panel_alone() -> None:
     lines = [[line.data for line in panel.traverse(lambda line: line, [hv.HLine])] for panel in figure()]
     assert lines == [[1.0], []]
-
-
-class Page(HTMLParser):
-    """The tags of a page, and what they load or do."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: list[str] = []
-        self.outside: list[str] = []
-        self.handlers: list[str] = []
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        self.outside += [value for name, value in attrs if name in {"src", "href"} and value and "//" in value]
-        self.handlers += [name for name, _ in attrs if name.startswith("on")]
 
 
 SAVED = {

@@ -1,0 +1,1 @@
+"""What tests of several packages share and import; fixtures are in the ``conftest.py`` files."""

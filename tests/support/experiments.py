@@ -1,0 +1,60 @@
+"""Texts of small experiments, and a model that can be made to wait."""
+
+from __future__ import annotations
+
+TASK = """
+[task]
+type = "XXZ"
+length = 4
+gapless = [-0.7, 0.7, 0.2]
+gapped = [1.3, 2.7, 0.2]
+validation = [-0.65, 2.65, 0.3]
+"""
+"""Four spins: 8 + 8 training states and 12 for validation."""
+
+TINY = f"""
+name = "tiny"
+about = "Four spins, a handful of states"
+{TASK}
+[corruption]
+type = "LabelFlip"
+ratio = [0.0, 0.5]
+
+[[model]]
+type = "MLP"
+hidden = [4]
+
+[[model]]
+type = "PennyLaneQNN"
+depth = 2
+
+[training]
+epochs = 2
+batch_size = 8
+
+[run]
+seeds = 2
+"""
+"""Eight trials that train in no time: two models, two ratios, two seeds."""
+
+SLOW = '''
+import time
+from pathlib import Path
+
+from qlab import MLP
+
+
+class Slow(MLP):
+    """An MLP that looks for files beside it: with "slow" it is slow, with "wait" it waits, with "fail" it fails."""
+
+    def forward(self, prepared):
+        place = Path(__file__).parent
+        if (place / "slow").exists():
+            time.sleep(0.05)
+        while (place / "wait").exists():
+            time.sleep(0.05)
+        if (place / "fail").exists():
+            raise RuntimeError("the kettle is dry")
+        return super().forward(prepared)
+'''
+"""The text of ``slow.py``, for files that say ``type = "slow:Slow"``."""
