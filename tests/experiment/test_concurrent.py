@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -88,6 +90,23 @@ def wait_for(condition: Callable[[], bool], what: str) -> None:
             return
         time.sleep(0.1)
     raise AssertionError(f"never: {what}")
+
+
+def stop(process: subprocess.Popen[str], folder: Path) -> None:
+    """Stops a process at a moment at which it does not write: it would keep the database locked."""
+    for _ in range(100):
+        process.send_signal(signal.SIGSTOP)
+        time.sleep(0.1)  # the signal has arrived
+        with contextlib.closing(
+            sqlite3.connect(folder / "mlruns" / "mlflow.db", timeout=0, isolation_level=None)
+        ) as database:
+            try:
+                database.execute("BEGIN IMMEDIATE")
+                return
+            except sqlite3.OperationalError:
+                process.send_signal(signal.SIGCONT)
+                time.sleep(0.13)
+    raise AssertionError("it never stops writing")
 
 
 def running_trials(folder: Path) -> int:
@@ -181,8 +200,8 @@ def test_who_slept_leaves_to_others_what_they_have_taken_over(
             ids = store.experiment_ids(["shared"])
             wait_for(lambda: len(list(store.search(ids, slow))) == 3, "three states")
             (folder / "wait").touch()
-            time.sleep(2.0)  # it gets to where it waits; stopped while it writes, it would lock the database
-        first.send_signal(signal.SIGSTOP)
+            time.sleep(2.0)  # it gets to where it waits
+        stop(first, folder)
         (folder / "wait").unlink()
         monkeypatch.setitem(Claims.__init__.__kwdefaults__, "lease", 1.0)
         time.sleep(1.5)
