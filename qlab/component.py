@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from abc import ABC
 from typing import Any, ClassVar, dataclass_transform
 
-from qlab.fields import check_fields
+from qlab.fields import check_fields, fields_of
 
 
 @dataclass_transform(kw_only_default=True, frozen_default=True)
@@ -14,8 +15,8 @@ class Component(ABC):  # noqa: B024 - the hierarchies below it declare the abstr
     """A choice an experiment file can name, with its settings.
 
     Every subclass becomes a frozen keyword-only dataclass by being defined: write annotated fields with
-    defaults, describe them under ``Args:``, and give constraints as ``Annotated`` types from
-    :mod:`qlab.fields`. Values are checked when an instance is made.
+    defaults (or a new default for an inherited one), describe them under ``Args:``, and give constraints as
+    ``Annotated`` types from :mod:`qlab.fields`. Values are checked when an instance is made.
 
     Override in a subclass: the abstract methods of its hierarchy, :attr:`formula` and :attr:`source`.
     """
@@ -26,6 +27,13 @@ class Component(ABC):  # noqa: B024 - the hierarchies below it declare the abstr
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        # A new default needs no annotation: without it, a dataclass would leave the inherited default as it is.
+        own = inspect.get_annotations(cls)
+        for base in cls.__mro__[1:]:
+            for name in vars(base).get("__dataclass_fields__", ()):
+                if name in vars(cls) and name not in own:
+                    own[name] = fields_of(base)[name].annotation
+        cls.__annotations__ = own
         dataclasses.dataclass(frozen=True, kw_only=True)(cls)
 
     def __post_init__(self) -> None:

@@ -91,3 +91,30 @@ def test_a_field_without_default_must_be_given():
     assert Needy(name="x").config() == {"name": "x"}
     with pytest.raises((ConfigError, TypeError), match="name"):
         Needy()
+
+
+def test_a_new_default_of_an_inherited_field_needs_no_annotation():
+    class Tuned(LargeGadget):
+        """As a user writes it."""
+
+        size = 20
+        parts = ("x",)
+
+    class Finer(Tuned):
+        """A default of a default."""
+
+        size = 30.0
+
+    assert Tuned().config() == {"size": 20.0, "parts": ["x"], "copies": 2}
+    assert (Finer().size, Finer().parts, Finer(size=11.0).size) == (30.0, ("x",), 11.0)
+    assert (LargeGadget().size, LargeGadget().parts) == (10.0, ("a", "b"))
+
+
+def test_a_new_default_is_checked_as_the_field_is():
+    class Wrong(LargeGadget):
+        """Below what the field accepts."""
+
+        size = 2.0
+
+    with pytest.raises(ConfigError, match=r"Wrong: size: got 2\.0, accepts a number of at least 10\.0"):
+        Wrong()
