@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from qlab.corruptions.base import Corruption
-from qlab.errors import DataError
+from qlab.errors import ConfigError, DataError
 from qlab.fields import check_fields
 from qlab.tasks.base import Dataset
 from qlab.tasks.features import CHUNK_BYTES, FeatureRows, LazyFeatures, nonzero_columns
@@ -57,8 +57,9 @@ class Model(nn.Module, ABC):
 
     A model is made from its fields alone, then :meth:`build` gives it weights that fit the features.
 
-    Override in a subclass: ``__init__`` with keyword-only fields that it passes to ``super().__init__``,
-    :meth:`setup`, :meth:`reset_parameters`, :meth:`prepare` and :meth:`forward`. Leave :meth:`build` alone.
+    Override in a subclass: ``__init__`` with keyword-only fields (and ``**fields`` for those of the class above, passed
+    to ``super().__init__``), :meth:`setup`, :meth:`reset_parameters`, :meth:`prepare` and :meth:`forward`. Leave
+    :meth:`build` alone.
     ``forward`` must be a pure function of parameters and input, row by row, so that it can run under
     ``torch.func.vmap``; a model that cannot sets ``supports_vmap`` to False.
     """
@@ -73,9 +74,17 @@ class Model(nn.Module, ABC):
     batch_rows: bool = True
     """Whether cost grows with the rows. If not, all rows are evaluated at once and a batch picks its logits."""
 
+    _given: dict[str, Any]
+
+    def __new__(cls, *args: Any, **fields: Any) -> Self:
+        """Keeps the fields as they were given: those that a subclass adds count, passed on or not."""
+        made = super().__new__(cls)
+        object.__setattr__(made, "_given", fields)
+        return made
+
     def __init__(self, **fields: Any) -> None:
         super().__init__()
-        self._config = check_fields(type(self), fields)
+        self._config = check_fields(type(self), self._given)
         self.features: Features | None = None
 
     def config(self) -> dict[str, Any]:
@@ -87,10 +96,18 @@ class Model(nn.Module, ABC):
 
         Raises:
             DataError: the model does not take such features.
+            ConfigError: one parameter has two names.
         """
         built = copy.deepcopy(self)
         built.features = features
         built.setup(features)
+        names = [name for name, _ in built.named_parameters()]
+        again = [name for name, _ in built.named_parameters(remove_duplicate=False) if name not in names]
+        if again:
+            raise ConfigError(
+                f"{type(self).__name__}: {again[0]} is a parameter that has another name already, which checkpoints "
+                "would not restore; register it once and use it in both places in forward."
+            )
         return built
 
     @property
@@ -100,7 +117,7 @@ class Model(nn.Module, ABC):
 
     def n_parameters(self) -> int:
         """The number of trainable parameters of a built model."""
-        return sum(parameter.numel() for parameter in self.parameters())
+        return sum(parameter.numel() for parameter in self.parameters() if parameter.requires_grad)
 
     def double_copy(self) -> Self:
         """The same function of the same parameters in double precision and twice differentiable, for landscapes.

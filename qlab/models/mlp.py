@@ -40,9 +40,10 @@ class MLP(Model):
         *,
         hidden: Annotated[tuple[PositiveInt, ...], at.MinLen(1)] = (64, 16),
         dtype: Precision = "float32",
+        **fields: Any,
     ) -> None:
-        super().__init__(hidden=hidden, dtype=dtype)
-        self.hidden: tuple[int, ...] = self._config["hidden"]
+        super().__init__(hidden=hidden, dtype=dtype, **fields)
+        self.hidden = tuple(hidden)
 
     def setup(self, features: Features) -> None:
         """Creates kernels and biases for the active inputs."""

@@ -79,8 +79,8 @@ class PennyLaneQNN(Model):
         )
         self.depth: int = depth
         self.entangler: Entangler = entangler
-        self.scale: float = self._config["scale"]
-        self.initial_scale: float = self._config["initial_scale"]
+        self.scale = float(scale)
+        self.initial_scale = float(initial_scale)
         self.device: Device = device
 
     def weight_shapes(self) -> dict[str, tuple[int, ...]]:

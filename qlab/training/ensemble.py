@@ -30,6 +30,14 @@ def initial_parameters(model: Model, seeds: Sequence[int], purpose: str = "initi
     return {name: torch.stack(parameters) for name, parameters in drawn.items()}
 
 
+def trainable(model: Model, parameters: Mapping[str, Tensor]) -> Parameters:
+    """Copies of stacked parameters for an optimizer: those that the model has frozen take no gradient."""
+    return {
+        name: parameters[name].detach().clone().requires_grad_(own.requires_grad)
+        for name, own in model.named_parameters()
+    }
+
+
 def member(parameters: Mapping[str, Tensor], index: int) -> Parameters:
     """The parameters of one member, detached, on the CPU."""
     return {name: parameter[index].detach().cpu().clone() for name, parameter in parameters.items()}

@@ -45,7 +45,7 @@ class Tile:
         self.model = model
         self.data = data
         self.batch_size = trainer.batch_size
-        self.parameters = {name: parameter.clone().requires_grad_() for name, parameter in parameters.items()}
+        self.parameters = ensemble.trainable(model, parameters)
         begun = () if resume is None else (resume.first_moments, resume.second_moments, resume.steps)
         self.optimizer = Adam(self.parameters, trainer.learning_rate, *begun)
 

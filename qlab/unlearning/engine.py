@@ -123,11 +123,13 @@ def _unlearn(
     observer: EpochObserver | None,
 ) -> Unlearned:
     start = time.perf_counter()
-    model.to(data.train_y.device)
+    device = data.train_y.device
     partition = Partition.of(data.forget)
     teacher = {name: parameter.detach() for name, parameter in teachers.items()}
+    # Drawn on the CPU, where the generators are.
     drawn = ensemble.initial_parameters(model, seeds, "unlearning") if unlearner.start_fresh else teacher
-    student = {name: drawn[name].to(teacher[name].device).clone().requires_grad_() for name in teacher}
+    model.to(device)
+    student = ensemble.trainable(model, {name: parameter.to(device) for name, parameter in drawn.items()})
     optimizer = _OPTIMIZERS[unlearner.optimizer](student, unlearner.learning_rate)
     forget = (
         take_rows(data.train_x, partition.forget, data.shared),

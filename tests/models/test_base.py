@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from typing import Any
 
@@ -12,9 +13,10 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.func import functional_call
 
-from qlab.errors import DataError
-from qlab.fields import PositiveInt
+from qlab.errors import ConfigError, DataError
+from qlab.fields import PositiveFloat, PositiveInt
 from qlab.models import MLP, Features, Model, PennyLaneQNN
+from qlab.models.base import Precision
 
 
 class Torch(Model):
@@ -310,3 +312,71 @@ def test_a_perceptron_with_another_activation_has_its_own_logits_in_a_span():
     with torch.no_grad():
         found = model.logits_in_span(prepared, basis, coefficients)
         torch.testing.assert_close(found, one_by_one(model, prepared, basis, coefficients), atol=1e-10, rtol=0)
+
+
+class Gain(MLP):
+    """A perceptron with a field of its own that it does not pass on.
+
+    Args:
+        gain: factor of the logits.
+    """
+
+    def __init__(self, *, gain: PositiveFloat = 1.0, **fields: Any) -> None:
+        super().__init__(**fields)
+        self.gain = gain
+
+    def forward(self, prepared: torch.Tensor) -> torch.Tensor:
+        return self.gain * super().forward(prepared)
+
+
+class Slim(MLP):
+    """A perceptron that leaves no choice of its layers."""
+
+    def __init__(self, *, dtype: Precision = "float64") -> None:
+        super().__init__(hidden=[3], dtype=dtype)  # type: ignore[arg-type]
+
+
+class Steep(PennyLaneQNN):
+    """A circuit that leaves no choice of its scale."""
+
+    def __init__(self, *, depth: PositiveInt = 1) -> None:
+        super().__init__(depth=depth, scale=9)
+
+
+def test_fields_that_a_subclass_adds_count_though_it_does_not_pass_them_on():
+    assert Gain(gain=3, hidden=[2]).config() == {"gain": 3.0, "hidden": [2], "dtype": "float32"}
+    model = built(Gain(gain=3.0, hidden=(3,)))
+    prepared = model.prepare(inputs(model, torch.float64))
+    plain = MLP(hidden=(3,)).build(model.features)
+    plain.load_state_dict(model.state_dict())
+    for made in (copy.deepcopy(model), model.with_state(model.state_dict()), model.double_copy()):
+        assert made.config()["gain"] == 3.0
+        found, expected = made(prepared.to(made.dtype)), 3.0 * plain(prepared)
+        torch.testing.assert_close(found, expected.to(made.dtype), atol=1e-6, rtol=1e-6)
+
+
+def test_fields_that_a_subclass_settles_are_no_fields_of_its():
+    slim, steep = Slim(), Steep(depth=2)
+    assert (slim.config(), steep.config()) == ({"dtype": "float64"}, {"depth": 2})
+    assert (slim.hidden, steep.depth, steep.scale) == ((3,), 2, 9.0)
+    assert [tuple(kernel.shape) for kernel in built(slim).double_copy().kernels] == [(4, 3), (3, 1)]
+
+
+class Tied(Torch):
+    """One tensor under two names."""
+
+    def setup(self, features: Features) -> None:
+        super().setup(features)
+        self.again = self.first.weight
+
+
+def test_a_parameter_with_two_names_is_refused():
+    with pytest.raises(ConfigError, match=r"Tied: (again|first\.weight) is a parameter that has another name already"):
+        Tied().build(features(4))
+
+
+def test_frozen_parameters_are_not_counted():
+    model = Torch(units=2).build(features(3))
+    assert model.n_parameters() == 12
+    model.first.requires_grad_(False)
+    assert model.n_parameters() == 4

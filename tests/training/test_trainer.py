@@ -511,3 +511,28 @@ def test_no_corruptions_at_all_are_refused(small_task):
 def test_bad_fields(fields, message):
     with pytest.raises(ConfigError, match=message):
         Trainer(**fields)
+
+
+class HalfFrozen(MLP):
+    """The last layer alone is trained, on random features."""
+
+    def setup(self, features):
+        super().setup(features)
+        for parameter in (*self.kernels[:-1], *self.biases[:-1]):
+            parameter.requires_grad_(False)
+
+
+@pytest.mark.parametrize("corruption", [LabelFlip(ratio=0.5), FeatureRandomization(ratio=0.5)])
+def test_frozen_parameters_stay_as_they_are_and_the_others_train_as_in_a_plain_loop(small_task, small_data, corruption):
+    model = HalfFrozen(hidden=(6, 3), dtype="float64")
+    trained = SHORT.train(model, small_task, corruption, seeds=(1, 2))
+    built = model.build(Features.of(small_data, corruption))
+    for row, seed in enumerate((1, 2)):
+        member = Member.of(small_task, small_data, corruption, seed)
+        train, held_out = plain_training(built, member, small_data.validation, SHORT)
+        np.testing.assert_allclose(trained.history["train_loss"][row], train, atol=1e-9)
+        np.testing.assert_allclose(trained.history["validation_loss"][row], held_out, atol=1e-9)
+        built.reset_parameters(seeding.generator(seed, "initialization"))
+        for name, parameter in built.named_parameters():
+            same = torch.equal(trained.parameters[name][row], parameter.detach())
+            assert same is not parameter.requires_grad

@@ -682,3 +682,33 @@ def test_the_random_numbers_of_the_session_are_left_alone(polluted):
     again = case.unlearn(METHODS["Finetune in mini-batches"])
     for row in range(3):
         assert_same(again, row, first, row, tolerance=0.0)
+
+
+class HalfFrozen(MLP):
+    """The last layer alone learns and unlearns."""
+
+    def setup(self, features):
+        super().setup(features)
+        for parameter in (*self.kernels[:-1], *self.biases[:-1]):
+            parameter.requires_grad_(False)
+
+
+@pytest.mark.parametrize("method", METHODS.values(), ids=METHODS.keys())
+def test_frozen_parameters_are_not_unlearned(polluted, method):
+    case = polluted(HalfFrozen(hidden=(6, 3), dtype="float64"), FLIPS)
+    found = case.unlearn(method)
+    start = case.trained.parameters
+    if method.start_fresh:
+        start = case.unlearn(dataclasses.replace(method, steps=1, learning_rate=1e-30)).parameters
+    for name, parameter in case.trained.model.named_parameters():
+        assert torch.equal(found.parameters[name], start[name]) is not parameter.requires_grad
+
+
+@pytest.mark.parametrize("model", [MLP(hidden=(6, 3)), DOUBLE_MLP, QNN], ids=["single", "double", "QNN"])
+def test_a_student_that_equals_its_teacher_has_no_reason_to_leave_it(polluted, model):
+    """SCRUB's first step away from the teacher has no direction; Adam would make a whole step of rounding errors."""
+    case = polluted(model, FLIPS)
+    for rows in ((0,), (0, 1, 2)):
+        found = case.unlearn(AlternatingScrub(steps=1, learning_rate=0.05, max_steps=1), *rows)
+        for name, values in found.parameters.items():
+            assert torch.equal(values, case.trained.parameters[name][list(rows)])
