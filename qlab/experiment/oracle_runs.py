@@ -71,7 +71,7 @@ def _train_oracles(
     )
     # The oracles of one teacher share its clean rows, which are then prepared once.
     kept = {index: oracle.retain_only(members[index].corrupted, 0).corrupted for index, _ in wanted}
-    own = [Member(oracle.FIRST_SEED + number, kept[index]) for index, number in wanted]
+    own = [Member(oracle.seed_of(trials[index].seed, number), kept[index]) for index, number in wanted]
     trained = first.trainer.fit(
         model,
         own,
@@ -84,7 +84,7 @@ def _train_oracles(
     with session.tracking():
         for row, ((index, number), key) in enumerate(wanted.items()):
             trial = trials[index]
-            tags = session.tags(names.ORACLE, key, run_ids[index], oracle.FIRST_SEED + number, "")
+            tags = session.tags(names.ORACLE, key, run_ids[index], oracle.seed_of(trial.seed, number), "")
             tags |= {names.TEACHER: trial.key, names.HEALTH: trained.health[row]}
             run_id = session.store.create_run(
                 session.experiment_id,

@@ -16,6 +16,7 @@ from qlab.registry import code_digest
 from qlab.tasks import Task
 from qlab.training import Trainer
 from qlab.unlearning import Unlearner
+from qlab.unlearning.oracle import seed_of
 
 IDENTITY_VERSION = 1
 """Part of every trial's identity; raised when the same configuration comes to mean another computation."""
@@ -73,7 +74,7 @@ class Trial:
 
     def oracle_key(self, number: int) -> str:
         """The identity of one of the models retrained on the trial's clean rows."""
-        return content_hash({"version": IDENTITY_VERSION, "oracle": number, **self.config})
+        return content_hash({"version": IDENTITY_VERSION, "oracle": seed_of(self.seed, number), **self.config})
 
     @functools.cached_property
     def clean_twin(self) -> Trial:

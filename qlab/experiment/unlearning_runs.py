@@ -197,13 +197,14 @@ def _compared_rows(
 ) -> oracle.ComparedRows:
     validation = session.dataset(trial.task).validation
     everything = dataclasses.replace(trial.corruption, ratio=1.0)
-    unseen = everything.apply(validation, trial.task, seeding.generator(trial.seed, "unseen")).split
+    unseen = everything.apply(validation, trial.task, seeding.generator(trial.seed, "unseen"))
     corrupted = member.corrupted
     return oracle.ComparedRows(
         validation_x=data.validation_x.cpu(),
         validation_y=validation.y,
         forget_x=prepare_features(model, corrupted.split.x[corrupted.mask]),
         forget_y=corrupted.split.y[corrupted.mask],
-        unseen_x=prepare_features(model, unseen.x),
-        unseen_y=unseen.y,
+        # Not every corruption takes every row at ratio 1.
+        unseen_x=prepare_features(model, unseen.split.x[unseen.mask]),
+        unseen_y=unseen.split.y[unseen.mask],
     )

@@ -18,13 +18,23 @@ from qlab.training.optimizers import Adam
 from qlab.unlearning.divergences import kl_divergence
 
 FIRST_SEED = 1_000_000
-"""Oracles take seeds from here on, so that none shares its initial parameters with a teacher."""
+"""Oracles take seeds from here on, see :func:`seed_of`."""
 
 RELEARN_TARGET = 0.9
 """Relearning is over when this fraction of the forget rows has its polluted label again."""
 
 RELEARN_LIMIT = 200
 """Steps after which relearning is given up."""
+
+
+def seed_of(teacher: int, number: int) -> int:
+    """The seed of a teacher's oracle: its own, so that an unlucky draw is one oracle's and not one of every teacher.
+
+    Args:
+        teacher: the teacher's seed.
+        number: of the oracle, from 0.
+    """
+    return FIRST_SEED * (number + 1) + teacher
 
 
 def retain_only(corrupted: Corrupted, seed: int) -> Member:
@@ -70,7 +80,8 @@ def oracle_distance(
       probability that a trained row has the lower loss); 0.5 when it cannot. ``membership_auc_oracle``: of the oracles,
       which never saw the rows: the value to compare with.
 
-    Oracles that diverged are left out; if all did, only ``membership_auc`` remains.
+    Oracles that diverged are left out; if all did, only ``membership_auc`` remains. Without unseen rows there is no
+    membership to infer.
 
     Args:
         model: a built model.
@@ -78,7 +89,8 @@ def oracle_distance(
         oracles: parameters, first axis: oracle.
         rows: see :class:`ComparedRows`.
     """
-    found = {"membership_auc": membership_auc(model, student, rows)[0]}
+    inferred = len(rows.unseen_y) > 0
+    found = {"membership_auc": membership_auc(model, student, rows)[0]} if inferred else {}
     own = ensemble.logits(model, student, rows.validation_x, shared=True).double()
     others = ensemble.logits(model, oracles, rows.validation_x, shared=True).double()
     finite = others.isfinite().all(1)
@@ -91,8 +103,9 @@ def oracle_distance(
         "oracle_accuracy": float(accuracies.mean()),
         "oracle_gap": float(accuracy(own, rows.validation_y.double())[0] - accuracies.mean()),
         "oracle_kl": float(np.mean([kl_divergence(own[0], other) for other in others])),
-        "membership_auc_oracle": float(np.mean(membership_auc(model, oracles, rows))),
     }
+    if inferred:
+        found["membership_auc_oracle"] = float(np.mean(membership_auc(model, oracles, rows)))
     if len(others) > 1:
         pairs = [(a, b) for a in range(len(others)) for b in range(len(others)) if a != b]
         found["oracle_kl_floor"] = float(np.mean([kl_divergence(others[a], others[b]) for a, b in pairs]))
@@ -131,7 +144,7 @@ def relearn_steps(
         learning_rate: Adam's.
     """
     model.to(x.device)
-    learner = {name: parameter.detach().clone().requires_grad_() for name, parameter in parameters.items()}
+    learner = ensemble.trainable(model, parameters)
     optimizer = Adam(learner, learning_rate)
     found: list[int | None] = [None] * len(y)
     for step in range(RELEARN_LIMIT + 1):

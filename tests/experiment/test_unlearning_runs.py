@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 import torch
 from numpy.typing import NDArray
+from sklearn.metrics import roc_auc_score
 from support.experiments import TASK
 
 from qlab.errors import ConfigError, DataError, QlabError
@@ -123,7 +124,19 @@ class Interrupted(Unlearner):
 MODELS = '''
 from __future__ import annotations
 
-from qlab import MLP
+from qlab import MLP, LabelFlip
+from qlab.corruptions import Corrupted
+from qlab.tasks import Split
+
+
+class FlipOnes(LabelFlip):
+    """Flips rows of class 1 alone."""
+
+    def apply(self, split, task, generator):
+        mask = self.choose_rows(split, generator) & (split.y == 1)
+        flipped = split.y.clone()
+        flipped[mask] = 0
+        return Corrupted(Split(split.x, flipped, split.about), mask, split.y)
 
 
 class Breaks(MLP):
@@ -419,6 +432,31 @@ def test_checkpoints_hold_the_unlearned_models(done: Done, tmp_path: Path) -> No
         right = ((z > 0) == corrupted.clean_y[corrupted.mask].bool()).double().mean()
         assert run.data.metrics["forget_accuracy_clean"] == pytest.approx(float(right))
         assert run.data.metrics["forget_accuracy_polluted"] == pytest.approx(1.0 - float(right))
+
+
+@pytest.mark.parametrize(("corruption", "only_ones"), [("LabelFlip", False), ("own_models:FlipOnes", True)])
+def test_membership_is_inferred_among_rows_that_are_corrupted_in_the_same_way(
+    bench: Bench, tmp_path: Path, corruption: str, only_ones: bool
+) -> None:
+    """Rows that a corruption never takes are easier or harder, and would look like non-members."""
+    flips = FLIPS.replace("LabelFlip", corruption)
+    experiment = bench.experiment(XXZ, flips, MLP, ONE, ASCENT)
+    bench.run(XXZ, flips, MLP, ONE, ASCENT)
+    dataset, corrupted = corrupted_rows(experiment.trials[0])
+    (run,) = bench.runs("unlearning")
+    model = bench.load(run, tmp_path)
+
+    def losses(x: Any, y: Any) -> Any:
+        z = model(model.prepare(x)).detach().double()
+        return torch.nn.functional.binary_cross_entropy_with_logits(z, y.double(), reduction="none")
+
+    held_out = dataset.validation
+    taken = held_out.y == 1 if only_ones else torch.ones(len(held_out), dtype=torch.bool)
+    inside = losses(corrupted.split.x[corrupted.mask], corrupted.split.y[corrupted.mask])
+    outside = losses(held_out.x[taken], 1 - held_out.y[taken])
+    member = [1] * len(inside) + [0] * len(outside)
+    expected = roc_auc_score(member, -torch.cat([inside, outside]).numpy())
+    assert run.data.metrics["membership_auc"] == pytest.approx(expected, abs=1e-12)
 
 
 def test_oracles_were_trained_on_the_retain_set(done: Done, tmp_path: Path) -> None:

@@ -40,6 +40,7 @@ class Line(Model):
         return self.gain * prepared[:, 0] + self.offset
 
 
+SEEDS_OF_ORACLES = [oracle.seed_of(teacher, number) for teacher in range(5) for number in range(5)]
 LINE = Line().build(Features(1, False, torch.ones(1, dtype=torch.bool)))
 
 
@@ -229,9 +230,21 @@ def test_relearning_leaves_the_model_as_it_was():
 def test_oracles_share_no_initial_parameters_with_teachers():
     model = MLP(hidden=(3,)).build(Features(4, False, torch.ones(4, dtype=torch.bool)))
     teachers = initial_parameters(model, range(5))["kernels.0"]
-    oracles = initial_parameters(model, [oracle.FIRST_SEED + number for number in range(5)])["kernels.0"]
+    oracles = initial_parameters(model, SEEDS_OF_ORACLES)["kernels.0"]
     for drawn in oracles:
         assert not any(torch.equal(drawn, other) for other in teachers)
+
+
+def test_every_oracle_of_every_teacher_has_a_seed_of_its_own():
+    """An unlucky draw is then one oracle's, and means over teachers average over draws."""
+    assert len(set(SEEDS_OF_ORACLES)) == 25
+    assert min(SEEDS_OF_ORACLES) >= oracle.FIRST_SEED
+
+
+def test_without_unseen_rows_there_is_no_membership_to_infer():
+    found = oracle.oracle_distance(LINE, lines((1.0, -1.0)), lines((1.0, 0.0), (-1.0, -0.75)), probe(unseen=((), ())))
+    expected = oracle.oracle_distance(LINE, lines((1.0, -1.0)), lines((1.0, 0.0), (-1.0, -0.75)), probe())
+    assert found == {name: value for name, value in expected.items() if not name.startswith("membership")}
 
 
 def test_rows_of_an_oracle_keep_their_order():
