@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from qlab.component import Component
+from qlab.errors import DataError
 from qlab.fields import Ratio
 from qlab.tasks.base import Split, Task
 
@@ -27,6 +28,14 @@ class Corrupted:
     split: Split
     mask: Tensor
     clean_y: Tensor
+
+    def __post_init__(self) -> None:
+        rows = (len(self.split),)
+        if self.mask.dtype != torch.bool or self.mask.shape != rows or self.clean_y.shape != rows:
+            raise DataError(
+                f"Corrupted: got a mask of {self.mask.dtype} and shape {list(self.mask.shape)} and clean_y of shape "
+                f"{list(self.clean_y.shape)}, accepts a mask of torch.bool and clean_y of {rows[0]} rows each."
+            )
 
 
 class Corruption(Component):
@@ -46,7 +55,7 @@ class Corruption(Component):
 
     @abstractmethod
     def apply(self, split: Split, task: Task, generator: torch.Generator) -> Corrupted:
-        """A corrupted copy of ``split``; ``generator`` is the only source of randomness."""
+        """A corrupted copy of ``split``, which stays as it is; ``generator`` is the only source of randomness."""
 
     def choose_rows(self, split: Split, generator: torch.Generator) -> Tensor:
         """Which rows to corrupt: a bool mask ``[N]`` with equally many rows of each class.

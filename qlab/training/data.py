@@ -11,7 +11,7 @@ from torch import Tensor
 
 from qlab import seeding
 from qlab.corruptions.base import Corrupted, Corruption
-from qlab.errors import DataError
+from qlab.errors import ConfigError, DataError
 from qlab.models.base import Model, prepare_features
 from qlab.tasks.base import Dataset, Split, Task
 from qlab.tasks.features import FeatureRows, ReplacedFeatures
@@ -31,9 +31,21 @@ class Member:
 
     @classmethod
     def of(cls, task: Task, dataset: Dataset, corruption: Corruption, seed: int) -> Self:
-        """The member that ``corruption`` makes of a task's training split with a trial's seed."""
+        """The member that ``corruption`` makes of a task's training split with a trial's seed.
+
+        Raises:
+            ConfigError: the corruption wrote into the data set, which trials share, instead of into a copy.
+        """
         generator = seeding.generator(seed, "corruption")
-        return cls(seed, corruption.apply(dataset.train, task, generator))
+        shared = [tensor for tensor in (dataset.train.x, dataset.train.y) if isinstance(tensor, Tensor)]
+        before = [tensor._version for tensor in shared]
+        corrupted = corruption.apply(dataset.train, task, generator)
+        if [tensor._version for tensor in shared] != before:
+            raise ConfigError(
+                f"{type(corruption).__name__}.apply changes the clean split in place, and with it every other trial; "
+                "copy first: y = split.y.clone()."
+            )
+        return cls(seed, corrupted)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qlab.corruptions import Corrupted, FeatureRandomization, LabelFlip, NoCorruption
-from qlab.errors import ConfigError
+from qlab.errors import ConfigError, DataError
 from qlab.tasks import XXZ, Split
+from qlab.training import Member
 
 LABELS = st.lists(st.integers(0, 1), min_size=1, max_size=60)
 RATIOS = st.floats(0.0, 1.0)
@@ -142,6 +143,36 @@ def test_no_corruption_hands_over_the_split_itself():
     assert corrupted.split is split
     assert corrupted.mask.tolist() == [False] * 3
     assert corrupted.clean_y is split.y
+
+
+@pytest.mark.parametrize(
+    ("mask", "clean_y"),
+    [
+        (torch.tensor([0, 1, 1]), torch.tensor([0, 1, 1])),
+        (torch.tensor([False, True]), torch.tensor([0, 1, 1])),
+        (torch.tensor([False, True, False]), torch.tensor([0, 1])),
+    ],
+)
+def test_a_mask_that_is_none_is_refused(mask, clean_y):
+    """Whole numbers, for example, would pick rows by position wherever a mask is meant."""
+    with pytest.raises(DataError, match=r"Corrupted: got a mask of .*, accepts a mask of torch\.bool and clean_y of 3"):
+        Corrupted(split_of([0, 1, 1]), mask, clean_y)
+
+
+class InPlace(LabelFlip):
+    """Forgets to copy."""
+
+    def apply(self, split, task, generator):
+        mask = self.choose_rows(split, generator)
+        clean = split.y.clone()
+        split.y[mask] = 1 - split.y[mask]
+        return Corrupted(split, mask, clean)
+
+
+def test_a_corruption_that_writes_into_the_clean_split_is_refused(small_task):
+    dataset = small_task.load()
+    with pytest.raises(ConfigError, match=r"InPlace\.apply changes the clean split in place"):
+        Member.of(small_task, dataset, InPlace(ratio=0.5), 0)
 
 
 def test_no_corruption_refuses_a_ratio_and_names_the_alternatives():
