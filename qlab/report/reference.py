@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,8 @@ CLOSE = 0.06
 
 _RESILIENCE = ("model", "corruption", "ratio", "run", "train_accuracy", "validation_accuracy")
 _UNLEARNING = ("model", "unlearner", "run", "step", "validation_accuracy")
+_UNLEARNED: dict[str, str | float] = {"corruption": "LabelFlip", "ratio": 0.3}
+"""What published unlearning starts from where a file does not say."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -23,7 +26,7 @@ class References:
 
     Args:
         resilience: by task, columns ``model``, ``corruption``, ``ratio``, ``metric``, ``mean``, ``std``, ``n``.
-        unlearning: by task, columns ``model``, ``method``, ``metric``, ``step``, ``mean``, ``std``, ``n``.
+        unlearning: by task, the same with ``method`` and ``step``.
     """
 
     resilience: dict[str, pd.DataFrame]
@@ -33,31 +36,33 @@ class References:
 def read_references(folder: Path) -> References:
     """Reads every CSV file in a folder whose columns are those of accuracies against ratio or against unlearning step.
 
-    The part of a file's name after the last underscore is the task: ``fig2d_xxz.csv`` is of XXZ. A row is one run.
+    The part of a file's name after the last underscore is the task: ``fig2d_xxz.csv`` is of XXZ; files of one task
+    belong together. A row is one run. Points of unlearning that do not say their ``corruption`` and ``ratio`` are of
+    label flips at 0.3, as the paper's.
 
     Raises:
         DataError: there is no such folder, no such file in it, or one that cannot be read.
     """
     if not folder.is_dir():
         raise DataError(f"--reference: there is no folder {folder}.")
-    resilience: dict[str, pd.DataFrame] = {}
-    unlearning: dict[str, pd.DataFrame] = {}
+    resilience: dict[str, list[pd.DataFrame]] = {}
+    unlearning: dict[str, list[pd.DataFrame]] = {}
     for file in sorted(folder.glob("*.csv")):
         task = file.stem.rpartition("_")[2].lower()
         try:
             points = pd.read_csv(file)
             if set(_RESILIENCE) <= set(points.columns):
-                resilience[task] = resilience_points(points)
+                resilience.setdefault(task, []).append(resilience_points(points))
             elif set(_UNLEARNING) <= set(points.columns):
-                unlearning[task] = _unlearning(points)
-        except (OSError, ValueError, TypeError) as error:
+                unlearning.setdefault(task, []).append(_unlearning(points))
+        except (OSError, ValueError, TypeError, DataError) as error:
             raise DataError(f"--reference: {file} cannot be read: {error}") from error
     if not resilience and not unlearning:
         raise DataError(
             f"--reference: no CSV file in {folder} has the columns {', '.join(_RESILIENCE)} or "
             f"{', '.join(_UNLEARNING)}."
         )
-    return References(resilience, unlearning)
+    return References(_joined(resilience), _joined(unlearning))
 
 
 def same_model(label: str, published: str) -> bool:
@@ -66,15 +71,30 @@ def same_model(label: str, published: str) -> bool:
     return kind == published or (published == "QNN" and kind.endswith("QNN"))
 
 
-def matched(table: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
+def matched(labels: Iterable[str], published: pd.DataFrame) -> pd.DataFrame:
     """Published points under the labels of our models: a copy of each for every model of ours it belongs to."""
     pieces = [
         published[published["model"] == name].assign(model=label)
-        for label in table["model"].unique()
+        for label in labels
         for name in published["model"].unique()
-        if same_model(str(label), str(name))
+        if same_model(label, str(name))
     ]
     return pd.concat(pieces, ignore_index=True) if pieces else published.iloc[:0]
+
+
+def matched_by_task(tasks: Mapping[str, str], published: Mapping[str, pd.DataFrame]) -> pd.DataFrame | None:
+    """The same of several tasks, or None if nothing is published of them.
+
+    Args:
+        tasks: the task of each of our models, by its label.
+        published: points by task.
+    """
+    pieces = [
+        matched([label for label, own in tasks.items() if own == task], points)
+        for task, points in published.items()
+        if task in tasks.values()
+    ]
+    return pd.concat(pieces, ignore_index=True) if pieces else None
 
 
 def agreement(ours: pd.DataFrame, published: pd.DataFrame, on: list[str]) -> pd.DataFrame:
@@ -120,13 +140,35 @@ def resilience_points(points: pd.DataFrame) -> pd.DataFrame:
 
 def _unlearning(points: pd.DataFrame) -> pd.DataFrame:
     points = points.rename(columns={"unlearner": "method"})
+    for name, value in _UNLEARNED.items():
+        if name not in points:
+            points[name] = value
     metrics = ["validation_accuracy"]
     if "forget_accuracy_clean" in points:
         points["forget_accuracy_polluted"] = 1.0 - points["forget_accuracy_clean"]
         metrics.append("forget_accuracy_polluted")
-    return _spread(points.melt(["model", "method", "step"], metrics, "metric"), ["model", "method", "metric", "step"])
+    on = ["model", "corruption", "ratio", "method", "step"]
+    return _spread(points.melt(on, metrics, "metric"), [*on, "metric"])
+
+
+def _joined(parts: Mapping[str, list[pd.DataFrame]]) -> dict[str, pd.DataFrame]:
+    """Points of all files by task.
+
+    Raises:
+        DataError: two files of a task have the same point.
+    """
+    found = {task: pd.concat(frames, ignore_index=True) for task, frames in parts.items()}
+    for task, points in found.items():
+        names = points.drop(columns=["mean", "std", "n"])
+        if names.duplicated().any():
+            twice = ", ".join(f"{name} {value}" for name, value in names[names.duplicated()].iloc[0].items())
+            raise DataError(f"--reference: two files of {task} have the point {twice}; leave one of them out.")
+    return found
 
 
 def _spread(points: pd.DataFrame, on: list[str]) -> pd.DataFrame:
+    empty = points[on].isna().any()
+    if empty.any():
+        raise DataError(f"there is a row whose {' and '.join(empty.index[empty])} is empty.")
     grouped = points.groupby(on)["value"]
     return grouped.agg(mean="mean", std=lambda values: values.std(ddof=1), n="count").reset_index()

@@ -11,12 +11,12 @@ from typing import Any
 import pandas as pd
 
 from qlab.report.data import Shown, shown_data
-from qlab.report.reference import References, agreement, matched
+from qlab.report.reference import References, agreement, matched_by_task
 from qlab.tracking import frames, names
 from qlab.tracking.store import Store
 from qlab.views.curvature import figures_of, summarize_probes
 from qlab.views.resilience import accuracy_against_ratio
-from qlab.views.summary import METRICS, summarize
+from qlab.views.summary import METRICS, label_models, summarize
 from qlab.views.unlearning import accuracy_against_step, curves_of, history_of, summarize_unlearning
 
 Draw = Callable[[], Any]
@@ -62,11 +62,10 @@ def section_of(store: Store, name: str, references: References | None) -> Sectio
     trials = frames.latest_per_trial(every[every["kind"] == names.TRIAL])
     if trials.empty:
         return None
-    task = str(trials["task.type"].iloc[0]).lower()
-    parts = [_resilience(trials, references, task)]
+    parts = [_resilience(trials, references)]
     unlearnings = frames.latest_per_trial(every[every["kind"] == names.UNLEARNING])
     if not unlearnings.empty:
-        parts.append(_unlearning(store, unlearnings, references, task))
+        parts.append(_unlearning(store, unlearnings, references))
     probes = frames.latest_per_trial(every[every["kind"] == names.PROBE])
     if not probes.empty:
         parts.append(_probes(probes))
@@ -91,14 +90,13 @@ class _Part:
     agreement: pd.DataFrame | None = None
 
 
-def _resilience(trials: pd.DataFrame, references: References | None, task: str) -> _Part:
+def _resilience(trials: pd.DataFrame, references: References | None) -> _Part:
     table = summarize(trials)
     tables = {"accuracy": ("Final accuracy, mean and standard deviation over seeds.", table)}
     swept = bool((table.groupby(["model", "corruption"])["ratio"].nunique() > 1).any())
-    published = references.resilience.get(task) if references and swept else None
+    published = matched_by_task(_tasks(trials), references.resilience) if references and swept else None
     compared = None
     if published is not None:
-        published = matched(table, published)
         ours = pd.concat(
             [
                 table[["model", "corruption", "ratio"]].assign(
@@ -117,19 +115,23 @@ def _resilience(trials: pd.DataFrame, references: References | None, task: str) 
     return _Part({"accuracy": (caption, lambda: accuracy_against_ratio(table, published))}, tables, compared)
 
 
-def _unlearning(store: Store, runs: pd.DataFrame, references: References | None, task: str) -> _Part:
+def _tasks(runs: pd.DataFrame) -> dict[str, str]:
+    """The task of each model, by the model's label; labels tell tasks apart where there are several."""
+    return dict(zip(label_models(runs), runs["task.type"].astype(str).str.lower(), strict=True))
+
+
+def _unlearning(store: Store, runs: pd.DataFrame, references: References | None) -> _Part:
     table = summarize_unlearning(runs)
     history = history_of(runs, store.metric_history)
     tables = {"unlearning": ("Unlearning methods at their last step, mean and standard deviation over runs.", table)}
     if history.empty:
         return _Part({}, tables)
     curves = curves_of(history)
-    published = references.unlearning.get(task) if references else None
+    published = matched_by_task(_tasks(runs), references.unlearning) if references else None
     compared = None
     if published is not None:
-        published = matched(table, published)
         ours = curves.rename(columns={"deviation": "std", "kept": "n"})
-        compared = agreement(ours, published, ["model", "method", "metric", "step"])
+        compared = agreement(ours, published, ["model", "corruption", "ratio", "method", "metric", "step"])
         compared = None if compared.empty else compared
     caption = "Accuracy on the validation split and on the forget set with its polluted labels against the step."
     if published is not None:

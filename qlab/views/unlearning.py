@@ -76,8 +76,7 @@ def summarize_unlearning(frame: pd.DataFrame) -> pd.DataFrame:
         frame: one row for each unlearning run.
     """
     work = label_runs(frame)
-    diverged = (frame["status"] == "FINISHED") & (frame["health"] == "diverged")
-    work["status"] = frame["status"].mask(diverged, "DIVERGED")
+    work["status"] = _status(frame)
     for metric in FINAL:
         work[metric] = pd.to_numeric(frame[metric]) if metric in frame else np.nan
     rows = []
@@ -95,10 +94,15 @@ def summarize_unlearning(frame: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def _status(frame: pd.DataFrame) -> pd.Series[str]:
+    """The status of every run: "FINISHED" if it is kept; a finished run that diverged is "DIVERGED"."""
+    return frame["status"].mask((frame["status"] == "FINISHED") & (frame["health"] == "diverged"), "DIVERGED")
+
+
 def history_of(
     frame: pd.DataFrame, read: Callable[[str, str], Iterable[tuple[int, float]]], metrics: Sequence[str] = DRAWN
 ) -> pd.DataFrame:
-    """Every value of some metrics of the runs that finished: what :func:`curves_of` takes.
+    """Every value of some metrics of the runs that are kept: what :func:`curves_of` takes.
 
     Args:
         frame: one row for each unlearning run.
@@ -109,7 +113,7 @@ def history_of(
     return pd.DataFrame(
         [
             {**label, "metric": metric, "step": step, "value": value}
-            for label, run_id, status in zip(labels.to_dict("records"), frame["run_id"], frame["status"], strict=True)
+            for label, run_id, status in zip(labels.to_dict("records"), frame["run_id"], _status(frame), strict=True)
             if status == "FINISHED"
             for metric in metrics
             for step, value in read(str(run_id), metric)
@@ -140,8 +144,8 @@ def accuracy_against_step(
     Args:
         curves: see :func:`curves_of`.
         table: see :func:`summarize_unlearning`.
-        published: curves to show beside ours, dashed: columns ``model`` and ``method`` (as in the table), ``metric``,
-            ``step`` and ``mean``.
+        published: curves to show beside ours, dashed: columns ``model``, ``corruption``, ``ratio`` and ``method`` (as
+            in the table), ``metric``, ``step`` and ``mean``.
         metrics: which ones, a panel for each.
     """
     by_method = styles(table["method"].unique())
@@ -159,6 +163,7 @@ def accuracy_against_step(
                 parts += _line(line, label, by_method[str(method)])
                 if published is not None:
                     same = (published["model"] == model) & (published["method"] == method)
+                    same &= (published["corruption"] == corruption) & (published["ratio"] == ratio)
                     parts += _dashed(published[same & (published["metric"] == metric)], by_method[str(method)])
             last = metric == metrics[-1]
             shown: dict[str, Any] = {
@@ -224,8 +229,8 @@ def trade_off(frame: pd.DataFrame) -> hv.Layout:
     Args:
         frame: one row for each unlearning run.
     """
-    work = label_runs(frame).join(frame[["status", "seed", *(name for name in DRAWN if name in frame)]])
-    work = work[work["status"] == "FINISHED"].dropna(subset=[name for name in DRAWN if name in work])
+    work = label_runs(frame).join(frame[["seed", *(name for name in DRAWN if name in frame)]])
+    work = work[_status(frame) == "FINISHED"].dropna(subset=[name for name in DRAWN if name in work])
     by_method = styles(work["method"].unique())
     x, y = (hv.Dimension(name, label=TITLES[name]) for name in reversed(DRAWN))
     panels = []

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from qlab.errors import DataError
-from qlab.report.reference import agreement, matched, read_references, same_model
+from qlab.report.reference import agreement, matched, matched_by_task, read_references, same_model
 
 RESILIENCE = """model,corruption,ratio,run,train_accuracy,validation_accuracy
 QNN,LabelFlip,0.0,0,1.0,0.9
@@ -46,6 +46,10 @@ def test_points_are_read_by_task_and_averaged_over_runs(tmp_path):
         ({}, "no CSV file"),
         ({"x_xxz.csv": "a,b\n1,2\n"}, "has the columns model, corruption, ratio"),
         ({"x_xxz.csv": RESILIENCE.replace("0.9", "high")}, "cannot be read"),
+        (
+            {"x_xxz.csv": RESILIENCE.replace("MLP,LabelFlip", "MLP,")},
+            "there is a row whose corruption is empty",
+        ),
     ],
 )
 def test_folders_without_points_are_explained(tmp_path, files, message):
@@ -94,6 +98,48 @@ def test_points_are_compared_in_pooled_standard_errors():
 def test_published_points_belong_to_every_model_of_their_kind():
     table = pd.DataFrame({"model": ["MLP hidden=[8, 2]", "MLP hidden=[64, 16]", "PennyLaneQNN"]})
     published = pd.DataFrame({"model": ["MLP", "MLP", "SVM"], "mean": [0.1, 0.2, 0.3]})
-    found = matched(table, published)
+    found = matched(table["model"], published)
     assert found.groupby("model").size().to_dict() == {"MLP hidden=[8, 2]": 2, "MLP hidden=[64, 16]": 2}
-    assert matched(table.iloc[2:], published).empty
+    assert matched(table["model"].iloc[2:], published).empty
+
+
+def test_points_of_a_task_belong_to_the_models_of_that_task():
+    tasks = {"MLP": "xxz", "MLP task.digits=[0, 1]": "mnist", "MLP task.sides=5": "polygons"}
+    published = {
+        "xxz": pd.DataFrame({"model": ["MLP"], "mean": [0.1]}),
+        "mnist": pd.DataFrame({"model": ["MLP"], "mean": [0.2]}),
+        "digits": pd.DataFrame({"model": ["MLP"], "mean": [0.3]}),
+    }
+    found = matched_by_task(tasks, published)
+    assert found is not None
+    assert dict(zip(found["model"], found["mean"], strict=True)) == {"MLP": 0.1, "MLP task.digits=[0, 1]": 0.2}
+    assert matched_by_task({"MLP": "polygons"}, published) is None
+
+
+def test_files_of_one_task_belong_together(tmp_path):
+    (tmp_path / "flips_xxz.csv").write_text(RESILIENCE)
+    (tmp_path / "noise_xxz.csv").write_text(RESILIENCE.replace("LabelFlip", "FeatureRandomization"))
+    (tmp_path / "a_xxz.csv").write_text(UNLEARNING)
+    (tmp_path / "b_xxz.csv").write_text(UNLEARNING.replace("Retrain", "Scrub"))
+    found = read_references(tmp_path)
+    assert sorted(found.resilience["xxz"]["corruption"].unique()) == ["FeatureRandomization", "LabelFlip"]
+    assert len(found.resilience["xxz"]) == 8
+    assert sorted(found.unlearning["xxz"]["method"].unique()) == ["Retrain", "Scrub"]
+
+
+def test_two_files_with_the_same_point_are_refused(tmp_path):
+    for name in ("one_xxz.csv", "two_xxz.csv"):
+        (tmp_path / name).write_text(RESILIENCE)
+    with pytest.raises(DataError, match=r"two files of xxz have the point model MLP, corruption LabelFlip, ratio 0\.0"):
+        read_references(tmp_path)
+
+
+def test_unlearning_starts_from_three_tenths_of_flipped_labels_where_a_file_does_not_say(tmp_path):
+    (tmp_path / "old_xxz.csv").write_text(UNLEARNING)
+    lines = [
+        f"{line},{more}" for line, more in zip(UNLEARNING.split(), ["corruption,ratio", "X,0.5", "X,0.5"], strict=True)
+    ]
+    (tmp_path / "new_mnist.csv").write_text("\n".join(lines))
+    found = read_references(tmp_path).unlearning
+    assert found["xxz"][["corruption", "ratio"]].drop_duplicates().to_numpy().tolist() == [["LabelFlip", 0.3]]
+    assert found["mnist"][["corruption", "ratio"]].drop_duplicates().to_numpy().tolist() == [["X", 0.5]]

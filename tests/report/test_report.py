@@ -49,6 +49,11 @@ MLP,LabelFlip,0.25,0,0.5,0.5
 MLP,LabelFlip,0.25,1,0.6,0.6
 """
 
+CURVES = """model,unlearner,run,step,validation_accuracy,corruption,ratio
+MLP,Finetune,0,1,0.5,LabelFlip,0.25
+MLP,Finetune,0,1,0.9,LabelFlip,0.3
+"""
+
 
 def qlab(*arguments, cwd):
     return subprocess.run(
@@ -62,6 +67,7 @@ def reported(tmp_path_factory):
     (folder / "small.toml").write_text(EXPERIMENT)
     (folder / "published").mkdir()
     (folder / "published" / "fig_xxz.csv").write_text(POINTS)
+    (folder / "published" / "curves_xxz.csv").write_text(CURVES)
     ran = qlab("run", "small.toml", cwd=folder)
     assert ran.returncode == 0, ran.stderr
     made = qlab("report", "small", "-o", "out", "--reference", "published", cwd=folder)
@@ -98,10 +104,12 @@ def test_settings_stand_below(reported):
 def test_agreement_is_counted(reported):
     folder, printed, _ = reported
     table = pd.read_csv(folder / "out" / "small.agreement.csv")
-    assert len(table) == 2  # training and validation accuracy of one point
+    assert len(table) == 3  # training and validation accuracy of one point, one of a curve; no curve of ours is at 0.3
     assert set(table["model"]) == {"MLP"}
-    assert f"{int(table['agrees'].sum())} of 2 published points agree" in printed
-    assert table["published"].tolist() == pytest.approx([0.55, 0.55])
+    assert set(table["ratio"]) == {0.25}
+    assert f"{int(table['agrees'].sum())} of 3 published points agree" in printed
+    assert table["published"].tolist() == pytest.approx([0.55, 0.55, 0.5])
+    assert table["step"].dropna().tolist() == [1]
 
 
 def test_what_is_not_there_is_said(tmp_path, reported):

@@ -13,7 +13,15 @@ import pytest
 from support.pages import Page
 
 from qlab.views.saving import save_html, save_png
-from qlab.views.unlearning import FINAL, accuracy_against_step, curves_of, label_runs, summarize_unlearning
+from qlab.views.unlearning import (
+    FINAL,
+    accuracy_against_step,
+    curves_of,
+    history_of,
+    label_runs,
+    summarize_unlearning,
+    trade_off,
+)
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -261,6 +269,31 @@ def test_lines_are_drawn_in_the_order_of_the_steps() -> None:
     drawn = accuracy_against_step(curves, summarize_unlearning(pd.DataFrame([run()])))
     [line] = drawn.traverse(lambda curve: curve, [hv.Curve])
     assert list(line.dframe()["mean"]) == [0.1, 0.2, 0.3]
+
+
+def test_published_curves_are_shown_where_corruption_and_ratio_are_theirs() -> None:
+    one = history(validation_accuracy=[[0.5, 0.75]])
+    curves = curves_of(pd.concat([one, one.assign(ratio=0.5), one.assign(corruption="X")], ignore_index=True))
+    table = summarize_unlearning(
+        pd.DataFrame([run(), run(corruption__ratio=0.5), run(corruption__type="X", corruption__ratio=0.3)])
+    )
+    published = curves_of(one).drop(columns=["deviation", "kept"]).assign(mean=[0.1, 0.2])
+    drawn = accuracy_against_step(curves, table, published, metrics=["validation_accuracy"])
+    lines = [[list(line.dframe()["mean"]) for line in panel.traverse(lambda line: line, [hv.Curve])] for panel in drawn]
+    assert lines == [[[0.5, 0.75], [0.1, 0.2]], [[0.5, 0.75]], [[0.5, 0.75]]]
+
+
+def test_runs_that_diverged_or_failed_are_in_no_figure() -> None:
+    kept, diverged, failed = run(seed=0), run(seed=1, health="diverged"), run(seed=2, status="FAILED")
+    frame = pd.DataFrame([kept, diverged, failed]).assign(
+        run_id=["a", "b", "c"], forget_accuracy_polluted=[0.2, 0.3, 0.4]
+    )
+    found = history_of(frame, lambda run_id, metric: [(0, 0.5)])
+    assert len(found) == 2  # two metrics of one run
+    points = trade_off(frame).traverse(lambda points: points, [hv.Points])
+    assert [list(part.dframe()["seed"]) for part in points] == [[0]]
+    (row,) = summarize_unlearning(frame).to_dict("records")
+    assert (row["kept"], row["runs"]) == (1, 3)
 
 
 def test_the_accuracy_of_the_oracles_is_a_line_on_the_validation_panel_alone() -> None:

@@ -99,7 +99,7 @@ class ResiliencePage(Page):
             self.curve.clear()
             self.say("The trials of this experiment have no params (yet) that say what they are of.")
             return
-        published = None if self._published is None else matched(shown.table, self._published)
+        published = None if self._published is None else matched(shown.table["model"].unique(), self._published)
         traces = shown.trials if self.state.traces else None
         self.curve.show(accuracy_against_ratio(shown.table, published, traces), shown.table)
         rounded = shown.table.round(4)
