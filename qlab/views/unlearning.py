@@ -176,7 +176,7 @@ def accuracy_against_step(
                 styled(
                     hv.Overlay(parts),
                     bokeh={**shown, "legend_position": "bottom", "legend_cols": 1, "width": 420, "height": 460},
-                    matplotlib={**shown, "legend_position": "right", "show_legend": last},
+                    matplotlib={**shown, "legend_position": "right", "show_legend": last, "aspect": 1.4},
                 )
             )
     return styled(
@@ -184,7 +184,7 @@ def accuracy_against_step(
         bokeh={"shared_axes": False},
         matplotlib={
             "fig_inches": (5.5 * len(metrics), 4 * len(panels) / len(metrics)),
-            "hspace": 0.25,
+            "hspace": 0.1,
             "vspace": 0.4,
             "sublabel_format": "",
         },
