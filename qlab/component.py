@@ -30,9 +30,9 @@ class Component(ABC):  # noqa: B024 - the hierarchies below it declare the abstr
         # A new default needs no annotation: without it, a dataclass would leave the inherited default as it is.
         own = inspect.get_annotations(cls)
         for base in cls.__mro__[1:]:
-            for name in vars(base).get("__dataclass_fields__", ()):
+            for name, field in fields_of(base).items() if dataclasses.is_dataclass(base) else ():
                 if name in vars(cls) and name not in own:
-                    own[name] = fields_of(base)[name].annotation
+                    own[name] = field.annotation
         cls.__annotations__ = own
         dataclasses.dataclass(frozen=True, kw_only=True)(cls)
 

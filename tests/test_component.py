@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import annotated_types as at
 import pytest
@@ -108,6 +108,20 @@ def test_a_new_default_of_an_inherited_field_needs_no_annotation():
     assert Tuned().config() == {"size": 20.0, "parts": ["x"], "copies": 2}
     assert (Finer().size, Finer().parts, Finer(size=11.0).size) == (30.0, ("x",), 11.0)
     assert (LargeGadget().size, LargeGadget().parts) == (10.0, ("a", "b"))
+
+
+def test_what_is_no_field_stays_none():
+    class Fixed(Gadget):
+        """With a constant of its class."""
+
+        weight: ClassVar[int] = 1
+
+    class Heavy(Fixed):
+        """With another."""
+
+        weight = 2
+
+    assert (Heavy.weight, list(Heavy().config())) == (2, ["size", "parts"])
 
 
 def test_a_new_default_is_checked_as_the_field_is():

@@ -38,6 +38,7 @@ ratio = 0.25
 [[model]]
 type = "slow:Slow"
 hidden = [4]
+dtype = "float64"
 [training]
 epochs = 3
 [[unlearner]]
