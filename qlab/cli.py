@@ -36,6 +36,9 @@ class _Group(click.Group):
         except QlabError as error:
             click.echo(f"Error: {error}", err=True)
             ctx.exit(2)
+        except KeyboardInterrupt:
+            click.echo("Interrupted.", err=True)
+            ctx.exit(130)
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
@@ -125,9 +128,14 @@ def _run_all(experiments: Sequence[Experiment], uri: str | None, jobs: int = 1, 
     finished = True
     try:
         with _terminated_as_interrupt(), team:
-            for experiment in experiments:
-                with ConsoleReporter(console) as reporter:
-                    outcome = Runner(store, reporter, team).run(experiment)
+            for number, experiment in enumerate(experiments, 1):
+                try:
+                    with ConsoleReporter(console) as reporter:
+                        outcome = Runner(store, reporter, team).run(experiment)
+                except QlabError:
+                    if left := ", ".join(other.name for other in experiments[number:]):
+                        click.echo(f"{experiment.name} stopped with an error; not run: {left}", err=True)
+                    raise
                 print_outcome(console, experiment.name, outcome, store.location, option)
                 finished = finished and not outcome.failed
     except KeyboardInterrupt:
@@ -362,12 +370,22 @@ def sync(spools: Sequence[Path], tracking_uri: str | None) -> None:
     from qlab.tracking.sync import sync as send
 
     left = spools or folders.spools(folders.default_root())
+    failed = False
     for spool in left:
-        done = send(spool, tracking_uri)
+        try:
+            done = send(spool, tracking_uri)
+        except StoreError as error:
+            if len(left) == 1:
+                raise
+            click.echo(f"Error: {spool}: {error}", err=True)
+            failed = True
+            continue
         torn = "; its last line was cut short and is lost" if done.torn else ""
         click.echo(f"{spool}: {done.writes} writes sent to {done.store}, {done.runs} new runs{torn}")
     if not left:
         click.echo(f"Nothing is left to send in {folders.default_root()}.")
+    if failed:
+        sys.exit(1)
 
 
 @main.command()

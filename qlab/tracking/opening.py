@@ -12,6 +12,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from mlflow import MlflowClient
+from sqlalchemy import make_url
 
 from qlab.errors import StoreError
 from qlab.tracking.faults import explain
@@ -90,7 +91,15 @@ def check_server(uri: str) -> None:
 
 
 def check_database(file: Path) -> None:
-    """Raises StoreError for a path that exists and is no SQLite file; MLflow would retry for a minute."""
+    """Raises StoreError for a path that exists and is no SQLite file, or that cannot be said in a URI.
+
+    MLflow would retry for a minute, and make a file elsewhere.
+    """
+    if make_url(f"sqlite:///{file}").database != str(file):
+        raise StoreError(
+            f'The store {file} cannot be opened: MLflow takes "%" and "?" in its path for something else. Run in '
+            "another folder, or give another store with --tracking-uri."
+        )
     if file.is_dir():
         raise StoreError(f"The store {file} is a folder; name a file in it: sqlite:///{file / 'mlflow.db'}")
     if not file.exists():

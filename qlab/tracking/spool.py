@@ -7,6 +7,7 @@ disk before the write counts as kept. Losing ``sent.jsonl`` loses nothing: sendi
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import errno
 import json
@@ -89,7 +90,8 @@ class Spool:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         try:
-            self._journal: IO[bytes] = (folder / JOURNAL).open("r+b")
+            # Unbuffered: what cannot be written must not come out with the next line.
+            self._journal: IO[bytes] = (folder / JOURNAL).open("r+b", buffering=0)
         except OSError as error:
             raise StoreError(f"{folder} is no spool: {error.strerror}: {folder / JOURNAL}.") from None
         _hold(self._journal, folder)
@@ -145,10 +147,7 @@ class Spool:
         try:
             if isinstance(write, writes.LogFile):
                 write = dataclasses.replace(write, file=self._kept(Path(write.file)))
-            self._journal.seek(self._end)
-            self._journal.write(write.to_json().encode() + b"\n")
-            _to_disk(self._journal)
-            self._end = self._journal.tell()
+            self._add(write.to_json().encode() + b"\n")
         except OSError as error:
             raise _unwritable(self.folder, error) from None
         return self._placed(write)
@@ -196,6 +195,20 @@ class Spool:
                 folder.rmdir()
             except OSError:  # there is something else in it
                 return
+
+    def _add(self, line: bytes) -> None:
+        """Adds a line to the journal, whole or not at all."""
+        try:
+            self._journal.seek(self._end)
+            rest = memoryview(line)
+            while rest:
+                rest = rest[self._journal.write(rest) :]
+            _to_disk(self._journal)
+        except OSError:
+            with contextlib.suppress(OSError):
+                self._journal.truncate(self._end)
+            raise
+        self._end += len(line)
 
     def _kept(self, file: Path) -> str:
         """Copies a file into the spool; the name of the copy, relative to it."""

@@ -179,7 +179,8 @@ class SpoolingStore(Store):
             return True
 
     def _append(self, spool: Spool, write: writes.Write) -> None:
-        kept = spool.append(write)
+        # A run that was made in an earlier absence is known to this process alone by the id that its writer made.
+        kept = spool.append(write.resolved(self.known_as))
         if isinstance(kept, writes.LogFile):
             self._kept_files[kept.run, kept.artifact] = Path(kept.file)
 
@@ -286,7 +287,7 @@ class SpoolingStore(Store):
     def fetch_file(self, run_id: str, path: str, folder: Path) -> Path:
         """A copy of one of a run's artifacts in a local folder; of one that is kept here, without asking the server."""
         with self._changed:
-            kept = self._kept_files.get((run_id, path))
+            kept = self._kept_file(run_id, path)
             if kept is not None:
                 copy = folder / path
                 copy.parent.mkdir(parents=True, exist_ok=True)
@@ -296,11 +297,15 @@ class SpoolingStore(Store):
     def has_file(self, run_id: str, path: str) -> bool:
         """Whether a run has an artifact of this path, sent or kept."""
         with self._changed:
-            if (run_id, path) in self._kept_files:
+            if self._kept_file(run_id, path) is not None:
                 return True
             if run_id in self._local and run_id not in self._real:
                 return False  # not sent yet: it has what is kept
         return self._reading(lambda: super(SpoolingStore, self).has_file(self.known_as(run_id), path))
+
+    def _kept_file(self, run_id: str, path: str) -> Path | None:
+        """A file that waits here; it may have been kept under either id of its run."""
+        return self._kept_files.get((run_id, path)) or self._kept_files.get((self.known_as(run_id), path))
 
     def get_run(self, run_id: str) -> entities.Run:
         """A run; while the server is away, what this process knows of it."""

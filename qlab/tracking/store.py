@@ -193,7 +193,9 @@ class Store:
     def touch(self, run_id: str, tags: Mapping[str, str]) -> None:
         """Sets tags if the store can be reached right now: neither tried again nor kept, as a sign of life is not."""
         with explain(self.uri):
-            self.client.log_batch(run_id, tags=[entities.RunTag(key, value) for key, value in tags.items()])
+            self.client.log_batch(
+                self.known_as(run_id), tags=[entities.RunTag(key, value) for key, value in tags.items()]
+            )
 
     def get_run(self, run_id: str) -> entities.Run:
         """A run with its params, tags and last metrics."""

@@ -10,7 +10,7 @@ import abc
 import dataclasses
 import json
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import mlflow.entities as entities
 from mlflow import MlflowClient
@@ -26,6 +26,11 @@ Status = Literal["FINISHED", "FAILED", "KILLED", "RUNNING"]
 
 KnownAs = Callable[[str], str]
 """From the id a run was given by its writer to the one that the store knows it by."""
+
+_EXISTS = ("UNIQUE constraint", "duplicate key", "Duplicate entry")
+"""How SQLite, PostgreSQL and MySQL say that somebody else has just added the same row."""
+
+_ATTEMPTS = 10
 
 _BATCH = 1000
 """MLflow takes so many metrics, params and tags at once."""
@@ -81,6 +86,10 @@ class Write(abc.ABC):
             again: whether an earlier try may have reached the store, though no reply came.
         """
 
+    def resolved(self, known_as: KnownAs) -> Self:
+        """The same write, to a run by the id that the store knows it by: it can be sent by another process then."""
+        return dataclasses.replace(self, run=known_as(self.run))
+
     def to_json(self) -> str:
         """The write as one line."""
         return json.dumps({"write": type(self).__name__, **dataclasses.asdict(self)})
@@ -95,11 +104,16 @@ class CreateRun(Write):
     tags: Mapping[str, str]
     start: int
 
+    def resolved(self, known_as: KnownAs) -> Self:
+        """The same with its parent's id; its own is not known before it is sent."""
+        tags = {key: known_as(value) if key == names.PARENT else value for key, value in self.tags.items()}
+        return dataclasses.replace(self, tags=tags)
+
     def create(self, client: MlflowClient, known_as: KnownAs, *, again: bool = False) -> entities.RunInfo:
         """The run in the store: the one that an earlier try made, else a new one."""
         if again and (found := self._made(client)):
             return found[0]
-        tags = {key: known_as(value) if key == names.PARENT else value for key, value in self.tags.items()}
+        tags = self.resolved(known_as).tags
         return client.create_run(self.experiment_id, start_time=self.start, run_name=self.name, tags=tags).info
 
     def send(self, client: MlflowClient, known_as: KnownAs, *, again: bool = False) -> None:
@@ -146,8 +160,14 @@ class LogInputs(Write):
     datasets: Sequence[Mapping[str, Any]]
 
     def send(self, client: MlflowClient, known_as: KnownAs, *, again: bool = False) -> None:
-        """See the base class."""
-        client.log_inputs(known_as(self.run), [DatasetRecord(**fields).to_mlflow() for fields in self.datasets])
+        """See the base class. MLflow looks for a data set, then adds it: another process may do so in between."""
+        datasets = [DatasetRecord(**fields).to_mlflow() for fields in self.datasets]
+        for attempt in range(_ATTEMPTS):
+            try:
+                return client.log_inputs(known_as(self.run), datasets)
+            except MlflowException as error:
+                if attempt == _ATTEMPTS - 1 or not any(sign in str(error) for sign in _EXISTS):
+                    raise
 
 
 @dataclasses.dataclass(frozen=True)

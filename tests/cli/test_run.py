@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import contextlib
 import dataclasses
 import os
@@ -232,6 +233,33 @@ def test_what_cannot_be_run_is_explained_and_leaves_nothing(
 
 def test_a_file_that_is_no_database_is_explained(project: Path) -> None:
     assert "tiny.toml" in refused("run", "tiny.toml", "--tracking-uri", "sqlite:///tiny.toml")
+
+
+def test_where_a_file_cannot_be_run_those_after_it_are_named(
+    project: Path, write_empty_store: Callable[[Path], str]
+) -> None:
+    write_empty_store(project / "mlruns" / "mlflow.db")
+    (project / "other.toml").write_text((project / "tiny.toml").read_text().replace('"tiny"', '"other"'))
+    result = invoke("run", "tiny.toml", "other.toml", "--memory", "1kB")
+    assert result.exit_code == 2
+    said, error = result.stderr.splitlines()
+    assert said == "tiny stopped with an error; not run: other"
+    assert error.startswith("Error: ")
+
+
+@pytest.mark.parametrize("command", [("run", "tiny.toml"), ("list",)])
+def test_ctrl_c_while_a_command_loads_what_it_needs_is_an_interrupt(
+    command: tuple[str, ...], project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(name: str, *more: object) -> object:
+        if name.startswith("qlab."):
+            raise KeyboardInterrupt
+        return importer(name, *more)
+
+    importer = builtins.__import__
+    monkeypatch.setattr(builtins, "__import__", interrupt)
+    result = invoke(*command)
+    assert (result.exit_code, result.stderr) == (130, "Interrupted.\n")
 
 
 def test_nothing_to_run_is_a_usage_error(project: Path) -> None:

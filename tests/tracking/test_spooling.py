@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -124,6 +125,50 @@ def test_what_the_server_refuses_is_said_and_kept(impatient: SpoolingStore, froz
     assert f"{folder / JOURNAL}. It and the 0 after it wait there" in refused.stderr
 
 
+def test_a_run_made_in_one_absence_is_written_to_in_another(impatient: SpoolingStore, server: Any) -> None:
+    """The id that its writer made for it is known to this process alone, which may have ended when it is sent."""
+    store = impatient
+    experiment_id = store.experiment_id("kept")
+    server.kill()
+    run_id = store.create_run(experiment_id, "made in the first", params={"a": "1"})
+    server.start()
+    assert store.settle(60)
+    server.kill()
+    store.log(run_id, metrics=[("loss", 0.5, 1, 1000)])
+    store.create_run(experiment_id, "child", tags={names.PARENT: run_id})
+    store.finish(run_id)
+    store.close()
+    server.start()
+    (folder,) = (path.parent for path in store._root.glob(f"*/{JOURNAL}"))
+    synced = CliRunner().invoke(main, ["sync", str(folder)])
+    assert synced.exit_code == 0, synced.stderr
+    plain = Store(server.uri)
+    run = plain.get_run(store.known_as(run_id))
+    assert (run.info.run_name, run.info.status, run.data.metrics) == ("made in the first", "FINISHED", {"loss": 0.5})
+    (child,) = [run for run in plain.search([experiment_id]) if run.info.run_name == "child"]
+    assert child.data.tags[names.PARENT] == run.info.run_id
+
+
+def test_a_spool_that_cannot_be_sent_does_not_hold_up_the_others(
+    server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("QLAB_SPOOL", str(tmp_path))
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        gone = Spool.make(tmp_path, Header(f"http://127.0.0.1:{nobody.getsockname()[1]}", {}))
+        gone.append(writes.SetStatus("r", "FINISHED", 1))
+        gone.close()
+        for number in range(2):
+            spool = Spool.make(tmp_path, Header(server.uri, {}))
+            spool.append(writes.CreateRun(f"c{number}", "0", "n", {names.CLIENT: f"c{number}"}, 1))
+            spool.close()
+        synced = CliRunner().invoke(main, ["sync"])
+    assert synced.exit_code == 1
+    assert synced.stdout.count("1 writes sent") == 2
+    assert f"{gone.folder}: The tracking server" in synced.stderr
+    assert [path.parent for path in tmp_path.glob(f"*/{JOURNAL}")] == [gone.folder]
+
+
 # Folders
 
 
@@ -157,6 +202,32 @@ def test_writes_come_back_as_they_were(spool: Spool, tmp_path: Path) -> None:
     assert (last.left(), last.real) == (0, {"r": "real"})
     last.remove()
     assert not (tmp_path / "mlruns").exists()
+
+
+@pytest.mark.parametrize("values", [1, 3000], ids=["a short line", "a long line"])
+def test_what_cannot_be_kept_leaves_no_trace(spool: Spool, values: int) -> None:
+    """A limit on the size of files stands for a disk that is full, then has room again."""
+    import resource
+
+    spool.append(writes.SetStatus("first", "KILLED", 1))
+    size = (spool.folder / JOURNAL).stat().st_size
+    unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size + 20, unlimited[1]))
+    try:
+        with pytest.raises(StoreError, match="cannot be kept in"):
+            spool.append(writes.LogBatch("second", [("loss", 0.5, step, 1) for step in range(values)]))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)
+    spool.append(writes.SetStatus("third", "KILLED", 3))
+    spool.close()
+    again = Spool(spool.folder)
+    assert (again.left(), again.torn) == (2, False)
+    found = []
+    while (write := again.next()) is not None:
+        found.append(write.run)
+        again.mark_sent()
+    again.close()
+    assert found == ["first", "third"]
 
 
 def test_a_line_that_makes_no_sense_is_named(spool: Spool) -> None:

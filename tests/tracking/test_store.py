@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import socket
@@ -107,6 +108,17 @@ def test_artifacts_stay_with_the_store_when_the_current_folder_has_a_space(
 
 
 # What is said when it cannot be used
+
+
+@pytest.mark.parametrize("name", ["a%20b", "what?"])
+def test_a_path_that_mlflow_takes_for_another_is_refused_at_once(name: str, tmp_path: Path) -> None:
+    place = tmp_path / "here" / name
+    place.mkdir(parents=True)
+    with pytest.raises(StoreError, match=r"MLflow takes .* in its path for something else"):
+        Store(f"sqlite:///{place}/mlflow.db")
+    assert list(tmp_path.iterdir()) == [tmp_path / "here"]
+    assert list(place.parent.iterdir()) == [place]
+    assert list(place.iterdir()) == []
 
 
 def test_reading_does_not_make_a_store(folder: Path) -> None:
@@ -226,6 +238,49 @@ def test_an_experiment_is_created_once(store: Store) -> None:
     assert store.experiment_id("x") == made == store.find_experiment("x")
     assert store.experiment_ids(["x"]) == [made]
     assert made in store.experiment_ids()
+
+
+DATASETS = """
+import sys, time
+from qlab.tracking.store import DatasetRecord, Store
+
+store, rounds = Store(sys.argv[1], create=False), 15
+experiment_id = store.experiment_id("shared")
+for number in range(rounds):
+    print("ready", flush=True)
+    sys.stdin.readline()
+    store.create_run(experiment_id, "a run", datasets=[DatasetRecord("XXZ", f"d{number}", "training", {}, {})])
+"""
+
+
+def test_two_processes_may_log_the_same_data_set_at_the_same_time(store: Store, folder: Path) -> None:
+    """MLflow looks for it, then adds it: one of two is refused if both have looked before."""
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", DATASETS, store.uri],
+            cwd=folder,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+    for _ in range(15):
+        for process in processes:
+            assert process.stdout is not None
+            process.stdout.readline()
+        for process in processes:
+            assert process.stdin is not None
+            with contextlib.suppress(BrokenPipeError):
+                process.stdin.write("go\n")
+                process.stdin.flush()
+    for process in processes:
+        _, errors = process.communicate(timeout=120)
+        assert process.returncode == 0, errors
+    runs = list(store.search([store.experiment_id("shared")]))
+    assert len(runs) == 30
+    assert all(len(run.inputs.dataset_inputs) == 1 for run in runs)
 
 
 def test_more_metrics_than_go_into_one_batch(store: Store) -> None:
