@@ -83,7 +83,7 @@ def measure(session: Session, group: Sequence[Measurement], run_ids: Mapping[str
                 _finish_run(session, run_id, result)
                 session.finished[item.key] = run_id
             except StoreError:
-                session.abandon([run_id], "FAILED", "the store failed")
+                session.abandon([run_id], "KILLED", "the store failed")
                 raise
             except DamagedCheckpoint:
                 session.abandon([run_id], "KILLED", "a checkpoint that it needs is damaged")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Collection, Sequence
-from typing import Self, TypeVar
+from typing import Final, Self, TypeVar
 
 import pandas as pd
 
@@ -13,6 +13,9 @@ from qlab.experiment.trial import Measurement, Trial, Unlearning
 from qlab.tracking import frames, names
 from qlab.tracking.claims import Claims
 from qlab.tracking.store import Store
+
+DAMAGED: Final = "checkpoint damaged"
+"""Why a run that had finished does not count any more."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -27,6 +30,7 @@ class Plan:
         states: for what was started but not finished, the status of its last run.
         last_runs: for the same, its last run.
         errors: why those of them that failed did.
+        damaged: the last runs that had finished and do not count any more, by key, whatever has been begun since.
         interrupted: those of them that look as if they were running, but their worker is gone.
         ensembles: the trials that are left, in groups that train together.
         unlearnings: the unlearning runs that are left, in groups whose teachers differ in seed only.
@@ -40,6 +44,7 @@ class Plan:
     states: dict[str, str]
     last_runs: dict[str, str]
     errors: dict[str, str]
+    damaged: dict[str, str]
     interrupted: frozenset[str]
     ensembles: tuple[tuple[Trial, ...], ...]
     unlearnings: tuple[tuple[Unlearning, ...], ...]
@@ -48,7 +53,9 @@ class Plan:
     @classmethod
     def of(cls, experiment: Experiment, store: Store | None) -> Self:
         """Compares an experiment with a store; without a store everything is left to do."""
-        known = _known(experiment, store)
+        every = _known(experiment, store)
+        known = frames.latest_per_trial(every)
+        damaged = every[every[names.ERROR] == DAMAGED]
         finished = known[known["status"] == "FINISHED"]
         run_ids = dict(zip(finished["trial"], finished["run_id"], strict=True))
         begun = known[~known["trial"].isin(run_ids)]
@@ -73,6 +80,7 @@ class Plan:
             dict(zip(begun["trial"], begun["status"], strict=True)),
             dict(zip(begun["trial"], begun["run_id"], strict=True)),
             dict(zip(failed["trial"], failed[names.ERROR], strict=True)),
+            dict(zip(damaged["trial"], damaged["run_id"], strict=True)),
             _interrupted(store, begun[begun["status"] == "RUNNING"]),
             tuple(tuple(group) for group in ensembles.values()),
             tuple(tuple(group) for group in unlearnings.values()),
@@ -139,11 +147,11 @@ def _interrupted(store: Store | None, running: pd.DataFrame) -> frozenset[str]:
 
 
 def _known(experiment: Experiment, store: Store | None) -> pd.DataFrame:
-    """The experiment's trials, unlearning runs and probes as the store has them, a row for each."""
+    """The runs that the store has of the experiment's trials, unlearning runs and probes, the oldest first."""
     experiment_id = None if store is None else store.find_experiment(experiment.name)
     if store is None or experiment_id is None:
         return pd.DataFrame(columns=list(frames.COLUMNS))
     frame = frames.runs(store, [experiment_id])
-    frame = frames.latest_per_trial(frame[frame["kind"].isin([names.TRIAL, names.UNLEARNING, names.PROBE])])
+    frame = frame[frame["kind"].isin([names.TRIAL, names.UNLEARNING, names.PROBE])]
     wanted = [item.key for item in experiment.items]
     return frame[frame["trial"].isin(wanted)]

@@ -46,7 +46,8 @@ class StateWriter:
 
     Args:
         session: what the experiment's parts share.
-        run_ids: the run of each member.
+        trials: the members.
+        run_ids: their runs.
         before: called first; it makes sure that the metrics up to this state are in the store.
         entries: what the tags say already, of members that were taken up again.
     """
@@ -54,17 +55,24 @@ class StateWriter:
     def __init__(
         self,
         session: Session,
+        trials: Sequence[Trial],
         run_ids: Sequence[str],
         before: Callable[[], None],
         entries: Sequence[dict[str, Any] | None],
     ) -> None:
         self._session = session
+        self._trials = trials
         self._run_ids = run_ids
         self._before = before
         self._entries = list(entries)
 
     def __call__(self, state: TrainingState) -> None:
-        """Writes the state of every member."""
+        """Writes the state of every member.
+
+        Raises:
+            TakenOver: others have some of the trials by now, and their runs.
+        """
+        self._session.confirm(self._trials)
         with self._session.tracking(), tempfile.TemporaryDirectory() as folder:
             self._before()
             for index, run_id in enumerate(self._run_ids):

@@ -11,13 +11,13 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
 
 import torch
 from torch import Tensor
 
 from qlab.errors import DataError, QlabError, StoreError
 from qlab.experiment.memory import budget
+from qlab.experiment.plan import DAMAGED, Plan
 from qlab.experiment.portions import Share
 from qlab.experiment.reporting import Reporter
 from qlab.experiment.schema import Experiment
@@ -29,11 +29,9 @@ from qlab.tasks.base import digest
 from qlab.tracking import names, provenance
 from qlab.tracking.claims import Claims, TakenOver
 from qlab.tracking.store import DatasetRecord, MetricRow, Status, Store
+from qlab.tracking.workers import Worker
 from qlab.tracking.writer import MetricWriter
 from qlab.training import Member
-
-DAMAGED: Final = "checkpoint damaged"
-"""Why a run that had finished does not count any more."""
 
 
 class DamagedCheckpoint(DataError):
@@ -85,6 +83,7 @@ class Session:
         self.attempted: set[str] = set()
         self.left_to_others: set[str] = set()
         self._last_reason = ""
+        self._claimed_as: dict[str, str] = {}
         self.old_failures: set[str] = set()
         self._datasets: dict[str, Dataset] = {}
         self._digests: dict[int, str] = {}
@@ -223,13 +222,32 @@ class Session:
             self.store.set_tags(run_id, {names.ERROR: reason.splitlines()[0][:500] if reason else status})
             self.store.finish(run_id, status)
 
+    def claim(self, plan: Plan, keys: Iterable[str]) -> set[str]:
+        """Claims trials, unlearning runs or probes; returns those that this worker has.
+
+        Whose checkpoint was damaged after it had finished is claimed anew, under another name that is the same for all
+        workers: who had it may live on, and will not do it again.
+        """
+        own = self._claim_names(plan, keys)
+        return {own[name] for name in self.claims.claim(own)}
+
+    def holders(self, plan: Plan, keys: Iterable[str]) -> dict[str, Worker]:
+        """The other live workers that have some of these, by key."""
+        own = self._claim_names(plan, keys)
+        return {own[name]: worker for name, worker in self.claims.holders(own).items()}
+
+    def _claim_names(self, plan: Plan, keys: Iterable[str]) -> dict[str, str]:
+        """Keys by what they are claimed as, see :meth:`claim`."""
+        self._claimed_as |= {key: f"{key}-{run_id[:8]}" for key, run_id in plan.damaged.items()}
+        return {self._claimed_as.get(key, key): key for key in keys}
+
     def confirm(self, items: Sequence[Trial] | Sequence[Unlearning] | Sequence[Measurement]) -> None:
         """Makes sure that trials, unlearning runs or probes are still this worker's, see :class:`Claims`.
 
         Raises:
             TakenOver: another worker has claimed some of them.
         """
-        self.claims.confirm(item.key for item in items)
+        self.claims.confirm(self._claimed_as.get(item.key, item.key) for item in items)
 
     def mine(self, items: Sequence[Trial] | Sequence[Unlearning] | Sequence[Measurement]) -> bool:
         """Whether they are still this worker's; else they are left to others."""
@@ -261,40 +279,39 @@ class Session:
         run_ids: list[str] = []
         try:
             yield run_ids
-        except BaseException as stopped:
-            self.end(run_ids, "FAILED" if isinstance(stopped, Exception) else "KILLED", "not started")
+        except BaseException:
+            self.end(run_ids, "KILLED", "not started")
             raise
 
     @contextmanager
     def running(
-        self, items: Sequence[Trial] | Sequence[Unlearning], unfinished: list[str], writer: MetricWriter
+        self, unfinished: Mapping[str, Trial] | Mapping[str, Unlearning], writer: MetricWriter
     ) -> Iterator[None]:
         """While the runs of an ensemble are under way: an error fails those that are unfinished, and is not raised.
 
         What another worker has taken over is left to it. An interrupt, and an error of the store itself, end the runs
-        as well as may be and go on.
+        as well as may be and go on: they can be taken up again, as the models did not fail.
 
         Args:
-            items: what the runs are of.
-            unfinished: their ids; whoever finishes one takes it out.
+            unfinished: what each run is of; whoever finishes one takes it out.
             writer: holds metrics that are not in the store yet.
         """
         try:
             yield
         except StoreError:
-            self.abandon(unfinished, "FAILED", "the store failed")
+            self.abandon(list(unfinished), "KILLED", "the store failed")
             raise
         except TakenOver as why:
-            self.leave(items, unfinished, why)
+            self.leave(unfinished.values(), list(unfinished), why)
         except Exception as error:
             message = f"{type(error).__name__}: {error}"
             with self.tracking():
                 writer.flush()
-                self.end(unfinished, "FAILED", message)
-            self.fail(items, message)
+                self.end(list(unfinished), "FAILED", message)
+            self.fail(unfinished.values(), message)
             self.reporter.ensemble_failed(message)
         except BaseException:
-            self.abandon(unfinished, "KILLED", "interrupted", writer.flush)
+            self.abandon(list(unfinished), "KILLED", "interrupted", writer.flush)
             raise
 
     def abandon(

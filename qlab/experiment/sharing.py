@@ -7,9 +7,9 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
 from qlab.errors import StoreAwayError
-from qlab.experiment.plan import Plan
+from qlab.experiment.plan import DAMAGED, Plan
 from qlab.experiment.portions import portion
-from qlab.experiment.session import DAMAGED, Session
+from qlab.experiment.session import Session
 from qlab.experiment.trial import Measurement, Trial, Unlearning
 
 POLL_SECONDS: Final = 1.0
@@ -48,8 +48,8 @@ def complete(
             return plan
         start = time.perf_counter()
         with session.tracking():
-            wanted = portion(groups, _taken(session, left), session.share.workers)
-            claimed = won = session.claims.claim(wanted)
+            wanted = portion(groups, _taken(session, plan, left), session.share.workers)
+            claimed = won = session.claim(plan, wanted)
             if claimed:  # somebody may have finished it, or failed at it, before the claim was free
                 plan = Plan.of(session.experiment, session.store)
                 won = {item.key for item in _left(session, plan, [item for item in left if item.key in claimed])}
@@ -63,7 +63,7 @@ def complete(
                 return plan
         elif not claimed and (session.share.workers == 1 or not wanted):
             if not told:
-                _tell(session, left)
+                _tell(session, plan, left)
                 told = True
             time.sleep(max(POLL_SECONDS, _POLL_SHARE * (time.perf_counter() - start)))
         with session.tracking():
@@ -78,12 +78,12 @@ def _left(
     return [item for item in left if not _failed_elsewhere(session, plan, item)]
 
 
-def _taken(session: Session, left: Sequence[Trial | Unlearning | Measurement]) -> Collection[str]:
+def _taken(session: Session, plan: Plan, left: Sequence[Trial | Unlearning | Measurement]) -> Collection[str]:
     """What of that other workers are at. A worker alone does not ask: it claims everything, and sees what it gets."""
     if session.share.workers == 1:
         return ()
     try:
-        return session.claims.holders(item.key for item in left)
+        return session.holders(plan, (item.key for item in left))
     except StoreAwayError:  # then claims do not ask either
         return ()
 
@@ -101,9 +101,9 @@ def _failed_elsewhere(session: Session, plan: Plan, item: Trial | Unlearning | M
     return True
 
 
-def _tell(session: Session, left: Sequence[Trial | Unlearning | Measurement]) -> None:
+def _tell(session: Session, plan: Plan, left: Sequence[Trial | Unlearning | Measurement]) -> None:
     with session.tracking():
-        holders = session.claims.holders(item.key for item in left)
+        holders = session.holders(plan, (item.key for item in left))
     if holders:
         whose = ", ".join(sorted({str(worker) for worker in holders.values()}))
         session.reporter.notice(f"{len(left)} are being run by {whose}: waiting")

@@ -94,7 +94,7 @@ def _train(
         else:
             run_ids, known = _create_runs(session, parent, trials, members, engine), []
     writer = MetricWriter(session.store, run_ids, known)
-    states = StateWriter(session, run_ids, writer.flush, [item.entry for item in saved] or [None] * len(trials))
+    states = StateWriter(session, trials, run_ids, writer.flush, [item.entry for item in saved] or [None] * len(trials))
     last = first.trainer.epochs
 
     def observe(epoch: int, metrics: dict[str, NDArray[np.float64]]) -> None:
@@ -103,9 +103,9 @@ def _train(
             writer.log(epoch, {name: metrics[name] for name in EVERY_EPOCH} if epoch < last else metrics)
         session.reporter.epoch(epoch, metrics)
 
-    unfinished = list(run_ids)
+    unfinished = dict(zip(run_ids, trials, strict=True))
     finished: dict[str, str] = {}
-    with session.running(trials, unfinished, writer):
+    with session.running(unfinished, writer):
         validation = session.dataset(first.task).validation
         trained = first.trainer.fit(
             model,
@@ -122,10 +122,9 @@ def _train(
         with session.tracking():
             for index, run_id in enumerate(run_ids):
                 _finish_run(session, run_id, trials[index], trained, index, writer.take(index))
-                unfinished.remove(run_id)
+                finished[unfinished.pop(run_id).key] = run_id
                 states.remove(index)
         session.reporter.ensemble_finished(trained.seconds, trained.health)
-        finished |= {trial.key: run_id for trial, run_id in zip(trials, run_ids, strict=True)}
     return finished
 
 

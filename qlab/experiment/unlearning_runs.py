@@ -108,8 +108,8 @@ def apply_method(session: Session, teachers: Teachers, unlearnings: Sequence[Unl
             writer.log(step, metrics)
         session.reporter.epoch(step, metrics)
 
-    unfinished = list(run_ids)
-    with session.running(unlearnings, unfinished, writer):
+    unfinished = dict(zip(run_ids, unlearnings, strict=True))
+    with session.running(unfinished, writer):
         seeds = [item.seed for item in unlearnings]
         result = unlearn(first.unlearner, teachers.model, parameters, data, seeds, observer=observe)
         relearned = _relearn(teachers, result, data, first)
@@ -120,7 +120,7 @@ def apply_method(session: Session, teachers: Teachers, unlearnings: Sequence[Unl
                 session, teachers, item, positions[index], result, index, relearned[index], run_id, writer.take(index)
             )
             health.append(ended)
-            unfinished.remove(run_id)
+            del unfinished[run_id]
         session.reporter.ensemble_finished(result.seconds, health)
     runs = {item.key: run_id for item, run_id in zip(unlearnings, run_ids, strict=True)}
     return {key: run_id for key, run_id in runs.items() if key not in session.failed and run_id not in unfinished}

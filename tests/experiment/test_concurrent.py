@@ -182,12 +182,13 @@ if os.environ.get("FAR"):  # as if on another machine, where nobody sees whether
 """
 
 
-@pytest.mark.parametrize(("states", "interrupted"), [(True, False), (False, False), (True, True)])
+@pytest.mark.parametrize(("states", "interrupted", "every"), [(True, False, 60), (False, False, 1), (True, True, 1)])
 def test_who_slept_leaves_to_others_what_they_have_taken_over(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, states: bool, interrupted: bool
+    folder: Path, monkeypatch: pytest.MonkeyPatch, states: bool, interrupted: bool, every: int
 ) -> None:
     (folder / "slow.py").write_text(SLOW + FAR)
-    (folder / "shared.toml").write_text(EXPERIMENT.replace("epochs = 3", "epochs = 60"))
+    text = EXPERIMENT.replace("epochs = 3", "epochs = 60").replace("[run]", f"[run]\nevaluate_every = {every}")
+    (folder / "shared.toml").write_text(text)
     seconds = 0.0 if states else 60.0
     if not states:
         (folder / "wait").touch()
@@ -228,7 +229,10 @@ def test_who_slept_leaves_to_others_what_they_have_taken_over(
     store = store_of(folder)
     for run in done:
         steps = [step for step, _ in store.metric_history(run.info.run_id, "train_loss")]
-        assert steps == list(range(1, 61))
+        assert steps == list(range(every, 61, every))
+        # Nor has it written states into runs that the others had finished.
+        assert names.RESUME not in run.data.tags
+        assert not (Path(store.artifact_place(run.info.run_id)) / "resume").exists()
 
 
 @pytest.mark.parametrize("call", [1, 2, 3])

@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 from support.experiments import TASK
 
+from qlab.errors import StoreError
 from qlab.experiment import schema, training_runs
 from qlab.experiment.plan import Plan
 from qlab.experiment.reporting import Silent
@@ -297,6 +298,29 @@ def test_a_tag_that_says_nothing_is_no_state(interrupted: Setting, tag: str) -> 
     outcome, told = interrupted.run()
     assert outcome.trained == 2
     assert told.labels == ["MLP on XXZ, LabelFlip"]
+
+
+def test_an_error_of_the_store_costs_no_state(
+    tmp_path: Path, write_empty_store: Callable[[Path], str], monkeypatch: pytest.MonkeyPatch, expected: Any
+) -> None:
+    """As when the disk is full for a moment: there is nothing wrong with the trials."""
+    store = Store(write_empty_store(tmp_path / "mlruns" / "mlflow.db"))
+    log_file, calls = Store.log_file, []
+
+    def log_file_until_it_is_full(self: Store, run_id: str, file: Path, folder: str | None = None) -> None:
+        calls.append(folder)
+        if calls.count("resume") == 11:
+            raise StoreError("There is no space left.")
+        log_file(self, run_id, file, folder)
+
+    monkeypatch.setattr(Store, "log_file", log_file_until_it_is_full)
+    experiment = schema.parse(ONE_MODEL, source="swept.toml")
+    with pytest.raises(StoreError, match="no space"):
+        Runner(store).run(experiment)
+    told = Stopper(None)
+    assert Runner(store, told).run(experiment).trained == 2
+    assert told.labels == ["MLP on XXZ, LabelFlip, after epoch 5"]
+    assert_same_histories(histories(store, "swept"), expected, 0.0)
 
 
 def test_what_failed_starts_afresh(interrupted: Setting) -> None:
