@@ -25,6 +25,7 @@ SHARE = 0.7
 
 _UNITS = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _UNITS |= {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
+_LARGEST = 1e15
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-zA-Z]+)\s*")
 
 
@@ -36,7 +37,7 @@ def parse_size(text: str) -> int:
     """
     found = _SIZE.fullmatch(text)
     by_lower = {unit.lower(): scale for unit, scale in _UNITS.items()}
-    if found is None or found[2].lower() not in by_lower or not float(found[1]):
+    if found is None or found[2].lower() not in by_lower or not 0.0 < float(found[1]) < _LARGEST:
         raise ConfigError(
             f"memory: got {show(text)}, accepts a number above 0 with a unit of {', '.join(_UNITS)}, such as "
             '"500MB" or "4GiB".'

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import pandas as pd
 import torch
 
 from qlab.experiment.memory import oracle_parts
@@ -41,7 +42,14 @@ def oracles_of(
         (index, number): trial.oracle_key(number) for index, trial in enumerate(trials) for number in range(count)
     }
     with session.tracking():
-        known = frames.runs_of_kind(session.store, [session.experiment_id], names.ORACLE)
+        known = pd.concat(
+            [
+                frames.runs_of_kind(
+                    session.store, [session.experiment_id], names.ORACLE, f"tags.`{names.TEACHER}` = '{trial.key}'"
+                )
+                for trial in trials
+            ]
+        )
         finished = known[known["status"] == "FINISHED"]
         runs = dict(zip(finished["trial"], finished["run_id"], strict=True))
         states = {

@@ -9,7 +9,6 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 import pandas as pd
 
 from qlab.errors import DataError, StoreError, UnsentError
-from qlab.experiment import summary
 from qlab.experiment.devices import training_device
 from qlab.experiment.landscapes import check_samples
 from qlab.experiment.measurement_runs import MODEL_FAILED, measure
@@ -23,6 +22,7 @@ from qlab.experiment.resumption import delete_left_states
 from qlab.experiment.schema import Experiment
 from qlab.experiment.session import DamagedCheckpoint, Session
 from qlab.experiment.sharing import complete
+from qlab.experiment.summary import summarise
 from qlab.experiment.team import Alone, Team
 from qlab.experiment.training_runs import train_ensemble
 from qlab.experiment.trial import Measurement, Trial, Unlearning
@@ -120,11 +120,8 @@ class Runner:
                 working = time.perf_counter() - start - (session.tracking_seconds - tracked)
                 with session.tracking():
                     settled = self._store.settle(_SETTLE_SECONDS)
-                    draw = settled and (busy or not self._store.has_file(parent, summary.FIRST_FILE))
                 if settled:
-                    table = summary.summarise_trials(session, parent, draw)
-                    unlearning = summary.summarise_unlearning(session, parent, draw)
-                    probes = summary.summarise_probes(session, parent, draw)
+                    tables = summarise(session, parent)
                 with session.tracking():
                     self._store.delete_tag(parent, names.ERROR)  # of an earlier time
                     self._store.finish(parent, "FAILED" if session.failed else "FINISHED")
@@ -138,12 +135,12 @@ class Runner:
             )
         return Outcome(
             parent_run=self._store.known_as(parent),
-            table=table,
-            unlearning=unlearning,
+            table=tables.trials,
+            unlearning=tables.unlearning,
             trained=_count(experiment.trials, finished),
             reused=len(experiment.trials) - _count(experiment.trials, finished | session.failed.keys()),
             unlearned=_count(experiment.unlearnings, finished),
-            probes=probes,
+            probes=tables.probes,
             measured=_count(experiment.measurements, finished),
             failed=session.failed,
             artifacts=self._store.artifact_place(parent),

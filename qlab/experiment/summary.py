@@ -5,6 +5,7 @@ Views are imported when something is summed up: training does not wait for libra
 
 from __future__ import annotations
 
+import dataclasses
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from qlab.experiment.session import Session
+from qlab.experiment.trial import Measurement, Trial, Unlearning, content_hash
 from qlab.landscape import ProbeResult
 from qlab.tracking import frames, names
 
@@ -19,11 +21,48 @@ FIRST_FILE = "summary/summary.csv"
 """The artifact of the experiment's run that every summary has."""
 
 
-def summarise_trials(session: Session, parent: str, draw: bool) -> pd.DataFrame:
-    """The table of all trials, wherever in the MLflow experiment their runs are; written and drawn if asked for."""
+@dataclasses.dataclass(frozen=True, eq=False)
+class Summary:
+    """The tables of an experiment.
+
+    Args:
+        trials: see :func:`qlab.views.summary.summarize`.
+        unlearning: see :func:`qlab.views.unlearning.summarize_unlearning`; empty without methods.
+        probes: see :func:`qlab.views.curvature.summarize_probes`; empty without probes.
+    """
+
+    trials: pd.DataFrame
+    unlearning: pd.DataFrame
+    probes: pd.DataFrame
+
+
+def summarise(session: Session, parent: str) -> Summary:
+    """The tables of all that an experiment asks for, wherever in the MLflow experiment the runs are.
+
+    They are written to the parent run, and drawn, unless that has been done of the same runs, and to the end.
+    """
+    trials = _latest(session, names.TRIAL, session.experiment.trials)
+    unlearnings = _latest(session, names.UNLEARNING, session.experiment.unlearnings)
+    probes = _latest(session, names.PROBE, session.experiment.measurements)
+    shown = [frame[["run_id", "status", "health"]].fillna("") for frame in (trials, unlearnings, probes)]
+    digest = content_hash([part.to_numpy().tolist() for part in shown])
+    with session.tracking():
+        drawn = session.store.get_run(parent).data.tags.get(names.SUMMARY)
+        draw = drawn != digest or not session.store.has_file(parent, FIRST_FILE)
+    found = Summary(
+        _summarise_trials(session, parent, trials, draw),
+        _summarise_unlearning(session, parent, unlearnings, draw),
+        _summarise_probes(session, parent, probes, draw),
+    )
+    if draw:
+        with session.tracking():
+            session.store.set_tags(parent, {names.SUMMARY: digest})
+    return found
+
+
+def _summarise_trials(session: Session, parent: str, frame: pd.DataFrame, draw: bool) -> pd.DataFrame:
     from qlab.views.summary import summarize
 
-    frame = _latest(session, names.TRIAL, [trial.key for trial in session.experiment.trials])
     table = summarize(frame)
     if not draw:
         return table
@@ -32,9 +71,7 @@ def summarise_trials(session: Session, parent: str, draw: bool) -> pd.DataFrame:
     return table
 
 
-def summarise_unlearning(session: Session, parent: str, draw: bool) -> pd.DataFrame:
-    """The table of all unlearning runs, empty if there are none; written and drawn if asked for."""
-    frame = _latest(session, names.UNLEARNING, [item.key for item in session.experiment.unlearnings])
+def _summarise_unlearning(session: Session, parent: str, frame: pd.DataFrame, draw: bool) -> pd.DataFrame:
     if frame.empty:
         return pd.DataFrame()
     from qlab.views.unlearning import history_of, summarize_unlearning
@@ -50,9 +87,7 @@ def summarise_unlearning(session: Session, parent: str, draw: bool) -> pd.DataFr
     return table
 
 
-def summarise_probes(session: Session, parent: str, draw: bool) -> pd.DataFrame:
-    """The table of all probes, empty if there are none; written and drawn if asked for."""
-    frame = _latest(session, names.PROBE, [item.key for item in session.experiment.measurements])
+def _summarise_probes(session: Session, parent: str, frame: pd.DataFrame, draw: bool) -> pd.DataFrame:
     if frame.empty:
         return pd.DataFrame()
     from qlab.views.curvature import summarize_probes
@@ -145,10 +180,10 @@ def write_unlearning(table: pd.DataFrame, history: pd.DataFrame, folder: Path, t
     return [csv, save_png(figure, folder / "unlearning.png"), save_html(figure, folder / "unlearning.html", title)]
 
 
-def _latest(session: Session, kind: str, keys: Sequence[str]) -> pd.DataFrame:
+def _latest(session: Session, kind: str, items: Sequence[Trial | Unlearning | Measurement]) -> pd.DataFrame:
     with session.tracking():
         frame = frames.runs_of_kind(session.store, [session.experiment_id], kind)
-    return frames.latest_per_trial(frame[frame["trial"].isin(keys)])
+    return frames.latest_per_trial(frame[frame["trial"].isin([item.key for item in items])])
 
 
 def _log(session: Session, parent: str, files: Sequence[Path]) -> None:

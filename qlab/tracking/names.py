@@ -49,6 +49,9 @@ RESUME: Final = "qlab.resume"
 CHECKPOINT_DIGEST: Final = "qlab.checkpoint"
 """Tag: the SHA-256 of the checkpoint among the run's artifacts."""
 
+SUMMARY: Final = "qlab.summary"
+"""Tag of an experiment's parent run: a hash of the runs that its summary was last drawn of."""
+
 VERSION: Final = "qlab.version"
 
 CLIENT: Final = "qlab.client"

@@ -9,16 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.typing import NDArray
 from support.experiments import TASK
 
 from qlab.errors import ConfigError, DataError, QlabError, StoreError
-from qlab.experiment import schema
+from qlab.experiment import schema, summary
 from qlab.experiment.plan import Plan
 from qlab.experiment.reporting import Silent
 from qlab.experiment.runner import Outcome, Runner
 from qlab.experiment.schema import Experiment
+from qlab.experiment.session import Session
+from qlab.models import MLP
 from qlab.tracking import frames, names
 from qlab.tracking.store import Store
 
@@ -285,6 +288,99 @@ def test_a_store_that_fails_under_way_leaves_no_run_running(
     found = frames.runs(store, store.experiment_ids(["spoilt"]))
     assert sorted(zip(found["kind"], found["status"], strict=True)) == [
         ("experiment", "FAILED"),
-        ("trial", "FAILED"),
-        ("trial", "FAILED"),
+        ("trial", "KILLED"),
+        ("trial", "KILLED"),
     ]
+
+
+UNLEARNED = (
+    XXZ
+    + """
+[corruption]
+type = "LabelFlip"
+ratio = 0.5
+[model]
+type = "MLP"
+hidden = [4]
+[training]
+epochs = 2
+[[unlearner]]
+type = "Finetune"
+steps = 2
+[run]
+seeds = 3
+oracles = 1
+"""
+)
+
+
+def test_an_error_while_an_ensemble_is_written_fails_what_is_left_of_it_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write_empty_store: Callable[[Path], str]
+) -> None:
+    save, calls = Session.save_checkpoint, []
+
+    def save_but_the_third(*given: Any, **more: Any) -> None:
+        calls.append(given)
+        if len(calls) == 3:
+            raise OSError("no room for a temporary file")
+        save(*given, **more)
+
+    monkeypatch.setattr(Session, "save_checkpoint", save_but_the_third)
+    store = Store(write_empty_store(tmp_path / "mlflow.db"))
+    outcome = Runner(store).run(schema.parse(UNLEARNED, source="given.toml", default_name="partial"))
+    assert (outcome.trained, outcome.unlearned) == (2, 2)
+    assert [label for label, _ in outcome.failed.values()] == [
+        "MLP LabelFlip 0.5 seed 2",
+        "Finetune of MLP LabelFlip 0.5 seed 2",
+    ]
+    assert list(outcome.table["kept"]) == [2]
+
+
+class Killed(BaseException):
+    """As if the process were gone."""
+
+
+def test_a_summary_that_was_broken_off_is_drawn_the_next_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write_empty_store: Callable[[Path], str]
+) -> None:
+    store = Store(write_empty_store(tmp_path / "mlflow.db"))
+    experiment = schema.parse(UNLEARNED, source="given.toml", default_name="drawn")
+    with monkeypatch.context() as patch:
+
+        def be_killed(*given: Any) -> None:
+            raise Killed
+
+        patch.setattr(summary, "write_unlearning", be_killed)
+        with pytest.raises(Killed):
+            Runner(store).run(experiment)
+    outcome = Runner(store).run(experiment)
+    assert outcome.trained == outcome.unlearned == 0
+    names_of = {
+        file.path.removeprefix("summary/") for file in store.client.list_artifacts(outcome.parent_run, "summary")
+    }
+    assert {"summary.csv", "accuracy.png", "unlearning.csv", "unlearning.png", "unlearning.html"} <= names_of
+
+    def draw_again(*given: Any) -> None:
+        raise AssertionError("drawn although nothing is new")
+
+    monkeypatch.setattr(summary, "write_summary", draw_again)
+    Runner(store).run(experiment)
+
+
+def test_a_summary_follows_what_other_files_have_run_since(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write_empty_store: Callable[[Path], str]
+) -> None:
+    """What failed here was run for an experiment of the same name with more seeds."""
+    store = Store(write_empty_store(tmp_path / "mlflow.db"))
+    two, three = (
+        schema.parse(UNLEARNED.replace("seeds = 3", f"seeds = {seeds}"), source="given.toml", default_name="drawn")
+        for seeds in (2, 3)
+    )
+    with monkeypatch.context() as patch:
+        patch.setattr(MLP, "reset_parameters", lambda self, generator: 1 / 0)
+        assert len(Runner(store).run(two).failed) == 4
+    assert Runner(store).run(three).failed == {}
+    outcome = Runner(store).run(two)
+    assert (outcome.trained, outcome.failed) == (0, {})
+    place = store.fetch_file(outcome.parent_run, "summary/summary.csv", tmp_path)
+    assert list(pd.read_csv(place)["kept"]) == [2]
