@@ -9,10 +9,9 @@ import socket
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from mlflow import MlflowClient
-from sqlalchemy import make_url
 
 from qlab.errors import StoreError
 from qlab.tracking.faults import explain
@@ -95,7 +94,7 @@ def check_database(file: Path) -> None:
 
     MLflow would retry for a minute, and make a file elsewhere.
     """
-    if make_url(f"sqlite:///{file}").database != str(file):
+    if "?" in str(file) or unquote(str(file)) != str(file):
         raise StoreError(
             f'The store {file} cannot be opened: MLflow takes "%" and "?" in its path for something else. Run in '
             "another folder, or give another store with --tracking-uri."
