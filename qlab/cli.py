@@ -413,6 +413,8 @@ def report(experiments: Sequence[str], output: str, reference: str | None, track
     click.echo(f"{written.page}: {len(sections)} experiments; {len(written.files)} PNG and CSV files beside it")
     if written.points:
         click.echo(f"{written.agreeing} of {written.points} published points agree")
+    elif references is not None:
+        click.echo(f"Nothing of {reference} is in the report: {references.described()}", err=True)
 
 
 def _seeds(text: str) -> Any:
@@ -436,7 +438,7 @@ def _prose(cls: type) -> str:
     """A class's docstring up to its fields, without markup."""
     import inspect
 
-    return _plain((inspect.getdoc(cls) or "").split("\nArgs:")[0].strip())
+    return _plain(inspect.cleandoc(cls.__doc__ or "").split("\nArgs:")[0].strip())
 
 
 def _plain(text: str) -> str:

@@ -34,7 +34,9 @@ class Component(ABC):  # noqa: B024 - the hierarchies below it declare the abstr
                 if name in vars(cls) and name not in own:
                     own[name] = field.annotation
         cls.__annotations__ = own
+        documented = cls.__doc__
         dataclasses.dataclass(frozen=True, kw_only=True)(cls)
+        cls.__doc__ = documented  # else a dataclass writes its signature there
 
     def __post_init__(self) -> None:
         given = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}  # type: ignore[arg-type]

@@ -22,6 +22,9 @@ from qlab.errors import ConfigError, nearest, unknown
 
 REQUIRED: Final = dataclasses.MISSING
 
+_RESERVED = ("type", "code", "training")
+"""What tables of an experiment file, and the configurations in a store, say beside the fields of a class."""
+
 Ratio = Annotated[float, at.Interval(ge=0.0, le=1.0)]
 PositiveInt = Annotated[int, at.Ge(1)]
 NonNegativeInt = Annotated[int, at.Ge(0)]
@@ -75,7 +78,9 @@ class Field:
 
 
 def check_value(annotation: Any, value: Any) -> Any:
-    """``value`` checked against ``annotation``; an integer may stand for a float, nothing else is converted."""
+    """``value`` checked against ``annotation``; an integer may stand for a float, and NumPy's numbers for Python's."""
+    if type(value).__module__ == "numpy" and getattr(value, "ndim", None) == 0:
+        value = value.item()
     checked = _adapter(annotation).validate_python(_as_tuples(value))
     return checked + 0.0 if isinstance(checked, float) else checked  # -0.0 is 0.0
 
@@ -176,6 +181,12 @@ def _fields_of(cls: type) -> types.MappingProxyType[str, Field]:
                     defaults[parameter.name] = parameter.default if given else REQUIRED
             if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
                 break
+    for name in _RESERVED:
+        if name in hints:
+            raise ConfigError(
+                f"{cls.__name__}: a field cannot be called {name}, which means something else in experiment files and "
+                "in the store; rename it."
+            )
     docs = _field_docs(cls)
     found = {name: Field(name, hints[name], defaults[name], docs.get(name, "")) for name in hints}
     return types.MappingProxyType(found)

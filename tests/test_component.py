@@ -124,6 +124,21 @@ def test_what_is_no_field_stays_none():
     assert (Heavy.weight, list(Heavy().config())) == (2, ["size", "parts"])
 
 
+@pytest.mark.parametrize("name", ["type", "code", "training"])
+def test_names_that_mean_something_else_in_files_are_refused(name):
+    """A sweep over such a field would be one trial."""
+    clash = type("Clash", (Gadget,), {"__annotations__": {name: str}, name: "x", "__doc__": "A component."})
+    with pytest.raises(ConfigError, match=f"Clash: a field cannot be called {name}.*rename it"):
+        clash()
+
+
+def test_a_class_without_a_docstring_has_none():
+    class Silent(Gadget):
+        more: int = 1
+
+    assert Silent.__doc__ is None
+
+
 def test_a_new_default_is_checked_as_the_field_is():
     class Wrong(LargeGadget):
         """Below what the field accepts."""

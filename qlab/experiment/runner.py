@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import pandas as pd
 
-from qlab.errors import DataError, StoreError, UnsentError
+from qlab.errors import DataError, StoreError, UnsentError, described
 from qlab.experiment.devices import training_device
 from qlab.experiment.landscapes import check_samples
 from qlab.experiment.measurement_runs import MODEL_FAILED, measure
@@ -316,7 +316,7 @@ def _unlearn(session: Session, group: Sequence[Unlearning], run_ids: Mapping[str
     except (StoreError, DamagedCheckpoint):
         raise
     except Exception as error:  # a user's model may raise anything while its oracles are trained
-        message = f"{type(error).__name__}: {error}"
+        message = described(error)
         session.fail(able, message)
         session.reporter.ensemble_failed(message)
         return {}

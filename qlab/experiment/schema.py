@@ -20,6 +20,7 @@ from qlab.experiment.landmarks import Landmarks
 from qlab.experiment.memory import parse_size
 from qlab.experiment.trial import Measurement, Trial, Unlearning, content_hash
 from qlab.fields import Field, NonNegativeFloat, NonNegativeInt, PositiveInt, fields_of, show
+from qlab.models import Model
 from qlab.registry import find
 from qlab.training import Trainer
 
@@ -325,7 +326,10 @@ class _Reader:
             if name not in values and field.default is dataclasses.MISSING:
                 raise ConfigError(f"{where}.{name}: missing; accepts {field.accepts}.")
         try:
-            return cls(**values)
+            made = cls(**values)
+            if isinstance(made, Model):
+                made.config()  # is not there if the class forgot super().__init__
+            return made
         except ConfigError as error:
             raise ConfigError(f"{where}: {error}") from error
         except Exception as error:  # a user's class may raise anything

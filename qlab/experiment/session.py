@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from qlab.errors import DataError, QlabError, StoreError
+from qlab.errors import DataError, QlabError, StoreError, described
 from qlab.experiment.memory import budget
 from qlab.experiment.plan import DAMAGED, Plan
 from qlab.experiment.portions import Share
@@ -304,7 +304,7 @@ class Session:
         except TakenOver as why:
             self.leave(unfinished.values(), list(unfinished), why)
         except Exception as error:
-            message = f"{type(error).__name__}: {error}"
+            message = described(error)
             with self.tracking():
                 writer.flush()
                 self.end(list(unfinished), "FAILED", message)

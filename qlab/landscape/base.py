@@ -107,6 +107,11 @@ class LandscapeProbe(Component):
         """
         landscape = landscape.on(self.samples, self.n_samples).at(self.at)
         found = self.compute(landscape)
+        if not isinstance(found, ProbeResult):
+            raise ConfigError(
+                f"{type(self).__name__}.compute: got {type(found).__name__}, accepts a ProbeResult: "
+                'return ProbeResult({"name": number}).'
+            )
         for name in found.scalars:
             if not _NAME.fullmatch(name) or name in RESERVED:
                 raise ConfigError(

@@ -74,6 +74,9 @@ class Model(nn.Module, ABC):
     batch_rows: bool = True
     """Whether cost grows with the rows. If not, all rows are evaluated at once and a batch picks its logits."""
 
+    drawn_in_setup: frozenset[str] = frozenset()
+    """Parameters that :meth:`setup` gives random values, as PyTorch's layers do: they have to be drawn again."""
+
     _given: dict[str, Any]
 
     def __new__(cls, *args: Any, **fields: Any) -> Self:
@@ -88,7 +91,13 @@ class Model(nn.Module, ABC):
         self.features: Features | None = None
 
     def config(self) -> dict[str, Any]:
-        """The fields and their values, tuples as lists: what an experiment file would say."""
+        """The fields and their values, tuples as lists: what an experiment file would say.
+
+        Raises:
+            ConfigError: the class forgot to call ``super().__init__``.
+        """
+        if "_config" not in vars(self):
+            raise ConfigError(f"{type(self).__name__}.__init__ does not call super().__init__ with its fields.")
         return {name: list(value) if isinstance(value, tuple) else value for name, value in self._config.items()}
 
     def build(self, features: Features) -> Self:
@@ -100,7 +109,15 @@ class Model(nn.Module, ABC):
         """
         built = copy.deepcopy(self)
         built.features = features
+        before = torch.get_rng_state()
         built.setup(features)
+        if not torch.equal(before, torch.get_rng_state()):
+            other = copy.deepcopy(self)
+            other.setup(features)
+            values = dict(other.named_parameters())
+            built.drawn_in_setup = frozenset(
+                name for name, value in built.named_parameters() if not torch.equal(value, values[name])
+            )
         names = [name for name, _ in built.named_parameters()]
         again = [name for name, _ in built.named_parameters(remove_duplicate=False) if name not in names]
         if again:

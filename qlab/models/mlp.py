@@ -95,7 +95,8 @@ class MLP(Model):
         if bool((parts[:, ~active] != 0).any()):
             raise DataError(
                 "MLP left out inputs that were zero in every sample it was built for, but they are nonzero "
-                "here; build it with these samples."
+                "here; build it with these samples. A corruption that changes features says so in its class: "
+                "changes_features = True."
             )
         inputs = parts[:, self.positions.to(x.device)].to(self.dtype)
         if not self.marked:

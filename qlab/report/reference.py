@@ -32,6 +32,20 @@ class References:
     resilience: dict[str, pd.DataFrame]
     unlearning: dict[str, pd.DataFrame]
 
+    def described(self) -> str:
+        """What points there are, for people."""
+        frames = [*self.resilience.values(), *self.unlearning.values()]
+        kinds = {
+            what: ", ".join(sorted({f"{value:g}" if what == "ratio" else str(value) for value in column}))
+            for what in ("model", "corruption", "ratio")
+            for column in [pd.concat([frame[what] for frame in frames])]
+        }
+        tasks = ", ".join(sorted({*self.resilience, *self.unlearning}))
+        return (
+            f"its points are of task {tasks} (the end of a file's name), model {kinds['model']}, corruption "
+            f"{kinds['corruption']} and ratio {kinds['ratio']}."
+        )
+
 
 def read_references(folder: Path) -> References:
     """Reads every CSV file in a folder whose columns are those of accuracies against ratio or against unlearning step.
@@ -67,7 +81,7 @@ def read_references(folder: Path) -> References:
 
 def same_model(label: str, published: str) -> bool:
     """Whether one of our models' labels means a published model, "MLP" or "QNN"."""
-    kind = label.split()[0]
+    kind, published = label.split()[0].upper(), published.upper()
     return kind == published or (published == "QNN" and kind.endswith("QNN"))
 
 
@@ -145,10 +159,13 @@ def _unlearning(points: pd.DataFrame) -> pd.DataFrame:
             points[name] = value
     metrics = ["validation_accuracy"]
     if "forget_accuracy_clean" in points:
-        points["forget_accuracy_polluted"] = 1.0 - points["forget_accuracy_clean"]
+        # Where features are replaced the labels stay, and both accuracies are one. Others are not known from one.
+        clean, corruption = points["forget_accuracy_clean"], points["corruption"]
+        flipped = (1.0 - clean).where(corruption == "LabelFlip")
+        points["forget_accuracy_polluted"] = flipped.fillna(clean.where(corruption == "FeatureRandomization"))
         metrics.append("forget_accuracy_polluted")
     on = ["model", "corruption", "ratio", "method", "step"]
-    return _spread(points.melt(on, metrics, "metric"), [*on, "metric"])
+    return _spread(points.melt(on, metrics, "metric").dropna(subset="value"), [*on, "metric"])
 
 
 def _joined(parts: Mapping[str, list[pd.DataFrame]]) -> dict[str, pd.DataFrame]:

@@ -16,6 +16,8 @@ from qlab.models.base import Model, prepare_features
 from qlab.tasks.base import Dataset, Split, Task
 from qlab.tasks.features import FeatureRows, ReplacedFeatures
 
+_COPIED_BYTES = 2**24
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Member:
@@ -38,9 +40,12 @@ class Member:
         """
         generator = seeding.generator(seed, "corruption")
         shared = [tensor for tensor in (dataset.train.x, dataset.train.y) if isinstance(tensor, Tensor)]
-        before = [tensor._version for tensor in shared]
+        versions = [tensor._version for tensor in shared]
+        # Writes through NumPy leave no other trace; large features are not compared with a copy.
+        copies = [tensor.clone() if tensor.nbytes <= _COPIED_BYTES else tensor for tensor in shared]
         corrupted = corruption.apply(dataset.train, task, generator)
-        if [tensor._version for tensor in shared] != before:
+        same = all(torch.equal(tensor, copy) for tensor, copy in zip(shared, copies, strict=True))
+        if not same or [tensor._version for tensor in shared] != versions:
             raise ConfigError(
                 f"{type(corruption).__name__}.apply changes the clean split in place, and with it every other trial; "
                 "copy first: y = split.y.clone()."

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from qlab import seeding
+from qlab.errors import ConfigError
 from qlab.models.base import Model
 
 Parameters = dict[str, Tensor]
@@ -21,13 +22,34 @@ def initial_parameters(model: Model, seeds: Sequence[int], purpose: str = "initi
         model: a built model; its own parameters are overwritten.
         seeds: one for each member.
         purpose: names the random stream, see :mod:`qlab.seeding`.
+
+    Raises:
+        ConfigError: ``reset_parameters`` draws from something else than its generator, or leaves what setup drew.
     """
+    before = _values(model) if model.drawn_in_setup else {}
     drawn: dict[str, list[Tensor]] = {}
     for seed in seeds:
         model.reset_parameters(seeding.generator(seed, purpose))
-        for name, parameter in model.named_parameters():
-            drawn.setdefault(name, []).append(parameter.detach().clone())
+        for name, value in _values(model).items():
+            drawn.setdefault(name, []).append(value)
+    model.reset_parameters(seeding.generator(seeds[0], purpose))
+    for name, value in _values(model).items():
+        first = drawn[name][0]
+        if not torch.equal(value.nan_to_num(), first.nan_to_num()):
+            raise ConfigError(
+                f"{type(model).__name__}.reset_parameters gives {name} other values for the same seed: it must draw "
+                "from its generator alone, as in torch.nn.init.normal_(weight, generator=generator)."
+            )
+        if name in model.drawn_in_setup and torch.equal(before[name], first):
+            raise ConfigError(
+                f"{type(model).__name__}.reset_parameters leaves {name} as setup drew it, which is different each "
+                "time: draw it from the generator, or set it."
+            )
     return {name: torch.stack(parameters) for name, parameters in drawn.items()}
+
+
+def _values(model: Model) -> Parameters:
+    return {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
 
 
 def trainable(model: Model, parameters: Mapping[str, Tensor]) -> Parameters:

@@ -169,10 +169,20 @@ class InPlace(LabelFlip):
         return Corrupted(split, mask, clean)
 
 
-def test_a_corruption_that_writes_into_the_clean_split_is_refused(small_task):
+class ThroughNumPy(LabelFlip):
+    """Forgets to copy, where PyTorch does not see it."""
+
+    def apply(self, split, task, generator):
+        mask = self.choose_rows(split, generator)
+        split.y.numpy()[mask.numpy()] ^= 1
+        return Corrupted(split, mask, split.y)
+
+
+@pytest.mark.parametrize("cls", [InPlace, ThroughNumPy])
+def test_a_corruption_that_writes_into_the_clean_split_is_refused(small_task, cls):
     dataset = small_task.load()
-    with pytest.raises(ConfigError, match=r"InPlace\.apply changes the clean split in place"):
-        Member.of(small_task, dataset, InPlace(ratio=0.5), 0)
+    with pytest.raises(ConfigError, match=rf"{cls.__name__}\.apply changes the clean split in place"):
+        Member.of(small_task, dataset, cls(ratio=0.5), 0)
 
 
 def test_no_corruption_refuses_a_ratio_and_names_the_alternatives():

@@ -377,3 +377,21 @@ def test_deep_nesting_is_refused_whatever_reads_it(depth: int) -> None:
     text = f'[task]\ntype = "Digits"\nclasses = {"[" * depth}{"]" * depth}\n'
     with pytest.raises(ConfigError, match=r"nested|recursion"):
         schema.parse(text, source="deep.toml")
+
+
+FORGETFUL = """
+from qlab import MLP
+
+
+class Forgetful(MLP):
+    def __init__(self, *, hidden: tuple[int, ...] = (4,)) -> None:
+        self.gain = 2.0
+"""
+
+
+def test_a_model_that_forgets_its_base_is_told_so(tmp_path):
+    (tmp_path / "own_models.py").write_text(FORGETFUL)
+    text = MINIMAL.replace('"MLP"', '"own_models:Forgetful"')
+    assert "own_models" in text
+    with pytest.raises(ConfigError, match=r"Forgetful.__init__ does not call super\(\).__init__"):
+        schema.parse(text, source="given.toml", folder=tmp_path, default_name="x")

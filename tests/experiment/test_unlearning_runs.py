@@ -112,6 +112,14 @@ class Vector(Unlearner):
         return student(data.retain.x)
 
 
+class Branches(Unlearner):
+    """Chooses by a value, which a batch of models has not."""
+
+    def loss(self, student, teacher, data):
+        z = student(data.retain.x)
+        return z.mean() if z.mean() > 0 else -z.mean()
+
+
 class Interrupted(Unlearner):
     """Is interrupted at the second step."""
 
@@ -687,7 +695,9 @@ class Broken:
 @pytest.fixture(scope="module")
 def broken(make_bench: Callable[[], Bench]) -> Broken:
     bench = make_bench()
-    methods = [f'[[unlearner]]\ntype = "own_unlearners:{name}"\nsteps = 3\n' for name in ("Raises", "Vector")]
+    methods = [
+        f'[[unlearner]]\ntype = "own_unlearners:{name}"\nsteps = 3\n' for name in ("Raises", "Vector", "Branches")
+    ]
     sweep = '[[unlearner]]\ntype = "own_unlearners:RaisesWhenHeavy"\nsteps = 3\nweight = [0.5, 2.0, 3.0]\n'
     steep = '[[unlearner]]\ntype = "own_unlearners:Steep"\nsteps = 1\n'
     outcome, recorder = bench.run(XXZ, FLIPS, MLP, SHORT, *methods, sweep, steep, SCRUB)
@@ -696,7 +706,11 @@ def broken(make_bench: Callable[[], Bench]) -> Broken:
 
 @pytest.mark.parametrize(
     ("method", "reason"),
-    [("Raises", "ValueError: the kettle is dry"), ("Vector", r"step 1: the loss of Vector")],
+    [
+        ("Raises", "ValueError: the kettle is dry"),
+        ("Vector", r"step 1: the loss of Vector"),
+        ("Branches", "weight with torch.where"),
+    ],
 )
 def test_a_method_that_cannot_be_run_fails_with_the_reason(broken: Broken, method: str, reason: str) -> None:
     runs = broken.bench.runs("unlearning", unlearner__type=f"own_unlearners:{method}")
@@ -718,7 +732,7 @@ def kept(found: Broken) -> dict[str, tuple[int, str]]:
 
 def test_the_method_after_them_is_run(broken: Broken) -> None:
     assert statuses(broken.bench.runs("unlearning", unlearner__type="Scrub")) == ["FINISHED"] * 2
-    assert len(broken.recorder.failures) == 4
+    assert len(broken.recorder.failures) == 5
     assert kept(broken)["own_unlearners:Raises"] == kept(broken)["own_unlearners:Vector"] == (0, "failed")
     assert kept(broken)["Scrub"] == (2, "")
 
@@ -738,7 +752,7 @@ def test_settings_of_one_method_fail_apart(broken: Broken) -> None:
 
 def test_every_failure_is_counted(broken: Broken) -> None:
     runs = broken.bench.runs("unlearning")
-    assert len(runs) == 14
+    assert len(runs) == 16
     assert broken.outcome.unlearned == statuses(runs).count("FINISHED")
     assert len(broken.outcome.failed) == statuses(runs).count("FAILED")
 

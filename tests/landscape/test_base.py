@@ -103,6 +103,18 @@ def test_bad_input_of_a_user(landscape):
         Distance(to="Scrub").measure(landscape)
 
 
+@pytest.mark.parametrize("found", [{"sharpness": 1.0}, None, 1.0], ids=["a dict", "nothing", "a number"])
+def test_a_probe_that_returns_something_else_is_told_what_to_return(landscape, found):
+    class Wrong(LandscapeProbe):
+        """Does not know what to return."""
+
+        def compute(self, landscape):
+            return found
+
+    with pytest.raises(ConfigError, match=r"Wrong\.compute: got .*, accepts a ProbeResult"):
+        Wrong().measure(landscape)
+
+
 def test_probes_are_frozen():
     with pytest.raises(AttributeError):
         Sharpness().radius = 2.0

@@ -6,6 +6,7 @@ import copy
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -17,6 +18,7 @@ from qlab.errors import ConfigError, DataError
 from qlab.fields import PositiveFloat, PositiveInt
 from qlab.models import MLP, Features, Model, PennyLaneQNN
 from qlab.models.base import Precision
+from qlab.training.ensemble import initial_parameters
 
 
 class Torch(Model):
@@ -380,3 +382,50 @@ def test_frozen_parameters_are_not_counted():
     assert model.n_parameters() == 12
     model.first.requires_grad_(False)
     assert model.n_parameters() == 4
+
+
+class Habit(Torch):
+    """Draws as PyTorch's layers do."""
+
+    def reset_parameters(self, generator: torch.Generator) -> None:
+        super().reset_parameters(generator)
+        self.second.reset_parameters()
+
+
+class Forgetful(Torch):
+    """Leaves a layer as it was made."""
+
+    @torch.no_grad()
+    def reset_parameters(self, generator: torch.Generator) -> None:
+        for parameter in self.second.parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=generator, dtype=torch.float64))
+        self.gain.fill_(1.0)
+
+
+class Constant(Torch):
+    """Has a parameter that begins with the same value always."""
+
+    def setup(self, features: Features) -> None:
+        super().setup(features)
+        self.gain = nn.Parameter(torch.ones((), dtype=self.dtype))
+
+    @torch.no_grad()
+    def reset_parameters(self, generator: torch.Generator) -> None:
+        for parameter in (*self.first.parameters(), *self.second.parameters()):
+            parameter.copy_(torch.randn(parameter.shape, generator=generator, dtype=torch.float64))
+
+
+def test_parameters_that_the_seed_does_not_decide_are_refused():
+    with pytest.raises(ConfigError, match=r"Habit.reset_parameters gives second\.weight other values"):
+        initial_parameters(Habit().build(features(4)), [0, 1])
+    with pytest.raises(ConfigError, match=r"Forgetful.reset_parameters leaves first\.weight as setup drew it"):
+        initial_parameters(Forgetful().build(features(4)), [0, 1])
+    drawn = initial_parameters(Constant().build(features(4)), [0, 1])
+    assert drawn["gain"].tolist() == [1.0, 1.0]
+    assert not torch.equal(drawn["first.weight"][0], drawn["first.weight"][1])
+
+
+def test_fields_may_be_numbers_of_numpy():
+    model = PennyLaneQNN(depth=np.int64(2), scale=np.float32(1.5))
+    assert model.config() == PennyLaneQNN(depth=2, scale=1.5).config()
+    assert type(model.config()["depth"]) is int

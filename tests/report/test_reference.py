@@ -71,6 +71,7 @@ def test_folders_without_points_are_explained(tmp_path, files, message):
         ("CNOTQNN", "QNN", True),
         ("PennyLaneQNN", "MLP", False),
         ("MLPMixer", "MLP", False),
+        ("MLP", "mlp", True),
     ],
 )
 def test_which_of_our_models_a_published_one_is(label, published, same):
@@ -114,6 +115,16 @@ def test_points_of_a_task_belong_to_the_models_of_that_task():
     assert found is not None
     assert dict(zip(found["model"], found["mean"], strict=True)) == {"MLP": 0.1, "MLP task.digits=[0, 1]": 0.2}
     assert matched_by_task({"MLP": "polygons"}, published) is None
+
+
+def test_forgetting_is_that_of_flipped_labels_where_labels_are_flipped(tmp_path):
+    header, row, _ = UNLEARNING.split()
+    rows = [f"{row},{corruption},0.3" for corruption in ("LabelFlip", "FeatureRandomization", "Mine")]
+    (tmp_path / "x_xxz.csv").write_text("\n".join([f"{header},corruption,ratio", *rows]))
+    points = read_references(tmp_path).unlearning["xxz"]
+    found = points[points["metric"] == "forget_accuracy_polluted"].set_index("corruption")["mean"].to_dict()
+    assert found == {"LabelFlip": 0.75, "FeatureRandomization": 0.25}
+    assert len(points[points["metric"] == "validation_accuracy"]) == 3
 
 
 def test_files_of_one_task_belong_together(tmp_path):

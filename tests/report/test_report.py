@@ -112,6 +112,15 @@ def test_agreement_is_counted(reported):
     assert table["step"].dropna().tolist() == [1]
 
 
+def test_points_of_which_none_is_compared_are_named(tmp_path, reported):
+    folder, _, _ = reported
+    (tmp_path / "fig_mnist.csv").write_text(POINTS)
+    made = qlab("report", "small", "-o", str(tmp_path / "out"), "--reference", str(tmp_path), cwd=folder)
+    assert made.returncode == 0
+    assert f"Nothing of {tmp_path} is in the report: its points are of task mnist" in made.stderr
+    assert "model MLP, corruption LabelFlip and ratio 0.25." in made.stderr
+
+
 def test_what_is_not_there_is_said(tmp_path, reported):
     folder, _, _ = reported
     missing = qlab("report", "smal", cwd=folder)
