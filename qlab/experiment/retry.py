@@ -50,9 +50,15 @@ class Unfinished:
                 if run.data.tags.get(names.KIND) != names.EXPERIMENT or _is_done(store, run, done):
                     continue
                 try:
-                    found.append(_stored(store, run))
+                    experiment = _stored(store, run)
                 except ConfigError as error:
                     refused.append(error)
+                    continue
+                if experiment.content == run.data.tags.get(names.CONTENT):
+                    found.append(experiment)
+                elif not done.issuperset(item.key for item in experiment.items):
+                    refused.append(_changed(run))
+                # Else classes beside the file were edited, and it was run again since.
         return cls(tuple(found), tuple(refused))
 
 
@@ -63,10 +69,10 @@ def _is_done(store: Store, run: Any, done: Set[str | None]) -> bool:
 
 
 def _stored(store: Store, run: Any) -> Experiment:
-    """The experiment of a parent run.
+    """What the file of a parent run means by now.
 
     Raises:
-        ConfigError: its file is not in the store, or means something else by now.
+        ConfigError: it is not in the store, or makes no sense any more.
     """
     tags, name, run_id = run.data.tags, run.info.run_name, str(run.info.run_id)
     source = tags.get(names.SOURCE, "its file")
@@ -80,14 +86,16 @@ def _stored(store: Store, run: Any) -> Experiment:
             ) from None
     assignments = [(str(key), value) for key, value in json.loads(tags.get(names.ASSIGNMENTS, "[]"))]
     try:
-        experiment = schema.parse(text, source=source, folder=folder, default_name=name, assignments=assignments)
+        return schema.parse(text, source=source, folder=folder, default_name=name, assignments=assignments)
     except ConfigError as error:
         gone = folder is None or not folder.is_dir()
         hint = f" The folder of {source}, where classes beside it were, is gone; put it back." if gone else ""
         raise ConfigError(f"{name} cannot be run again as it was: {error}{hint}") from error
-    if experiment.content != tags.get(names.CONTENT):
-        raise ConfigError(
-            f"{name} cannot be run again as it was: run {run_id} was made with other values or classes than {source} "
-            "has now. Run the file itself: its trials would be new ones."
-        )
-    return experiment
+
+
+def _changed(run: Any) -> ConfigError:
+    source = run.data.tags.get(names.SOURCE, "its file")
+    return ConfigError(
+        f"{run.info.run_name} cannot be run again as it was: run {run.info.run_id} was made with other values or "
+        f"classes than {source} has now. Run the file itself: its trials would be new ones."
+    )

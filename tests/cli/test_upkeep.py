@@ -131,6 +131,12 @@ def test_retry_without_the_files_of_old_is_explained(folder: Path) -> None:
     assert 'no experiment "kapt"' in refused("retry", "kapt")
 
 
+def test_retry_has_nothing_to_do_after_a_class_was_mended_and_its_file_run(folder: Path) -> None:
+    (folder / "files" / "own.py").write_text(MODEL.replace("raise", "pass  # raise"))
+    assert invoke("run", "files/kept.toml", "--seeds", "2").exit_code == 0
+    assert invoke("retry").output == "Nothing to retry: everything is done.\n"
+
+
 def test_retry_runs_the_others_where_one_cannot_be_run_again(folder: Path) -> None:
     (folder / "files" / "fail").unlink()
     other = EXPERIMENT.replace("kept", "other").replace("own:Fails", "theirs:Fails")
