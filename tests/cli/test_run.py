@@ -14,6 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -251,10 +252,10 @@ def test_where_a_file_cannot_be_run_those_after_it_are_named(
 def test_ctrl_c_while_a_command_loads_what_it_needs_is_an_interrupt(
     command: tuple[str, ...], project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupt(name: str, *more: object) -> object:
+    def interrupt(name: str, *given: Any, **more: Any) -> object:
         if name.startswith("qlab."):
             raise KeyboardInterrupt
-        return importer(name, *more)
+        return importer(name, *given, **more)
 
     importer = builtins.__import__
     monkeypatch.setattr(builtins, "__import__", interrupt)
