@@ -187,6 +187,13 @@ def _fields_of(cls: type) -> types.MappingProxyType[str, Field]:
                 f"{cls.__name__}: a field cannot be called {name}, which means something else in experiment files and "
                 "in the store; rename it."
             )
+    for name, hint in hints.items():
+        kind = _origin(hint) or hint
+        if kind in (list, dict, set):
+            raise ConfigError(
+                f"{cls.__name__}: the field {name} is a {kind.__name__}, which can be changed after it was checked; "
+                "for a list write tuple[float, ...]."
+            )
     docs = _field_docs(cls)
     found = {name: Field(name, hints[name], defaults[name], docs.get(name, "")) for name in hints}
     return types.MappingProxyType(found)

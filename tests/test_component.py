@@ -132,6 +132,13 @@ def test_names_that_mean_something_else_in_files_are_refused(name):
         clash()
 
 
+@pytest.mark.parametrize("hint", [list, list[float], dict[str, int], Annotated[set[int], at.MinLen(1)]], ids=str)
+def test_fields_that_could_be_changed_are_refused(hint):
+    changeable = type("Changeable", (Component,), {"__annotations__": {"weights": hint}, "__doc__": "A component."})
+    with pytest.raises(ConfigError, match=r"Changeable: the field weights is a .* write tuple\[float, \.\.\.\]"):
+        changeable(weights=[1.0])
+
+
 def test_a_class_without_a_docstring_has_none():
     class Silent(Gadget):
         more: int = 1
