@@ -92,7 +92,7 @@ def _train_oracles(
     with session.tracking():
         for row, ((index, number), key) in enumerate(wanted.items()):
             trial = trials[index]
-            tags = session.tags(names.ORACLE, key, run_ids[index], oracle.seed_of(trial.seed, number), "")
+            tags = session.tags(names.ORACLE, key, run_ids[index], own[row].seed, "")
             tags |= {names.TEACHER: trial.key, names.HEALTH: trained.health[row]}
             run_id = session.store.create_run(
                 session.experiment_id,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from support.models import HalfFrozen
 
 from qlab import seeding
 from qlab.corruptions import Corrupted, FeatureRandomization, LabelFlip, NoCorruption
@@ -115,6 +116,20 @@ def plain_training(model, member, validation, settings):
     return train, held_out
 
 
+def assert_trained_as_in_a_plain_loop(task, dataset, model, corruption, settings):
+    """Losses and weights of two seeds; returns the ensemble."""
+    trained = settings.train(model, task, corruption, seeds=(1, 2))
+    built = model.build(Features.of(dataset, corruption))
+    for row, seed in enumerate((1, 2)):
+        member = Member.of(task, dataset, corruption, seed)
+        train, held_out = plain_training(built, member, dataset.validation, settings)
+        np.testing.assert_allclose(trained.history["train_loss"][row], train, atol=1e-9)
+        np.testing.assert_allclose(trained.history["validation_loss"][row], held_out, atol=1e-9)
+        for name, parameter in built.named_parameters():
+            torch.testing.assert_close(trained.parameters[name][row], parameter.detach(), atol=WEIGHTS, rtol=0)
+    return trained
+
+
 @pytest.mark.parametrize(
     "corruption", [LabelFlip(ratio=0.3), FeatureRandomization(ratio=0.3)], ids=lambda c: type(c).__name__
 )
@@ -129,15 +144,7 @@ def plain_training(model, member, validation, settings):
 )
 def test_a_member_equals_a_plain_loop_with_adam(small_task, small_data, model, corruption, batch_size):
     settings = Trainer(epochs=3, batch_size=batch_size, learning_rate=0.05)
-    trained = settings.train(model, small_task, corruption, seeds=(1, 2))
-    built = model.build(Features.of(small_data, corruption))
-    for row, seed in enumerate((1, 2)):
-        member = Member.of(small_task, small_data, corruption, seed)
-        train, held_out = plain_training(built, member, small_data.validation, settings)
-        np.testing.assert_allclose(trained.history["train_loss"][row], train, atol=1e-9)
-        np.testing.assert_allclose(trained.history["validation_loss"][row], held_out, atol=1e-9)
-        for name, parameter in built.named_parameters():
-            torch.testing.assert_close(trained.parameters[name][row], parameter.detach(), atol=WEIGHTS, rtol=0)
+    assert_trained_as_in_a_plain_loop(small_task, small_data, model, corruption, settings)
 
 
 @pytest.mark.parametrize(
@@ -513,25 +520,12 @@ def test_bad_fields(fields, message):
         Trainer(**fields)
 
 
-class HalfFrozen(MLP):
-    """The last layer alone is trained, on random features."""
-
-    def setup(self, features):
-        super().setup(features)
-        for parameter in (*self.kernels[:-1], *self.biases[:-1]):
-            parameter.requires_grad_(False)
-
-
 @pytest.mark.parametrize("corruption", [LabelFlip(ratio=0.5), FeatureRandomization(ratio=0.5)])
 def test_frozen_parameters_stay_as_they_are_and_the_others_train_as_in_a_plain_loop(small_task, small_data, corruption):
     model = HalfFrozen(hidden=(6, 3), dtype="float64")
-    trained = SHORT.train(model, small_task, corruption, seeds=(1, 2))
+    trained = assert_trained_as_in_a_plain_loop(small_task, small_data, model, corruption, SHORT)
     built = model.build(Features.of(small_data, corruption))
     for row, seed in enumerate((1, 2)):
-        member = Member.of(small_task, small_data, corruption, seed)
-        train, held_out = plain_training(built, member, small_data.validation, SHORT)
-        np.testing.assert_allclose(trained.history["train_loss"][row], train, atol=1e-9)
-        np.testing.assert_allclose(trained.history["validation_loss"][row], held_out, atol=1e-9)
         built.reset_parameters(seeding.generator(seed, "initialization"))
         for name, parameter in built.named_parameters():
             same = torch.equal(trained.parameters[name][row], parameter.detach())

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from support.models import HalfFrozen
 from torch.nn.functional import binary_cross_entropy_with_logits, logsigmoid
 
 from qlab import seeding
@@ -682,15 +683,6 @@ def test_the_random_numbers_of_the_session_are_left_alone(polluted):
     again = case.unlearn(METHODS["Finetune in mini-batches"])
     for row in range(3):
         assert_same(again, row, first, row, tolerance=0.0)
-
-
-class HalfFrozen(MLP):
-    """The last layer alone learns and unlearns."""
-
-    def setup(self, features):
-        super().setup(features)
-        for parameter in (*self.kernels[:-1], *self.biases[:-1]):
-            parameter.requires_grad_(False)
 
 
 @pytest.mark.parametrize("method", METHODS.values(), ids=METHODS.keys())

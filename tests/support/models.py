@@ -1,0 +1,14 @@
+"""Models of users that more than one module of tests looks at."""
+
+from __future__ import annotations
+
+from qlab.models import MLP, Features
+
+
+class HalfFrozen(MLP):
+    """The last layer alone learns, on random features."""
+
+    def setup(self, features: Features) -> None:
+        super().setup(features)
+        for parameter in (*self.kernels[:-1], *self.biases[:-1]):
+            parameter.requires_grad_(False)
