@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import itertools
+import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -22,12 +23,19 @@ from qlab.experiment.trial import Measurement, Trial, Unlearning, content_hash
 from qlab.fields import Field, NonNegativeFloat, NonNegativeInt, PositiveInt, fields_of, show
 from qlab.models import Model
 from qlab.registry import find
+from qlab.textfile import read_text
 from qlab.training import Trainer
 
 _TOP_LEVEL = ("name", "about", "task", "corruption", "model", "training", "unlearner", "probe", "run")
 
 _NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.")
 
+
+_MLFLOWS_OWN = "Default"
+"""Every store has an experiment of this name, whose artifacts lie somewhere else."""
+
+_MODULE = re.compile(r"""["'](\w+)[.\w]*:\w+["']""")
+"""Modules that names of the form ``module:Class`` begin with."""
 
 LONGEST_NAME = 200
 """Names are those of MLflow experiments, and of files."""
@@ -129,12 +137,18 @@ def load(path: Path, assignments: Sequence[tuple[str, Any]] = ()) -> Experiment:
         ConfigError: the file cannot be read or says something that is not accepted; the message names file, key,
             what was given and what is accepted.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise ConfigError(f"{path}: cannot be read: {reason}.") from None
-    return parse(text, source=str(path), folder=path.parent, default_name=path.stem, assignments=assignments)
+    text = read_text(path)
+    folder = class_folder(path, text)
+    return parse(text, source=str(path), folder=folder, default_name=path.stem, assignments=assignments)
+
+
+def class_folder(path: Path, text: str) -> Path:
+    """Where classes beside an experiment file are found: beside its link, if it is one, else beside the file itself."""
+    real = path.resolve().parent
+    modules = set(_MODULE.findall(text))
+    if any((path.parent / f"{module}.py").exists() for module in modules):
+        return path.parent
+    return real if any((real / f"{module}.py").exists() for module in modules) else path.parent
 
 
 def parse(
@@ -168,6 +182,23 @@ def parse(
     return dataclasses.replace(experiment, assignments=tuple(assignments))
 
 
+def _name(raw: Mapping[str, Any], default: str | None) -> str:
+    """The experiment's name: the one that the file gives, else the file's own."""
+    name = raw.get("name", default)
+    of_file, hint = "", ""
+    if "name" not in raw and default is not None:
+        of_file, hint = " from the name of the file", ' Give it another name in its first line: name = "..."'
+    if not isinstance(name, str) or not name or not set(name) <= _NAME_CHARACTERS:
+        raise ConfigError(f"name: got {show(name)}{of_file}, accepts letters, digits, and the characters _ - .{hint}")
+    if name.startswith("."):
+        raise ConfigError(f"name: got {show(name)}{of_file}, accepts names that do not begin with a dot.{hint}")
+    if name == _MLFLOWS_OWN:
+        raise ConfigError(f"name: got {show(name)}{of_file}, accepts any but that, which is MLflow's own.{hint}")
+    if len(name) > LONGEST_NAME:
+        raise ConfigError(f"name: got {len(name)} characters{of_file}, accepts at most {LONGEST_NAME}.{hint}")
+    return name
+
+
 def _deeper_than(value: Any, levels: int) -> bool:
     """Whether tables and lists lie in each other more than so many levels deep."""
     layer = [value]
@@ -191,11 +222,7 @@ class _Reader:
         for key in raw:
             if key not in _TOP_LEVEL:
                 raise ConfigError(unknown("key", key, _TOP_LEVEL))
-        name = raw.get("name", default_name)
-        if not isinstance(name, str) or not name or not set(name) <= _NAME_CHARACTERS:
-            raise ConfigError(f"name: got {show(name)}, accepts letters, digits, and the characters _ - .")
-        if len(name) > LONGEST_NAME:
-            raise ConfigError(f"name: got {len(name)} characters, accepts at most {LONGEST_NAME}.")
+        name = _name(raw, default_name)
         about = raw.get("about", "")
         if not isinstance(about, str):
             raise ConfigError(f"about: got {show(about)}, accepts a string.")

@@ -276,7 +276,7 @@ def test_a_malformed_file_is_explained(text: str, expected: list[str]) -> None:
 def test_a_file_that_is_not_text_is_explained(tmp_path: Path) -> None:
     file = tmp_path / "binary.toml"
     file.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(ConfigError, match=r"binary\.toml: cannot be read: it is not UTF-8 text"):
+    with pytest.raises(ConfigError, match=r"binary\.toml: cannot be read: it begins like UTF-16 text"):
         schema.load(file)
 
 
