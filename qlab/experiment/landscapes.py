@@ -10,13 +10,13 @@ from qlab.errors import DataError
 from qlab.experiment.memory import training_parts
 from qlab.experiment.oracle_runs import oracles_of
 from qlab.experiment.session import Session
-from qlab.experiment.training_runs import snapshot_epochs
 from qlab.experiment.trial import INITIAL, ORACLE, Measurement, Trial
 from qlab.landscape import Landscape
 from qlab.landscape.landscape import flat_trajectory
 from qlab.models import Model
 from qlab.tracking import names
 from qlab.training import ensemble
+from qlab.training.schedule import snapshot_epochs
 
 
 def check_samples(session: Session, measurement: Measurement) -> None:

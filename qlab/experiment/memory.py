@@ -15,6 +15,7 @@ from qlab.fields import show
 from qlab.models import Model
 from qlab.models.base import prepare_features
 from qlab.training.memory import Need, training_need, unlearning_need
+from qlab.training.schedule import snapshot_epochs
 
 if TYPE_CHECKING:
     from qlab.experiment.session import Session
@@ -168,8 +169,6 @@ def unlearning_parts(session: Session, group: Sequence[Unlearning]) -> list[list
 def _need(
     session: Session, trials: Sequence[Trial], model: Model, *, shared: bool = True, trajectories: bool = False
 ) -> Need:
-    from qlab.experiment.training_runs import snapshot_epochs
-
     first = trials[0]
     same, own_bytes = _features(session, trials)
     return training_need(

@@ -15,19 +15,11 @@ from qlab.tracking import names
 from qlab.tracking.store import MetricRow
 from qlab.tracking.writer import MetricWriter
 from qlab.training import Member, TrainedEnsemble
+from qlab.training.schedule import snapshot_epochs
 from qlab.training.state import Checkpoints, TrainingState
 
 EVERY_EPOCH = ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy")
 """Metrics logged after each epoch. The others are logged after the last one."""
-
-
-TRAJECTORY_POINTS = 32
-"""A trajectory has the initial parameters and so many points after evenly spaced epochs, the last one included."""
-
-
-def snapshot_epochs(epochs: int) -> list[int]:
-    """The epochs whose parameters make a trajectory, 0 for the initial ones."""
-    return sorted({round(epochs * point / TRAJECTORY_POINTS) for point in range(TRAJECTORY_POINTS + 1)})
 
 
 def train_ensemble(

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Collection, Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,11 +17,9 @@ from qlab.tasks.base import Split
 from qlab.training import ensemble
 from qlab.training.data import Member, prepare
 from qlab.training.metrics import evaluate
+from qlab.training.schedule import Schedule
 from qlab.training.state import Checkpoints, TrainingState
 from qlab.training.tiles import Tile, gather, gather_moments, tile_slices
-
-if TYPE_CHECKING:
-    from qlab.training.trainer import Trainer
 
 EpochObserver = Callable[[int, dict[str, NDArray[np.float64]]], None]
 """Called after each epoch with its number, from 1, and the metrics, each of shape ``[members]``."""
@@ -31,28 +29,24 @@ class Training:
     """An ensemble that is being trained: its parameters, and what has been measured so far.
 
     Args:
-        trainer: says how.
+        schedule: says how.
         model: a built model.
         members: training splits of one size, and the seeds.
         validation: evaluated, never trained on.
         device: where to train.
-        snapshots: epochs after which the parameters are kept; 0 for the initial ones.
-        evaluate_every: epochs from one evaluation to the next.
         resume: go on from there.
     """
 
     def __init__(
         self,
-        trainer: Trainer,
+        schedule: Schedule,
         model: Model,
         members: Sequence[Member],
         validation: Split,
         device: torch.device,
-        snapshots: Collection[int],
-        evaluate_every: int,
         resume: TrainingState | None,
     ) -> None:
-        self._trainer, self._model, self._device, self._evaluate_every = trainer, model, device, evaluate_every
+        self._schedule, self._model, self._device = schedule, model, device
         seeds = [item.seed for item in members]
         data = prepare(model, members, validation, device)
         begin = ensemble.initial_parameters(model, seeds) if resume is None else resume.parameters
@@ -64,7 +58,7 @@ class Training:
                 copy.deepcopy(model),
                 {name: parameter[rows] for name, parameter in parameters.items()},
                 data.members(rows),
-                trainer,
+                schedule,
                 None if resume is None else resume.members(rows),
             )
             for rows in tile_slices(parameters, len(members), device)
@@ -76,15 +70,15 @@ class Training:
         self._kept: list[ensemble.Parameters] = []
         if resume is None:
             self._orders = [seeding.generator(seed, "batches") for seed in seeds]
-            self._snapshots = sorted(epoch for epoch in snapshots if 0 <= epoch <= trainer.epochs)
+            self._snapshots = schedule.snapshots
             if 0 in self._snapshots:
                 self._kept.append(gather(self.tiles))
             return
         self._orders = resume.generators()
         self._history = {name: list(values.T) for name, values in resume.history.items()}
         # A trajectory whose beginning is not known is none.
-        begun = set(resume.snapshots) == {epoch for epoch in snapshots if epoch <= resume.epoch}
-        self._snapshots = sorted(epoch for epoch in snapshots if 0 <= epoch <= trainer.epochs) if begun else []
+        begun = set(resume.snapshots) == {epoch for epoch in schedule.snapshots if epoch <= resume.epoch}
+        self._snapshots = schedule.snapshots if begun else ()
         self._kept = [
             {name: points[:, index] for name, points in resume.trajectory.items()}
             for index in range(len(resume.snapshots) if self._snapshots else 0)
@@ -100,11 +94,10 @@ class Training:
             observer: called after each evaluated epoch.
             checkpoint: is offered the state after each epoch but the last.
         """
-        epochs = self._trainer.epochs
+        epochs = self._schedule.epochs
         for epoch in range(self.epoch + 1, epochs + 1):
             order = torch.stack([torch.randperm(self._rows, generator=generator) for generator in self._orders])
-            # The last fifth decides about health, which must not depend on how often metrics are evaluated.
-            due = epoch % self._evaluate_every == 0 or epoch == epochs or epoch > epochs - 2 * (epochs // 10)
+            due = self._schedule.due(epoch)
             step = Tile.train_and_evaluate if due else Tile.epoch
             parts = order.to(self._device).split([len(tile) for tile in self.tiles])
             measured = list(each(step, self.tiles, parts))
@@ -124,7 +117,7 @@ class Training:
         first, second = gather_moments(self.tiles)
         return TrainingState(
             epoch=self.epoch,
-            steps=self.epoch * -(-self._rows // self._trainer.batch_size),
+            steps=self._schedule.steps(self.epoch, self._rows),
             parameters=self.parameters(),
             first_moments=first,
             second_moments=second,
@@ -132,7 +125,7 @@ class Training:
             history=self.curves(),
             evaluated=tuple(self.evaluated),
             trajectory=self.trajectory(),
-            snapshots=tuple(self._snapshots[: len(self._kept)]),
+            snapshots=self._snapshots[: len(self._kept)],
         )
 
     def parameters(self) -> ensemble.Parameters:

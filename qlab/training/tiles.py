@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -13,10 +12,8 @@ from qlab.training import ensemble
 from qlab.training.data import EnsembleData
 from qlab.training.metrics import Metrics, evaluate, loss
 from qlab.training.optimizers import Adam
+from qlab.training.schedule import Schedule
 from qlab.training.state import TrainingState
-
-if TYPE_CHECKING:
-    from qlab.training.trainer import Trainer
 
 TILE_BYTES = 5 * 2**20
 """On a CPU so many bytes of parameters are trained together, an epoch at a time: with their gradients and Adam's two
@@ -30,7 +27,7 @@ class Tile:
         model: their model; calling it with other parameters changes it for the time being.
         parameters: their parameters, stacked; copied.
         data: theirs.
-        trainer: says batch size and learning rate.
+        schedule: says batch size and learning rate.
         resume: their state, to go on from.
     """
 
@@ -39,15 +36,15 @@ class Tile:
         model: Model,
         parameters: ensemble.Parameters,
         data: EnsembleData,
-        trainer: Trainer,
+        schedule: Schedule,
         resume: TrainingState | None = None,
     ) -> None:
         self.model = model
         self.data = data
-        self.batch_size = trainer.batch_size
+        self.batch_size = schedule.batch_size
         self.parameters = ensemble.trainable(model, parameters)
         begun = () if resume is None else (resume.first_moments, resume.second_moments, resume.steps)
-        self.optimizer = Adam(self.parameters, trainer.learning_rate, *begun)
+        self.optimizer = Adam(self.parameters, schedule.learning_rate, *begun)
 
     def __len__(self) -> int:
         return len(self.data.train_y)

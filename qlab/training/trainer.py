@@ -23,6 +23,7 @@ from qlab.training.data import Member
 from qlab.training.health import Health, health_of
 from qlab.training.loop import EpochObserver as EpochObserver
 from qlab.training.loop import Training
+from qlab.training.schedule import Schedule
 from qlab.training.state import Checkpoints, TrainingState
 from qlab.training.threads import side_by_side, suited_threads
 
@@ -150,8 +151,7 @@ class Trainer(Component):
             DataError: the state to go on from is not one of these members' training.
         """
         start = time.perf_counter()
-        if evaluate_every < 1:
-            raise ConfigError(f"evaluate_every: got {evaluate_every}, accepts an integer from 1.")
+        schedule = Schedule(self.epochs, self.batch_size, self.learning_rate, evaluate_every, tuple(snapshots))
         if model.features is None:
             raise ConfigError(
                 f"{type(model).__name__} has no weights yet; build it first: model.build(Features.of(dataset))."
@@ -164,9 +164,7 @@ class Trainer(Component):
                 f"{len(members)} members of {type(model).__name__} after at most {self.epochs} epochs."
             )
         with suited_threads(model, len(members)):
-            training = Training(
-                self, model, members, validation, torch.device(device), snapshots, evaluate_every, resume
-            )
+            training = Training(schedule, model, members, validation, torch.device(device), resume)
             with side_by_side(model, len(training.tiles), torch.device(device)) as each:
                 training.run(each, observer, checkpoint)
             final = training.final_logits()

@@ -20,7 +20,7 @@ from qlab.training.memory import Need, size, training_need, unlearning_need
 MODELS = {
     "cone": PennyLaneQNN(depth=2),
     "statevector": CNOTQNN(depth=2),
-    "QNode": PennyLaneQNN(depth=1, device="default.qubit"),
+    "QNode": PennyLaneQNN(depth=2, device="default.qubit"),  # of depth 1 every logit is zero but for rounding
     "MLP": MLP(hidden=(6, 3), dtype="float64"),
 }
 
