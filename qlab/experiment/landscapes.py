@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from torch import Tensor
 
 from qlab.errors import DataError
-from qlab.experiment.memory import training_parts
 from qlab.experiment.oracle_runs import oracles_of
+from qlab.experiment.parts import training_parts
 from qlab.experiment.session import Session
 from qlab.experiment.trial import INITIAL, ORACLE, Measurement, Trial
 from qlab.landscape import Landscape

@@ -4,22 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 
 from qlab.errors import ConfigError
 from qlab.fields import show
-from qlab.models import Model
-from qlab.models.base import prepare_features
-from qlab.training.memory import Need, training_need, unlearning_need
-from qlab.training.schedule import snapshot_epochs
-
-if TYPE_CHECKING:
-    from qlab.experiment.session import Session
-    from qlab.experiment.trial import Trial, Unlearning
 
 SHARE = 0.7
 """Of the available memory that models may take by default: estimates are not exact, and there are other programs."""
@@ -114,87 +105,3 @@ def _left(limit: Path, usage: Path, stat: Path) -> int | None:
     except OSError:
         cached = []
     return most - used + max([0, *map(int, cached)])
-
-
-def training_parts(
-    session: Session, trials: Sequence[Trial], model: Model, *, trajectories: bool = False
-) -> list[Sequence[Trial]]:
-    """Trials of one ensemble in parts that fit into memory.
-
-    Results do not depend on it: a trial gives the same, to rounding, in an ensemble of any size.
-
-    Args:
-        session: what the experiment's parts share.
-        trials: of one ensemble.
-        model: their model, built.
-        trajectories: whether parameters are kept at some epochs.
-
-    Raises:
-        DataError: a single trial does not fit.
-    """
-    need = _need(session, trials, model, trajectories=trajectories)
-    return need.parts(trials, session.memory, _called(trials[0]))
-
-
-def oracle_parts(
-    session: Session, trial: Trial, model: Model, places: Sequence[tuple[int, int]]
-) -> list[Sequence[tuple[int, int]]]:
-    """Oracles that are to be trained in parts that fit into memory.
-
-    Args:
-        session: what the experiment's parts share.
-        trial: one of their teachers.
-        model: their model, built.
-        places: one for each oracle.
-    """
-    need = _need(session, [trial], model, shared=False)
-    return need.parts(places, session.memory, f"an oracle of {_called(trial)}")
-
-
-def unlearning_parts(session: Session, group: Sequence[Unlearning]) -> list[list[Unlearning]]:
-    """Unlearning runs, whose teachers differ in seed only, in parts that fit into memory.
-
-    Raises:
-        DataError: a single one does not fit.
-    """
-    trial = group[0].teacher
-    model = session.build(trial)
-    shared, own_bytes = _features(session, [item.teacher for item in group])
-    need = unlearning_need(model, *_sizes(session, trial, model), shared=shared, own_bytes=own_bytes)
-    together = list(dict.fromkeys((item.teacher.key, item.repeat) for item in group))
-    parts = need.parts(together, session.memory, f"unlearning {_called(trial)}")
-    return [[item for item in group if (item.teacher.key, item.repeat) in part] for part in map(set, parts)]
-
-
-def _need(
-    session: Session, trials: Sequence[Trial], model: Model, *, shared: bool = True, trajectories: bool = False
-) -> Need:
-    first = trials[0]
-    same, own_bytes = _features(session, trials)
-    return training_need(
-        model,
-        *_sizes(session, first, model),
-        batch_size=first.trainer.batch_size,
-        shared=shared and same,
-        own_bytes=own_bytes,
-        snapshots=len(snapshot_epochs(first.trainer.epochs)) if trajectories else 0,
-    )
-
-
-def _sizes(session: Session, trial: Trial, model: Model) -> tuple[int, int, int]:
-    """Rows for training and for validation, and the elements of a prepared row."""
-    dataset = session.dataset(trial.task)
-    return len(dataset.train), len(dataset.validation), prepare_features(model, dataset.train.x[:1]).numel()
-
-
-def _features(session: Session, trials: Sequence[Trial]) -> tuple[bool, int]:
-    """Whether the trials are trained on the same features, and if not how many bytes of them each of them holds."""
-    most = max(trials, key=lambda trial: trial.corruption.ratio)
-    x = session.member(most).corrupted.split.x
-    if x is session.dataset(most.task).train.x:
-        return True, 0
-    return False, x.nbytes if isinstance(x, torch.Tensor) else 0
-
-
-def _called(trial: Trial) -> str:
-    return f"{trial.names['model']} on {trial.names['task']}, {trial.names['corruption']}"

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 import torch
 
-from qlab.experiment.memory import oracle_parts
+from qlab.experiment.parts import oracle_parts
 from qlab.experiment.session import Session
 from qlab.experiment.training_runs import EVERY_EPOCH
 from qlab.experiment.trial import Trial

@@ -12,9 +12,9 @@ from qlab.errors import DataError, StoreError, UnsentError, described
 from qlab.experiment.devices import training_device
 from qlab.experiment.landscapes import check_samples
 from qlab.experiment.measurement_runs import MODEL_FAILED, measure
-from qlab.experiment.memory import training_parts, unlearning_parts
 from qlab.experiment.orphans import end_orphans
 from qlab.experiment.parent import open_parent
+from qlab.experiment.parts import training_parts, unlearning_parts
 from qlab.experiment.plan import Plan
 from qlab.experiment.portions import Share
 from qlab.experiment.reporting import Reporter, Silent

@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import holoviews as hv
 import numpy as np
 from numpy.typing import NDArray
 
 from qlab.views.backends import styled
+from qlab.views.drawn import Drawn
 from qlab.views.panels import BLUE, coloured, curves, row, styled_panel, title
 from qlab.views.slices import slice_picture
 
-if TYPE_CHECKING:
-    from qlab.landscape.result import ProbeResult
 
-
-def draw(result: ProbeResult) -> Any:
+def draw(result: Drawn) -> Any:
     """The picture that belongs to a result, or a table of its scalars."""
     return VIEWS.get(result.view, scalars)(result)
 
 
-def gallery(results: Sequence[tuple[str, ProbeResult]]) -> hv.Layout:
+def gallery(results: Sequence[tuple[str, Drawn]]) -> hv.Layout:
     """Slices and paths of several models, a panel for each.
 
     Args:
@@ -49,12 +47,12 @@ def gallery(results: Sequence[tuple[str, ProbeResult]]) -> hv.Layout:
     )
 
 
-def scalars(result: ProbeResult) -> hv.Table:
+def scalars(result: Drawn) -> hv.Table:
     """A table of a result's numbers."""
     return hv.Table(list(result.scalars.items()), "name", "value", label=result.probe)
 
 
-def path_picture(result: ProbeResult) -> hv.Layout:
+def path_picture(result: Drawn) -> hv.Layout:
     """Loss and accuracy along the lines between points, on the probe's samples and on the validation split."""
     arrays = result.arrays
     position = arrays["position"].reshape(-1)
@@ -74,7 +72,7 @@ def path_picture(result: ProbeResult) -> hv.Layout:
     return row(panels)
 
 
-def spectrum_picture(result: ProbeResult) -> hv.Layout:
+def spectrum_picture(result: Drawn) -> hv.Layout:
     """Eigenvalues of the Hessian in order, and its trace by layer with the two terms."""
     arrays = result.arrays
     heading = f"{title(result)}: Tr H = {result.scalars['hessian_trace']:.4g}"
@@ -109,7 +107,7 @@ def spectrum_picture(result: ProbeResult) -> hv.Layout:
     return row(panels)
 
 
-def roughening_picture(result: ProbeResult) -> Any:
+def roughening_picture(result: Drawn) -> Any:
     """Traces after clean and after polluted training, a line for each pair."""
     arrays = result.arrays
     if "lrr" not in arrays:
@@ -122,7 +120,7 @@ def roughening_picture(result: ProbeResult) -> Any:
     return styled_panel(hv.Overlay(pairs), {"title": heading, "xlabel": "training data", "ylabel": "Hessian trace"})
 
 
-VIEWS: Mapping[str, Callable[[ProbeResult], Any]] = {
+VIEWS: Mapping[str, Callable[[Drawn], Any]] = {
     "slice": slice_picture,
     "path": path_picture,
     "spectrum": spectrum_picture,

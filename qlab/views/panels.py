@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import holoviews as hv
 import numpy as np
 from numpy.typing import NDArray
 
 from qlab.views.backends import styled
-
-if TYPE_CHECKING:
-    from qlab.landscape.result import ProbeResult
+from qlab.views.drawn import Drawn
 
 BLUE, ORANGE = "#0072B2", "#E69F00"
 """Colours of a first and a second curve."""
 
 
-def title(result: ProbeResult) -> str:
+def title(result: Drawn) -> str:
     """Model, point and samples of a result, in a line."""
     about = result.about
     model = about.get("model", {}).get("type", "model") if isinstance(about.get("model"), dict) else "model"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import holoviews as hv
 import numpy as np
@@ -11,10 +11,8 @@ from numpy.typing import NDArray
 
 from qlab.errors import DataError
 from qlab.views.backends import styled
+from qlab.views.drawn import Drawn
 from qlab.views.panels import BLUE, ORANGE, coloured, finite_limits, line, row, styled_panel, title
-
-if TYPE_CHECKING:
-    from qlab.landscape.result import ProbeResult
 
 _COLOURS = "viridis"
 CUT_COLOURS = (BLUE, ORANGE, "#009E73", "#CC79A7")
@@ -33,7 +31,7 @@ _FAR = 1e-9
 """Distances from a plane below this fraction of its size are shown as none."""
 
 
-def slice_picture(result: ProbeResult, *, limits: tuple[float, float] | None = None) -> Any:
+def slice_picture(result: Drawn, *, limits: tuple[float, float] | None = None) -> Any:
     """A slice: loss and accuracy along a line, or the loss on a plane with its contours, marks and trajectory.
 
     Args:
@@ -79,7 +77,7 @@ def slice_picture(result: ProbeResult, *, limits: tuple[float, float] | None = N
 
 
 def surface_picture(
-    result: ProbeResult, *, limits: tuple[float, float] | None = None, azimuth: int = -60, elevation: int = 30
+    result: Drawn, *, limits: tuple[float, float] | None = None, azimuth: int = -60, elevation: int = 30
 ) -> Any:
     """A slice on a plane as a surface over it; Matplotlib only.
 
@@ -110,7 +108,7 @@ def surface_picture(
     )
 
 
-def cut_picture(results: Mapping[str, ProbeResult], place: tuple[float, float]) -> hv.Layout:
+def cut_picture(results: Mapping[str, Drawn], place: tuple[float, float]) -> hv.Layout:
     """The loss along both axes of slices through the grid point nearest to a place: two panels, a curve per slice.
 
     Args:
@@ -131,7 +129,7 @@ def cut_picture(results: Mapping[str, ProbeResult], place: tuple[float, float]) 
     return row(panels)
 
 
-def axis_labels(result: ProbeResult) -> list[str]:
+def axis_labels(result: Drawn) -> list[str]:
     """What the axes of a slice are, with the Euclidean length of their unit."""
     config, about = result.config, result.about
     kind = str(config.get("directions", "direction"))
@@ -149,7 +147,7 @@ def axis_labels(result: ProbeResult) -> list[str]:
     return found
 
 
-def marks(result: ProbeResult) -> dict[str, NDArray[np.float64]]:
+def marks(result: Drawn) -> dict[str, NDArray[np.float64]]:
     """The points to mark in a slice, by name: coordinates, then the Euclidean distance from the slice.
 
     Points outside the window are left out, and so are points that are farther from the slice than their projection is
@@ -190,7 +188,7 @@ def _contours(
     ]
 
 
-def _path_2d(result: ProbeResult, dimensions: Any) -> list[Any]:
+def _path_2d(result: Drawn, dimensions: Any) -> list[Any]:
     path = result.arrays.get("trajectory")
     if path is None or result.config.get("directions") not in _FOLLOWING:
         return []
@@ -209,7 +207,7 @@ def _path_2d(result: ProbeResult, dimensions: Any) -> list[Any]:
     ]
 
 
-def _marks_2d(result: ProbeResult, dimensions: Any) -> list[Any]:
+def _marks_2d(result: Drawn, dimensions: Any) -> list[Any]:
     axis, marked = result.arrays["axis"], marks(result)
     if not marked:
         return []
