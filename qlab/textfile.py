@@ -54,8 +54,8 @@ def decoded(content: bytes, source: str) -> str:
         raise ConfigError(f"{source}: {_undecodable(body, error, encoding)}") from None
     if encoding is None and "\0" in text:
         raise ConfigError(
-            f"{source}: cannot be read: it is not UTF-8 text: it holds zero bytes. If it is UTF-16, save it as UTF-8, or "
-            "with a byte order mark."
+            f"{source}: cannot be read: it is not UTF-8 text: it holds zero bytes. If it is UTF-16, save it as UTF-8, "
+            "or with a byte order mark."
         )
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
