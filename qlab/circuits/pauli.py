@@ -10,23 +10,27 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-_PAULIS = torch.tensor(
-    [[[1, 0], [0, 1]], [[0, 1], [1, 0]], [[0, -1j], [1j, 0]], [[1, 0], [0, -1]]], dtype=torch.complex128
-)
+_PAULIS = np.array([[[1, 0], [0, 1]], [[0, 1], [1, 0]], [[0, -1j], [1j, 0]], [[1, 0], [0, -1]]], dtype=np.complex128)
 
 _CHUNK_BYTES = 256 * 2**20
 """Density matrices are formed for as many samples at once as fit in this."""
 
 
 @functools.cache
-def pauli_strings(k: int) -> Tensor:
-    """All Pauli strings on k qubits, shape ``[4^k, 2^k, 2^k]``, complex128."""
-    strings = torch.ones(1, 1, 1, dtype=torch.complex128)
+def pauli_strings(k: int) -> NDArray[np.complex128]:
+    """All Pauli strings on k qubits, shape ``[4^k, 2^k, 2^k]``; not to be written to.
+
+    An array, since it is kept: a tensor made inside a ``torch.func`` transform, or under ``inference_mode``, is of no
+    use outside.
+    """
+    strings = np.ones((1, 1, 1), dtype=np.complex128)
     for _ in range(k):
-        strings = torch.einsum("pij,qkl->pqikjl", strings, _PAULIS).reshape(
+        strings = np.einsum("pij,qkl->pqikjl", strings, _PAULIS).reshape(
             4 * len(strings), 2 * strings.shape[1], 2 * strings.shape[2]
         )
     return strings
@@ -45,7 +49,7 @@ def transfer_matrices(unitaries: Tensor) -> Tensor:
     """
     n, dimension, _ = unitaries.shape
     k = dimension.bit_length() - 1
-    strings = pauli_strings(k).to(unitaries).reshape(4**k, 4**k)
+    strings = torch.from_numpy(pauli_strings(k)).to(unitaries).reshape(4**k, 4**k)
     # R[a, b] = sum (P_a)_ki conj(U_ji) (P_b)_jl U_lk / 2^k, and (P_a)_ki = conj(P_a)_ik.
     outer = torch.einsum("nji,nlk->nikjl", unitaries.conj(), unitaries).reshape(n, 4**k, 4**k)
     half = outer.reshape(-1, 4**k) @ strings.mT
@@ -84,7 +88,7 @@ def _pauli_transform(rho: Tensor, k: int) -> Tensor:
     interleaved = [axis for qubit in range(k) for axis in (1 + qubit, 1 + k + qubit)]
     vector = rho.reshape(n, *[2] * (2 * k)).permute(0, *interleaved).reshape(n, -1)
     # tr(rho P) = sum_rc rho_rc P_cr.
-    single = _PAULIS.mT.reshape(4, 4).to(rho)
+    single = torch.from_numpy(_PAULIS).mT.reshape(4, 4).to(rho)
     for _ in range(k):
         # Transform the leading qubit and move it to the back; after k turns the order is restored.
         vector = (single @ vector.reshape(n, 4, -1)).mT.reshape(n, -1)

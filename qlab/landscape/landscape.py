@@ -20,6 +20,7 @@ from qlab.models.base import prepare_features
 from qlab.tasks import Split
 from qlab.training import metrics
 from qlab.training.health import is_constant
+from qlab.untransformed import untransformed
 
 if TYPE_CHECKING:
     from qlab.landscape.result import ProbeResult
@@ -299,7 +300,7 @@ class Landscape:
         """Sets the samples; features of a split are prepared once, by whoever needs them first."""
         split = self._splits[rows.split]
         if rows.split not in self._prepared:
-            self._prepared[rows.split] = prepare_features(self.model, split.x)
+            self._prepared[rows.split] = untransformed(lambda: prepare_features(self.model, split.x))
         self._rows = rows
         self.x = self._prepared[rows.split][rows.positions]
         self.y = (self._clean_y if rows.clean else split.y)[rows.positions].double()
