@@ -19,6 +19,7 @@ import docstring_parser
 import pydantic
 
 from qlab.errors import ConfigError, nearest, unknown
+from qlab.field_types import read_hints, source_place, unheld
 
 REQUIRED: Final = dataclasses.MISSING
 
@@ -158,52 +159,85 @@ def check_fields(cls: type, values: Mapping[str, Any]) -> dict[str, Any]:
 
 @functools.cache
 def _fields_of(cls: type) -> types.MappingProxyType[str, Field]:
-    hints: dict[str, Any] = {}
-    defaults: dict[str, Any] = {}
-    if dataclasses.is_dataclass(cls):
-        all_hints = _hints(cls, cls)
-        for field in dataclasses.fields(cls):
-            if field.init:
-                hints[field.name] = all_hints[field.name]
-                made = field.default_factory
-                defaults[field.name] = field.default if made is dataclasses.MISSING else made()
-    else:
-        for base in cls.__mro__:
-            if "__init__" not in vars(base):
-                continue
-            init = vars(base)["__init__"]
-            all_hints = _hints(init, cls)
-            parameters = inspect.signature(init).parameters.values()
-            for parameter in parameters:
-                if parameter.kind is parameter.KEYWORD_ONLY and parameter.name not in hints:
-                    hints[parameter.name] = all_hints.get(parameter.name, Any)
-                    given = parameter.default is not parameter.empty
-                    defaults[parameter.name] = parameter.default if given else REQUIRED
-            if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
-                break
+    hints, defaults = _component_fields(cls) if dataclasses.is_dataclass(cls) else _model_fields(cls)
     for name in _RESERVED:
         if name in hints:
             raise ConfigError(
                 f"{cls.__name__}: a field cannot be called {name}, which means something else in experiment files and "
-                "in the store; rename it."
+                f"in the store; rename it{source_place(cls, name)}."
             )
     for name, hint in hints.items():
-        kind = _origin(hint) or hint
-        if kind in (list, dict, set):
-            raise ConfigError(
-                f"{cls.__name__}: the field {name} is a {kind.__name__}, which can be changed after it was checked; "
-                "for a list write tuple[float, ...]."
-            )
+        if refused := unheld(hint):
+            raise ConfigError(f"{cls.__name__}: the field {name} is {refused}{source_place(cls, name)}.")
     docs = _field_docs(cls)
     found = {name: Field(name, hints[name], defaults[name], docs.get(name, "")) for name in hints}
     return types.MappingProxyType(found)
 
 
-def _hints(holder: Any, cls: type) -> dict[str, Any]:
-    try:
-        return typing.get_type_hints(holder, include_extras=True)
-    except (NameError, TypeError, SyntaxError) as error:
-        raise ConfigError(f"{cls.__name__}: the type of a field cannot be read: {error}") from None
+def _component_fields(cls: type) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Types and defaults of a component's fields.
+
+    Raises:
+        ConfigError: a field is computed, is not kept, or has a type that cannot be read.
+    """
+    hints: dict[str, Any] = {}
+    defaults: dict[str, Any] = {}
+    every: Mapping[str, dataclasses.Field[Any]] = vars(cls)["__dataclass_fields__"]
+    for name, field in every.items():
+        if "INITVAR" in str(getattr(field, "_field_type", "")):
+            raise ConfigError(
+                f"{cls.__name__}: {name} is an InitVar, which no trial would remember; write an ordinary field"
+                f"{source_place(cls, name)}."
+            )
+    own = dataclasses.fields(cls)
+    read = read_hints(cls, cls, [field.name for field in own])
+    for field in own:
+        if not field.init:
+            raise ConfigError(
+                f"{cls.__name__}: the field {field.name} cannot be given (init=False); what follows from other fields "
+                f"is no field: write a property{source_place(cls, field.name)}."
+            )
+        made = field.default_factory
+        hints[field.name] = read[field.name]
+        defaults[field.name] = field.default if made is dataclasses.MISSING else made()
+    return hints, defaults
+
+
+def _model_fields(cls: type) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Types and defaults of a model's keyword arguments; what has no annotation is of the type of its default.
+
+    Raises:
+        ConfigError: a type cannot be read, or there is none and the default does not say it.
+    """
+    hints: dict[str, Any] = {}
+    defaults: dict[str, Any] = {}
+    for base in cls.__mro__:
+        if "__init__" not in vars(base):
+            continue
+        init = vars(base)["__init__"]
+        parameters = inspect.signature(init).parameters.values()
+        new = [item for item in parameters if item.kind is item.KEYWORD_ONLY and item.name not in hints]
+        read = read_hints(init, cls, [item.name for item in new])
+        for item in new:
+            defaults[item.name] = REQUIRED if item.default is item.empty else item.default
+            hints[item.name] = read[item.name] if item.name in read else _hint_of_default(cls, item)
+        if not any(item.kind is item.VAR_KEYWORD for item in parameters):
+            break
+    return hints, defaults
+
+
+def _hint_of_default(cls: type, parameter: inspect.Parameter) -> Any:
+    """The type of a keyword argument without annotation, from its default: an integer may stand for any number."""
+    kinds = {bool: bool, int: int | float, float: float, str: str}
+    found: Any = kinds.get(type(parameter.default))
+    if found is None:
+        given = "no default" if parameter.default is parameter.empty else f"the default {parameter.default!r}"
+        raise ConfigError(
+            f"{cls.__name__}: the field {parameter.name} has no type and {given}; write what it accepts, such as "
+            f"{parameter.name}: float = 1.0 or {parameter.name}: tuple[int, ...] = (64, 16)"
+            f"{source_place(cls, parameter.name)}."
+        )
+    return found
 
 
 def _field_docs(cls: type) -> dict[str, str]:
