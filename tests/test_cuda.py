@@ -83,12 +83,13 @@ def test_unlearning(small_task, small_data, model, unlearner):
 
 def test_an_experiment(tmp_path, tiny):
     text = tiny + '[[unlearner]]\ntype = "Finetune"\nsteps = 2\n[[probe]]\ntype = "HessianProbe"\n'
-    text = text.replace("hidden = [4]", 'hidden = [4]\ndtype = "float64"')
+    text = text.replace("ratio = [0.0, 0.5]", "ratio = [0.25, 0.5]").replace(
+        "hidden = [4]", 'hidden = [4]\ndtype = "float64"'
+    )
     rows = {}
     for device in ("cpu", "cuda"):
         store = Store(f"sqlite:///{tmp_path}/{device}.db")
-        stated = text.replace("seeds = 2", f'seeds = 2\ndevice = "{device}"')
-        experiment = schema.parse(stated, source="tiny.toml")
+        experiment = schema.parse(text, source="tiny.toml", assignments=[("run.device", device)])
         outcome = Runner(store).run(experiment)
         assert not outcome.failed
         frame = frames.runs(store, [store.experiment_id("tiny")])
