@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 import sys
 from collections.abc import Iterator, Sequence
@@ -13,6 +14,7 @@ import click
 
 from qlab import __version__
 from qlab.errors import ConfigError, QlabError, StoreError
+from qlab.tracking.redaction import redact, shown
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -34,7 +36,7 @@ class _Group(click.Group):
         try:
             return super().invoke(ctx)
         except QlabError as error:
-            click.echo(f"Error: {error}", err=True)
+            click.echo(f"Error: {redact(str(error))}", err=True)
             ctx.exit(2)
         except KeyboardInterrupt:
             click.echo("Interrupted.", err=True)
@@ -118,13 +120,13 @@ def _run_all(experiments: Sequence[Experiment], uri: str | None, jobs: int = 1, 
     console = _console()
 
     def show(line: str) -> None:
-        console.print(line, markup=False, soft_wrap=True)
+        console.print(redact(line), markup=False, soft_wrap=True)
 
     team = Jobs(jobs, show) if cluster is None else Cluster(cluster, show)
     store = open_store(uri, tell=lambda line: click.echo(line, err=True))
     for spool in spools(default_root()):
         click.echo(f"{spool} holds what an earlier run could not send; `qlab sync` sends it.", err=True)
-    option = f" --tracking-uri {uri}" if uri else ""
+    option = f" --tracking-uri {shlex.quote(shown(uri))}" if uri else ""
     finished = True
     try:
         with _terminated_as_interrupt(), team:
@@ -146,7 +148,8 @@ def _run_all(experiments: Sequence[Experiment], uri: str | None, jobs: int = 1, 
         unsent = store.unsent()
         if unsent is None:
             raise
-        click.echo(f"Error: {error}" if unsent in str(error) else f"Error: {error} {unsent}", err=True)
+        said = redact(str(error))
+        click.echo(f"Error: {said}" if unsent in said else f"Error: {said} {unsent}", err=True)
         sys.exit(1)
     for unsent in team.unsent:
         click.echo(f"Error: {unsent}", err=True)
@@ -195,7 +198,7 @@ def retry(experiments: Sequence[str], tracking_uri: str | None) -> None:
         raise ConfigError("\n".join(map(str, unfinished.refused)))
     finished = _run_all(unfinished.experiments, tracking_uri)
     for error in unfinished.refused:
-        click.echo(f"Error: {error}", err=True)
+        click.echo(f"Error: {redact(str(error))}", err=True)
     if not finished or unfinished.refused:
         sys.exit(1)
 
@@ -228,7 +231,8 @@ def gc(experiments: Sequence[str], dry_run: bool, yes: bool, tracking_uri: str |
     if not yes:
         click.confirm("Delete them?", abort=True)
     garbage.delete(store, found)
-    click.echo(f"Deleted. To free the space: mlflow gc --backend-store-uri {store.uri} --tracking-uri {store.uri}")
+    place = shlex.quote(shown(store.uri))
+    click.echo(f"Deleted. To free the space: mlflow gc --backend-store-uri {place} --tracking-uri {place}")
 
 
 @main.command()
@@ -377,7 +381,7 @@ def sync(spools: Sequence[Path], tracking_uri: str | None) -> None:
         except StoreError as error:
             if len(left) == 1:
                 raise
-            click.echo(f"Error: {spool}: {error}", err=True)
+            click.echo(f"Error: {spool}: {redact(str(error))}", err=True)
             failed = True
             continue
         torn = "; its last line was cut short and is lost" if done.torn else ""

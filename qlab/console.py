@@ -14,6 +14,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from qlab.tracking.redaction import redact
+
 if TYPE_CHECKING:  # commands that only show tables do without PyTorch
     from qlab.experiment.plan import Plan
     from qlab.experiment.runner import Outcome
@@ -147,7 +149,7 @@ class ConsoleReporter:
             self._progress.update(self._ensembles, completed=self._number)
 
     def _print(self, line: str) -> None:
-        self._console.print(Text(line), soft_wrap=True)
+        self._console.print(Text(redact(line)), soft_wrap=True)
 
 
 def print_outcome(console: Console, name: str, outcome: Outcome, location: str, tracking_option: str) -> None:

@@ -26,6 +26,13 @@ class StoreAwayError(StoreError):
     """A tracking store that does not answer now and may later: its server is away, or another process has it locked."""
 
 
+class StoreShutError(StoreAwayError):
+    """A tracking server that answers, and lets nobody in, or is none: waiting does not help, but somebody may.
+
+    A run that has begun goes on as if the server were away, so that nothing of it is lost.
+    """
+
+
 class UnsentError(StoreError):
     """Writes of a run wait on this machine, since the tracking server is away; the command line exits with 1."""
 

@@ -17,6 +17,15 @@ _LOOK_SECONDS = 0.5
 _active: set[int] = set()
 
 
+class Line(str):
+    """A job as text, which a cluster's logs and dashboard do not repeat: the store's address may hold a password."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "<a job>"
+
+
 def assist(line: str) -> list[dict[str, str]]:
     """Runs a helper with one job.
 

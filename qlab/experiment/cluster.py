@@ -84,10 +84,14 @@ class Cluster:
         workers = self._workers()
         hosts = Counter(str(worker["host"]) for worker in workers.values())
         self._tell(f"{len(workers)} workers on {len(hosts)} machines, by the scheduler at {self._address}")
+
+        def share(worker: Any) -> Share:
+            return Share(len(workers), hosts[str(worker["host"])])
+
         futures = [
             self._client.submit(
                 assistance.assist,
-                Job.of(experiment, uri, old_failures, Share(len(workers), hosts[str(worker["host"])])).show(),
+                assistance.Line(Job.of(experiment, uri, old_failures, share(worker)).show()),
                 pure=False,
                 workers=[address],
                 allow_other_workers=True,

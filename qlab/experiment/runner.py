@@ -130,8 +130,8 @@ class Runner:
                 raise
         if not settled:
             raise UnsentError(
-                f"{experiment.name} has run to its end, but the tracking server is away. {self._store.unsent()} "
-                "Running it again then draws the summary."
+                f"{experiment.name} has run to its end, but the tracking server has not all of it. "
+                f"{self._store.unsent()} Running it again then draws the summary."
             )
         return Outcome(
             parent_run=self._store.known_as(parent),

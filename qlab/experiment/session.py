@@ -28,6 +28,7 @@ from qlab.tasks import Dataset, Split, Task
 from qlab.tasks.base import digest
 from qlab.tracking import names, provenance
 from qlab.tracking.claims import Claims, TakenOver
+from qlab.tracking.redaction import redact
 from qlab.tracking.store import DatasetRecord, MetricRow, Status, Store
 from qlab.tracking.workers import Worker
 from qlab.tracking.writer import MetricWriter
@@ -90,7 +91,7 @@ class Session:
 
     def fail(self, items: Iterable[Trial | Unlearning | Measurement], error: str) -> None:
         """Takes down that trials, unlearning runs or probes failed, and why."""
-        self.failed |= {item.key: (item.label, error) for item in items}
+        self.failed |= {item.key: (item.label, redact(error)) for item in items}
 
     def skip(self, items: Sequence[Unlearning] | Sequence[Measurement], reason: str) -> None:
         """Takes down that unlearning runs or probes cannot be run, and does not try them."""
@@ -219,7 +220,7 @@ class Session:
     def end(self, run_ids: Sequence[str], status: Status, reason: str) -> None:
         """Ends runs that did not finish."""
         for run_id in run_ids:
-            self.store.set_tags(run_id, {names.ERROR: reason.splitlines()[0][:500] if reason else status})
+            self.store.set_tags(run_id, {names.ERROR: redact(reason.splitlines()[0])[:500] if reason else status})
             self.store.finish(run_id, status)
 
     def claim(self, plan: Plan, keys: Iterable[str]) -> set[str]:

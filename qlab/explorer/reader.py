@@ -17,8 +17,9 @@ from qlab.landscape.result import ProbeResult
 from qlab.models import Model, checkpoint
 from qlab.tracking import frames, names
 from qlab.tracking.configs import read_configs
+from qlab.tracking.redaction import bare, shown
 from qlab.tracking.store import Store
-from qlab.tracking.uri import embedded_file, resolve
+from qlab.tracking.uri import embedded_file, is_server, resolve
 
 WHOLE_SECONDS = 60.0
 """After so long all runs are read again: tags of finished runs may have changed."""
@@ -50,7 +51,7 @@ class Reader:
         """Where the store is, for people."""
         file = embedded_file(self.uri)
         if file is None:
-            return self.uri
+            return shown(self.uri)
         return str(file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file)
 
     @property
@@ -174,7 +175,7 @@ class Reader:
 
     def run_url(self, run_id: str, experiment_id: str) -> str:
         """The page of a run in the MLflow UI: the tracking server's, else that of `qlab ui` on this machine."""
-        base = self.uri.rstrip("/") if self.uri.startswith(("http://", "https://")) else "http://127.0.0.1:5000"
+        base = bare(self.uri).rstrip("/") if is_server(self.uri) else "http://127.0.0.1:5000"
         return f"{base}/#/experiments/{experiment_id}/runs/{run_id}"
 
     def _id(self, experiment: str) -> str:

@@ -245,7 +245,7 @@ class Claims:
             # If it is refused, somebody was quicker: then the log is read again, and what is still free is claimed.
             if not entries or (self._store.log_params(run_id, entries) and len(free) <= _KEYS * _ENTRIES):
                 return won.union(free)
-        raise StoreError(f"The tracking store {self._store.uri} does not take claims; is its database locked?")
+        raise StoreError(f"The tracking store {self._store.location} does not take claims; is its database locked?")
 
     def _read(self, run_id: str) -> _Log:
         run = self._store.get_run(run_id)

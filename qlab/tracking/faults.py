@@ -12,7 +12,9 @@ from mlflow.exceptions import InvalidUrlException, MlflowException, RestExceptio
 from sqlalchemy.exc import SQLAlchemyError
 
 from qlab.errors import StoreAwayError, StoreError
-from qlab.tracking.uri import embedded_file
+from qlab.tracking.redaction import has_secret, redact, shown
+from qlab.tracking.refusals import shut
+from qlab.tracking.uri import embedded_file, is_server
 
 _FULL = ("database or disk is full", "No space left on device", "Disk quota exceeded")
 _LOCKED = ("database is locked", "database table is locked", "database schema is locked")
@@ -30,9 +32,12 @@ _NO_ANSWER = re.compile(
 def explain(uri: str, filter_string: str = "") -> Iterator[None]:
     """Turns what MLflow raises into one message about the store (or about a filter that it does not understand).
 
+    The message is without the address's password; so is a traceback, as the cause is left out where there is one.
+
     Raises:
         StoreAwayError: it may be different later.
-        StoreError: it will not.
+        StoreShutError: a server's answer that is final, whatever is asked.
+        StoreError: it will not be different later.
     """
     try:
         yield
@@ -40,29 +45,36 @@ def explain(uri: str, filter_string: str = "") -> Iterator[None]:
         raise
     except MlflowException as error:
         if filter_string and error.error_code == "INVALID_PARAMETER_VALUE":
-            raise StoreError(f"MLflow does not accept the filter {filter_string!r}: {error.message}") from None
-        raise _translated(uri, error, _is_away(error)) from error
+            said = redact(error.message, uri)
+            raise StoreError(f"MLflow does not accept the filter {filter_string!r}: {said}") from None
+        if is_server(uri):
+            shut(uri, error)
+        raise _translated(uri, error, _is_away(error)) from (None if has_secret(uri) else error)
     except requests.RequestException as error:
+        shut(uri, error)
         status = 503 if error.response is None else error.response.status_code
-        raise _translated(uri, error, status in (408, 429) or status >= 500) from error
+        away = status in (408, 425, 429) or status >= 500
+        raise _translated(uri, error, away) from (None if has_secret(uri) else error)
     except (SQLAlchemyError, OSError, ImportError) as error:
-        raise _translated(uri, error, any(words in str(error) for words in _LOCKED)) from error
+        away = any(words in str(error) for words in _LOCKED)
+        raise _translated(uri, error, away) from (None if has_secret(uri) else error)
 
 
 def _translated(uri: str, error: Exception, away: bool) -> StoreError:
     lines = [line for line in str(error).strip().splitlines() if not line.startswith("(raised as a result of")]
-    reason = lines[0] if lines else type(error).__name__
+    reason = redact(lines[0], uri) if lines else type(error).__name__
+    place = shown(uri)
     here = embedded_file(uri) is not None
     number = error.errno if isinstance(error, OSError) else None
     if number in (errno.ENOSPC, errno.EDQUOT) or (here and any(words in reason for words in _FULL)):
         return StoreError(
-            f"There is no space left for the store {uri}: {reason}. Free some and give the same command again: "
+            f"There is no space left for the store {place}: {reason}. Free some and give the same command again: "
             "what is finished is kept."
         )
     if away and (short := _NO_ANSWER.search(str(error))) is not None:
-        return StoreAwayError(f"The tracking server {uri} does not answer: {short[0]}.")
+        return StoreAwayError(f"The tracking server {place} does not answer: {short[0]}.")
     kind = StoreAwayError if away else StoreError
-    return kind(f"The tracking store {uri} cannot be used: {reason}")
+    return kind(f"The tracking store {place} cannot be used: {reason}")
 
 
 def _is_away(error: MlflowException) -> bool:

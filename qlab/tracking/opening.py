@@ -11,10 +11,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+import sqlalchemy
 from mlflow import MlflowClient
 
 from qlab.errors import StoreError
 from qlab.tracking.faults import explain
+from qlab.tracking.redaction import bare, redact, shown
+from qlab.tracking.uri import is_server
 
 _SERVER_SECONDS = 10.0
 """How long a tracking server may take to accept a connection."""
@@ -25,6 +28,9 @@ _HTTP_SETTINGS = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_T
 Trying again is the store's, which knows that a run whose creation was not confirmed has to be looked for first.
 MLflow itself would try for four minutes, and make a second run.
 """
+
+
+_DATABASES = ("postgresql", "postgres", "mysql", "mssql")
 
 
 def be_brief() -> None:
@@ -77,15 +83,37 @@ def check_server(uri: str) -> None:
     Raises:
         StoreError: nobody answers at that address.
     """
-    address = urlsplit(uri)
-    if address.scheme not in ("http", "https"):
+    if not is_server(uri):
         return
     try:
+        address = urlsplit(uri)
+        if address.hostname != urlsplit(bare(uri)).hostname:
+            raise ValueError("in its password, write / as %2F, ? as %3F, # as %23 and @ as %40")
         port = address.port or (443 if address.scheme == "https" else 80)
         socket.create_connection((address.hostname or "", port), timeout=_SERVER_SECONDS).close()
     except (OSError, ValueError) as error:
         raise StoreError(
-            f"The tracking server {uri} does not answer: {error}. Is it running, and the address right?"
+            f"The tracking server {shown(uri)} does not answer: {redact(str(error), uri)}. Is it running, and the "
+            "address right?"
+        ) from None
+
+
+def check_login(uri: str) -> None:
+    """Connects to a database server once: MLflow would try for half an hour before it says what is wrong.
+
+    Raises:
+        StoreError: it cannot be reached, or lets nobody in.
+    """
+    if uri.partition("://")[0].lower().partition("+")[0] not in _DATABASES:
+        return
+    try:
+        engine = sqlalchemy.create_engine(uri, poolclass=sqlalchemy.NullPool)
+        engine.connect().close()
+    except (sqlalchemy.exc.SQLAlchemyError, ImportError, ValueError) as error:
+        said = " ".join(redact(str(error).partition("(Background on")[0], uri).split())
+        raise StoreError(
+            f"The database {shown(uri)} cannot be opened: {said} Are its address, user and password right, and is the "
+            "package installed that Python needs for it?"
         ) from None
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-from qlab.errors import StoreAwayError
+from qlab.errors import StoreAwayError, StoreShutError
 
 T = TypeVar("T")
 
@@ -28,13 +28,15 @@ def patiently(action: Callable[[bool], T], seconds: float, notice: Callable[[], 
         notice: is called once, from another thread, if it takes long.
 
     Raises:
-        StoreAwayError: the store is still away.
+        StoreAwayError: the store is still away, or says something that is final.
     """
     start, pause, again = time.monotonic(), _FIRST_PAUSE, False
     with noticed(notice):
         while True:
             try:
                 return action(again)
+            except StoreShutError:
+                raise
             except StoreAwayError:
                 if time.monotonic() - start + pause > seconds:
                     raise

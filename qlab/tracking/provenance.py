@@ -10,6 +10,7 @@ from pathlib import Path
 
 import qlab
 from qlab.tracking import names
+from qlab.tracking.redaction import redact
 
 
 def tags(source: str) -> dict[str, str]:
@@ -18,7 +19,7 @@ def tags(source: str) -> dict[str, str]:
     Args:
         source: the experiment file, as the user named it.
     """
-    found = {names.VERSION: qlab.__version__, names.SOURCE: source}
+    found = {names.VERSION: qlab.__version__, names.SOURCE: redact(source)}
     commit = _commit(Path.cwd())
     if commit:
         found[names.COMMIT] = commit

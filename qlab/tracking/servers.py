@@ -13,7 +13,8 @@ from pathlib import Path
 import click
 
 from qlab.errors import ConfigError, StoreError
-from qlab.tracking.uri import embedded_file, resolve
+from qlab.tracking.redaction import bare, shown
+from qlab.tracking.uri import embedded_file, is_server, resolve
 
 _LOCAL = ("127.0.0.1", "localhost", "::1")
 _EVERY = ("0.0.0.0", "::", "")
@@ -28,10 +29,12 @@ def serve_ui(uri: str | None, host: str, port: int) -> None:
         ConfigError: the port is taken.
     """
     found = _existing(uri)
-    if found.startswith(("http://", "https://")):
-        click.echo(f"The store is a tracking server; its UI is at {found}")
+    if is_server(found):
+        click.echo(f"The store is a tracking server; its UI is at {bare(found)}")
         return
-    arguments = ["ui", "--backend-store-uri", found, "--host", host, "--port", str(port), "--workers", "1"]
+    # Not among the arguments, which everybody on this machine can read: a database's address may hold a password.
+    os.environ["MLFLOW_BACKEND_STORE_URI"] = found
+    arguments = ["ui", "--host", host, "--port", str(port), "--workers", "1"]
     file = embedded_file(found)
     if file is not None:
         arguments += ["--default-artifact-root", (file.parent / "artifacts").resolve().as_uri()]
@@ -66,7 +69,8 @@ def serve_explorer(
         arguments += ["--allow-websocket-origin", origin]
     if users is not None:
         _check_users(users)
-        arguments += ["--basic-auth", str(users.resolve()), "--cookie-secret", secrets.token_hex(32)]
+        arguments += ["--basic-auth", str(users.resolve())]
+        os.environ["BOKEH_COOKIE_SECRET"] = secrets.token_hex(32)
     _replace_process("explorer", "panel", arguments, found, host, port, "/explorer")
 
 
@@ -97,7 +101,7 @@ def _replace_process(
             probe.bind((host, port))
         except OSError as error:
             raise ConfigError(f"{host}:{port}: {error.strerror}; choose another with --port.") from None
-    click.echo(f"{what} on {store}: http://{host}:{port}{path} (Ctrl-C ends it)")
+    click.echo(f"{what} on {shown(store)}: http://{host}:{port}{path} (Ctrl-C ends it)")
     sys.stdout.flush()
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.execv(sys.executable, [sys.executable, "-m", module, *arguments])

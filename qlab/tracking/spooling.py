@@ -13,14 +13,14 @@ from typing import TypeVar
 
 import mlflow.entities as entities
 
-from qlab.errors import StoreAwayError, StoreError, UnsentError
+from qlab.errors import StoreAwayError, StoreError, StoreShutError, UnsentError
 from qlab.tracking import names, writes
 from qlab.tracking.faults import explain
 from qlab.tracking.memory import Memory
 from qlab.tracking.patience import noticed
 from qlab.tracking.spool import Header, Spool, default_root
 from qlab.tracking.store import Store
-from qlab.tracking.uri import resolve
+from qlab.tracking.uri import is_server, resolve
 
 _WRITE_SECONDS = 8.0
 """How long a write is tried again before it is kept: training waits for it."""
@@ -47,7 +47,7 @@ def open_store(uri: str | None = None, *, tell: Callable[[str], None] | None = N
         uri: see :class:`qlab.tracking.store.Store`.
         tell: see there.
     """
-    served = resolve(uri).startswith(("http://", "https://"))
+    served = is_server(resolve(uri))
     return SpoolingStore(uri, tell=tell) if served else Store(uri, tell=tell)
 
 
@@ -73,6 +73,7 @@ class SpoolingStore(Store):
         self._spool: Spool | None = None
         self._refused: StoreError | None = None
         self._hurried = False
+        self._shut: StoreShutError | None = None
         self._local: set[str] = set()
         self._real: dict[str, str] = {}
         self._kept_files: dict[tuple[str, str], Path] = {}
@@ -100,6 +101,8 @@ class SpoolingStore(Store):
     def settle(self, seconds: float) -> bool:
         """Whether everything is in the store; waits as long as sending goes on, else at most so long.
 
+        A server that answers, and lets nobody in any more, is not waited for.
+
         Raises:
             StoreError: the server refused a write.
         """
@@ -109,10 +112,11 @@ class SpoolingStore(Store):
     def _settle(self, seconds: float) -> bool:
         with self._changed, noticed(lambda: self.tell(self._waiting(seconds))):
             while (spool := self._spool) is not None and self._refused is None:
-                sent = spool.sent
-                self._hurried = True
+                sent, self._shut, self._hurried = spool.sent, None, True
                 self._changed.notify_all()
                 if not self._changed.wait_for(functools.partial(self._moved, spool, sent), seconds):
+                    return False
+                if self._locked_out():
                     return False
         self._raise_refusal()
         return True
@@ -128,10 +132,11 @@ class SpoolingStore(Store):
         with self._changed:
             if self._spool is None:
                 return None
-            return (
-                f"{self._spool.left()} writes wait in {self._spool.folder}; when {self.uri} is back, "
-                f"`qlab sync {self._spool.folder}` sends them."
-            )
+            waiting = f"{self._spool.left()} writes wait in {self._spool.folder}"
+            then = f"`qlab sync {self._spool.folder}` sends them."
+            if self._shut is not None:
+                return f"{waiting}: {self._shut} Then {then}"
+            return f"{waiting}; when {self.location} is back, {then}"
 
     def _create(self, write: writes.CreateRun) -> str:
         self._exact = False
@@ -186,7 +191,7 @@ class SpoolingStore(Store):
 
     def _leave(self, error: StoreAwayError, write: writes.Write) -> None:
         """The server is away: from here on writes are kept."""
-        spool = Spool.make(self._root, Header(self.uri, self._experiments_made))
+        spool = Spool.make(self._root, Header(self.location, self._experiments_made))
         with self._changed:
             self._append(spool, write)
             self._spool = spool
@@ -204,7 +209,11 @@ class SpoolingStore(Store):
             pause = min(1.5 * pause, longest)
             try:
                 self._send(spool)
-            except StoreAwayError:
+            except StoreAwayError as error:
+                if isinstance(error, StoreShutError):
+                    with self._changed:
+                        self._shut = error
+                        self._changed.notify_all()
                 if spool.sent:
                     pause = _PROBE_SECONDS[0]
                 continue
@@ -213,7 +222,9 @@ class SpoolingStore(Store):
             except Exception as error:  # a thread has nobody above it; the next write says it
                 self._refused = StoreError(f"What is kept in {spool.folder} cannot be sent: {error!r}")
             else:
-                self.tell(f"The tracking server {self.uri} is back; it has the {spool.sent} writes that were kept.")
+                self.tell(
+                    f"The tracking server {self.location} is back; it has the {spool.sent} writes that were kept."
+                )
             with self._changed:
                 self._changed.notify_all()
             return
@@ -245,10 +256,14 @@ class SpoolingStore(Store):
                 self._changed.notify_all()
 
     def _waiting(self, patience: float) -> str:
-        return f"Waiting for the tracking server {self.uri}, for up to {patience:.0f} s."
+        return f"Waiting for the tracking server {self.location}, for up to {patience:.0f} s."
 
     def _moved(self, spool: Spool, sent: int) -> bool:
-        return self._spool is not spool or spool.sent != sent or self._refused is not None
+        changed = self._spool is not spool or spool.sent != sent
+        return changed or self._refused is not None or self._locked_out()
+
+    def _locked_out(self) -> bool:
+        return self._shut is not None
 
     def _raise_refusal(self) -> None:
         if self._refused is not None:
@@ -329,7 +344,7 @@ class SpoolingStore(Store):
     def _present(self) -> None:
         with self._changed:
             if self._spool is not None:
-                raise StoreAwayError(f"The tracking server {self.uri} is away.")
+                raise StoreAwayError(f"The tracking server {self.location} is away.")
 
     def metric_history(self, run_id: str, name: str) -> list[tuple[int, float]]:
         """All values of a metric with their steps, in order of steps."""
@@ -359,7 +374,9 @@ class SpoolingStore(Store):
         raise self._stuck()
 
     def _stuck(self) -> StoreError:
-        message = f"The run cannot go on without the tracking server {self.uri}, which stays away."
+        message = f"The run cannot go on without the tracking server {self.location}, which stays away."
+        if self._shut is not None:
+            message = f"The run cannot go on. {self._shut}"
         unsent = self.unsent()
         return StoreAwayError(message) if unsent is None else UnsentError(f"{message} {unsent}")
 

@@ -24,9 +24,19 @@ from mlflow.store.entities import PagedList
 from qlab.errors import StoreAwayError, StoreError, nearest
 from qlab.tracking import names, writes
 from qlab.tracking.faults import explain
-from qlab.tracking.opening import be_brief, check_database, check_server, make_database, open_client, writable
+from qlab.tracking.opening import (
+    be_brief,
+    check_database,
+    check_login,
+    check_server,
+    make_database,
+    open_client,
+    writable,
+)
 from qlab.tracking.patience import patiently
-from qlab.tracking.uri import embedded_file, resolve
+from qlab.tracking.redaction import shown
+from qlab.tracking.refusals import check_access
+from qlab.tracking.uri import embedded_file, is_server, resolve
 from qlab.tracking.writes import DatasetRecord as DatasetRecord
 from qlab.tracking.writes import MetricRow as MetricRow
 from qlab.tracking.writes import Status as Status
@@ -84,6 +94,9 @@ class Store:
             raise StoreError(f"The store {file} cannot be written: no permission. Give another with --tracking-uri.")
         if file is None:
             be_brief()
+            check_login(self.uri)
+        if is_server(self.uri):
+            check_access(self.uri)
         # What SQLAlchemy finds is raised and explained; MLflow would print its traceback too.
         logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
         if file is not None and not file.exists():
@@ -96,8 +109,8 @@ class Store:
 
     @property
     def location(self) -> str:
-        """Where the store is, for people."""
-        return self.uri if self._file is None else str(self._file)
+        """Where the store is, for people: without a password."""
+        return shown(self.uri) if self._file is None else str(self._file)
 
     def experiment_id(self, name: str) -> str:
         """The MLflow experiment of that name, created if there is none."""

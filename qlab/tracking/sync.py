@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from pathlib import Path
 
 from mlflow.exceptions import MlflowException
@@ -10,6 +11,7 @@ from mlflow.exceptions import MlflowException
 from qlab.errors import StoreAwayError, StoreError
 from qlab.tracking import writes
 from qlab.tracking.faults import explain
+from qlab.tracking.redaction import HIDDEN, bare, shown
 from qlab.tracking.spool import JOURNAL, Header, Spool
 from qlab.tracking.spooling import send
 from qlab.tracking.store import Store
@@ -45,7 +47,7 @@ def sync(folder: Path, uri: str | None = None) -> Synced:
     """
     spool = Spool(folder)
     try:
-        store = _Named(uri or spool.header.store, spool.real)
+        store = _Named(uri or _address(spool.header.store, folder), spool.real)
         _check_same(spool.header, store, folder)
         created = []
         while (write := spool.next()) is not None:
@@ -61,9 +63,28 @@ def sync(folder: Path, uri: str | None = None) -> Synced:
     except BaseException:
         spool.close()
         raise
-    found = Synced(spool.sent, len(created), store.uri, spool.torn)
+    found = Synced(spool.sent, len(created), store.location, spool.torn)
     spool.remove()
     return found
+
+
+def _address(kept: str, folder: Path) -> str:
+    """The address of a spool's store, which is kept without its password.
+
+    Raises:
+        StoreError: it had one, and none is given now.
+    """
+    if HIDDEN not in kept:
+        return kept
+    given = os.environ.get("MLFLOW_TRACKING_URI", "")
+    if shown(given) == kept:
+        return given
+    if os.environ.get("MLFLOW_TRACKING_PASSWORD") or os.environ.get("MLFLOW_TRACKING_TOKEN"):
+        return bare(kept)
+    raise StoreError(
+        f"The spool {folder} is for {kept}, and keeps no password. Set MLFLOW_TRACKING_URI to the address with the "
+        "password, or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD."
+    )
 
 
 class _Named(Store):
@@ -103,6 +124,6 @@ def _check_same(header: Header, store: Store, folder: Path) -> None:
             found = None
         if found is None or found.name != name or (made is not None and found.creation_time != made):
             raise StoreError(
-                f"The spool {folder} is of another store: it was made for {header.store}, and {store.location} has "
-                f'not its MLflow experiment {experiment_id}, "{name}". Give its store with --tracking-uri.'
+                f"The spool {folder} is of another store: it was made for {shown(header.store)}, and {store.location} "
+                f'has not its MLflow experiment {experiment_id}, "{name}". Give its store with --tracking-uri.'
             )

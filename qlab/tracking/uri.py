@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 from typing import Final
 
+from qlab.tracking import redaction
+
 EMBEDDED: Final = "sqlite:///mlruns/mlflow.db"
 """The store under the current folder, used when nothing else is asked for."""
 
@@ -15,6 +17,7 @@ _SQLITE = "sqlite:///"
 def resolve(uri: str | None = None) -> str:
     """The tracking URI: the one given, else ``MLFLOW_TRACKING_URI``, else the embedded store, its path absolute."""
     found = uri or os.environ.get("MLFLOW_TRACKING_URI") or EMBEDDED
+    redaction.remember(found)
     file = embedded_file(found)
     return found if file is None else f"{_SQLITE}{file}"
 
@@ -24,3 +27,8 @@ def embedded_file(uri: str) -> Path | None:
     if not uri.startswith(_SQLITE):
         return None
     return Path(uri.removeprefix(_SQLITE)).absolute()
+
+
+def is_server(uri: str) -> bool:
+    """Whether a store is a tracking server's."""
+    return uri.lower().startswith(("http://", "https://"))

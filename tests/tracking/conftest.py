@@ -31,31 +31,31 @@ class Server:
             probe.bind(("127.0.0.1", 0))
             self._port = probe.getsockname()[1]
         self.uri = f"http://127.0.0.1:{self._port}"
-        self._folder = folder
+        self.folder = folder
         self._backend = backend
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         arguments = ["--backend-store-uri", self._backend, "--workers", "1", "--host", "127.0.0.1"]
-        arguments += ["--artifacts-destination", str(self._folder / "artifacts"), "--port", str(self._port)]
-        with (self._folder / "log").open("a") as log:
+        arguments += ["--artifacts-destination", str(self.folder / "artifacts"), "--port", str(self._port)]
+        with (self.folder / "log").open("a") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "mlflow", "server", *arguments],
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                cwd=self._folder,
+                cwd=self.folder,
                 env=os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true"},
                 start_new_session=True,
             )
         for _ in range(300):
-            assert self._process.poll() is None, (self._folder / "log").read_text()
+            assert self._process.poll() is None, (self.folder / "log").read_text()
             try:
                 with urllib.request.urlopen(f"{self.uri}/health", timeout=5) as answer:
                     assert answer.status == 200
                 return
             except OSError:
                 time.sleep(0.2)
-        raise AssertionError((self._folder / "log").read_text())
+        raise AssertionError((self.folder / "log").read_text())
 
     def kill(self) -> None:
         """Without a goodbye, as when a machine fails."""
@@ -107,7 +107,7 @@ class Postgres:
 
     def __init__(self, programs: Path, folder: Path) -> None:
         self._programs = programs
-        self._folder = folder
+        self.folder = folder
         self._user: str | None = None
         if os.geteuid() == 0:  # PostgreSQL refuses to be run by the superuser
             self._user = "postgres" if "postgres:" in Path("/etc/passwd").read_text() else "nobody"
@@ -116,8 +116,8 @@ class Postgres:
         self.uri = f"postgresql+psycopg2://qlab@/postgres?host={folder}"
 
     def start(self) -> None:
-        options = f"-c listen_addresses='' -c unix_socket_directories='{self._folder}'"
-        self._run("pg_ctl", "start", "--wait", f"--log={self._folder}/log", f"--options={options}")
+        options = f"-c listen_addresses='' -c unix_socket_directories='{self.folder}'"
+        self._run("pg_ctl", "start", "--wait", f"--log={self.folder}/log", f"--options={options}")
 
     def stop(self) -> None:
         """At once: open connections break, and the next start recovers from the log."""
@@ -125,17 +125,17 @@ class Postgres:
 
     def _run(self, program: str, *arguments: str) -> None:
         # Into a file: a pipe would be kept open by the cluster.
-        with (self._folder / "errors").open("a") as log:
+        with (self.folder / "errors").open("a") as log:
             result = subprocess.run(
-                [str(self._programs / program), f"--pgdata={self._folder}/data", *arguments],
-                cwd=self._folder,
+                [str(self._programs / program), f"--pgdata={self.folder}/data", *arguments],
+                cwd=self.folder,
                 user=self._user,
                 stdout=subprocess.DEVNULL,
                 stderr=log,
                 check=False,
                 timeout=120,
             )
-        assert result.returncode == 0, (self._folder / "errors").read_text()
+        assert result.returncode == 0, (self.folder / "errors").read_text()
 
 
 @pytest.fixture

@@ -185,7 +185,7 @@ def test_what_a_run_leaves_that_outlives_the_server_is_sent_by_sync(
     assert "Traceback" not in errors
     (message,) = (line for line in errors.splitlines() if line.startswith("Error: "))
     (spool,) = (tmp_path / "mlruns" / "spool").iterdir()
-    assert message.startswith("Error: outage has run to its end, but the tracking server is away.")
+    assert message.startswith("Error: outage has run to its end, but the tracking server has not all of it.")
     assert f"`qlab sync {spool}` sends them" in message
     copy = tmp_path / "copy"
     shutil.copytree(spool, copy)
