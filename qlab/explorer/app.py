@@ -13,12 +13,13 @@ import panel_material_ui as pmui
 from panel_material_ui.template.base import Page as Template
 
 from qlab.explorer.address import decode, encode
-from qlab.explorer.controls import Control, text
+from qlab.explorer.controls import Control
 from qlab.explorer.loaded import Loader
 from qlab.explorer.page import Context, Page
 from qlab.explorer.pages import PAGES
 from qlab.explorer.reader import Reader, reader
 from qlab.explorer.state import State
+from qlab.explorer.text import Text
 from qlab.explorer.work import Work
 
 REFRESH_MILLISECONDS = 3000
@@ -50,7 +51,7 @@ class Explorer:
         self.pages: dict[str, Page] = {page.title: page(context) for page in PAGES}
         chosen = pmui.Select(label="MLflow experiment", options=[], sizing_mode="stretch_width")
         self._experiments = Control(chosen, self.state, "experiment")
-        self._message = text(visible=False)
+        self._message = Text(visible=False)
         self._known = self._away = False
         self._drawn: tuple[str, int] | None = None
         self.refused: list[str] = []
@@ -152,7 +153,7 @@ class Explorer:
 
     def template(self) -> Any:
         """The whole page."""
-        where = text(f"Store: {self.reader.location}", styles={"overflow-wrap": "anywhere"})
+        where = Text(f"Store: {self.reader.location}", styles={"overflow-wrap": "anywhere"})
         export = pmui.FileDownload(
             callback=self.standalone, filename="qlab.html", label="This page as HTML", size="small", variant="outlined"
         )

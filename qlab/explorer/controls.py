@@ -1,15 +1,11 @@
-"""Widgets that follow the state, and plain text."""
+"""Widgets that follow the state."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-import panel as pn
-
 from qlab.explorer.state import State
-
-_FONT = ":host(.bk-panel-models-markup-HTML) pre { font-family: inherit; white-space: pre-wrap; margin: 0 }"
 
 
 class Control:
@@ -73,8 +69,3 @@ def bound(widget: Any, state: State, field: str) -> Any:
     """A widget that follows a field of the state, and is followed by it, see :class:`Control`."""
     Control(widget, state, field)
     return widget
-
-
-def text(content: str = "", **options: Any) -> pn.pane.Str:
-    """Text shown as it is, in the page's font: it may come from a store."""
-    return pn.pane.Str(content, stylesheets=[_FONT], **{"margin": (6, 10), **options})

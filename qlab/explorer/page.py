@@ -9,11 +9,11 @@ from typing import Any, ClassVar, TypeVar
 import panel as pn
 
 from qlab.errors import DataError
-from qlab.explorer.controls import text
 from qlab.explorer.figure import Figure
 from qlab.explorer.loaded import Loader
 from qlab.explorer.reader import Reader
 from qlab.explorer.state import State
+from qlab.explorer.text import Text
 from qlab.explorer.work import Work
 
 T = TypeVar("T")
@@ -49,7 +49,7 @@ class Page(ABC):
         self.state = context.state
         self.stale = True
         # Plain text: what it says may come from a store.
-        self._notice = text(visible=False)
+        self._notice = Text(visible=False)
         self._view: pn.viewable.Viewable | None = None
 
     @property

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import socket
 import sys
 from collections.abc import Sequence
@@ -64,14 +63,13 @@ def serve_explorer(
             f"--allow-origin {host if host not in _EVERY else socket.gethostname()}:{port}, and think of --basic-auth."
         )
     os.environ["MLFLOW_TRACKING_URI"] = found
-    arguments = ["serve", str(app), "--address", host, "--port", str(port)]
+    arguments = [str(app), "--address", host, "--port", str(port)]
     for origin in [f"localhost:{port}", f"127.0.0.1:{port}", *origins]:
         arguments += ["--allow-websocket-origin", origin]
     if users is not None:
         _check_users(users)
         arguments += ["--basic-auth", str(users.resolve())]
-        os.environ["BOKEH_COOKIE_SECRET"] = secrets.token_hex(32)
-    _replace_process("explorer", "panel", arguments, found, host, port, "/explorer")
+    _replace_process("explorer", "qlab.explorer.server", arguments, found, host, port, "/explorer")
 
 
 def _check_users(file: Path) -> None:

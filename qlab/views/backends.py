@@ -16,6 +16,10 @@ T = TypeVar("T")
 if hv.Store.current_backend is None or hv.Store.current_backend not in hv.Store.loaded_backends():
     hv.Store.set_current_backend("bokeh")
 
+# Pictures of a few hundred points need no WebGL, and its library makes functions of text, which the explorer's content
+# security policy forbids.
+holoviews.plotting.bokeh.BokehRenderer.webgl = False
+
 DRAWING: Final = threading.RLock()
 """Held while a figure is drawn: HoloViews' backend and Matplotlib's figures belong to the whole process."""
 

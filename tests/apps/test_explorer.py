@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -278,14 +277,3 @@ def test_a_store_without_runs_says_what_to_do(visitor: Any, tmp_path: Path, serv
     with serve(store.uri, tmp_path) as found:
         page = visitor.open(found)
         page.get_by_text("qlab run xxz_flip").wait_for()
-
-
-def test_others_are_kept_out_unless_named(tmp_path: Path, store: Store, serve: Any) -> None:
-    users = tmp_path / "users.json"
-    users.write_text('{"ada": "lovelace"}')
-    with (
-        serve(store.uri, tmp_path, "--basic-auth", str(users)) as found,
-        urllib.request.urlopen(found, timeout=30) as answer,
-    ):
-        assert answer.url.split("?")[0].endswith("/login")
-        assert "password" in answer.read().decode().lower()

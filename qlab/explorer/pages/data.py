@@ -15,11 +15,12 @@ import panel as pn
 import panel_material_ui as pmui
 
 from qlab.errors import DataError
-from qlab.explorer.controls import Control, bound, text
+from qlab.explorer.controls import Control, bound
 from qlab.explorer.figure import Figure
 from qlab.explorer.loaded import Checkpoint, checkpoints, corrupted_of, data_of
 from qlab.explorer.page import Page
 from qlab.explorer.tables import plain_table
+from qlab.explorer.text import Text
 from qlab.models import Features, PennyLaneQNN
 from qlab.registry import find, make
 from qlab.tasks.features import FeatureRows, dense_rows
@@ -65,7 +66,7 @@ class DataPage(Page):
             "projection",
         )
         self.map = Figure("data_map", self._clickable)
-        self._sample = pn.Column(text("Click a sample."), min_width=440)
+        self._sample = pn.Column(Text("Click a sample."), min_width=440)
         self._circuit = pn.Column(sizing_mode="stretch_width")
         state.param.watch(lambda _: self._show_sample(), "row")
         return [
@@ -150,7 +151,7 @@ class DataPage(Page):
     def _show_sample(self) -> None:
         shown, number = self._shown, self.state.row
         if shown is None or not 0 <= number < len(shown.frame):
-            self._sample.objects = [text("Click a sample.")]
+            self._sample.objects = [Text("Click a sample.")]
             return
         experiment = self.state.experiment
 
@@ -164,7 +165,7 @@ class DataPage(Page):
             known = ", ".join(f"{name} {value:.4g}" for name, value in extra.items())
             self._sample.objects = [
                 pn.pane.HoloViews(drawn, backend="bokeh"),
-                text(known or str(sample["kind"])),
+                Text(known or str(sample["kind"])),
                 plain_table(table),
             ]
 
@@ -185,7 +186,7 @@ class DataPage(Page):
         self._circuit.objects = [
             pn.pane.PNG(image, sizing_mode="scale_width", max_width=900, alt_text="circuit with its light cone")
             for image in drawn
-        ] or [text("No quantum model in this experiment.")]
+        ] or [Text("No quantum model in this experiment.")]
 
 
 def _circuit(config: Mapping[str, Any]) -> bytes:

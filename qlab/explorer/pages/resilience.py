@@ -12,10 +12,11 @@ import panel as pn
 import panel_material_ui as pmui
 
 from qlab.errors import DataError
-from qlab.explorer.controls import Control, bound, text
+from qlab.explorer.controls import Control, bound
 from qlab.explorer.figure import Figure, fitting
 from qlab.explorer.page import Page
 from qlab.explorer.tables import plain_table
+from qlab.explorer.text import Text
 from qlab.report.reference import matched, resilience_points
 from qlab.tracking import frames, names
 from qlab.views.resilience import PANELS, accuracy_against_ratio
@@ -55,7 +56,7 @@ class ResiliencePage(Page):
         self.curve = Figure("resilience", self._clickable)
         self.training = Figure("training")
         self._groups = pn.Column(sizing_mode="stretch_width")
-        self._chosen = text("Click a point, or a row of the table, to see the training behind it.", margin=(5, 10))
+        self._chosen = Text("Click a point, or a row of the table, to see the training behind it.", margin=(5, 10))
         return [
             pmui.Row(self._group_by.widget, self._corruptions.widget, traces, reference),
             self.curve.view,

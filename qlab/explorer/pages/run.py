@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import html
 from typing import Any
 
 import pandas as pd
@@ -11,10 +10,10 @@ import panel as pn
 import panel_material_ui as pmui
 
 from qlab.errors import DataError
-from qlab.explorer.controls import text
 from qlab.explorer.figure import Figure
 from qlab.explorer.page import Page
 from qlab.explorer.tables import plain_table
+from qlab.explorer.text import Link, Text
 from qlab.tracking import names
 from qlab.views.training import METRICS, curves_over_epochs
 
@@ -38,8 +37,8 @@ class RunPage(Page):
 
     def build(self) -> list[Any]:
         """Title, curves and tables."""
-        self._title = text(styles={"font-size": "1.2em", "font-weight": "600"})
-        self._link = pn.pane.HTML("")
+        self._title = Text(styles={"font-size": "1.2em", "font-weight": "600"})
+        self._link = Link("open in the MLflow UI")
         self.training = Figure("run")
         self._tables = {name: pn.Column(sizing_mode="stretch_width") for name in TABLES}
         return [pmui.Row(self._title, self._link), self.training.view, pmui.Tabs(*self._tables.items())]
@@ -86,8 +85,7 @@ class RunPage(Page):
 
     def _show(self, shown: _Shown) -> None:
         self._title.object = shown.title
-        address = html.escape(shown.url, quote=True)
-        self._link.object = f'<a href="{address}" target="_blank" rel="noopener">open in the MLflow UI</a>'
+        self._link.address = shown.url
         if shown.history["step"].nunique() > 1:
             labels = pd.Series({str(run): "this run" for run in shown.history["run_id"].unique()})
             self.training.show(curves_over_epochs(shown.history, labels), shown.history)

@@ -8,9 +8,10 @@ import pandas as pd
 import panel as pn
 import panel_material_ui as pmui
 
-from qlab.explorer.controls import bound, text
+from qlab.explorer.controls import bound
 from qlab.explorer.page import Page
 from qlab.explorer.tables import plain_table
+from qlab.explorer.text import Text
 from qlab.tracking import listing, names
 
 _HELP = "metrics.validation_accuracy > 0.9 and params.`model.type` = 'MLP'"
@@ -36,7 +37,7 @@ class RunsPage(Page):
             widths={"name": 300},
         )
         self._table.param.watch(self._ticked, "selection")
-        self._count = text("", margin=(12, 10))
+        self._count = Text("", margin=(12, 10))
         self._open = pmui.Button(label="Show run", icon="open_in_new", disabled=True, size="small")
         self._open.on_click(lambda _: setattr(self.state, "page", "Run"))
         self._clear = pmui.Button(label="Clear selection", icon="clear", disabled=True, size="small", variant="text")

@@ -1,0 +1,112 @@
+"""Serves the explorer: Panel's server, with headers that let a page run and load nothing but its own.
+
+``python -m qlab.explorer.server APP --port 5006``; the store is ``MLFLOW_TRACKING_URI``. Started by ``qlab explore``.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+from tornado.httputil import HTTPHeaders, HTTPServerRequest
+from tornado.web import OutputTransform, RequestHandler
+
+PAGE = "explorer"
+"""The app's path."""
+
+_POLICY = {
+    "default-src": "'none'",
+    # Panel's components are modules that it makes of text; a page cannot be made to hold such a text by markup.
+    "script-src": "'self' blob:",
+    # Bokeh, Tabulator and Material UI write style elements and attributes as they go.
+    "style-src": "'self' 'unsafe-inline'",
+    "img-src": "'self' data: blob:",
+    "font-src": "'self' data:",
+    "connect-src": "'self' blob:",
+    "form-action": "'self'",
+    "base-uri": "'none'",
+    "frame-ancestors": "'self'",
+}
+
+
+def policy(nonce: str = "") -> str:
+    """The content security policy.
+
+    Args:
+        nonce: what scripts inside a page must carry; without one there are none.
+    """
+    found = dict(_POLICY)
+    if nonce:
+        found["script-src"] += f" 'nonce-{nonce}'"
+    return "; ".join(f"{name} {values}" for name, values in found.items())
+
+
+class Headers(OutputTransform):
+    """Adds headers to every answer, and to the scripts that the app's page holds from the start their nonce."""
+
+    def __init__(self, request: HTTPServerRequest) -> None:
+        self._is_page = request.path.rstrip("/") == f"/{PAGE}"
+        # What embeds the app in pages of others: ours forbids that.
+        self._is_embedding = request.path.endswith("/autoload.js")
+
+    def transform_first_chunk(
+        self, status_code: int, headers: HTTPHeaders, chunk: bytes, finishing: bool
+    ) -> tuple[int, HTTPHeaders, bytes]:
+        """See Tornado."""
+        nonce = ""
+        if self._is_embedding:
+            status_code, chunk = 404, b""
+            headers["Content-Length"] = "0"
+        if self._is_page and finishing and status_code == 200:
+            nonce = secrets.token_urlsafe(18)
+            chunk = chunk.replace(b"<script", f'<script nonce="{nonce}"'.encode())
+            headers["Content-Length"] = str(len(chunk))
+        headers["Content-Security-Policy"] = policy(nonce)
+        headers["X-Content-Type-Options"] = "nosniff"
+        headers["Referrer-Policy"] = "no-referrer"
+        headers["Cross-Origin-Opener-Policy"] = "same-origin"
+        return status_code, headers, chunk
+
+
+class _NotHere(RequestHandler):
+    """Where Panel imports any module that an address names."""
+
+    def prepare(self) -> None:
+        """Says that there is nothing."""
+        self.send_error(404)
+
+
+@click.command()
+@click.argument("app", type=click.Path(path_type=Path))
+@click.option("--address", default="127.0.0.1")
+@click.option("--port", type=int, default=5006)
+@click.option("--allow-websocket-origin", "origins", multiple=True)
+@click.option("--basic-auth", "users", type=click.Path(path_type=Path))
+def main(app: Path, address: str, port: int, origins: Sequence[str], users: Path | None) -> None:
+    """Serves an app until it is interrupted."""
+    from panel.io.server import get_server
+
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s")
+    options: dict[str, Any] = {}
+    if users is not None:
+        from qlab.explorer.login import Users
+
+        options = {"auth_provider": Users(users), "cookie_secret": secrets.token_hex(32)}
+    get_server(
+        {PAGE: app},
+        port=port,
+        address=address,
+        websocket_origin=list(origins),
+        start=True,
+        transforms=[Headers],
+        extra_patterns=[("/components/.*", _NotHere)],
+        **options,
+    )
+
+
+if __name__ == "__main__":
+    main()
