@@ -7,7 +7,7 @@ broadcast arrays.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -61,3 +61,17 @@ def loss(logit: ArrayLike, y: ArrayLike) -> Array:
     """-[y log p + (1 - y) log(1 - p)], p = sigmoid(logit), without overflow."""
     z, y = np.asarray(logit, dtype=float), np.asarray(y, dtype=float)
     return np.logaddexp(0.0, z) - y * z
+
+
+def plot(x: float = 0.8, span: float = np.pi) -> Any:
+    """Both models' terms over theta, for a right and for a flipped label, as a HoloViews layout.
+
+    The qubit's B is negative where the model contradicts a flipped label; the neuron has none.
+
+    Args:
+        x: the sample's feature; its true label is 1.
+        span: theta runs from -span to span.
+    """
+    from qlab.views.minimal import terms_over_theta
+
+    return terms_over_theta({"one neuron": neuron_hessian, "one qubit": qubit_hessian}, x, span)

@@ -2,30 +2,46 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
 
 import holoviews as hv
 import numpy as np
+from numpy.typing import NDArray
 
-from qlab.landscape import minimal
 from qlab.views.backends import styled
 
 _STYLES = {"A + B": ("#000000", "solid", "-"), "A": ("#0072B2", "dashed", "--"), "B": ("#D55E00", "dashed", "--")}
 
 
-def terms_over_theta(x: float = 0.8, span: float = np.pi) -> hv.Layout:
-    """Terms A and B and their sum for one neuron and one qubit, for a right and for a flipped label.
+class Terms(Protocol):
+    """A Hessian and its two terms, as :mod:`qlab.landscape.minimal` gives them."""
 
-    The qubit's B is negative where the model contradicts a flipped label; the neuron has none.
+    @property
+    def a(self) -> NDArray[np.float64]:
+        """Term A."""
+
+    @property
+    def b(self) -> NDArray[np.float64]:
+        """Term B."""
+
+    @property
+    def hessian(self) -> NDArray[np.float64]:
+        """Their sum."""
+
+
+def terms_over_theta(models: Mapping[str, Callable[..., Terms]], x: float, span: float) -> hv.Layout:
+    """Terms A and B and their sum for each model, for a right and for a flipped label.
 
     Args:
+        models: Hessians as functions of theta, x and the label, by the models' names.
         x: the sample's feature; its true label is 1.
         span: theta runs from -span to span.
     """
     theta = np.linspace(-span, span, 401)
     panels = [
         _panel(theta, terms(theta, x, label), f"{name}, {what} label (y = {label})")
-        for name, terms in (("one neuron", minimal.neuron_hessian), ("one qubit", minimal.qubit_hessian))
+        for name, terms in models.items()
         for label, what in ((1, "right"), (0, "flipped"))
     ]
     return styled(
@@ -35,7 +51,7 @@ def terms_over_theta(x: float = 0.8, span: float = np.pi) -> hv.Layout:
     )
 
 
-def _panel(theta: Any, terms: minimal.Terms, title: str) -> hv.Overlay:
+def _panel(theta: Any, terms: Terms, title: str) -> hv.Overlay:
     values = {"A": terms.a, "B": terms.b, "A + B": terms.hessian}
     curves = [
         styled(

@@ -15,12 +15,19 @@ import torch
 from support.pages import Page
 
 from qlab.corruptions import LabelFlip
-from qlab.landscape import HessianProbe, InterpolationProbe, Landscape, ProbeResult, RougheningProbe, SliceProbe
+from qlab.landscape import (
+    HessianProbe,
+    InterpolationProbe,
+    Landscape,
+    ProbeResult,
+    RougheningProbe,
+    SliceProbe,
+    minimal,
+)
 from qlab.models import MLP, Features, Model, PennyLaneQNN
 from qlab.tasks import XXZ, Dataset
 from qlab.training import Member
 from qlab.views.landscape import VIEWS, draw, gallery
-from qlab.views.minimal import terms_over_theta
 from qlab.views.panels import finite_limits, title
 from qlab.views.saving import save_html, save_png
 from qlab.views.slices import axis_labels, marks, slice_picture
@@ -325,7 +332,7 @@ def test_a_gallery_labels_its_panels(make: Make) -> None:
 
 
 def test_the_minimal_models_are_drawn(tmp_path: Path) -> None:
-    figure = terms_over_theta()
+    figure = minimal.plot()
     assert len(figure) == 4
     assert all([curve.label for curve in elements(panel, hv.Curve)] == ["A + B", "A", "B"] for panel in figure)
     drawn(figure, tmp_path)
