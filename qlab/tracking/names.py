@@ -54,6 +54,12 @@ SUMMARY: Final = "qlab.summary"
 
 VERSION: Final = "qlab.version"
 
+ARTIFACTS: Final = "qlab.artifacts"
+"""Tag of an MLflow experiment: where its artifacts are."""
+
+BESIDE: Final = "beside the store"
+"""Value of that tag: in the folder beside an embedded store's database, also after that was moved."""
+
 CLIENT: Final = "qlab.client"
 """Tag of runs on a server: an id made before the run was sent, by which it is found if the reply was lost."""
 

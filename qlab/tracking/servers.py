@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 
 from qlab.errors import ConfigError, StoreError
+from qlab.tracking.moving import settle
 from qlab.tracking.redaction import bare, shown
 from qlab.tracking.uri import embedded_file, is_server, resolve
 
@@ -36,7 +37,10 @@ def serve_ui(uri: str | None, host: str, port: int) -> None:
     arguments = ["ui", "--host", host, "--port", str(port), "--workers", "1"]
     file = embedded_file(found)
     if file is not None:
-        arguments += ["--default-artifact-root", (file.parent / "artifacts").resolve().as_uri()]
+        home, news = settle(file)
+        if news is not None:
+            click.echo(news)
+        arguments += ["--default-artifact-root", home.artifacts.as_uri()]
     _replace_process("MLflow UI", "mlflow", arguments, found, host, port)
 
 

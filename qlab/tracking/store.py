@@ -24,6 +24,7 @@ from mlflow.store.entities import PagedList
 from qlab.errors import StoreAwayError, StoreError, nearest
 from qlab.tracking import names, writes
 from qlab.tracking.faults import explain
+from qlab.tracking.moving import Home, settle
 from qlab.tracking.opening import (
     be_brief,
     check_database,
@@ -102,6 +103,11 @@ class Store:
         if file is not None and not file.exists():
             make_database(file)
         self._file = file
+        self._home: Home | None = None
+        if file is not None:
+            self._home, news = settle(file)
+            if news is not None:
+                self.tell(news)
         self._patience = _PATIENCE_SECONDS["server" if file is None else "file"]
         self._gave_up: tuple[float, StoreAwayError] | None = None
         self._places: dict[str, str] = {}
@@ -119,9 +125,10 @@ class Store:
     def _experiment_id(self, name: str) -> str:
         found = self.client.get_experiment_by_name(name)
         if found is None:
-            artifacts = None if self._file is None else self._artifact_root()
+            artifacts = None if self._home is None else self._home.artifacts.as_uri()
+            tags = None if self._home is None else {names.ARTIFACTS: names.BESIDE}
             try:
-                return str(self.client.create_experiment(name, artifact_location=artifacts))
+                return str(self.client.create_experiment(name, artifacts, tags))
             except MlflowException:
                 # Somebody else may have created it in the meantime.
                 found = self.client.get_experiment_by_name(name)
@@ -131,6 +138,8 @@ class Store:
             raise StoreError(
                 f'The MLflow experiment "{name}" was deleted; restore it in the MLflow UI, or rename this one.'
             )
+        if self._home is not None and names.ARTIFACTS not in found.tags and self._home.holds(found.artifact_location):
+            self.client.set_experiment_tag(found.experiment_id, names.ARTIFACTS, names.BESIDE)
         return str(found.experiment_id)
 
     def find_experiment(self, name: str) -> str | None:
@@ -213,7 +222,7 @@ class Store:
     def get_run(self, run_id: str) -> entities.Run:
         """A run with its params, tags and last metrics."""
         run = self._patiently(lambda again: self.client.get_run(self.known_as(run_id)))
-        self._places[str(run.info.run_id)] = run.info.artifact_uri
+        self._places[str(run.info.run_id)] = self._artifacts_of(run.info)
         return run
 
     def delete_tag(self, run_id: str, name: str) -> None:
@@ -244,7 +253,10 @@ class Store:
 
     def log_file(self, run_id: str, file: Path, folder: str | None = None) -> None:
         """Copies a file to a run's artifacts."""
-        self._write(writes.LogFile(run_id, str(file), folder, self._places.get(run_id)))
+        place = self._places.get(run_id)
+        if place is None and self._home is not None:
+            place = self._patiently(lambda again: self._place(run_id))  # MLflow would ask too, and not look twice
+        self._write(writes.LogFile(run_id, str(file), folder, place))
 
     def fetch_file(self, run_id: str, path: str, folder: Path) -> Path:
         """A copy of one of a run's artifacts in a local folder."""
@@ -264,8 +276,11 @@ class Store:
     def _place(self, run_id: str) -> str:
         """The URI of a run's artifacts; asked once, as MLflow's client does for some runs only."""
         if run_id not in self._places:
-            self._places[run_id] = self.client.get_run(run_id).info.artifact_uri
+            self._places[run_id] = self._artifacts_of(self.client.get_run(run_id).info)
         return self._places[run_id]
+
+    def _artifacts_of(self, run: entities.RunInfo) -> str:
+        return str(run.artifact_uri if self._home is None else self._home.present(run.artifact_uri, run.run_id))
 
     def delete_local_folder(self, run_id: str, path: str) -> None:
         """Deletes a folder of a run's artifacts if the store is embedded; on a server it stays."""
@@ -340,7 +355,7 @@ class Store:
         token: str | None = None
         while experiment_ids:
             page = self._page(list(experiment_ids), filter_string, token)
-            self._places |= {str(run.info.run_id): run.info.artifact_uri for run in page}
+            self._places |= {str(run.info.run_id): self._artifacts_of(run.info) for run in page}
             yield from (run for run in page if claims or run.data.tags.get(names.KIND) != names.CLAIMS)
             token = page.token
             if not token:
@@ -391,7 +406,7 @@ class Store:
             return run
 
         made = self._patiently(create)
-        self._places[made.run_id] = made.artifact_uri
+        self._places[made.run_id] = self._artifacts_of(made)
         return str(made.run_id)
 
     def _write(self, write: writes.Write) -> None:
@@ -426,10 +441,6 @@ class Store:
     def _waiting(self, patience: float) -> str:
         reason = "does not answer yet" if self._file is None else "is locked by another process, or slow"
         return f"Waiting for the store {self.location}, which {reason}; for up to {patience:.0f} s, then this stops."
-
-    def _artifact_root(self) -> str:
-        assert self._file is not None
-        return (self._file.parent / "artifacts").resolve().as_uri()
 
 
 def now_ms() -> int:
