@@ -12,7 +12,7 @@ from typing import Any, ClassVar, dataclass_transform
 from qlab.errors import ConfigError
 from qlab.fields import check_fields, fields_of
 
-_DECORATOR = "leave the decorator out, or write @dataclass(frozen=True, kw_only=True)"
+DECORATOR = "leave the decorator out, or write @dataclass(frozen=True, kw_only=True)"
 
 _CHECKED = "__qlab_checked__"
 """Marks a ``__post_init__`` that checks the fields."""
@@ -39,7 +39,7 @@ class Component(ABC):  # noqa: B024 - the hierarchies below it declare the abstr
         if "__dataclass_fields__" in vars(cls):  # slots=True makes the class again, from what a dataclass was
             raise ConfigError(
                 f"{cls.__name__}: got @dataclass(slots=True), which components cannot have, since methods that call "
-                f"super() break in it; {_DECORATOR}."
+                f"super() break in it; {DECORATOR}."
             )
         # A new default needs no annotation: without it, a dataclass would leave the inherited default as it is.
         own = inspect.get_annotations(cls)

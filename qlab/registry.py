@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import importlib
 import importlib.metadata
 import inspect
 import sys
+import traceback
+import weakref
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from qlab.errors import ConfigError, unknown
+from qlab.beside import Shelf, origin, plainly, shadowing, shelf_of
+from qlab.component import DECORATOR
+from qlab.errors import ConfigError, QlabError, unknown
+from qlab.source_code import code_form
 
 KINDS = {
     "task": "qlab.tasks",
@@ -28,8 +34,11 @@ _BASES = {"probe": "LandscapeProbe"}
 
 PLUGIN_GROUP = "qlab.plugins"
 
-_FILE_MODULES = "qlab_experiment_files"
-_DIGEST = "__qlab_digest__"
+_named: weakref.WeakKeyDictionary[type, dict[str, tuple[Shelf, str]]] = weakref.WeakKeyDictionary()
+"""The modules beside an experiment in which classes were found, by the names that experiment files give them."""
+
+_digests: weakref.WeakKeyDictionary[type, dict[str, str | None]] = weakref.WeakKeyDictionary()
+"""Digests of classes, which keep the code that they were made of, by the same names."""
 
 
 def base_class(kind: str) -> type:
@@ -64,7 +73,8 @@ def available(kind: str) -> dict[str, type]:
 def find(kind: str, name: str, folder: Path | None = None, *, imports: bool = True) -> type:
     """The class that ``name`` means: a short name, or ``"module:Class"``.
 
-    A module is looked for as a file in ``folder`` (where the experiment file lies), then among installed packages.
+    A module is looked for in ``folder`` (where the experiment file lies), as a file or in a package, then among
+    installed ones.
 
     Args:
         kind: the hierarchy.
@@ -97,6 +107,13 @@ def find(kind: str, name: str, folder: Path | None = None, *, imports: bool = Tr
         what = f"{kind} in {module_name}"
         raise ConfigError(unknown(what, class_name, choices))
     found: type = cls
+    if kind == "model" and dataclasses.is_dataclass(found):
+        raise ConfigError(
+            f'model "{name}" cannot be used: models are no dataclasses. Leave the decorator out and write the '
+            "fields as keyword arguments: def __init__(self, *, depth: int = 4, **fields): super().__init__(**fields)."
+        )
+    if (here := origin(module.__name__)) is not None:
+        _named.setdefault(found, {})[module_name] = here
     return found
 
 
@@ -127,15 +144,41 @@ def find_of_any_kind(name: str, folder: Path | None = None) -> tuple[str, type]:
     raise ConfigError(unknown(f"class in {name.partition(':')[0]}", name.partition(":")[2], choices))
 
 
-def code_digest(cls: type) -> str | None:
-    """First 12 digits of the SHA-256 of the file beside an experiment that a class came from, as it was then.
+def code_digest(cls: type, name: str = "") -> str | None:
+    """First 12 digits of the SHA-256 of the code that a class from a file beside an experiment is made of.
 
-    None for classes of installed packages.
+    That is the file it was found in, those of its base classes, and everything that they import from the folder, as it
+    was then. Comments, docstrings and layout do not count. None for classes of installed packages.
+
+    Args:
+        cls: the class.
+        name: as an experiment file names it.
     """
-    if not cls.__module__.startswith(_FILE_MODULES):
+    known = _digests.setdefault(cls, {})
+    if name not in known:
+        known[name] = _digest(cls, name.partition(":")[0])
+    return known[name]
+
+
+def _digest(cls: type, module_name: str) -> str | None:
+    places = {here for base in cls.__mro__ if (here := origin(base.__module__)) is not None}
+    if module_name in _named.get(cls, {}) and not _is_importable(cls):  # else an installed class under another name
+        places.add(_named[cls][module_name])
+    sources = {item: source for shelf, module in places for item, source in shelf.code(module).items()}
+    if not sources:
         return None
-    digest: str = vars(sys.modules[cls.__module__])[_DIGEST]
-    return digest
+    sha = hashlib.sha256()
+    for item, source in sorted(sources.items()):
+        sha.update(f"{item} {code_form(source)}\n".encode())
+    return sha.hexdigest()[:12]
+
+
+def _is_importable(cls: type) -> bool:
+    """Whether a class is found under its own name among installed modules."""
+    found: Any = None if origin(cls.__module__) else sys.modules.get(cls.__module__)
+    for part in cls.__qualname__.split("."):
+        found = getattr(found, part, None)
+    return found is cls
 
 
 def _is_concrete(cls: object, base: type) -> bool:
@@ -143,36 +186,46 @@ def _is_concrete(cls: object, base: type) -> bool:
 
 
 def _import(name: str, folder: Path | None) -> ModuleType:
-    path = folder / f"{name}.py" if folder is not None else None
     try:
-        if path is not None and path.is_file():
-            return _import_file(path.resolve())
+        if folder is not None and (found := _beside(name, folder)) is not None:
+            shelf, module = found
+            return shelf.load(module)
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name is not None and name.split(".")[0] == error.name.split(".")[0]:
-            beside = f" (no {path.name} in {path.parent} either)" if path is not None else ""
+            beside = f" (no {name}.py in {folder} either)" if folder is not None else ""
             raise ConfigError(f'There is no module "{name}"{beside}.') from None
-        raise ConfigError(f'The module "{name}" does not import: {error}') from error
+        raise ConfigError(f'The module "{name}" does not import: {error}{_place(error, folder)}') from error
     except (Exception, SystemExit) as error:
-        raise ConfigError(f'The module "{name}" does not import: {type(error).__name__}: {error}') from error
+        said = str(error) if isinstance(error, QlabError) else f"{type(error).__name__}: {error}"
+        message = f'The module "{name}" does not import: {plainly(said)}{_place(error, folder)}{_remedy(said, folder)}'
+        raise ConfigError(message) from error
 
 
-def _import_file(path: Path) -> ModuleType:
-    """The module in a file beside an experiment. An edited file is another module, with classes of its own."""
-    source = path.read_bytes()
-    digest = hashlib.sha256(source).hexdigest()[:12]
-    place = hashlib.sha256(str(path).encode()).hexdigest()[:8]
-    name = f"{_FILE_MODULES}_{path.stem}_{place}_{digest}"
-    if name in sys.modules:
-        return sys.modules[name]
-    module = ModuleType(name)
-    module.__file__ = str(path)
-    vars(module)[_DIGEST] = digest
-    sys.modules[name] = module  # dataclasses and type hints look a class's module up there
-    try:
-        # Compiled from what was read: Python's own cache of compiled files tells edits by size and second only.
-        exec(compile(source, str(path), "exec"), vars(module))
-    except BaseException:
-        del sys.modules[name]
-        raise
-    return module
+def _beside(name: str, folder: Path) -> tuple[Shelf, str] | None:
+    """Where a module lies in a folder, and its dotted name there; None if it does not."""
+    place, _, name = name.rpartition("/")
+    folder = folder / place
+    if not all(name.split(".")) or Shelf.file_in(folder, name) is None:
+        return None
+    return shelf_of(folder, name), name
+
+
+def _place(error: BaseException, folder: Path | None) -> str:
+    """The last line of the folder's code that an error passed; syntax errors say it themselves."""
+    if folder is None or isinstance(error, SyntaxError):
+        return ""
+    inside = folder.resolve()
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        if inside in Path(frame.filename).parents:
+            return f" ({frame.filename}, line {frame.lineno})"
+    return ""
+
+
+def _remedy(said: str, folder: Path | None) -> str:
+    """What to do about some errors."""
+    if "non-frozen dataclass from a frozen" in said or "Cannot overwrite attribute" in said:
+        return f" Components are frozen dataclasses by themselves: {DECORATOR}."
+    if folder is not None and (name := shadowing(said)):
+        return f" {name}.py in {folder} comes before the installed module {name} there; rename it if that one is meant."
+    return ""

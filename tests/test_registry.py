@@ -234,7 +234,7 @@ def test_the_bases_of_qlabs_probes_are_no_probes_that_a_file_can_name() -> None:
 
 def test_an_edited_file_makes_new_trials(folder: Path) -> None:
     before = schema.load(folder / "experiment.toml").trials
-    (folder / "own_task.py").write_text(OWN_TASK + "\n# edited\n")
+    (folder / "own_task.py").write_text(OWN_TASK + "\nEDITED = True\n")
     after = schema.load(folder / "experiment.toml").trials
     assert not {trial.key for trial in before} & {trial.key for trial in after}
     (folder / "own_task.py").write_text(OWN_TASK)

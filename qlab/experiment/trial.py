@@ -59,8 +59,8 @@ class Trial:
     def config(self) -> dict[str, Any]:
         """The resolved configuration: every field of every class, defaults included.
 
-        For a class from a file beside the experiment ``code`` holds the file's digest, so that an edited class
-        makes new trials.
+        For a class from a file beside the experiment ``code`` holds the digest of its code, and of what it imports from
+        there, so that an edited class makes new trials.
         """
         tables: dict[str, Any] = {}
         for kind, part in (("task", self.task), ("corruption", self.corruption), ("model", self.model)):
@@ -208,8 +208,8 @@ class Measurement:
 
 
 def _table(name: str, part: Model | Component) -> dict[str, Any]:
-    """What an experiment file says of a part, and the digest of the file its class came from, if it lies beside."""
-    digest = code_digest(type(part))
+    """What an experiment file says of a part, and the digest of its class's code, if that lies beside."""
+    digest = code_digest(type(part), name)
     return {"type": name, **part.config()} | ({} if digest is None else {"code": digest})
 
 
