@@ -139,7 +139,7 @@ def _run_all(experiments: Sequence[Experiment], uri: str | None, jobs: int = 1, 
                         click.echo(f"{experiment.name} stopped with an error; not run: {left}", err=True)
                     raise
                 print_outcome(console, experiment.name, outcome, store.location, option)
-                finished = finished and not outcome.failed
+                finished = finished and not outcome.failed and not outcome.missing
     except KeyboardInterrupt:
         message = "Interrupted: runs in progress are marked as killed, finished ones are kept; run again to go on."
         click.echo(" ".join(filter(None, [message, store.unsent()])), err=True)
@@ -401,7 +401,8 @@ def report(experiments: Sequence[str], output: str, reference: str | None, track
     """Write a report of EXPERIMENTS (by default all): one HTML page, and its figures and tables as PNG and CSV.
 
     Every figure says how many runs are kept of how many; the settings stand below. With --reference, files such as
-    fig2d_xxz.csv are overlaid, and a table says where ours agree.
+    fig2d_xxz.csv are overlaid, and a table says where ours agree. What cannot be drawn (data of a class from a file
+    beside an experiment, say) is named in its place, and the exit status is 1 then.
     """
     from qlab.report import read_references, section_of, write_report
     from qlab.tracking.store import Store
@@ -415,10 +416,16 @@ def report(experiments: Sequence[str], output: str, reference: str | None, track
         raise ConfigError(f"There are no trials to report in {store.location}; `qlab run` makes some.")
     written = write_report(store, sections, Path(output), lambda name: click.echo(f"drawing {name}", err=True))
     click.echo(f"{written.page}: {len(sections)} experiments; {len(written.files)} PNG and CSV files beside it")
+    for name in sorted(set(experiments) - {section.name for section in sections}):
+        click.echo(f"{name}: it has no trials to report", err=True)
     if written.points:
         click.echo(f"{written.agreeing} of {written.points} published points agree")
     elif references is not None:
         click.echo(f"Nothing of {reference} is in the report: {references.described()}", err=True)
+    for what, why in written.missing.items():
+        click.echo(f"Error: not drawn: {what}: {why}", err=True)
+    if written.missing:
+        sys.exit(1)
 
 
 def _seeds(text: str) -> Any:

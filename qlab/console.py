@@ -15,6 +15,8 @@ from rich.table import Table
 from rich.text import Text
 
 from qlab.tracking.redaction import redact
+from qlab.views.kept import joined
+from qlab.views.labels import ratio_text
 
 if TYPE_CHECKING:  # commands that only show tables do without PyTorch
     from qlab.experiment.plan import Plan
@@ -171,6 +173,8 @@ def print_outcome(console: Console, name: str, outcome: Outcome, location: str, 
             f"{outcome.working_seconds:.1f} s of training, {outcome.tracking_seconds:.1f} s of tracking"
         )
     )
+    for what, why in outcome.missing.items():
+        console.print(Text(f"NOT DRAWN {what}: {why}"), soft_wrap=True)
     for label, error in outcome.failed.values():
         console.print(Text(f"FAILED {label}: {error}"), soft_wrap=True)
     for what, where in (
@@ -199,7 +203,7 @@ def summary_table(table: pd.DataFrame, title: str) -> Table:
             shown.add_section()
         cells = [
             *(("", "") if group == previous else (str(part) for part in group)),
-            f"{row['ratio']:g}",
+            ratio_text(row["ratio"], table["ratio"]),
             _spread(row["train_accuracy_mean"], row["train_accuracy_std"]),
             _spread(row["validation_accuracy_mean"], row["validation_accuracy_std"]),
             f"{row['kept']} of {row['trials']}",
@@ -212,14 +216,15 @@ def summary_table(table: pd.DataFrame, title: str) -> Table:
 def unlearning_table(table: pd.DataFrame, title: str) -> Table:
     """Each method's final accuracy, forgetting, speed and distance to the oracle, mean and deviation over seeds."""
     shown = Table(title=Text(title), title_justify="left")
-    several = table["ratio"].nunique() > 1 or table["corruption"].nunique() > 1
+    several = any(table[column].nunique(dropna=False) > 1 for column in ("ratio", "corruption"))
     for column in ("model", "method"):
         shown.add_column(column, overflow="fold")
     for column in ("validation", "forget, polluted labels", "steps to 95 % of oracle", "gap to oracle", "kept"):
         shown.add_column(column, justify="right")
     previous = None
     for row in table.to_dict("records"):
-        group = f"{row['model']} {row['corruption']} {row['ratio']:g}" if several else str(row["model"])
+        ratio = ratio_text(row["ratio"], table["ratio"])
+        group = f"{row['model']} {row['corruption']} {ratio}" if several else str(row["model"])
         if previous is not None and group != previous:
             shown.add_section()
         reached = row["steps_to_oracle_n"]
@@ -259,27 +264,29 @@ _MOST_SHOWN = 6
 def probe_tables(table: pd.DataFrame, name: str) -> list[Table]:
     """For each type of probe its metrics by model and ratio: mean and deviation over seeds, of LRR the interval too."""
     found = []
-    for kind, rows in table.groupby("probe_type", sort=False):
+    for kind, rows in table.groupby("probe_type", sort=False, dropna=False):
         shown = Table(title=Text(f"{name}: {kind}"), title_justify="left")
         first_ones = [str(metric) for metric in rows["metric"].unique()[:_MOST_SHOWN] if metric]
         headings = _SHOWN.get(str(kind), dict(zip(first_ones, first_ones, strict=True)))
         metrics = [metric for metric in headings if (rows["metric"] == metric).any()]
-        several = rows["probe"].nunique() > 1
+        several = rows["probe"].nunique(dropna=False) > 1
         for column in ("model", "corruption", *(("probe",) if several else ())):
             shown.add_column(column, overflow="fold")
         for column in ("ratio", *(headings[metric] for metric in metrics), "kept"):
             shown.add_column(column, justify="right")
         previous: tuple[str, ...] = ()
-        for group, own in rows.groupby(["model", "corruption", "probe", "ratio"], sort=False):
+        for group, own in rows.groupby(["model", "corruption", "probe", "ratio"], sort=False, dropna=False):
             by_metric = {str(row["metric"]): row for row in own.to_dict("records")}
             first = own.iloc[0]
             names = tuple(str(part) for part in (group[:3] if several else group[:2]))
             if previous and names != previous:
                 shown.add_section()
-            cells = [*([""] * len(names) if names == previous else names), f"{group[3]:g}"]
+            cells = [*([""] * len(names) if names == previous else names), ratio_text(first["ratio"], table["ratio"])]
             previous = names
             cells += [_interval(by_metric[metric]) if metric in by_metric else "-" for metric in metrics]
-            reasons = f" ({first['left_out']})" if first["left_out"] else ""
+            shown_rows = [row for metric, row in by_metric.items() if metric in metrics or not metric]
+            left_out = joined(str(row["left_out"]) for row in shown_rows)
+            reasons = f" ({left_out})" if left_out else ""
             # A mean may be over fewer than are kept, where a ratio has a zero to divide by.
             count = min((by_metric[metric]["n"] for metric in metrics if metric in by_metric), default=first["kept"])
             shown.add_row(*map(Text, [*cells, f"{count} of {first['runs']}{reasons}"]))

@@ -123,6 +123,7 @@ def _trials(items: Sequence[Measurement]) -> list[Trial]:
 def _create_run(session: Session, item: Measurement, parent: str, health: str | None) -> str:
     trial: Trial = item.trial
     tags = session.tags(names.PROBE, item.key, parent, trial.seed, "") | {names.TEACHER: trial.key}
+    tags |= item.group_tags
     if health is not None:
         tags[names.HEALTH] = health
     with session.tracking():

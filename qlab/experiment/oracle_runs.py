@@ -93,7 +93,7 @@ def _train_oracles(
         for row, ((index, number), key) in enumerate(wanted.items()):
             trial = trials[index]
             tags = session.tags(names.ORACLE, key, run_ids[index], own[row].seed, "")
-            tags |= {names.TEACHER: trial.key, names.HEALTH: trained.health[row]}
+            tags |= {names.TEACHER: trial.key, names.HEALTH: trained.health[row], **trial.group_tags}
             run_id = session.store.create_run(
                 session.experiment_id,
                 f"oracle {number} of {trial.label}",

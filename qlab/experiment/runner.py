@@ -52,6 +52,7 @@ class Outcome:
         probes: the probes' summary, see :func:`qlab.views.curvature.summarize_probes`; empty without probes.
         measured: how many probes were taken now.
         failed: for each trial, unlearning run or probe that failed, by key, its label and why.
+        missing: figures of the summary that could not be drawn, and why.
         artifacts: where the summary's files are.
         working_seconds: wall time of everything between planning and summary that is not tracking.
         tracking_seconds: wall time spent writing to and reading from the store.
@@ -66,6 +67,7 @@ class Outcome:
     probes: pd.DataFrame
     measured: int
     failed: dict[str, tuple[str, str]]
+    missing: dict[str, str]
     artifacts: str
     working_seconds: float
     tracking_seconds: float
@@ -143,6 +145,7 @@ class Runner:
             probes=tables.probes,
             measured=_count(experiment.measurements, finished),
             failed=session.failed,
+            missing=tables.missing,
             artifacts=self._store.artifact_place(parent),
             working_seconds=working,
             tracking_seconds=session.tracking_seconds,

@@ -6,12 +6,16 @@ Views are imported when something is summed up: training does not wait for libra
 from __future__ import annotations
 
 import dataclasses
+import functools
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
+from qlab.attempts import Attempts
+from qlab.errors import DataError, StoreAwayError, StoreError
 from qlab.experiment.session import Session
 from qlab.experiment.trial import Measurement, Trial, Unlearning, content_hash
 from qlab.landscape import ProbeResult
@@ -29,17 +33,20 @@ class Summary:
         trials: see :func:`qlab.views.summary.summarize`.
         unlearning: see :func:`qlab.views.unlearning.summarize_unlearning`; empty without methods.
         probes: see :func:`qlab.views.curvature.summarize_probes`; empty without probes.
+        missing: figures that could not be drawn, and why.
     """
 
     trials: pd.DataFrame
     unlearning: pd.DataFrame
     probes: pd.DataFrame
+    missing: dict[str, str]
 
 
 def summarise(session: Session, parent: str) -> Summary:
     """The tables of all that an experiment asks for, wherever in the MLflow experiment the runs are.
 
-    They are written to the parent run, and drawn, unless that has been done of the same runs, and to the end.
+    They are written to the parent run, and drawn, unless that has been done of the same runs, and to the end. A figure
+    that cannot be drawn keeps nothing else from being written; it is tried again the next time.
     """
     trials = _latest(session, names.TRIAL, session.experiment.trials)
     unlearnings = _latest(session, names.UNLEARNING, session.experiment.unlearnings)
@@ -49,29 +56,35 @@ def summarise(session: Session, parent: str) -> Summary:
     with session.tracking():
         drawn = session.store.get_run(parent).data.tags.get(names.SUMMARY)
         draw = drawn != digest or not session.store.has_file(parent, FIRST_FILE)
+    figures = Attempts()
     found = Summary(
-        _summarise_trials(session, parent, trials, draw),
-        _summarise_unlearning(session, parent, unlearnings, draw),
-        _summarise_probes(session, parent, probes, draw),
+        _summarise_trials(session, parent, trials, draw, figures),
+        _summarise_unlearning(session, parent, unlearnings, draw, figures),
+        _summarise_probes(session, parent, probes, draw, figures),
+        figures.missing,
     )
-    if draw:
+    if draw and not figures.missing:
         with session.tracking():
             session.store.set_tags(parent, {names.SUMMARY: digest})
     return found
 
 
-def _summarise_trials(session: Session, parent: str, frame: pd.DataFrame, draw: bool) -> pd.DataFrame:
+def _summarise_trials(
+    session: Session, parent: str, frame: pd.DataFrame, draw: bool, figures: Attempts
+) -> pd.DataFrame:
     from qlab.views.summary import summarize
 
     table = summarize(frame)
     if not draw:
         return table
     with tempfile.TemporaryDirectory() as folder:
-        _log(session, parent, write_summary(table, Path(folder), session.experiment.name))
+        _log(session, parent, write_summary(table, Path(folder), session.experiment.name, figures))
     return table
 
 
-def _summarise_unlearning(session: Session, parent: str, frame: pd.DataFrame, draw: bool) -> pd.DataFrame:
+def _summarise_unlearning(
+    session: Session, parent: str, frame: pd.DataFrame, draw: bool, figures: Attempts
+) -> pd.DataFrame:
     if frame.empty:
         return pd.DataFrame()
     from qlab.views.unlearning import history_of, summarize_unlearning
@@ -82,12 +95,14 @@ def _summarise_unlearning(session: Session, parent: str, frame: pd.DataFrame, dr
     with session.tracking():
         history = history_of(frame, session.store.metric_history)
     with tempfile.TemporaryDirectory() as folder:
-        files = write_unlearning(table, history, Path(folder), session.experiment.name)
+        files = write_unlearning(table, history, Path(folder), session.experiment.name, figures)
         _log(session, parent, files)
     return table
 
 
-def _summarise_probes(session: Session, parent: str, frame: pd.DataFrame, draw: bool) -> pd.DataFrame:
+def _summarise_probes(
+    session: Session, parent: str, frame: pd.DataFrame, draw: bool, figures: Attempts
+) -> pd.DataFrame:
     if frame.empty:
         return pd.DataFrame()
     from qlab.views.curvature import summarize_probes
@@ -98,15 +113,25 @@ def _summarise_probes(session: Session, parent: str, frame: pd.DataFrame, draw: 
     pictures = _pictured(frame)
     with tempfile.TemporaryDirectory() as folder:
         with session.tracking():
-            results = [
-                (
-                    label,
-                    ProbeResult.load(session.store.fetch_file(run, names.PROBE_RESULT, _made(Path(folder) / run))),
-                )
-                for label, run in pictures
-            ]
-        _log(session, parent, write_probes(table, results, Path(folder), session.experiment.name))
+            results = _results(session, pictures, Path(folder), figures)
+        _log(session, parent, write_probes(table, results, Path(folder), session.experiment.name, figures))
     return table
+
+
+def _results(
+    session: Session, pictures: Sequence[tuple[str, str]], folder: Path, figures: Attempts
+) -> list[tuple[str, ProbeResult]]:
+    """The results of runs, by what they are of; those that cannot be read are said to be missing."""
+    found = []
+    for label, run in pictures:
+        try:
+            file = session.store.fetch_file(run, names.PROBE_RESULT, _made(folder / run))
+            found.append((label, ProbeResult.load(file)))
+        except StoreAwayError:
+            raise
+        except (StoreError, DataError) as error:
+            figures.missing[f"landscapes: {label}"] = str(error)
+    return found
 
 
 def _pictured(frame: pd.DataFrame) -> list[tuple[str, str]]:
@@ -115,12 +140,16 @@ def _pictured(frame: pd.DataFrame) -> list[tuple[str, str]]:
     if frame.empty:
         return []
     from qlab.views.curvature import label_probe_runs
+    from qlab.views.labels import ratio_text
 
     labels = label_probe_runs(frame)
     order = pd.concat([labels, frame[["seed", "run_id"]]], axis=1).sort_values("seed", kind="stable")
     first = order.drop_duplicates(["model", "corruption", "ratio", "probe"])
     return [
-        (f"{row['model']}, {row['corruption']} {row['ratio']:g}, seed {row['seed']:g}", str(row["run_id"]))
+        (
+            f"{row['model']}, {row['corruption']} {ratio_text(row['ratio'], labels['ratio'])}, seed {row['seed']}",
+            str(row["run_id"]),
+        )
         for row in first.sort_index().to_dict("records")
     ]
 
@@ -131,7 +160,11 @@ def _made(folder: Path) -> Path:
 
 
 def write_probes(
-    table: pd.DataFrame, results: Sequence[tuple[str, ProbeResult]], folder: Path, title: str
+    table: pd.DataFrame,
+    results: Sequence[tuple[str, ProbeResult]],
+    folder: Path,
+    title: str,
+    figures: Attempts | None = None,
 ) -> list[Path]:
     """Writes ``probes.csv`` and what there is of ``roughening``, ``hessian`` and ``landscapes`` as PNG and HTML.
 
@@ -140,44 +173,66 @@ def write_probes(
         results: slices and paths to draw, with what they are of.
         folder: where to.
         title: of the pages.
+        figures: is told which figures cannot be drawn; without it that is an error.
     """
     from qlab.views.curvature import figures_of
+    from qlab.views.landscape import draw as draw_result
     from qlab.views.landscape import gallery
-    from qlab.views.saving import save_html, save_png
 
+    if figures is not None:
+        # One that cannot be drawn would take the others down with it.
+        results = [
+            (label, result)
+            for label, result in results
+            if figures.made(f"landscapes: {label}", functools.partial(draw_result, result)) is not None
+        ]
     csv = folder / "probes.csv"
     table.to_csv(csv, index=False)
-    figures = {name: draw(table) for name, draw in figures_of(table).items()}
+    drawn: dict[str, Callable[[], Any]] = {
+        name: functools.partial(draw, table) for name, draw in figures_of(table).items()
+    }
     if results:
-        figures["landscapes"] = gallery(results)
-    files = [csv]
-    for name, figure in figures.items():
-        files += [save_png(figure, folder / f"{name}.png"), save_html(figure, folder / f"{name}.html", title)]
-    return files
+        drawn["landscapes"] = lambda: gallery(results)
+    return [csv, *(file for name, draw in drawn.items() for file in _write(draw, folder, name, title, figures))]
 
 
-def write_summary(table: pd.DataFrame, folder: Path, title: str) -> list[Path]:
-    """Writes ``summary.csv``, ``accuracy.png`` and ``accuracy.html`` into a folder."""
+def write_summary(table: pd.DataFrame, folder: Path, title: str, figures: Attempts | None = None) -> list[Path]:
+    """Writes ``summary.csv``, ``accuracy.png`` and ``accuracy.html`` into a folder, see :func:`write_probes`."""
     from qlab.views.resilience import accuracy_against_ratio
-    from qlab.views.saving import save_html, save_png
 
     csv = folder / "summary.csv"
     table.to_csv(csv, index=False)
-    figure = accuracy_against_ratio(table)
-    return [csv, save_png(figure, folder / "accuracy.png"), save_html(figure, folder / "accuracy.html", title)]
+    return [csv, *_write(lambda: accuracy_against_ratio(table), folder, "accuracy", title, figures)]
 
 
-def write_unlearning(table: pd.DataFrame, history: pd.DataFrame, folder: Path, title: str) -> list[Path]:
-    """Writes ``unlearning.csv`` and, if a run finished, ``unlearning.png`` and ``unlearning.html`` into a folder."""
-    from qlab.views.saving import save_html, save_png
+def write_unlearning(
+    table: pd.DataFrame, history: pd.DataFrame, folder: Path, title: str, figures: Attempts | None = None
+) -> list[Path]:
+    """Writes ``unlearning.csv`` and, if a run finished, ``unlearning.png`` and ``unlearning.html`` into a folder.
+
+    See :func:`write_probes`.
+    """
     from qlab.views.unlearning import accuracy_against_step, curves_of
 
     csv = folder / "unlearning.csv"
     table.to_csv(csv, index=False)
     if history.empty:
         return [csv]
-    figure = accuracy_against_step(curves_of(history), table)
-    return [csv, save_png(figure, folder / "unlearning.png"), save_html(figure, folder / "unlearning.html", title)]
+    return [
+        csv,
+        *_write(lambda: accuracy_against_step(curves_of(history), table), folder, "unlearning", title, figures),
+    ]
+
+
+def _write(draw: Callable[[], Any], folder: Path, name: str, title: str, figures: Attempts | None) -> list[Path]:
+    """A figure as PNG and HTML; nothing if it cannot be drawn."""
+    from qlab.views.saving import save_html, save_png
+
+    def save() -> list[Path]:
+        figure = draw()
+        return [save_png(figure, folder / f"{name}.png"), save_html(figure, folder / f"{name}.html", title)]
+
+    return save() if figures is None else figures.made(name, save) or []
 
 
 def _latest(session: Session, kind: str, items: Sequence[Trial | Unlearning | Measurement]) -> pd.DataFrame:

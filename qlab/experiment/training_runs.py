@@ -126,7 +126,8 @@ def _reopen_runs(
     with session.starting() as run_ids:
         for trial, item in zip(trials, saved, strict=True):
             run_ids.append(item.run_id)
-            session.store.set_tags(item.run_id, session.tags(names.TRIAL, trial.key, parent, trial.seed, engine))
+            tags = session.tags(names.TRIAL, trial.key, parent, trial.seed, engine) | trial.group_tags
+            session.store.set_tags(item.run_id, tags)
             session.store.delete_tag(item.run_id, names.ERROR)
             session.store.finish(item.run_id, "RUNNING")
     return run_ids
@@ -142,7 +143,7 @@ def _create_runs(
                     session.experiment_id,
                     trial.label,
                     params=trial.params,
-                    tags=session.tags(names.TRIAL, trial.key, parent, trial.seed, engine),
+                    tags=session.tags(names.TRIAL, trial.key, parent, trial.seed, engine) | trial.group_tags,
                     datasets=session.dataset_records(trial, member),
                 )
             )

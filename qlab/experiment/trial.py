@@ -14,6 +14,9 @@ from qlab.landscape import LandscapeProbe
 from qlab.models import Model
 from qlab.registry import code_digest
 from qlab.tasks import Task
+from qlab.tracking.groups import keys_of
+from qlab.tracking.names import CURVE, GROUP
+from qlab.tracking.params import shown, write
 from qlab.training import Trainer
 from qlab.unlearning import Unlearner
 from qlab.unlearning.oracle import seed_of
@@ -95,12 +98,17 @@ class Trial:
     @property
     def params(self) -> dict[str, str]:
         """The configuration flat, with dotted names, as MLflow params."""
-        return _flat(self.config)
+        return _texts(self.config)
+
+    @property
+    def group_tags(self) -> dict[str, str]:
+        """Tags that are equal for what differs in seed only, and in seed and ratio only."""
+        return _group_tags(_flat(self.config))
 
     @property
     def label(self) -> str:
         """A short name for people."""
-        return f"{self.names['model']} {self.names['corruption']} {self.corruption.ratio:g} seed {self.seed}"
+        return f"{self.names['model']} {self.names['corruption']} {shown(self.corruption.ratio)} seed {self.seed}"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -141,7 +149,12 @@ class Unlearning:
     @property
     def params(self) -> dict[str, str]:
         """The configuration flat, with dotted names, as MLflow params."""
-        return _flat(self.config)
+        return _texts(self.config)
+
+    @property
+    def group_tags(self) -> dict[str, str]:
+        """Tags that are equal for what differs in seed only, and in seed and ratio only."""
+        return _group_tags(_flat(self.config))
 
     @property
     def method_key(self) -> str:
@@ -198,8 +211,20 @@ class Measurement:
     def params(self) -> dict[str, str]:
         """The configuration flat, with dotted names, as MLflow params; and the probe's label."""
         # MLflow takes no brackets: the numbered method Scrub[1] becomes Scrub.1.
-        flat = {name.replace("[", ".").replace("]", ""): value for name, value in _flat(self.config).items()}
-        return flat | ({"probe.label": self.probe.label} if self.probe.label else {})
+        flat = {name.replace("[", ".").replace("]", ""): value for name, value in _texts(self.config).items()}
+        return flat | ({"probe.label": write(self.probe.label)} if self.probe.label else {})
+
+    @property
+    def group_tags(self) -> dict[str, str]:
+        """Tags that are equal for what differs in seed only, and in seed and ratio only."""
+        # The identities of points differ from seed to seed; how the methods came to them does not.
+        methods = {f"through.{name}": self.unlearnings[name].group_tags[GROUP] for name in self._methods}
+        return _group_tags(_flat(self.config) | methods)
+
+    @property
+    def _methods(self) -> list[str]:
+        """The points that methods lead to."""
+        return [name for name in self.points if name in self.unlearnings]
 
     @property
     def label(self) -> str:
@@ -213,9 +238,18 @@ def _table(name: str, part: Model | Component) -> dict[str, Any]:
     return {"type": name, **part.config()} | ({} if digest is None else {"code": digest})
 
 
-def _flat(config: dict[str, Any]) -> dict[str, str]:
-    flat: dict[str, str] = {}
+def _flat(config: dict[str, Any]) -> dict[str, Any]:
+    """A configuration by dotted names."""
+    flat: dict[str, Any] = {}
     for table, value in config.items():
-        entries = {f"{table}.{key}": item for key, item in value.items()} if isinstance(value, dict) else {table: value}
-        flat.update({name: item if isinstance(item, str) else json.dumps(item) for name, item in entries.items()})
+        flat |= {f"{table}.{key}": item for key, item in value.items()} if isinstance(value, dict) else {table: value}
     return flat
+
+
+def _texts(config: dict[str, Any]) -> dict[str, str]:
+    return {name: write(value) for name, value in _flat(config).items()}
+
+
+def _group_tags(settings: dict[str, Any]) -> dict[str, str]:
+    keys = keys_of(settings)
+    return {GROUP: keys.group, CURVE: keys.curve}

@@ -132,7 +132,7 @@ def _create_runs(
     with session.starting() as run_ids:
         for item, position in zip(unlearnings, positions, strict=True):
             tags = session.tags(names.UNLEARNING, item.key, teachers.run_ids[position], item.teacher.seed, "")
-            tags[names.TEACHER] = item.teacher.key
+            tags |= {names.TEACHER: item.teacher.key, **item.group_tags}
             run_ids.append(session.store.create_run(session.experiment_id, item.label, params=item.params, tags=tags))
     return run_ids
 

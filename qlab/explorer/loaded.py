@@ -111,14 +111,13 @@ def related(chosen: Checkpoint, every: Sequence[Checkpoint], frame: pd.DataFrame
 
 def _clean_twin(chosen: Checkpoint, every: Sequence[Checkpoint], frame: pd.DataFrame) -> Checkpoint | None:
     """The trial that differs from one in a corruption ratio of zero only."""
-    tables = ("task.", "corruption.", "model.", "training.")
-    columns = [name for name in frame.columns if name.startswith(tables) and name != "corruption.ratio"] + ["seed"]
     own = frame[frame["run_id"] == chosen.run_id]
-    if chosen.kind != names.TRIAL or "corruption.ratio" not in frame or bool((own["corruption.ratio"] == 0.0).all()):
+    if chosen.kind != names.TRIAL or own.empty or "corruption.ratio" not in frame or "seed" not in frame:
+        return None
+    if bool((own["corruption.ratio"] == 0.0).all()):
         return None
     clean = frame[(frame["kind"] == names.TRIAL) & (frame["corruption.ratio"] == 0.0) & (frame["status"] == "FINISHED")]
-    # Params of other kinds of models are missing in both.
-    same = (clean[columns].fillna("") == own[columns].fillna("").iloc[0]).all(axis=1)
+    same = (clean[names.CURVE] == own[names.CURVE].iloc[0]) & (clean["seed"] == own["seed"].iloc[0])
     twins = set(clean.loc[same, "run_id"])
     return next((item for item in every if item.run_id in twins), None)
 

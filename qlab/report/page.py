@@ -4,19 +4,31 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import functools
 import html
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from qlab import __version__
+from qlab.attempts import Attempts
 from qlab.errors import DataError
-from qlab.report.data import corrupted_maps, sample_pictures, write_circuit
+from qlab.report.data import (
+    Shown,
+    corrupted_map,
+    corruption_name,
+    maps_in_a_row,
+    sample_pictures,
+    write_circuit,
+)
 from qlab.report.reference import CLOSE
 from qlab.report.sections import Section
 from qlab.tracking.store import Store
+from qlab.views.labels import ratio_text
+from qlab.views.panels import row as row_of
 from qlab.views.saving import save_png
 
 _STYLE = """
@@ -27,6 +39,7 @@ h1, h2 { line-height: 1.2; } h2 { margin-top: 3rem; border-top: 1px solid var(--
 figure { margin: 1.5rem 0; } img { max-width: 100%; } figcaption, .soft { color: var(--soft); }
 .scroll { overflow-x: auto; } table { border-collapse: collapse; font-size: 0.85rem; }
 th, td { text-align: left; padding: 0.2rem 0.7rem 0.2rem 0; border-bottom: 1px solid var(--line); white-space: nowrap; }
+.missing { border-left: 4px solid #c60; padding: 0.3rem 0.8rem; }
 details { margin: 0.7rem 0; } summary { cursor: pointer; }
 """
 
@@ -40,12 +53,14 @@ class Report:
         files: PNG and CSV files beside it.
         points: how many published points were compared.
         agreeing: how many of them agree.
+        missing: what could not be drawn, by experiment and name, and why; the page says so in its place.
     """
 
     page: Path
     files: tuple[Path, ...]
     points: int
     agreeing: int
+    missing: dict[str, str]
 
 
 def write_report(
@@ -63,19 +78,24 @@ def write_report(
         DataError: the folder cannot be written.
     """
     files: list[Path] = []
+    missing: dict[str, str] = {}
     body = []
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for section in sections:
             progress(section.name)
-            body.append(_section(section, folder, files))
+            attempts = Attempts()
+            for what, why in section.missing.items():
+                attempts.fail(what, why)
+            body.append(_section(section, folder, files, attempts))
+            missing |= {f"{section.name}: {what}": why for what, why in attempts.missing.items()}
         page = folder / "index.html"
         page.write_text(_page(store, sections, "\n".join(body)), encoding="utf-8")
     except OSError as error:
         raise DataError(f"The report cannot be written to {folder}: {error.strerror}.") from error
     compared = [section.agreement for section in sections if section.agreement is not None]
     points = sum(map(len, compared))
-    return Report(page, tuple(files), points, int(sum(table["agrees"].sum() for table in compared)))
+    return Report(page, tuple(files), points, int(sum(table["agrees"].sum() for table in compared)), missing)
 
 
 def _page(store: Store, sections: Sequence[Section], body: str) -> str:
@@ -105,23 +125,24 @@ def _overview(sections: Sequence[Section]) -> str:
     return f"<h2>Agreement with published points</h2>{_table(pd.DataFrame(rows))}"
 
 
-def _section(section: Section, folder: Path, files: list[Path]) -> str:
+def _section(section: Section, folder: Path, files: list[Path], attempts: Attempts) -> str:
     stem = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in section.name)
     parts = [f'<h2 id="{_e(section.name)}">{_e(section.name)}</h2><p>{_e(section.about)}</p>']
+    parts += [_missing(what, why) for what, why in section.missing.items()]
+
+    def add(what: str, save: Callable[[], Path], caption: str) -> None:
+        """A figure, or in its place what is missing and why."""
+        file = attempts.made(what, save)
+        if file is None:
+            parts.append(_missing(what, attempts.missing[what]))
+        else:
+            files.append(file)
+            parts.append(_figure(file, caption))
+
     for name, (caption, draw) in section.figures.items():
-        files.append(save_png(draw(), folder / f"{stem}.{name}.png", dpi=110))
-        parts.append(_figure(files[-1], caption))
+        add(f"figure {name}", _saver(draw, folder / f"{stem}.{name}.png", 110), caption)
     if section.shown is not None:
-        files.append(save_png(corrupted_maps(section.shown), folder / f"{stem}.data.png", dpi=90))
-        parts.append(_figure(files[-1], "The training data in two principal components; crosses are corrupted rows."))
-        pictures = sample_pictures(section.shown)
-        if pictures is not None:
-            files.append(save_png(pictures, folder / f"{stem}.samples.png", dpi=60))
-            parts.append(_figure(files[-1], "Samples as they are, and as the models were given them."))
-        for number, config in enumerate(section.shown.circuits, start=1):
-            files.append(write_circuit(section.shown, config, folder / f"{stem}.circuit{number}.png"))
-            caption = f"{config['type']}: coloured gates are inside the light cone of the readout."
-            parts.append(f"<details><summary>Circuit {number}</summary>{_figure(files[-1], caption)}</details>")
+        _add_data(section.shown, folder / stem, add, parts, attempts)
     tables = dict(section.tables)
     if section.agreement is not None:
         tables["agreement"] = ("Agreement with published points, point by point.", section.agreement)
@@ -135,6 +156,52 @@ def _section(section: Section, folder: Path, files: list[Path]) -> str:
     return "\n".join(parts)
 
 
+def _add_data(
+    shown: Shown,
+    stem: Path,
+    add: Callable[[str, Callable[[], Path], str], None],
+    parts: list[str],
+    attempts: Attempts,
+) -> None:
+    """The maps, samples and circuits of an experiment: what of them can be drawn."""
+    maps, pictures = [], []
+    for config in shown.corruptions:
+        what = f"data map of {corruption_name(shown, config)}"
+        found = attempts.made(what, functools.partial(corrupted_map, shown, config))
+        if found is None:
+            parts.append(_missing(what, attempts.missing[what]))
+            continue
+        maps.append(found)
+        what = f"samples of {corruption_name(shown, config)}"
+        pictures += attempts.made(what, functools.partial(sample_pictures, shown, config)) or []
+        if what in attempts.missing:
+            parts.append(_missing(what, attempts.missing[what]))
+    if maps:
+        caption = "The training data in two principal components; crosses are corrupted rows."
+        add("data maps", _saver(lambda: maps_in_a_row(maps), _with(stem, "data"), 90), caption)
+    if pictures:
+        caption = "Samples as they are, and as the models were given them."
+        add("samples", _saver(lambda: row_of(pictures, columns=4), _with(stem, "samples"), 60), caption)
+    for number, config in enumerate(shown.circuits, start=1):
+        caption = f"{config['type']}: coloured gates are inside the light cone of the readout."
+        parts.append(f"<details><summary>Circuit {number}</summary>")
+        place = _with(stem, f"circuit{number}")
+        add(f"circuit {number} ({config['type']})", functools.partial(write_circuit, shown, config, place), caption)
+        parts.append("</details>")
+
+
+def _with(stem: Path, name: str) -> Path:
+    return stem.with_name(f"{stem.name}.{name}.png")
+
+
+def _saver(draw: Callable[[], Any], file: Path, dpi: int) -> Callable[[], Path]:
+    return lambda: save_png(draw(), file, dpi=dpi)
+
+
+def _missing(what: str, why: str) -> str:
+    return f"<p class=missing><strong>Not drawn: {_e(what)}.</strong> {_e(why)}</p>"
+
+
 def _figure(file: Path, caption: str) -> str:
     data = base64.b64encode(file.read_bytes()).decode()
     return (
@@ -144,7 +211,8 @@ def _figure(file: Path, caption: str) -> str:
 
 
 def _table(table: pd.DataFrame) -> str:
-    table = table.dropna(axis=1, how="all")
+    if "ratio" in table:
+        table = table.assign(ratio=[ratio_text(ratio, table["ratio"]) for ratio in table["ratio"]])
     head = "".join(f"<th>{_e(column)}</th>" for column in table.columns)
     rows = "".join(
         f"<tr>{''.join(f'<td>{_e(_cell(value))}</td>' for value in row)}</tr>" for row in table.itertuples(index=False)
@@ -154,7 +222,7 @@ def _table(table: pd.DataFrame) -> str:
 
 def _cell(value: object) -> str:
     if isinstance(value, float):
-        return "" if pd.isna(value) else f"{value:.4g}"
+        return "-" if pd.isna(value) else f"{value:.4g}"
     if isinstance(value, bool | np.bool_):
         return "yes" if value else "no"
     return str(value)

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pandas as pd
 
+from qlab.attempts import Attempts
 from qlab.report.data import Shown, shown_data
 from qlab.report.reference import References, agreement, matched_by_task
-from qlab.tracking import frames, names
+from qlab.tracking import frames, names, params
 from qlab.tracking.store import Store
 from qlab.views.curvature import figures_of, summarize_probes
+from qlab.views.labels import labelled, natural, numbers
 from qlab.views.resilience import accuracy_against_ratio
-from qlab.views.summary import METRICS, label_models, summarize
-from qlab.views.unlearning import accuracy_against_step, curves_of, history_of, summarize_unlearning
+from qlab.views.summary import METRICS, summarize
+from qlab.views.unlearning import accuracy_against_step, curves_of, history_of, label_runs, summarize_unlearning
 
 Draw = Callable[[], Any]
 
@@ -38,6 +39,7 @@ class Section:
         figures: captions and how to draw them, by file name.
         tables: captions and tables, by file name.
         agreement: points of agreement with published ones, or None without.
+        missing: what of it could not be made, and why.
         shown: the data and circuits, or None where they cannot be made again.
     """
 
@@ -47,6 +49,7 @@ class Section:
     figures: dict[str, tuple[str, Draw]]
     tables: dict[str, tuple[str, pd.DataFrame]]
     agreement: pd.DataFrame | None
+    missing: dict[str, str] = dataclasses.field(default_factory=dict)
     shown: Shown | None = None
 
 
@@ -62,24 +65,27 @@ def section_of(store: Store, name: str, references: References | None) -> Sectio
     trials = frames.latest_per_trial(every[every["kind"] == names.TRIAL])
     if trials.empty:
         return None
-    parts = [_resilience(trials, references)]
     unlearnings = frames.latest_per_trial(every[every["kind"] == names.UNLEARNING])
-    if not unlearnings.empty:
-        parts.append(_unlearning(store, unlearnings, references))
     probes = frames.latest_per_trial(every[every["kind"] == names.PROBE])
+    attempts = Attempts()
+    made = [attempts.made("accuracies", lambda: _resilience(trials, references))]
+    if not unlearnings.empty:
+        made.append(attempts.made("unlearning", lambda: _unlearning(store, unlearnings, references)))
     if not probes.empty:
-        parts.append(_probes(probes))
+        made.append(attempts.made("probes", lambda: _probes(probes)))
+    parts = [part for part in made if part is not None]
     parents = every[every["kind"] == names.EXPERIMENT]
     parent = str(parents["run_id"].iloc[-1]) if len(parents) else ""
     compared = [part.agreement for part in parts if part.agreement is not None]
     return Section(
         name=name,
         about=store.note(parent) if parent else "",
-        settings=_settings(pd.concat([trials, unlearnings, probes])),
+        settings=_settings([trials, unlearnings, probes]),
         figures={file: figure for part in parts for file, figure in part.figures.items()},
         tables={file: table for part in parts for file, table in part.tables.items()},
         agreement=pd.concat(compared, ignore_index=True) if compared else None,
-        shown=shown_data(store, parent) if parent else None,
+        shown=attempts.made("data and circuits", lambda: shown_data(store, parent)) if parent else None,
+        missing=attempts.missing,
     )
 
 
@@ -93,8 +99,9 @@ class _Part:
 def _resilience(trials: pd.DataFrame, references: References | None) -> _Part:
     table = summarize(trials)
     tables = {"accuracy": ("Final accuracy, mean and standard deviation over seeds.", table)}
-    swept = bool((table.groupby(["model", "corruption"])["ratio"].nunique() > 1).any())
-    published = matched_by_task(_tasks(trials), references.resilience) if references and swept else None
+    swept = table["ratio"].nunique() > 1
+    tasks = _tasks(trials, labelled(trials))
+    published = matched_by_task(tasks, references.resilience) if references and swept else None
     compared = None
     if published is not None:
         ours = pd.concat(
@@ -115,9 +122,10 @@ def _resilience(trials: pd.DataFrame, references: References | None) -> _Part:
     return _Part({"accuracy": (caption, lambda: accuracy_against_ratio(table, published))}, tables, compared)
 
 
-def _tasks(runs: pd.DataFrame) -> dict[str, str]:
+def _tasks(runs: pd.DataFrame, labels: pd.DataFrame) -> dict[str, str]:
     """The task of each model, by the model's label; labels tell tasks apart where there are several."""
-    return dict(zip(label_models(runs), runs["task.type"].astype(str).str.lower(), strict=True))
+    tasks = runs["task.type"] if "task.type" in runs else [None] * len(runs)
+    return dict(zip(labels["model"], (str(task).lower() for task in tasks), strict=True))
 
 
 def _unlearning(store: Store, runs: pd.DataFrame, references: References | None) -> _Part:
@@ -127,7 +135,7 @@ def _unlearning(store: Store, runs: pd.DataFrame, references: References | None)
     if history.empty:
         return _Part({}, tables)
     curves = curves_of(history)
-    published = matched_by_task(_tasks(runs), references.unlearning) if references else None
+    published = matched_by_task(_tasks(runs, label_runs(runs)), references.unlearning) if references else None
     compared = None
     if published is not None:
         ours = curves.rename(columns={"deviation": "std", "kept": "n"})
@@ -147,17 +155,15 @@ def _probes(runs: pd.DataFrame) -> _Part:
     return _Part(figures, {"probes": ("Landscape probes.", table)})
 
 
-def _settings(runs: pd.DataFrame) -> dict[str, str]:
+def _settings(runs: Sequence[pd.DataFrame]) -> dict[str, str]:
     """Every param with the values it takes, in order of name; seeds and identities of points are left out."""
     found = {}
-    for column in sorted(column for column in runs.columns if "." in column):
+    for column in sorted({column for frame in runs for column in frames.param_columns(frame)}):
         if column.startswith("points.") or column.endswith((".label", ".code")):
             continue
-        values = sorted({_text(value) for value in runs[column].dropna()})
-        if values:
-            found[column] = ", ".join(values)
+        values = [value for frame in runs if column in frame for value in frame[column].dropna()]
+        texts = numbers(value for value in values if isinstance(value, float))
+        shown = {texts[value] if isinstance(value, float) else params.shown(value) for value in values}
+        if shown:
+            found[column] = ", ".join(sorted(shown, key=natural))
     return found
-
-
-def _text(value: object) -> str:
-    return f"{value:g}" if isinstance(value, float) else json.dumps(value) if isinstance(value, list) else str(value)

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Final
 
+import numpy as np
 import pandas as pd
 
-from qlab.tracking import names
+from qlab.tracking import names, params
+from qlab.tracking.groups import keys_of_params
 from qlab.tracking.store import Store
+
+NOT_FINITE: Final = "qlab.not_finite"
+"""Column: the names of the metrics whose last value is not a number or infinite, a tuple. Of those that are missing in
+a run's row of a frame, these were measured."""
 
 COLUMNS = (
     "run_id",
@@ -23,6 +29,9 @@ COLUMNS = (
     names.ERROR,
     names.WORKER,
     names.TEACHER,
+    names.GROUP,
+    names.CURVE,
+    NOT_FINITE,
 )
 """Columns every frame of runs has, before those of params (dotted names) and metrics (final values)."""
 
@@ -33,14 +42,16 @@ _PLAIN_PARAMS = ("seed", "oracles", "oracle", "repeat")
 def runs(store: Store, experiment_ids: Sequence[str], filter_string: str = "") -> pd.DataFrame:
     """Runs as rows: identity, status, params under their dotted names, final metrics under theirs.
 
-    Params are strings as stored, but for ``corruption.ratio`` and ``seed``, which are numbers.
+    Params have the types they were written with (see :mod:`qlab.tracking.params`), lists as tuples, in columns of
+    objects; ``corruption.ratio`` and ``seed`` are numbers, or missing. ``qlab.group`` and ``qlab.curve`` are there for
+    every run, see :mod:`qlab.tracking.groups`.
 
     Args:
         store: where to look.
         experiment_ids: in which MLflow experiments.
         filter_string: an MLflow filter, such as ``"params.\\`model.type\\` = 'MLP'"``.
     """
-    return _frame(_row(run) for run in store.search(experiment_ids, filter_string))
+    return _frame([_row(run) for run in store.search(experiment_ids, filter_string)])
 
 
 def runs_of_kind(store: Store, experiment_ids: Sequence[str], kind: str, filter_string: str = "") -> pd.DataFrame:
@@ -59,15 +70,30 @@ def metric_columns(frame: pd.DataFrame) -> list[str]:
     return [name for name in frame.columns if "." not in name and name not in (*COLUMNS, *_PLAIN_PARAMS)]
 
 
+def param_columns(frame: pd.DataFrame) -> list[str]:
+    """The columns that hold params with dotted names: what a run's configuration says, other than its seeds."""
+    return [name for name in frame.columns if "." in name and name not in COLUMNS]
+
+
 def latest_per_trial(frame: pd.DataFrame) -> pd.DataFrame:
-    """One row for each trial: its last finished run, or its last run if none has finished."""
-    order = frame.assign(_finished=frame["status"] == "FINISHED").sort_values(["_finished", "start"], kind="stable")
-    return order.drop_duplicates("trial", keep="last").drop(columns="_finished").sort_index()
+    """One row for each trial: its last finished run, or its last run if none has finished.
+
+    Runs that do not say of which trial they are stand for themselves.
+    """
+    known = frame["trial"].where(frame["trial"].notna(), frame["run_id"])
+    order = frame.assign(_finished=frame["status"] == "FINISHED", _of=known)
+    order = order.sort_values(["_finished", "start"], kind="stable")
+    return order.drop_duplicates("_of", keep="last").drop(columns=["_finished", "_of"]).sort_index()
 
 
 def _row(run: Any) -> dict[str, Any]:
-    tags = run.data.tags
+    tags, texts = run.data.tags, run.data.params
+    metrics = {name: params.metric(value) for name, value in run.data.metrics.items()}
+    keys = keys_of_params(texts, str(run.info.run_id))
     return {
+        # What identifies a run comes last: no param or metric of others takes its place.
+        **metrics,
+        **{name: params.read(text) for name, text in texts.items()},
         "run_id": run.info.run_id,
         "experiment_id": run.info.experiment_id,
         "parent_id": tags.get(names.PARENT),
@@ -80,17 +106,25 @@ def _row(run: Any) -> dict[str, Any]:
         names.ERROR: tags.get(names.ERROR),
         names.WORKER: tags.get(names.WORKER),
         names.TEACHER: tags.get(names.TEACHER),
-        **run.data.params,
-        **run.data.metrics,
+        names.GROUP: tags.get(names.GROUP, keys.group),
+        names.CURVE: tags.get(names.CURVE, keys.curve),
+        NOT_FINITE: tuple(sorted(name for name, value in metrics.items() if not np.isfinite(value))),
     }
 
 
-def _frame(rows: Iterable[dict[str, Any]]) -> pd.DataFrame:
-    frame = pd.DataFrame(list(rows))
-    for column in COLUMNS:
-        if column not in frame:
-            frame[column] = None
-    for column in ("corruption.ratio", "seed"):
-        if column in frame:
-            frame[column] = pd.to_numeric(frame[column], errors="coerce")
-    return frame
+def _frame(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
+    found = dict.fromkeys(name for row in rows for name in row)
+    columns = {name: [row.get(name) for row in rows] for name in (*COLUMNS, *(n for n in found if n not in COLUMNS))}
+    for name in ("corruption.ratio", "seed"):
+        if name in columns:
+            columns[name] = [params.number(value) for value in columns[name]]
+    # Columns of params hold objects: pandas would make 4 beside a missing value 4.0, and of a long integer a float.
+    return pd.DataFrame({name: _column(name, values) for name, values in columns.items()})
+
+
+def _column(name: str, values: list[Any]) -> pd.Series[Any]:
+    if name == "corruption.ratio":
+        return pd.Series(values, dtype=float)
+    whole = name == "seed" and all(isinstance(value, int) and abs(value) < 2**63 for value in values)
+    is_param = "." in name or name in _PLAIN_PARAMS
+    return pd.Series(values, dtype=object if is_param and name not in COLUMNS and not whole else None)

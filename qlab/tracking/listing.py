@@ -23,7 +23,7 @@ _TRIAL_COLUMNS = {
 
 
 _RUN_COLUMNS = (
-    *("name", "kind", "status", "health", "validation", "train", "ratio", "seed", "model", "corruption"),
+    *("name", "kind", "status", "health", "note", "validation", "train", "ratio", "seed", "model", "corruption"),
     *("started", "run"),
 )
 
@@ -80,20 +80,22 @@ def trial_rows(store: Store, experiment_ids: Sequence[str], filter_string: str =
 def trial_table(frame: pd.DataFrame) -> pd.DataFrame:
     """The columns of trials that people look at first, under short names."""
     found = frame[[column for column in _TRIAL_COLUMNS if column in frame]].rename(columns=_TRIAL_COLUMNS)
-    if "seed" in found:
-        found["seed"] = found["seed"].astype("Int64")
+    notes = _notes(frame)
+    if any(notes):
+        found.insert(len(found.columns) - 1, "note", notes)
     return found
 
 
 def run_table(frame: pd.DataFrame) -> pd.DataFrame:
     """Runs of every kind for a table to look at: what they are of, how they stand, how good they are.
 
-    Columns: ``name``, ``kind``, ``status``, ``health``, ``validation``, ``train``, ``ratio``, ``seed``, ``model``,
-    ``corruption``, ``started`` and ``run``; newest first.
+    Columns: ``name``, ``kind``, ``status``, ``health``, ``note`` (which metrics are not finite), ``validation``,
+    ``train``, ``ratio``, ``seed``, ``model``, ``corruption``, ``started`` and ``run``; newest first.
     """
     found = pd.DataFrame(index=frame.index)
     for column, name in {"kind": "kind", "name": "name", **_TRIAL_COLUMNS}.items():
         found[name] = frame.get(column)
+    found["note"] = _notes(frame)
     for name in ("train", "validation"):
         found[name] = pd.to_numeric(found[name]).round(4)
     found = found.astype(object).where(found.notna(), None)  # a cell without a value is empty, not "NaN"
@@ -102,6 +104,12 @@ def run_table(frame: pd.DataFrame) -> pd.DataFrame:
     return found.loc[frame["start"].sort_values(ascending=False, kind="stable").index, list(_RUN_COLUMNS)].reset_index(
         drop=True
     )
+
+
+def _notes(frame: pd.DataFrame) -> list[str]:
+    """For each run which of its metrics are not finite: cells of a table would only be empty."""
+    measured = frame[frames.NOT_FINITE] if frames.NOT_FINITE in frame else [()] * len(frame)
+    return [f"not finite: {', '.join(found)}" if found else "" for found in measured]
 
 
 def _time(milliseconds: int) -> str:

@@ -21,6 +21,12 @@ TRIAL_KEY: Final = "qlab.trial"
 TEACHER: Final = "qlab.teacher"
 """Tag of unlearning runs, oracles and probes: the identity of the trial they belong to."""
 
+GROUP: Final = "qlab.group"
+"""Tag: a hash of the configuration without the seed; see :mod:`qlab.tracking.groups`."""
+
+CURVE: Final = "qlab.curve"
+"""Tag: a hash of the configuration without seed and corruption ratio."""
+
 CONTENT: Final = "qlab.content"
 """Tag: the identity of an experiment's parent run, a hash of its name and trials."""
 

@@ -22,7 +22,7 @@ from mlflow.store.artifact.artifact_repository_registry import get_artifact_repo
 from mlflow.store.entities import PagedList
 
 from qlab.errors import StoreAwayError, StoreError, nearest
-from qlab.tracking import names, writes
+from qlab.tracking import names, params, writes
 from qlab.tracking.faults import explain
 from qlab.tracking.moving import Home, settle
 from qlab.tracking.opening import (
@@ -294,7 +294,7 @@ class Store:
     def metric_history(self, run_id: str, name: str) -> list[tuple[int, float]]:
         """All values of a metric with their steps, in order of steps."""
         found = self._patiently(lambda again: self.client.get_metric_history(run_id, name))
-        return sorted((metric.step, metric.value) for metric in found)
+        return sorted((metric.step, params.metric(metric.value)) for metric in found)
 
     def metric_histories(self, run_ids: Sequence[str], name: str) -> dict[str, list[tuple[int, float]]]:
         """All values of a metric of many runs, by run, see :meth:`metric_history`; runs without it are left out.
@@ -310,7 +310,7 @@ class Store:
         for start in range(0, len(run_ids), _RUNS_AT_ONCE):
             part = list(run_ids[start : start + _RUNS_AT_ONCE])
             for item in self._patiently(lambda again, part=part: bulk(part, name, _EVERY)):  # type: ignore[misc]
-                found.setdefault(item.run_id, []).append((item.step, item.value))
+                found.setdefault(item.run_id, []).append((item.step, params.metric(item.value)))
         return {run_id: sorted(values) for run_id, values in found.items()}
 
     def files(self, run_id: str, folder: str | None = None) -> dict[str, int]:

@@ -9,35 +9,33 @@ import holoviews as hv
 import numpy as np
 import pandas as pd
 
-from qlab.statistics import bootstrap_interval
+from qlab.statistics import bootstrap_interval, resolved
 from qlab.views.backends import boxed, styled
+from qlab.views.kept import NOT_FINITE, ending, flaws, joined, numbers_of, spread
+from qlab.views.labels import UNKNOWN, labelled
 from qlab.views.palette import Style, styles
-from qlab.views.summary import label_models, label_probes
 
 _GROUP = ["model", "corruption", "ratio", "probe"]
+
+_RATIO, _TRACES = "lrr", ("hessian_trace", "hessian_trace_clean")
+"""The roughening ratio, and the traces that it is of."""
 
 _COLUMNS = [*_GROUP, "probe_type", "metric", "mean", "std", "low", "high", "n", "kept", "runs", "left_out"]
 
 
 def label_probe_runs(frame: pd.DataFrame) -> pd.DataFrame:
     """What a probe's run belongs to: columns ``model``, ``corruption``, ``ratio`` and ``probe``."""
-    return pd.DataFrame(
-        {
-            "model": label_models(frame),
-            "corruption": frame["corruption.type"],
-            "ratio": pd.to_numeric(frame["corruption.ratio"]),
-            "probe": label_probes(frame),
-        },
-        index=frame.index,
-    )
+    return labelled(frame, "probe")
 
 
 def summarize_probes(frame: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
     """One row for each model, corruption, ratio, probe and metric that the probe has.
 
     Columns: those, ``probe_type``, then ``mean``, ``std`` (n - 1), ``low`` and ``high`` (95 % bootstrap interval of the
-    mean) over the runs kept, ``n`` (runs that have the metric), ``kept``, ``runs`` and ``left_out``. A run is kept if
-    it finished, its model did not diverge, and (only if its probe says ``keep_collapsed = false``) did not collapse.
+    mean) over the runs kept that have a finite value, ``n`` (how many these are), ``kept``, ``runs`` and ``left_out``:
+    why the others are not among them. A run is kept if it finished, its model did not diverge, and (only if its probe
+    says ``keep_collapsed = false``) did not collapse. A ratio of traces of the order of rounding is none, see
+    :func:`qlab.statistics.resolved`. A group of which no run has a metric is a row without one.
 
     Args:
         frame: one row for each run of a probe.
@@ -46,27 +44,50 @@ def summarize_probes(frame: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFram
     if frame.empty:
         return pd.DataFrame(columns=_COLUMNS)
     work = label_probe_runs(frame)
-    work["probe_type"] = frame["probe.type"]
-    strict = frame["probe.keep_collapsed"] == "false" if "probe.keep_collapsed" in frame else False
-    reason = frame["status"].str.lower().mask(frame["status"] == "FINISHED", "")
-    reason = reason.mask((reason == "") & (frame["health"] == "diverged"), "diverged")
-    work["reason"] = reason.mask((reason == "") & (frame["health"] == "collapsed") & strict, "collapsed")
-    for metric in metrics:
-        work[metric] = pd.to_numeric(frame[metric])
+    types = frame["probe.type"] if "probe.type" in frame else pd.Series(None, index=frame.index, dtype=object)
+    work["probe_type"] = [UNKNOWN if pd.isna(kind) else str(kind) for kind in types]
+    work["reason"] = pd.Series(_left_out(frame), index=frame.index, dtype=str)
     rows = []
-    for group, members in work.groupby([*_GROUP, "probe_type"], sort=False):
-        kept = members[members["reason"] == ""]
-        left_out = ", ".join(sorted(set(members["reason"]) - {""}))
+    for group, members in work.groupby([*_GROUP, "probe_type"], sort=False, dropna=False):
+        own = frame.loc[members.index]
+        kept = members["reason"] == ""
         # A probe of which no run finished has no metric: a row without one says so.
-        own = [metric for metric in metrics if members[metric].notna().any()] or [""]
-        for metric in own:
-            values = kept[metric].dropna().to_numpy(dtype=float) if metric else np.empty(0)
+        for metric in _metrics(own, metrics, str(group[-1])) or [""]:
+            flawed = _ratio_flaws(own) if metric == _RATIO else flaws(own, metric) if metric else [""] * len(own)
+            sound = [not reason and not flaw for reason, flaw in zip(members["reason"], flawed, strict=True)]
+            values = numbers_of(own, metric)[sound] if metric else np.empty(0)
+            mean, deviation = spread(values)
             low, high = bootstrap_interval(values)
-            mean = values.mean() if len(values) else np.nan
-            deviation = values.std(ddof=1) if len(values) > 1 else np.nan
-            counts = (len(values), len(kept), len(members), left_out)
+            reasons = joined([reason or flaw for reason, flaw in zip(members["reason"], flawed, strict=True)])
+            counts = (len(values), int(kept.sum()), len(members), reasons)
             rows.append((*group, metric, mean, deviation, low, high, *counts))
     return pd.DataFrame(rows, columns=_COLUMNS)
+
+
+def _left_out(frame: pd.DataFrame) -> list[str]:
+    """For each run why it is left out; "" if it is kept."""
+    strict = frame["probe.keep_collapsed"] if "probe.keep_collapsed" in frame else [None] * len(frame)
+    found = zip(ending(frame), frame["health"], strict, strict=True)
+    return [ended or ("collapsed" if health == "collapsed" and keep is False else "") for ended, health, keep in found]
+
+
+def _metrics(own: pd.DataFrame, metrics: Sequence[str], probe_type: str) -> list[str]:
+    """The metrics of a group of runs: those measured in one of them, whatever came of it."""
+    measured = {name for names in own.get(NOT_FINITE, ()) for name in names}
+    found = [metric for metric in metrics if metric in measured or (metric in own and own[metric].notna().any())]
+    ratio = probe_type == "RougheningProbe" and _RATIO not in found and _TRACES[0] in found
+    return [_RATIO, *found] if ratio else found
+
+
+def _ratio_flaws(own: pd.DataFrame) -> list[str]:
+    """For each run why it has no roughening ratio; "" if it has one."""
+    found = flaws(own, _RATIO)
+    for name, trace in zip(("polluted", "clean"), _TRACES, strict=True):
+        columns = [numbers_of(own, column) for column in (trace, f"{trace}_a", f"{trace}_b", f"{trace}_error")]
+        for row, (total, a, b, error) in enumerate(zip(*columns, strict=True)):
+            if np.isfinite(total) and not resolved(total, (a, b), error):
+                found[row] = f"no {_RATIO}: the {name} trace is of the order of rounding"
+    return found
 
 
 def roughening_against_ratio(table: pd.DataFrame) -> hv.Layout:
@@ -85,8 +106,8 @@ def roughening_against_ratio(table: pd.DataFrame) -> hv.Layout:
         bokeh={"color": "#999999", "line_width": 1, "line_dash": "dashed"},
         matplotlib={"color": "#999999", "linewidth": 1, "linestyle": "--"},
     )
-    ratio = rows[rows["metric"] == "lrr"]
-    traces = [rows[rows["metric"] == "hessian_trace_clean"], rows[rows["metric"] == "hessian_trace"]]
+    ratio = _of_metric(rows, _RATIO)
+    traces = [_of_metric(rows, "hessian_trace_clean"), _of_metric(rows, "hessian_trace")]
     return _layout(
         [
             _panel([one], [(ratio, "", "solid")], by_line, "LRR = Tr H(polluted) / Tr H(clean)", False),
@@ -113,7 +134,7 @@ def traces_against_ratio(table: pd.DataFrame) -> hv.Layout:
     }
     return _layout(
         [
-            _panel([], [(rows[rows["metric"] == metric], "", "solid")], by_line, title, metric == "hessian_trace_b")
+            _panel([], [(_of_metric(rows, metric), "", "solid")], by_line, title, metric == "hessian_trace_b")
             for metric, title in titles.items()
         ]
     )
@@ -122,18 +143,23 @@ def traces_against_ratio(table: pd.DataFrame) -> hv.Layout:
 def figures_of(table: pd.DataFrame) -> dict[str, Callable[[pd.DataFrame], hv.Layout]]:
     """By name the functions that draw what a table of probes holds."""
     found: dict[str, Callable[[pd.DataFrame], hv.Layout]] = {}
-    if ((table["metric"] == "lrr") & (table["probe_type"] == "RougheningProbe")).any():
+    if (table["probe_type"] == "RougheningProbe").any():
         found["roughening"] = roughening_against_ratio
     if (table["probe_type"] == "HessianProbe").any():
         found["hessian"] = traces_against_ratio
     return found
 
 
+def _of_metric(rows: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """The rows of a metric, and those of groups of which no run has any: the legend counts them too."""
+    return rows[(rows["metric"] == metric) | (rows["metric"] == "")]
+
+
 def _lines(rows: pd.DataFrame) -> pd.Series[str]:
     """The model; with corruption and probe where there are several."""
     lines = rows["model"].astype(str)
     for column in ("corruption", "probe"):
-        if rows[column].nunique() > 1:
+        if rows[column].nunique(dropna=False) > 1:
             lines = lines + ", " + rows[column].astype(str)
     return lines
 
@@ -152,7 +178,7 @@ def _panel(
     values = np.concatenate([group["mean"].to_numpy(dtype=float) for group, _, _ in groups])
     log = len(values) > 0 and bool((values[np.isfinite(values)] > 0).all()) and bool(np.isfinite(values).any())
     for group, suffix, dash in groups:
-        for name, line in group.groupby("line", sort=False):
+        for name, line in group.groupby("line", sort=False, dropna=False):
             parts = parts + _line(line, f"{name} {suffix}".strip(), by_line[str(name)], dash, log)
     if not parts:
         parts = [hv.Scatter([], "ratio", "mean")]
@@ -177,9 +203,12 @@ def _panel(
 
 def _line(line: pd.DataFrame, label: str, style: Style, dash: str, log: bool) -> list[Any]:
     line = line.sort_values("ratio")
-    label = f"{label} ({line['n'].sum()} of {line['runs'].sum()} kept)"
+    reasons = joined(line["left_out"])
+    label = f"{label} ({line['n'].sum()} of {line['runs'].sum()} kept{reasons and f'; left out: {reasons}'})"
     x = hv.Dimension("ratio", label="corruption ratio")
-    line = line[np.isfinite(line["mean"])]  # where nothing is kept there is no point, but the legend says so
+    line = line[
+        np.isfinite(line["mean"]) & line["ratio"].notna()
+    ]  # where nothing is kept there is no point, but the legend says so
     data = pd.DataFrame(
         {
             "ratio": line["ratio"],

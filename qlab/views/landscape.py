@@ -48,8 +48,9 @@ def gallery(results: Sequence[tuple[str, Drawn]]) -> hv.Layout:
 
 
 def scalars(result: Drawn) -> hv.Table:
-    """A table of a result's numbers."""
-    return hv.Table(list(result.scalars.items()), "name", "value", label=result.probe)
+    """A table of a result's numbers, and of what was left out with the reason."""
+    left_out = [(name, f"left out: {why}") for name, why in _left_out(result).items()]
+    return hv.Table([*result.scalars.items(), *left_out], "name", "value", label=result.probe)
 
 
 def path_picture(result: Drawn) -> hv.Layout:
@@ -116,8 +117,16 @@ def roughening_picture(result: Drawn) -> Any:
         coloured(hv.Curve([("clean", clean), ("polluted", polluted)], "training data", "Hessian trace"), BLUE)
         for clean, polluted in zip(arrays["hessian_trace_clean"], arrays["hessian_trace"], strict=True)
     ]
-    heading = f"LRR {result.scalars['lrr']:.3g}, {len(pairs)} pairs"
+    left_out = ", ".join(sorted(set(_left_out(result).values())))
+    kept = len(pairs) - len(_left_out(result))
+    heading = f"LRR {result.scalars['lrr']:.3g}, {kept} of {len(pairs)} pairs{left_out and f'; left out: {left_out}'}"
     return styled_panel(hv.Overlay(pairs), {"title": heading, "xlabel": "training data", "ylabel": "Hessian trace"})
+
+
+def _left_out(result: Drawn) -> Mapping[str, str]:
+    """What a result leaves out, and why."""
+    found = result.about.get("left_out", {})
+    return found if isinstance(found, Mapping) else {}
 
 
 VIEWS: Mapping[str, Callable[[Drawn], Any]] = {

@@ -6,6 +6,7 @@ import holoviews as hv
 import pandas as pd
 
 from qlab.views.backends import styled
+from qlab.views.kept import joined
 from qlab.views.palette import Style, styles
 
 PANELS = (("validation_accuracy", "validation accuracy (clean data)"), ("train_accuracy", "training accuracy"))
@@ -29,7 +30,7 @@ def accuracy_against_ratio(
     by_model = styles(table["model"].unique())
     panels = [
         _panel(rows, metric, title, str(corruption), by_model, published, traces)
-        for corruption, rows in table.groupby("corruption", sort=False)
+        for corruption, rows in table.groupby("corruption", sort=False, dropna=False)
         for metric, title in PANELS
     ]
     return styled(
@@ -54,7 +55,7 @@ def _panel(
         matplotlib={"color": "#999999", "linewidth": 1, "linestyle": ":"},
     )
     parts = [chance]
-    for model, group in rows.groupby("model", sort=False):
+    for model, group in rows.groupby("model", sort=False, dropna=False):
         if traces is not None:
             runs = traces[traces["kept"] & (traces["model"] == model) & (traces["corruption"] == corruption)]
             parts += _traces(runs, metric, by_model[str(model)])
@@ -75,9 +76,10 @@ def _panel(
 
 def _line(group: pd.DataFrame, metric: str, model: str, style: Style) -> list[hv.Element]:
     """Band, line and markers of one model. Ratios without a kept trial are gaps, not zeros."""
-    label = f"{model} ({group['kept'].sum()} of {group['trials'].sum()} trials)"
+    reasons = joined(group["left_out"])
+    label = f"{model} ({group['kept'].sum()} of {group['trials'].sum()} trials{reasons and f'; left out: {reasons}'})"
     group = group.sort_values("ratio")
-    if not group["kept"].any():
+    if not group["kept"].any() or not group["ratio"].notna().any():
         group = group.iloc[:0]
     mean, deviation = group[f"{metric}_mean"], group[f"{metric}_std"].fillna(0.0)
     x = hv.Dimension("ratio", label="corruption ratio")
@@ -108,7 +110,7 @@ def _traces(trials: pd.DataFrame, metric: str, style: Style) -> list[hv.Element]
     x = hv.Dimension("ratio", label="corruption ratio")
     lines = [
         trial.sort_values("ratio")[["ratio", metric, "seed"]].rename(columns={metric: "mean"})
-        for _, trial in trials.groupby("seed", sort=True)
+        for _, trial in trials.groupby("seed", sort=False, dropna=False)
     ]
     if not lines:
         return []

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import holoviews as hv
+import numpy as np
 import pandas as pd
 
 from qlab.views.backends import styled
+from qlab.views.labels import UNKNOWN
 from qlab.views.palette import Style, styles
 from qlab.views.panels import row
 
@@ -27,15 +29,16 @@ def curves_over_epochs(history: pd.DataFrame, labels: pd.Series[str]) -> hv.Layo
         history: columns ``run_id``, ``metric``, ``step`` and ``value``.
         labels: by run id, what each run belongs to.
     """
-    work = history.assign(label=history["run_id"].map(labels))
-    by_label = styles(labels.unique())
+    work = history.assign(label=history["run_id"].map(labels).fillna(UNKNOWN))
+    by_label = styles([*labels.unique(), UNKNOWN])
     panels = []
     for quantity, ylabel in _PANELS:
         parts: list[Any] = []
         for split, dash, mpl_dash in _DASHES:
             rows = work[work["metric"] == f"{split}_{quantity}"]
             for label, group in rows.groupby("label", sort=False):
-                parts += _lines(group, f"{label}, {split}", by_label[str(label)], dash, mpl_dash)
+                of = max(int((labels == label).sum()), group["run_id"].nunique())
+                parts += _lines(group, f"{label}, {split}", by_label[str(label)], dash, mpl_dash, of)
         if not parts:
             parts = [hv.Curve([], "epoch", ylabel)]
         # Losses fall, accuracies rise: their legends stand where the curves are not.
@@ -52,10 +55,14 @@ def curves_over_epochs(history: pd.DataFrame, labels: pd.Series[str]) -> hv.Layo
     return row(panels)
 
 
-def _lines(group: pd.DataFrame, label: str, style: Style, dash: str, mpl_dash: str) -> list[Any]:
+def _lines(group: pd.DataFrame, label: str, style: Style, dash: str, mpl_dash: str, of: int) -> list[Any]:
     epoch = hv.Dimension("step", label="epoch")
+    group = group.assign(value=group["value"].where(np.isfinite(group["value"].astype(float))))
     runs = [run.sort_values("step")[["step", "value"]] for _, run in group.groupby("run_id", sort=False)]
     mean = group.groupby("step")["value"].mean().reset_index()
+    broken = sum(bool(run["value"].isna().any()) for run in runs)
+    counts = str(len(runs)) if of == len(runs) else f"{len(runs)} of {of}"
+    label = f"{label} ({counts}{f', {broken} not finite to the end' if broken else ''})"
     colour = style.colour
     traces = styled(
         hv.Path(runs, [epoch, "value"]),
@@ -63,7 +70,7 @@ def _lines(group: pd.DataFrame, label: str, style: Style, dash: str, mpl_dash: s
         matplotlib={"color": colour, "linewidth": 0.6, "alpha": 0.4},
     )
     line = styled(
-        hv.Curve(mean, epoch, "value", label=f"{label} ({len(runs)})"),
+        hv.Curve(mean, epoch, "value", label=label),
         bokeh={"color": colour, "line_width": 2, "line_dash": dash, "tools": ["hover"]},
         matplotlib={"color": colour, "linewidth": 1.8, "linestyle": mpl_dash},
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import holoviews as hv
@@ -10,9 +10,10 @@ import numpy as np
 import pandas as pd
 
 from qlab.views.backends import styled
+from qlab.views.kept import ending, flaws, joined, numbers_of, spread
+from qlab.views.labels import labelled, ratio_text
 from qlab.views.palette import Style, styles
 from qlab.views.panels import row
-from qlab.views.summary import label_methods, label_models
 
 FINAL = (
     "validation_accuracy",
@@ -44,6 +45,11 @@ TITLES = {
 }
 """Metrics logged at every step, and what to write beside an axis."""
 
+_ALWAYS = ("validation_accuracy",)
+"""Metrics at the end that every run has; others may have no meaning for some, or were not asked for."""
+
+_FLAW = "flaw of "
+
 DRAWN = ("validation_accuracy", "forget_accuracy_polluted")
 """The metrics drawn over steps where nothing else is asked for."""
 
@@ -54,49 +60,40 @@ _GROUP = ["model", "corruption", "ratio", "method"]
 
 def label_runs(frame: pd.DataFrame) -> pd.DataFrame:
     """What an unlearning run belongs to: columns ``model``, ``corruption``, ``ratio`` and ``method``."""
-    return pd.DataFrame(
-        {
-            "model": label_models(frame),
-            "corruption": frame["corruption.type"],
-            "ratio": pd.to_numeric(frame["corruption.ratio"]),
-            "method": label_methods(frame),
-        },
-        index=frame.index,
-    )
+    return labelled(frame, "method")
 
 
 def summarize_unlearning(frame: pd.DataFrame) -> pd.DataFrame:
-    """One row for each model, corruption, ratio and method.
+    """One row for each model, corruption, ratio and method: every run belongs to one.
 
     Columns: those, then ``<metric>_mean``, ``<metric>_std`` (n - 1) and ``<metric>_n`` of :data:`FINAL` over the runs
-    kept, ``kept``, ``runs`` and ``left_out``. A run is kept if it finished and did not diverge.
+    kept that have a finite value, ``kept``, ``runs`` and ``left_out``. A run is kept if it finished and did not
+    diverge; ``left_out`` says why others were not, and which metrics of those kept are no finite numbers.
     ``steps_to_oracle`` and ``relearn_steps`` exist only for runs that got there: ``_n`` says how many did.
 
     Args:
         frame: one row for each unlearning run.
     """
     work = label_runs(frame)
-    work["status"] = _status(frame)
+    work["reason"] = pd.Series(ending(frame), index=frame.index, dtype=str)
     for metric in FINAL:
-        work[metric] = pd.to_numeric(frame[metric]) if metric in frame else np.nan
+        work[metric] = numbers_of(frame, metric)
+        found = [flaw if not ended else "" for flaw, ended in zip(flaws(frame, metric), work["reason"], strict=True)]
+        # Not every run has every metric, but one that was measured is there or said to be missing.
+        expected = metric in _ALWAYS
+        work[_FLAW + metric] = [flaw if expected or not flaw.startswith("no ") else "" for flaw in found]
     rows = []
-    for group, members in work.groupby(_GROUP, sort=False):
-        kept = members[members["status"] == "FINISHED"]
+    for group, members in work.groupby(_GROUP, sort=False, dropna=False):
+        kept = members[members["reason"] == ""]
         summary: dict[str, object] = dict(zip(_GROUP, group, strict=True))
+        reasons = [*members["reason"], *(flaw for metric in FINAL for flaw in members[_FLAW + metric])]
         for metric in FINAL:
-            summary |= {
-                f"{metric}_mean": kept[metric].mean(),
-                f"{metric}_std": kept[metric].std(ddof=1),
-                f"{metric}_n": int(kept[metric].notna().sum()),
-            }
-        others = sorted(set(members.loc[members["status"] != "FINISHED", "status"].str.lower()))
-        rows.append(summary | {"kept": len(kept), "runs": len(members), "left_out": ", ".join(others)})
+            values = kept[metric].to_numpy()
+            values = values[np.isfinite(values)]
+            summary[f"{metric}_mean"], summary[f"{metric}_std"] = spread(values)
+            summary[f"{metric}_n"] = len(values)
+        rows.append(summary | {"kept": len(kept), "runs": len(members), "left_out": joined(reasons)})
     return pd.DataFrame(rows)
-
-
-def _status(frame: pd.DataFrame) -> pd.Series[str]:
-    """The status of every run: "FINISHED" if it is kept; a finished run that diverged is "DIVERGED"."""
-    return frame["status"].mask((frame["status"] == "FINISHED") & (frame["health"] == "diverged"), "DIVERGED")
 
 
 def history_of(
@@ -113,8 +110,8 @@ def history_of(
     return pd.DataFrame(
         [
             {**label, "metric": metric, "step": step, "value": value}
-            for label, run_id, status in zip(labels.to_dict("records"), frame["run_id"], _status(frame), strict=True)
-            if status == "FINISHED"
+            for label, run_id, ended in zip(labels.to_dict("records"), frame["run_id"], ending(frame), strict=True)
+            if not ended
             for metric in metrics
             for step, value in read(str(run_id), metric)
         ]
@@ -122,12 +119,13 @@ def history_of(
 
 
 def curves_of(history: pd.DataFrame) -> pd.DataFrame:
-    """Mean and deviation over runs of every metric at every step.
+    """Mean and deviation over runs of every metric at every step, and how many runs have a finite value there.
 
     Args:
         history: columns ``model``, ``corruption``, ``ratio``, ``method``, ``metric``, ``step`` and ``value``.
     """
-    grouped = history.groupby([*_GROUP, "metric", "step"], sort=False)["value"]
+    finite = history.assign(value=history["value"].where(np.isfinite(history["value"].astype(float))))
+    grouped = finite.groupby([*_GROUP, "metric", "step"], sort=False, dropna=False)["value"]
     return grouped.agg(mean="mean", deviation=lambda values: values.std(ddof=1), kept="count").reset_index()
 
 
@@ -150,26 +148,24 @@ def accuracy_against_step(
     """
     by_method = styles(table["method"].unique())
     panels = []
-    for (model, corruption, ratio), rows in curves.groupby(_GROUP[:3], sort=False):
-        own = table[(table["model"] == model) & (table["corruption"] == corruption) & (table["ratio"] == ratio)]
+    for (model, corruption, ratio), own in _groups(table):
+        rows = curves[_same(curves, model, corruption, ratio)]
         for metric in metrics:
             title = TITLES.get(metric, metric)
-            parts = (
-                _oracle_level(own, (rows["step"].min(), rows["step"].max())) if metric == "validation_accuracy" else []
-            )
-            for method, line in rows[rows["metric"] == metric].groupby("method", sort=False):
-                counts = own[own["method"] == method].iloc[0]
-                label = f"{method} ({counts['kept']} of {counts['runs']} runs)"
-                parts += _line(line, label, by_method[str(method)])
+            steps = (rows["step"].min(), rows["step"].max()) if len(rows) else (0, 1)
+            parts = _oracle_level(own, steps) if metric == "validation_accuracy" else []
+            for counts in own.to_dict("records"):
+                method = str(counts["method"])
+                line = rows[(rows["metric"] == metric) & (rows["method"] == method)]
+                parts += _line(line, counted(method, counts), by_method[method])
                 if published is not None:
-                    same = (published["model"] == model) & (published["method"] == method)
-                    same &= (published["corruption"] == corruption) & (published["ratio"] == ratio)
-                    parts += _dashed(published[same & (published["metric"] == metric)], by_method[str(method)])
+                    same = _same(published, model, corruption, ratio) & (published["method"] == method)
+                    parts += _dashed(published[same & (published["metric"] == metric)], by_method[method])
             last = metric == metrics[-1]
             shown: dict[str, Any] = {
                 "xlabel": "unlearning step",
                 "ylabel": title,
-                "title": f"{model}, {corruption} {ratio:g}",
+                "title": _heading(table, model, corruption, ratio),
             }
             shown |= {"show_grid": True} | ({"ylim": (-0.03, 1.03)} if "accuracy" in metric else {})
             panels.append(
@@ -200,15 +196,21 @@ def final_bars(table: pd.DataFrame, metrics: Sequence[str] = DRAWN) -> hv.Layout
     """
     by_method = styles(table["method"].unique())
     panels = []
-    for (model, corruption, ratio), own in table.groupby(_GROUP[:3], sort=False):
+    for (model, corruption, ratio), own in _groups(table):
+        named = [counted(str(row["method"]), row) for row in own.to_dict("records")]
         for metric in metrics:
             rows = own[["method", f"{metric}_mean", f"{metric}_std", "kept", "runs"]].set_axis(
                 ["method", "mean", "deviation", "kept", "of"], axis=1
             )
             colours = [by_method[str(method)].colour for method in rows["method"]]
+            rows = rows.assign(method=named)
             bars = hv.Bars(rows.assign(colour=colours), "method", ["mean", "kept", "of", "colour"])
             errors = hv.ErrorBars(rows.fillna({"deviation": 0.0}), "method", ["mean", "deviation"])
-            shown: dict[str, Any] = {"title": f"{model}, {corruption} {ratio:g}", "xlabel": "", "show_grid": True}
+            shown: dict[str, Any] = {
+                "title": _heading(table, model, corruption, ratio),
+                "xlabel": "",
+                "show_grid": True,
+            }
             shown |= {"ylabel": TITLES.get(metric, metric), "xrotation": 30}
             shown |= {"ylim": (0.0, 1.03)} if "accuracy" in metric else {}
             bars = styled(bars, bokeh={"color": "colour", "tools": ["hover"]}, matplotlib={"color": "colour"})
@@ -229,16 +231,26 @@ def trade_off(frame: pd.DataFrame) -> hv.Layout:
     Args:
         frame: one row for each unlearning run.
     """
-    work = label_runs(frame).join(frame[["seed", *(name for name in DRAWN if name in frame)]])
-    work = work[_status(frame) == "FINISHED"].dropna(subset=[name for name in DRAWN if name in work])
-    by_method = styles(work["method"].unique())
+    table = summarize_unlearning(frame)
+    work = label_runs(frame).assign(seed=frame.get("seed"))
+    for name in DRAWN:
+        work[name] = numbers_of(frame, name)
+    found = zip(ending(frame), *(flaws(frame, name) for name in DRAWN), strict=True)
+    work["reason"] = [ended or ", ".join(filter(None, own)) for ended, *own in found]
+    placed = work[work["reason"] == ""]
+    by_method = styles(table["method"].unique())
     x, y = (hv.Dimension(name, label=TITLES[name]) for name in reversed(DRAWN))
     panels = []
-    for (model, corruption, ratio), own in work.groupby(_GROUP[:3], sort=False):
+    for (model, corruption, ratio), own in _groups(table):
+        here, all_here = (runs[_same(runs, model, corruption, ratio)] for runs in (placed, work))
         parts = []
-        for method, rows in own.groupby("method", sort=False):
-            style = by_method[str(method)]
-            points = hv.Points(rows, [x, y], ["method", "seed"], label=f"{method} ({len(rows)})")
+        for counts in own.to_dict("records"):
+            method = str(counts["method"])
+            rows = here[here["method"] == method]
+            style = by_method[method]
+            reasons = joined(all_here.loc[all_here["method"] == method, "reason"])
+            label = counted(method, counts | {"kept": len(rows), "left_out": reasons})
+            points = hv.Points(rows, [x, y], ["method", "seed"], label=label)
             parts.append(
                 styled(
                     points,
@@ -246,7 +258,7 @@ def trade_off(frame: pd.DataFrame) -> hv.Layout:
                     matplotlib={"color": style.colour, "marker": style.matplotlib_marker, "s": 40},
                 )
             )
-        shown = {"title": f"{model}, {corruption} {ratio:g}", "xlim": (-0.03, 1.03), "ylim": (-0.03, 1.03)}
+        shown = {"title": _heading(table, model, corruption, ratio), "xlim": (-0.03, 1.03), "ylim": (-0.03, 1.03)}
         panels.append(
             styled(
                 hv.Overlay(parts),
@@ -255,6 +267,30 @@ def trade_off(frame: pd.DataFrame) -> hv.Layout:
             )
         )
     return row(panels, columns=2)
+
+
+def counted(name: str, counts: Mapping[Hashable, Any]) -> str:
+    """A name for a legend, with how many runs are kept of how many and why the others are not."""
+    reasons = f"; left out: {counts['left_out']}" if counts["left_out"] else ""
+    return f"{name} ({counts['kept']} of {counts['runs']} runs{reasons})"
+
+
+def _groups(table: pd.DataFrame) -> Iterator[tuple[tuple[str, str, float], pd.DataFrame]]:
+    """The rows of each model, corruption and ratio: a panel or a row of panels."""
+    keys: Any = table.groupby(_GROUP[:3], sort=False, dropna=False)
+    yield from keys
+
+
+def _same(rows: pd.DataFrame, model: str, corruption: str, ratio: float) -> pd.Series[bool]:
+    """Which rows are of these; a ratio that is not known is the same as another."""
+    if rows.empty:
+        return pd.Series(dtype=bool, index=rows.index)
+    at = rows["ratio"].isna() if np.isnan(ratio) else rows["ratio"] == ratio
+    return (rows["model"] == model) & (rows["corruption"] == corruption) & at
+
+
+def _heading(table: pd.DataFrame, model: str, corruption: str, ratio: float) -> str:
+    return f"{model}, {corruption} {ratio_text(ratio, table['ratio'])}"
 
 
 def _oracle_level(own: pd.DataFrame, steps: tuple[int, int]) -> list[hv.Element]:

@@ -192,15 +192,17 @@ def test_a_clean_trace_of_zero_has_no_ratio(toys, data, flat):
     assert found["hessian_trace"] == pytest.approx(dense_trace(landscape), abs=1e-10)
 
 
-def test_a_zero_denominator_among_pairs_is_no_finite_ratio(pairs, flat):
-    """Nothing is dropped in silence: the mean is not finite, the ratio of means is that of all traces."""
+def test_a_pair_without_a_clean_trace_is_left_out_with_the_reason(pairs, flat):
+    """The ratio of means is that of all traces."""
     polluted, clean = pairs[0][:3], [flat, *pairs[1][1:3]]
     found = RougheningProbe().compare(polluted, clean)
     assert not math.isfinite(found.arrays["lrr"][0])
     assert np.isfinite(found.arrays["lrr"][1:]).all()
-    assert not math.isfinite(found.scalars["lrr"])
-    assert math.isnan(found.scalars["lrr_low"])
-    assert math.isnan(found.scalars["lrr_high"])
+    assert found.scalars["lrr"] == pytest.approx(found.arrays["lrr"][1:].mean())
+    assert (found.scalars["kept"], found.scalars["pairs"]) == (2, 3)
+    [(pair, why)] = found.about["left_out"].items()
+    assert pair.startswith("pair 0 (seed")
+    assert "the clean trace 0 is of the order of rounding" in why
     means = [np.mean([dense_trace(landscape) for landscape in side]) for side in (polluted, clean)]
     assert found.scalars["lrr_of_means"] == pytest.approx(means[0] / means[1], abs=1e-9)
 
@@ -240,7 +242,8 @@ def test_a_diverged_model_makes_no_ratio(toys, data, pairs):
         model.kernels[0].fill_(float("nan"))
     found = RougheningProbe().compare([Landscape(model, data[1]), *pairs[0][1:]], pairs[1])
     assert np.isnan(found.arrays["lrr"]).tolist() == [True, False, False, False]
-    assert math.isnan(found.scalars["lrr"])
+    assert found.scalars["lrr"] == pytest.approx(found.arrays["lrr"][1:].mean())
+    assert list(found.about["left_out"].values()) == ["the polluted trace is not finite"]
 
 
 def test_estimated_traces_come_with_their_errors(toys):

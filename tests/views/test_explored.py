@@ -13,10 +13,11 @@ import pytest
 from qlab.errors import DataError
 from qlab.landscape import ProbeResult
 from qlab.views.data_map import SPIKES, amplitudes
+from qlab.views.labels import label_models, varying
 from qlab.views.resilience import accuracy_against_ratio
 from qlab.views.saving import page_html, picture_bytes
 from qlab.views.slices import cut_picture, surface_picture
-from qlab.views.summary import label_models, labelled_trials, summarize, varying
+from qlab.views.summary import labelled_trials, summarize
 from qlab.views.training import curves_over_epochs
 from qlab.views.unlearning import accuracy_against_step, curves_of, final_bars, summarize_unlearning, trade_off
 
@@ -117,7 +118,7 @@ def test_bars_and_trade_off_show_every_method(unlearned: pd.DataFrame) -> None:
     drawn(bars)
     figure = trade_off(unlearned)
     points = figure.traverse(lambda part: part, [hv.Points])
-    assert sorted(part.label for part in points) == ["Finetune (2)", "Scrub (2)"]
+    assert sorted(part.label for part in points) == ["Finetune (2 of 2 runs)", "Scrub (2 of 2 runs)"]
     assert points[0].dimension_values("forget_accuracy_polluted").tolist() == [0.3, 0.3]
     drawn(figure)
 

@@ -50,7 +50,7 @@ def test_the_figure_is_saved_as_png_and_as_a_page_of_its_own(name: str, make_tab
 
 def test_the_legend_says_how_many_trials_are_shown(make_table: Table) -> None:
     figure = accuracy_against_ratio(make_table(*TABLES["a ratio of which nothing is kept"]))
-    assert set(curves(figure)) == {"MLP (9 of 15 trials)"}
+    assert set(curves(figure)) == {"MLP (9 of 15 trials; left out: diverged)"}
 
 
 def test_a_ratio_of_which_nothing_is_kept_is_a_gap(make_table: Table) -> None:

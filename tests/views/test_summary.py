@@ -8,11 +8,13 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from qlab.views.summary import label_models, summarize
+from qlab.views.labels import label_models
+from qlab.views.summary import summarize
 
 
 def trial(**changed: Any) -> dict[str, Any]:
-    row = {
+    row: dict[str, Any] = {
+        "qlab.not_finite": (),
         "task.type": "XXZ",
         "task.length": "4",
         "corruption.type": "LabelFlip",
@@ -72,7 +74,13 @@ LEFT_OUT = {
     "killed": {"status": "KILLED", "health": None, "validation_accuracy": 0.1},
     "running": {"status": "RUNNING", "health": None, "validation_accuracy": 0.1},
     "diverged": {"health": "diverged", "validation_accuracy": 0.1},
-    "no metrics": {"validation_accuracy": float("nan")},
+    "no metrics": {"train_accuracy": None, "validation_accuracy": float("nan")},
+    "no validation_accuracy": {"validation_accuracy": None},
+    "validation_accuracy not a number": {
+        "validation_accuracy": float("nan"),
+        "qlab.not_finite": ("validation_accuracy",),
+    },
+    "train_accuracy infinite": {"train_accuracy": float("inf")},
 }
 
 
@@ -91,8 +99,8 @@ def test_finite_results_are_kept_whatever_their_health(health: str) -> None:
 
 def test_all_reasons_are_named_once() -> None:
     (row,) = rows(trial(), *(trial(**changed) for changed in LEFT_OUT.values()), trial(**LEFT_OUT["failed"]))
-    assert row["left_out"] == "diverged, failed, killed, no metrics, running"
-    assert (row["kept"], row["trials"]) == (1, 7)
+    assert row["left_out"] == ", ".join(sorted(LEFT_OUT))
+    assert (row["kept"], row["trials"]) == (1, len(LEFT_OUT) + 2)
 
 
 def test_where_nothing_is_kept_there_is_a_row_without_numbers() -> None:
@@ -108,17 +116,17 @@ def test_trials_that_never_logged_a_metric() -> None:
     assert (row["kept"], row["left_out"]) == (0, "failed")
 
 
-def test_runs_that_ended_before_they_had_params_do_not_stop_the_rest() -> None:
-    bare = {"status": "RUNNING", "health": None, "seed": None}
-    (row,) = summarize(pd.DataFrame([trial(), bare])).to_dict("records")
-    assert (row["model"], row["kept"], row["trials"]) == ("MLP", 1, 1)
+def test_runs_that_ended_before_they_had_params_are_a_row_of_their_own() -> None:
+    bare = {"status": "KILLED", "health": None, "seed": None}
+    known, unknown = summarize(pd.DataFrame([trial(), bare])).to_dict("records")
+    assert (known["model"], known["kept"], known["trials"]) == ("MLP", 1, 1)
+    assert (unknown["model"], unknown["kept"], unknown["trials"]) == ("unknown", 0, 1)
+    assert unknown["left_out"] == "killed"
+    assert math.isnan(unknown["ratio"])
 
 
-@pytest.mark.parametrize(
-    "bare", [pd.DataFrame([{"status": "RUNNING", "health": None}]), pd.DataFrame()], ids=["no params", "no runs"]
-)
-def test_where_there_is_nothing_to_tell_the_table_is_empty(bare: pd.DataFrame) -> None:
-    table = summarize(bare)
+def test_without_runs_the_table_is_empty() -> None:
+    table = summarize(pd.DataFrame())
     assert table.empty
     assert {"model", "corruption", "ratio", "kept", "trials", "left_out"} <= set(table.columns)
 

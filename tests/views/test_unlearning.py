@@ -261,12 +261,12 @@ def test_a_figure_has_two_panels_for_each_model() -> None:
 def test_the_legend_says_how_many_runs_are_shown() -> None:
     for panel in figure():
         labels = [curve.label for curve in panel.traverse(lambda curve: curve, [hv.Curve])]
-        assert labels == ["Scrub (2 of 3 runs)", "Finetune (2 of 2 runs)"]
+        assert labels == ["Scrub (2 of 3 runs; left out: failed)", "Finetune (2 of 2 runs)"]
 
 
 def test_lines_are_drawn_in_the_order_of_the_steps() -> None:
     curves = curves_of(history(validation_accuracy=[[0.1, 0.2, 0.3]])).iloc[::-1]
-    drawn = accuracy_against_step(curves, summarize_unlearning(pd.DataFrame([run()])))
+    drawn = accuracy_against_step(curves, summarize_unlearning(pd.DataFrame([run()])), metrics=["validation_accuracy"])
     [line] = drawn.traverse(lambda curve: curve, [hv.Curve])
     assert list(line.dframe()["mean"]) == [0.1, 0.2, 0.3]
 

@@ -19,8 +19,9 @@ from qlab.explorer.tables import plain_table
 from qlab.explorer.text import Text
 from qlab.report.reference import matched, resilience_points
 from qlab.tracking import frames, names
+from qlab.views.labels import UNKNOWN, ratio_text, varying
 from qlab.views.resilience import PANELS, accuracy_against_ratio
-from qlab.views.summary import labelled_trials, summarize, varying
+from qlab.views.summary import labelled_trials, rounded, summarize
 from qlab.views.training import METRICS, curves_over_epochs
 
 
@@ -96,21 +97,20 @@ class ResiliencePage(Page):
         self._shown = shown
         self._group_by.offer([*shown.params, *(name for name in self.state.group_by if name not in shown.params)])
         self._corruptions.offer(shown.corruptions)
-        if shown.table.empty:
+        if (shown.table["model"] == UNKNOWN).all():
             self.curve.clear()
             self.say("The trials of this experiment have no params (yet) that say what they are of.")
             return
         published = None if self._published is None else matched(shown.table["model"].unique(), self._published)
         traces = shown.trials if self.state.traces else None
         self.curve.show(accuracy_against_ratio(shown.table, published, traces), shown.table)
-        rounded = shown.table.round(4)
-        table = plain_table(rounded, selectable=1, pagination="local", page_size=10)
+        table = plain_table(rounded(shown.table), selectable=1, pagination="local", page_size=10)
         table.on_click(lambda event: self._choose(self._rows(shown.table.iloc[event.row])))
         self._groups.objects = [table]
 
     def _clickable(self, layout: Any) -> Any:
         """The figure with each panel listening for clicks."""
-        corruptions = list(self._shown.table.groupby("corruption", sort=False).groups) if self._shown else []
+        corruptions = list(self._shown.table["corruption"].unique()) if self._shown else []
         kinds = [(corruption, metric) for corruption in corruptions for metric, _ in PANELS]
         for panel, (corruption, metric) in zip(layout, kinds, strict=True):
             hv.streams.Tap(source=panel).add_subscriber(self._clicked(str(corruption), metric))
@@ -133,7 +133,8 @@ class ResiliencePage(Page):
         assert self._shown is not None
         trials = self._shown.trials
         same = (trials["model"] == group["model"]) & (trials["corruption"] == group["corruption"])
-        return [str(run) for run in trials.loc[same & (trials["ratio"] == group["ratio"]), "run_id"]]
+        at = trials["ratio"].isna() if pd.isna(group["ratio"]) else trials["ratio"] == group["ratio"]
+        return [str(run) for run in trials.loc[same & at, "run_id"]]
 
     def _choose(self, runs: list[str]) -> None:
         self.state.runs = runs
@@ -145,8 +146,10 @@ class ResiliencePage(Page):
             frame = self.context.reader.runs(experiment)
             trials = frame[frame["run_id"].isin(chosen) & (frame["kind"] == names.TRIAL)]
             labelled = labelled_trials(trials)
+            ratios = labelled["ratio"]
             labels = [
-                f"{model} at {ratio:g}" for model, ratio in zip(labelled["model"], labelled["ratio"], strict=True)
+                f"{model} at {ratio_text(ratio, ratios)}"
+                for model, ratio in zip(labelled["model"], ratios, strict=True)
             ]
             running = [str(run) for run in trials.loc[trials["status"] == "RUNNING", "run_id"]]
             history = self.context.reader.histories([str(run) for run in trials["run_id"]], METRICS, running)

@@ -14,7 +14,7 @@ from qlab.explorer.figure import Figure
 from qlab.explorer.page import Page
 from qlab.explorer.tables import plain_table
 from qlab.tracking import frames, names
-from qlab.views.summary import label_methods
+from qlab.views.summary import rounded
 from qlab.views.unlearning import (
     DRAWN,
     TITLES,
@@ -22,6 +22,7 @@ from qlab.views.unlearning import (
     curves_of,
     final_bars,
     history_of,
+    label_runs,
     summarize_unlearning,
     trade_off,
 )
@@ -71,7 +72,7 @@ class UnlearningPage(Page):
             runs = frames.latest_per_trial(frame[frame["kind"] == names.UNLEARNING])
             if runs.empty:
                 raise self.nothing("unlearning runs", "Run: qlab run xxz_unlearn")
-            labels = label_methods(runs)
+            labels = label_runs(runs)["method"]
             methods = sorted(labels.unique())
             if set(wanted) & set(methods):
                 runs = runs[labels.isin(wanted)]
@@ -96,4 +97,4 @@ class UnlearningPage(Page):
             final = [name for name in metrics if f"{name}_mean" in shown.table] or list(DRAWN)
             self.bars.show(final_bars(shown.table, final), shown.table)
             self.trade.show(trade_off(shown.runs), shown.runs)
-        self._table.objects = [plain_table(shown.table.round(4), pagination="local", page_size=12)]
+        self._table.objects = [plain_table(rounded(shown.table), pagination="local", page_size=12)]

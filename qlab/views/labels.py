@@ -1,0 +1,214 @@
+"""Names for people: of models, corruptions, methods and probes, told apart by the settings in which they differ.
+
+Groups of runs are told apart by their configurations (see :mod:`qlab.tracking.groups`), never by these names; but no
+two groups get the same one.
+"""
+
+from __future__ import annotations
+
+import collections
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Literal
+
+import pandas as pd
+
+from qlab.tracking import names
+from qlab.tracking.groups import RATIO, keys_of
+from qlab.tracking.params import shown
+
+UNKNOWN = "unknown"
+"""What runs are of that have no params (yet)."""
+
+_MODEL = ("task.", "model.", "training.")
+_TABLES = (*_MODEL, "corruption.")
+_CURVE = ("corruption.type", RATIO)
+"""Params that a panel and its axis stand for."""
+
+_TYPES = ("task.type", "model.type", "corruption.type", "unlearner.type", "probe.type")
+
+_LONGEST = 40
+"""Values of more characters are shortened."""
+
+_NUMBER = re.compile(r"((?<![\w.])-?\d+(?:\.\d+)?(?:e[+-]?\d+)?)")
+
+
+def labelled(
+    frame: pd.DataFrame, kind: Literal["method", "probe"] | None = None, group_by: Sequence[str] = ()
+) -> pd.DataFrame:
+    """What each run belongs to: columns ``model``, ``corruption`` and ``ratio`` (NaN if unknown), and ``kind``.
+
+    Runs agree in all of these if and only if they belong together: they differ in seed only, or, with ``group_by``, in
+    what is not named there. Names that settings cannot tell apart end with digits of what can.
+
+    Args:
+        frame: runs with dotted params as columns, see :mod:`qlab.tracking.frames`.
+        kind: what the runs are of beside a model and a corruption.
+        group_by: tell models apart by these params instead, whatever else differs.
+    """
+    found = pd.DataFrame({"model": label_models(frame, group_by)}, index=frame.index)
+    found["corruption"] = _labels(frame, "corruption", ()) if group_by else label_corruptions(frame)
+    found["ratio"] = pd.to_numeric(frame[RATIO]) if RATIO in frame else float("nan")
+    if kind is not None:
+        found[kind] = label_methods(frame) if kind == "method" else label_probes(frame)
+    keys = _chosen(frame, [*group_by, "corruption.type"]) if group_by else _curves(frame)
+    return _told_apart(found, keys, kind or "model")
+
+
+def label_models(frame: pd.DataFrame, group_by: Sequence[str] = ()) -> pd.Series[str]:
+    """A name for each run's model: its type, and those settings in which runs of the type differ.
+
+    Settings are params of task, model and training. The seed never is one.
+
+    Args:
+        frame: runs with dotted params as columns, see :mod:`qlab.tracking.frames`.
+        group_by: name these params instead, whatever else differs.
+    """
+    if group_by:
+        parts = [
+            [text if name == "model.type" else f"{name.removeprefix('model.')}={text}" if text else "" for text in own]
+            for name in group_by
+            if name in frame
+            for own in [_texts(_values(frame, name))]
+        ]
+        joined = [" ".join(filter(None, row)) or "all" for row in zip(*parts, strict=True)]
+        return pd.Series(joined if parts else "all", index=frame.index, dtype=str)
+    labels = _labels(frame, "model", _MODEL)
+    tasks = _texts(_values(frame, "task.type"))
+    if len(set(tasks) - {""}) > 1:
+        labels += [f" on {task}" if task else "" for task in tasks]
+    return labels
+
+
+def label_corruptions(frame: pd.DataFrame) -> pd.Series[str]:
+    """A name for each run's corruption: its type, and those fields but the ratio in which runs of the type differ."""
+    return _labels(frame, "corruption", ("corruption.",))
+
+
+def label_methods(frame: pd.DataFrame) -> pd.Series[str]:
+    """A name for each run's unlearning method: its type, and those settings in which runs of the type differ."""
+    return _labels(frame, "unlearner", ("unlearner.", "oracles"))
+
+
+def label_probes(frame: pd.DataFrame) -> pd.Series[str]:
+    """A name for each run's probe: its type and label, and those settings in which runs with both the same differ."""
+    types, labels = _texts(_values(frame, "probe.type")), _texts(_values(frame, "probe.label"))
+    named = [f"{kind} {label}".strip() or None for kind, label in zip(types, labels, strict=True)]
+    own = frame.drop(columns="probe.label", errors="ignore")
+    own["probe.type"] = pd.Series(named, index=frame.index, dtype=object)
+    return _labels(own, "probe")
+
+
+def varying(frame: pd.DataFrame) -> list[str]:
+    """The params in which trials differ, other than the seed and what a curve runs over: what can tell groups apart."""
+    columns = [name for name in frame.columns if name.startswith(_TABLES) and name not in _CURVE]
+    different = [name for name in columns if _differ(_values(frame, name))]
+    return ["model.type", *(name for name in different if name != "model.type")] if columns else []
+
+
+def numbers(values: Iterable[float]) -> dict[float, str]:
+    """Numbers as text: six significant digits, or all of them where six do not tell one from another of these."""
+    known = [value for value in dict.fromkeys(values) if not _missing(value)]
+    short = collections.Counter(f"{value:g}" for value in known)
+    return {value: text if short[text := f"{value:g}"] == 1 else shown(float(value)) for value in known}
+
+
+def ratio_text(ratio: float, among: Iterable[float]) -> str:
+    """A corruption ratio as text that tells it from others, see :func:`numbers`; a dash where there is none."""
+    return "-" if _missing(ratio) else numbers([ratio, *among])[ratio]
+
+
+def natural(text: str) -> tuple[Any, ...]:
+    """A key to sort names by: numbers in them by their value."""
+    parts = _NUMBER.split(text)
+    return tuple(float(part) if index % 2 else part for index, part in enumerate(parts))
+
+
+def in_order(table: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+    """A table's rows in order of these columns, names as :func:`natural` has them, missing numbers last."""
+
+    def key(values: tuple[Any, ...]) -> tuple[Any, ...]:
+        return tuple((_missing(v), natural(v) if isinstance(v, str) else 0.0 if _missing(v) else v) for v in values)
+
+    places = {place: key(row) for place, row in enumerate(zip(*(table[name] for name in by), strict=True))}
+    return table.iloc[sorted(places, key=places.__getitem__)].reset_index(drop=True)
+
+
+def _labels(frame: pd.DataFrame, kind: str, tables: tuple[str, ...] | None = None) -> pd.Series[str]:
+    """The type of a kind, followed by the settings in these tables that differ among rows of the type."""
+    tables = (f"{kind}.",) if tables is None else tables
+    types = _texts(_values(frame, f"{kind}.type"))
+    labels = [text or UNKNOWN for text in types]
+    settings = [name for name in frame.columns if tables and name.startswith(tables) and name not in (*_TYPES, RATIO)]
+    columns = {name: _values(frame, name) for name in settings}
+    for kept in set(types) - {""}:
+        rows = [row for row, own in enumerate(types) if own == kept]
+        for name, values in columns.items():
+            own = [values[row] for row in rows]
+            if not _differ(own):
+                continue
+            for row, text in zip(rows, _texts(own), strict=True):
+                labels[row] += f" {name.removeprefix(f'{kind}.')}={text}" if text else ""
+    return pd.Series(labels, index=frame.index, dtype=str)
+
+
+def _told_apart(labels: pd.DataFrame, keys: Sequence[str], column: str) -> pd.DataFrame:
+    """Labels that differ wherever keys do: those that do not get some digits of theirs."""
+    named = list(labels.drop(columns="ratio").itertuples(index=False, name=None))
+    own: dict[tuple[str, ...], set[str]] = collections.defaultdict(set)
+    for name, key in zip(named, keys, strict=True):
+        own[name].add(key)
+    texts = list(labels[column])
+    for row, (name, key) in enumerate(zip(named, keys, strict=True)):
+        if len(own[name]) > 1:
+            texts[row] += f" #{key[: _digits(own[name])]}"
+    return labels.assign(**{column: pd.Series(texts, index=labels.index, dtype=str)})
+
+
+def _digits(keys: set[str]) -> int:
+    """How many leading digits tell keys apart, four at least."""
+    return next((count for count in range(4, 16) if len({key[:count] for key in keys}) == len(keys)), 16)
+
+
+def _curves(frame: pd.DataFrame) -> list[str]:
+    """Equal for runs that differ in seed and ratio only."""
+    known = _values(frame, names.CURVE)
+    if all(key is not None for key in known):
+        return [str(key) for key in known]
+    columns = [name for name in frame.columns if "." in name and not name.startswith("qlab.")]
+    derived = _settings(frame, [*columns, *(name for name in ("oracles",) if name in frame)])
+    return [keys_of(own).curve if key is None else str(key) for key, own in zip(known, derived, strict=True)]
+
+
+def _chosen(frame: pd.DataFrame, columns: Sequence[str]) -> list[str]:
+    """Equal for runs that agree in these params."""
+    return [keys_of(own).curve for own in _settings(frame, [name for name in columns if name in frame])]
+
+
+def _settings(frame: pd.DataFrame, columns: Sequence[str]) -> Iterator[Mapping[str, Any]]:
+    values = {name: _values(frame, name) for name in columns}
+    for row in range(len(frame)):
+        yield {name: own[row] for name, own in values.items() if own[row] is not None}
+
+
+def _values(frame: pd.DataFrame, name: str) -> list[Any]:
+    """A column's values, missing ones as None."""
+    if name not in frame:
+        return [None] * len(frame)
+    values = frame[name].tolist()
+    return [None if _missing(value) else tuple(value) if isinstance(value, list) else value for value in values]
+
+
+def _differ(values: Iterable[Any]) -> bool:
+    return len({(type(value), value) for value in values}) > 1
+
+
+def _missing(value: object) -> bool:
+    return value is None or value is pd.NA or (isinstance(value, float) and value != value)
+
+
+def _texts(values: Sequence[Any]) -> list[str]:
+    """Values of a setting as text that tells them apart, in short; missing ones are empty."""
+    short = numbers(value for value in values if isinstance(value, float))
+    texts = ["" if value is None else short[value] if isinstance(value, float) else shown(value) for value in values]
+    return [text if len(text) <= _LONGEST else f"{text[: _LONGEST - 12]}…{text[-8:]}" for text in texts]
