@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import shlex
-import signal
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from qlab import __version__
+from qlab import __version__, interrupts, output
 from qlab.errors import ConfigError, QlabError, StoreError
 from qlab.tracking.redaction import redact, shown
 
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from qlab.experiment.schema import Experiment
+    from qlab.tracking.store import Store
 
 tracking_uri = click.option(
     "--tracking-uri",
@@ -30,17 +30,54 @@ tracking_uri = click.option(
 
 
 class _Group(click.Group):
-    """Prints qlab's errors as one message and exits with 2."""
+    """Prints qlab's errors as one message and exits with 2; with 130 when it was interrupted, whatever came of that."""
+
+    def main(self, *args: Any, **extra: Any) -> Any:
+        # A test's output is not that of its process, which goes on.
+        process = sys.stdout is sys.__stdout__
+        if process:
+            output.prepare()
+        with interrupts.watching(process=process):
+            try:
+                return super().main(*args, **extra)
+            except OSError as error:
+                _say(f"Error: {output.described(error)}")
+                sys.exit(1)
+            finally:
+                if process:
+                    output.give_up()
+                    interrupts.end()
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
+            result = super().invoke(ctx)
+            interrupts.check()
+            return result
         except QlabError as error:
-            click.echo(f"Error: {redact(str(error))}", err=True)
+            if interrupts.interrupted():
+                _stopped(ctx, error)
+            _say(f"Error: {error}")
             ctx.exit(2)
+        except (Exception, SystemExit):
+            if interrupts.interrupted():
+                _stopped(ctx)
+            raise
         except KeyboardInterrupt:
-            click.echo("Interrupted.", err=True)
-            ctx.exit(130)
+            _stopped(ctx)
+
+
+def _say(line: str) -> None:
+    """Prints a line for people to stderr, without secrets, if that can be written."""
+    with suppress(OSError):
+        click.echo(redact(line), err=True)
+
+
+def _stopped(ctx: click.Context, error: QlabError | None = None) -> NoReturn:
+    """Ends a command that was interrupted; an error that came of that is mentioned."""
+    if not interrupts.told():
+        _say("Interrupted." if error is None else f"Interrupted; then: {error}")
+        interrupts.tell()
+    ctx.exit(interrupts.STATUS)
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
@@ -87,7 +124,7 @@ def run(
         raise ConfigError("--cluster: got --jobs beside it, accepts one of them: a cluster has its own workers.")
     paths = [experiment_file(file) for file in files]
 
-    from qlab.experiment import overrides, schema
+    from qlab.experiment import overrides
 
     pairs = [overrides.parse(assignment) for assignment in assignments]
     if seeds is not None:
@@ -96,13 +133,45 @@ def run(
         pairs.append(("run.device", device))
     if memory is not None:
         pairs.append(("run.memory", memory))
-    experiments = [schema.load(path, pairs) for path in paths]
+    experiments = [_load(path, pairs, tracking_uri, record=not dry_run) for path in paths]
     if dry_run:
         for experiment in experiments:
             _print_plan(experiment, tracking_uri)
         return
     if not _run_all(experiments, tracking_uri, jobs or 1, cluster):
         sys.exit(1)
+
+
+def _load(path: Path, pairs: Sequence[tuple[str, Any]], uri: str | None, *, record: bool) -> Experiment:
+    """An experiment from a file; where the user's own code fails, the store keeps that it did."""
+    from qlab.experiment import schema
+    from qlab.experiment.refusal import is_of_own_code, record_unreadable
+
+    try:
+        return schema.load(path, pairs)
+    except QlabError as error:
+        interrupts.check()
+        if record and is_of_own_code(error):
+            from qlab.tracking.spooling import open_store
+
+            with suppress(QlabError):
+                record_unreadable(open_store(uri, tell=_say), path, pairs, error)
+        raise
+
+
+def _record_refusals(experiments: Sequence[Experiment], uri: str | None, error: QlabError) -> None:
+    """Keeps in the store that experiments could not begin; as well as it allows, as the error is on its way."""
+    from qlab.experiment.devices import training_device
+    from qlab.experiment.refusal import record_refusal
+    from qlab.experiment.reporting import Silent
+    from qlab.experiment.session import Session
+    from qlab.tracking.spooling import open_store
+
+    interrupts.check()
+    with suppress(QlabError):
+        store = open_store(uri, tell=_say)
+        for experiment in experiments:
+            record_refusal(Session(store, Silent(), experiment, training_device("cpu")), error)
 
 
 def _run_all(experiments: Sequence[Experiment], uri: str | None, jobs: int = 1, cluster: str | None = None) -> bool:
@@ -117,43 +186,61 @@ def _run_all(experiments: Sequence[Experiment], uri: str | None, jobs: int = 1, 
 
     for experiment in experiments:
         training_device(experiment.device)
-    console = _console()
+    printed = output.Tolerant(sys.stdout)
+    console = _console(printed)
 
     def show(line: str) -> None:
         console.print(redact(line), markup=False, soft_wrap=True)
 
-    team = Jobs(jobs, show) if cluster is None else Cluster(cluster, show)
-    store = open_store(uri, tell=lambda line: click.echo(line, err=True))
+    try:
+        team = Jobs(jobs, show) if cluster is None else Cluster(cluster, show)
+    except QlabError as error:
+        _record_refusals(experiments, uri, error)
+        raise
+    store = open_store(uri, tell=_say)
     for spool in spools(default_root()):
-        click.echo(f"{spool} holds what an earlier run could not send; `qlab sync` sends it.", err=True)
+        _say(f"{spool} holds what an earlier run could not send; `qlab sync` sends it.")
     option = f" --tracking-uri {shlex.quote(shown(uri))}" if uri else ""
     finished = True
     try:
-        with _terminated_as_interrupt(), team:
+        with team:
             for number, experiment in enumerate(experiments, 1):
+                interrupts.check()
                 try:
                     with ConsoleReporter(console) as reporter:
                         outcome = Runner(store, reporter, team).run(experiment)
                 except QlabError:
+                    interrupts.check()
                     if left := ", ".join(other.name for other in experiments[number:]):
-                        click.echo(f"{experiment.name} stopped with an error; not run: {left}", err=True)
+                        _say(f"{experiment.name} stopped with an error; not run: {left}")
                     raise
                 print_outcome(console, experiment.name, outcome, store.location, option)
                 finished = finished and not outcome.failed and not outcome.missing
-    except KeyboardInterrupt:
-        message = "Interrupted: runs in progress are marked as killed, finished ones are kept; run again to go on."
-        click.echo(" ".join(filter(None, [message, store.unsent()])), err=True)
-        sys.exit(130)
+        interrupts.check()
+    except KeyboardInterrupt as interrupt:
+        _say_interrupted(store, interrupt.__context__)
+        raise
     except StoreError as error:
         unsent = store.unsent()
-        if unsent is None:
+        if unsent is None or interrupts.interrupted():
             raise
         said = redact(str(error))
-        click.echo(f"Error: {said}" if unsent in said else f"Error: {said} {unsent}", err=True)
+        _say(f"Error: {said}" if unsent in said else f"Error: {said} {unsent}")
         sys.exit(1)
     for unsent in team.unsent:
-        click.echo(f"Error: {unsent}", err=True)
-    return finished and not team.unsent
+        _say(f"Error: {unsent}")
+    if printed.error is not None:
+        _say(f"Error: {output.described(printed.error)} The runs are in the store: see `qlab runs`.")
+    return finished and not team.unsent and printed.error is None
+
+
+def _say_interrupted(store: Store, error: BaseException | None) -> None:
+    """One line: what became of the runs, what waits to be sent, and an error on the way if there was one."""
+    interrupts.heed()
+    message = "Interrupted: runs in progress are marked as killed, finished ones are kept; run again to go on."
+    also = f"({error})" if isinstance(error, StoreError) else None
+    _say(" ".join(filter(None, [message, also, store.unsent()])))
+    interrupts.tell()
 
 
 def _print_plan(experiment: Experiment, uri: str | None) -> None:
@@ -198,7 +285,7 @@ def retry(experiments: Sequence[str], tracking_uri: str | None) -> None:
         raise ConfigError("\n".join(map(str, unfinished.refused)))
     finished = _run_all(unfinished.experiments, tracking_uri)
     for error in unfinished.refused:
-        click.echo(f"Error: {redact(str(error))}", err=True)
+        _say(f"Error: {error}")
     if not finished or unfinished.refused:
         sys.exit(1)
 
@@ -235,14 +322,30 @@ def gc(experiments: Sequence[str], dry_run: bool, yes: bool, tracking_uri: str |
     click.echo(f"Deleted. To free the space: mlflow gc --backend-store-uri {place} --tracking-uri {place}")
 
 
+def _mark_interrupted(uri: str | None) -> None:
+    """Ends runs in an embedded store whose command was killed; a store that cannot be read is for others to explain."""
+    from qlab.tracking.uri import embedded_file, resolve
+
+    file = embedded_file(resolve(uri))
+    if file is None or not file.exists():
+        return
+    from qlab.tracking import frames, standing
+    from qlab.tracking.store import Store
+
+    with suppress(QlabError):
+        store = Store(uri, create=False)
+        standing.mark_interrupted(store, frames.runs(store, store.experiment_ids(), "attributes.status = 'RUNNING'"))
+
+
 @main.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65535), default=5000, show_default=True, help="Port to listen on.")
 @tracking_uri
 def ui(host: str, port: int, tracking_uri: str | None) -> None:
-    """Open the MLflow UI on the store."""
+    """Open the MLflow UI on the store. Runs whose command was killed are marked first: MLflow does not see that."""
     from qlab.tracking.servers import serve_ui
 
+    _mark_interrupted(tracking_uri)
     serve_ui(tracking_uri, host, port)
 
 
@@ -381,7 +484,7 @@ def sync(spools: Sequence[Path], tracking_uri: str | None) -> None:
         except StoreError as error:
             if len(left) == 1:
                 raise
-            click.echo(f"Error: {spool}: {redact(str(error))}", err=True)
+            _say(f"Error: {spool}: {error}")
             failed = True
             continue
         torn = "; its last line was cut short and is lost" if done.torn else ""
@@ -394,10 +497,10 @@ def sync(spools: Sequence[Path], tracking_uri: str | None) -> None:
 
 @main.command()
 @click.argument("experiments", nargs=-1)
-@click.option("-o", "--output", default="report", show_default=True, metavar="DIR", help="Folder to write.")
+@click.option("-o", "--output", "out", default="report", show_default=True, metavar="DIR", help="Folder to write.")
 @click.option("--reference", metavar="DIR", help="Folder with published points as CSV, to overlay and compare with.")
 @tracking_uri
-def report(experiments: Sequence[str], output: str, reference: str | None, tracking_uri: str | None) -> None:
+def report(experiments: Sequence[str], out: str, reference: str | None, tracking_uri: str | None) -> None:
     """Write a report of EXPERIMENTS (by default all): one HTML page, and its figures and tables as PNG and CSV.
 
     Every figure says how many runs are kept of how many; the settings stand below. With --reference, files such as
@@ -414,16 +517,16 @@ def report(experiments: Sequence[str], output: str, reference: str | None, track
     sections = [section for name in names if (section := section_of(store, name, references)) is not None]
     if not sections:
         raise ConfigError(f"There are no trials to report in {store.location}; `qlab run` makes some.")
-    written = write_report(store, sections, Path(output), lambda name: click.echo(f"drawing {name}", err=True))
+    written = write_report(store, sections, Path(out), lambda name: _say(f"drawing {name}"))
     click.echo(f"{written.page}: {len(sections)} experiments; {len(written.files)} PNG and CSV files beside it")
     for name in sorted(set(experiments) - {section.name for section in sections}):
-        click.echo(f"{name}: it has no trials to report", err=True)
+        _say(f"{name}: it has no trials to report")
     if written.points:
         click.echo(f"{written.agreeing} of {written.points} published points agree")
     elif references is not None:
-        click.echo(f"Nothing of {reference} is in the report: {references.described()}", err=True)
+        _say(f"Nothing of {reference} is in the report: {references.described()}")
     for what, why in written.missing.items():
-        click.echo(f"Error: not drawn: {what}: {why}", err=True)
+        _say(f"Error: not drawn: {what}: {why}")
     if written.missing:
         sys.exit(1)
 
@@ -436,10 +539,11 @@ def _seeds(text: str) -> Any:
     return numbers[0] if "," not in text else numbers
 
 
-def _console() -> Console:
+def _console(file: Any = None) -> Console:
+    """What prints tables: to stdout, or to a stream of one's own."""
     from rich.console import Console
 
-    console = Console(highlight=False)
+    console = Console(file=file, highlight=False)
     if not console.is_terminal:
         console.width = max(console.width, 140)
     return console
@@ -461,20 +565,6 @@ def _plain(text: str) -> str:
 
 def _first_line(cls: type) -> str:
     return _prose(cls).split("\n")[0]
-
-
-@contextmanager
-def _terminated_as_interrupt() -> Iterator[None]:
-    """Treats SIGTERM, by which batch systems stop a job, like Ctrl-C."""
-
-    def interrupt(number: int, frame: object) -> None:
-        raise KeyboardInterrupt
-
-    previous = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, previous)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from importlib import metadata
 from types import TracebackType
 from typing import Any, Self
 
-from qlab import __version__
+from qlab import __version__, interrupts
 from qlab.errors import ConfigError, MissingExtraError
 from qlab.experiment import assistance
 from qlab.experiment.helper import GRACE_SECONDS
@@ -143,11 +143,12 @@ class Cluster:
 
     def _end(self, futures: list[Any]) -> None:
         """Cancels what still runs, and waits until the helpers have marked their runs."""
+        interrupts.heed()
         pending = [future for future in futures if future.status == "pending"]
         if not pending or self._client.status != "running":
             return
         self._client.cancel(pending)
-        end = time.monotonic() + GRACE_SECONDS
+        end = time.monotonic() + min(GRACE_SECONDS, interrupts.seconds_left())
         while time.monotonic() < end and any(self._client.run(assistance.active, on_error="ignore").values()):
             time.sleep(_LOOK_SECONDS)
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection
 from types import TracebackType
 from typing import Self
 
+from qlab import interrupts
 from qlab.experiment.job import Job
 from qlab.experiment.portions import Share
 from qlab.experiment.process import HelperProcess
@@ -42,6 +43,7 @@ class Jobs:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        interrupts.heed()
         if not self._helpers:
             return
         try:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from qlab import interrupts
 from qlab.errors import DataError, StoreError
 from qlab.experiment.landscapes import check_points, landscape_of, oracle_points, trajectories_of
 from qlab.experiment.session import DamagedCheckpoint, Session
@@ -91,6 +92,7 @@ def measure(session: Session, group: Sequence[Measurement], run_ids: Mapping[str
             except TakenOver as why:
                 session.leave([item], [run_id], why)
             except Exception as error:  # a user's probe may raise anything
+                interrupts.check()
                 message = broken.get(item.key, f"{type(error).__name__}: {error}")
                 with session.tracking():
                     session.end([run_id], "FAILED", message)

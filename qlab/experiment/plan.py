@@ -11,7 +11,7 @@ import pandas as pd
 from qlab.experiment.schema import Experiment
 from qlab.experiment.trial import Measurement, Trial, Unlearning
 from qlab.tracking import frames, names
-from qlab.tracking.claims import Claims
+from qlab.tracking.standing import INTERRUPTED
 from qlab.tracking.store import Store
 
 DAMAGED: Final = "checkpoint damaged"
@@ -81,7 +81,7 @@ class Plan:
             dict(zip(begun["trial"], begun["run_id"], strict=True)),
             dict(zip(failed["trial"], failed[names.ERROR], strict=True)),
             dict(zip(damaged["trial"], damaged["run_id"], strict=True)),
-            _interrupted(store, begun[begun["status"] == "RUNNING"]),
+            frozenset(begun[begun["status"] == INTERRUPTED]["trial"]),
             tuple(tuple(group) for group in ensembles.values()),
             tuple(tuple(group) for group in unlearnings.values()),
             tuple(tuple(group) for group in measurements.values()),
@@ -104,7 +104,8 @@ class Plan:
     @property
     def unfinished(self) -> dict[str, str]:
         """The last runs of what was interrupted, by key: they were killed, or look as if they were running."""
-        return {key: run_id for key, run_id in self.last_runs.items() if self.states[key] in ("KILLED", "RUNNING")}
+        stopped = ("KILLED", "RUNNING", INTERRUPTED)
+        return {key: run_id for key, run_id in self.last_runs.items() if self.states[key] in stopped}
 
     @property
     def todo(self) -> Sequence[Trial]:
@@ -125,8 +126,6 @@ class Plan:
         """``done``, ``new``, ``interrupted``, or how the last run of a trial, unlearning run or probe ended."""
         if key in self.done or key in self.unlearned or key in self.measured:
             return "done"
-        if key in self.interrupted:
-            return "interrupted"
         return self.states.get(key, "new").lower()
 
 
@@ -136,14 +135,6 @@ _T = TypeVar("_T", Trial, Unlearning, Measurement)
 def _only(groups: tuple[tuple[_T, ...], ...], keys: Collection[str]) -> tuple[tuple[_T, ...], ...]:
     kept = (tuple(item for item in group if item.key in keys) for group in groups)
     return tuple(group for group in kept if group)
-
-
-def _interrupted(store: Store | None, running: pd.DataFrame) -> frozenset[str]:
-    """Those of running trials whose worker is gone."""
-    if store is None or running.empty:
-        return frozenset()
-    workers = Claims(store, str(running["experiment_id"].iloc[0])).gone(running[names.WORKER].dropna())
-    return frozenset(running[running[names.WORKER].isna() | running[names.WORKER].isin(workers)]["trial"])
 
 
 def _known(experiment: Experiment, store: Store | None) -> pd.DataFrame:

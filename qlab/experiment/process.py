@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from qlab import interrupts
 from qlab.experiment import helper
 
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -75,10 +76,15 @@ class HelperProcess:
             stdin.close()
 
     def join(self) -> None:
-        """Waits until it has ended, which it does of itself once it is closed, or is killed."""
+        """Waits until it has ended, which it does of itself once it is closed, or is killed.
+
+        After an interrupt it may go on marking its runs when this process has ended.
+        """
         try:
-            self._process.wait(helper.GRACE_SECONDS + 5.0)
+            self._process.wait(min(helper.GRACE_SECONDS + 5.0, interrupts.seconds_left()))
         except subprocess.TimeoutExpired:
+            if interrupts.interrupted():
+                return
             self._process.kill()
             self._process.wait()
         self._thread.join(5.0)

@@ -15,11 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from qlab.errors import DataError, StoreError
-from qlab.experiment import orphans
 from qlab.experiment.session import Session, file_digest
 from qlab.experiment.trial import Trial
 from qlab.models import Model
-from qlab.tracking import names
+from qlab.tracking import names, standing
 from qlab.tracking.store import Store
 from qlab.training.state import TrainingState
 
@@ -136,7 +135,7 @@ def interrupted_trials(
                 break
         else:
             if run.info.status == "RUNNING":  # its worker is gone, or the trial could not have been claimed
-                session.end([run_id], "KILLED", orphans.ERROR)
+                session.end([run_id], "KILLED", standing.REASON)
     return found
 
 

@@ -17,6 +17,9 @@ from qlab.tracking import names
 from qlab.tracking.configs import read_configs
 from qlab.tracking.store import Store
 
+_STOPPED = ("FAILED", "KILLED")
+"""An experiment whose run ended like this has at least no summary."""
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Unfinished:
@@ -47,19 +50,27 @@ class Unfinished:
             runs = list(store.search([experiment_id]))
             done = {run.data.tags.get(names.TRIAL_KEY) for run in runs if run.info.status == "FINISHED"}
             for run in runs:
-                if run.data.tags.get(names.KIND) != names.EXPERIMENT or _is_done(store, run, done):
+                if run.data.tags.get(names.KIND) != names.EXPERIMENT or (
+                    run.info.status not in _STOPPED and _is_done(store, run, done)
+                ):
                     continue
                 try:
                     experiment = _stored(store, run)
                 except ConfigError as error:
                     refused.append(error)
                     continue
-                if experiment.content == run.data.tags.get(names.CONTENT):
+                if experiment.content == run.data.tags.get(names.CONTENT) or _was_unreadable(run):
                     found.append(experiment)
                 elif not done.issuperset(item.key for item in experiment.items):
                     refused.append(_changed(run))
                 # Else classes beside the file were edited, and it was run again since.
         return cls(tuple(found), tuple(refused))
+
+
+def _was_unreadable(run: Any) -> bool:
+    """Whether a run is of a file that made no sense, so that nobody knew its trials."""
+    tags = run.data.tags
+    return names.REFUSED in tags and tags[names.REFUSED] == tags.get(names.CONTENT)
 
 
 def _is_done(store: Store, run: Any, done: Set[str | None]) -> bool:

@@ -8,7 +8,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import pandas as pd
 
-from qlab.errors import DataError, StoreError, UnsentError, described
+from qlab import interrupts
+from qlab.errors import DataError, QlabError, StoreError, UnsentError, described
 from qlab.experiment.devices import training_device
 from qlab.experiment.landscapes import check_samples
 from qlab.experiment.measurement_runs import MODEL_FAILED, measure
@@ -17,6 +18,7 @@ from qlab.experiment.parent import open_parent
 from qlab.experiment.parts import training_parts, unlearning_parts
 from qlab.experiment.plan import Plan
 from qlab.experiment.portions import Share
+from qlab.experiment.refusal import clear_refusals, record_refusal
 from qlab.experiment.reporting import Reporter, Silent
 from qlab.experiment.resumption import delete_left_states
 from qlab.experiment.schema import Experiment
@@ -94,24 +96,33 @@ class Runner:
         marked as killed, finished ones are kept, and the interrupt goes on.
 
         Raises:
-            QlabError: the experiment cannot be run at all; no run has been made then.
+            QlabError: the experiment cannot be run at all; then there is no run of it but its parent run, which failed.
         """
         device, team = training_device(experiment.device), self._team
         session = Session(self._store, self._reporter, experiment, device, team.share)
-        with session.tracking():
-            plan = Plan.of(experiment, self._store)
-        busy = bool(plan.todo or plan.todo_unlearnings or plan.todo_measurements)
-        if busy:
-            team.assemble()
-        self._reporter.planned(plan)
-        # What can go wrong before training goes wrong here, while there are no runs yet.
-        work = _Work(session, plan)
-        session.old_failures = {plan.last_runs[key] for key, status in plan.states.items() if status == "FAILED"}
-        with session.claims:
+        try:
             with session.tracking():
-                parent = open_parent(session, busy=busy)
-            start, tracked = time.perf_counter(), session.tracking_seconds
+                plan = Plan.of(experiment, self._store)
+            busy = bool(plan.todo or plan.todo_unlearnings or plan.todo_measurements)
+            if busy:
+                team.assemble()
+            self._reporter.planned(plan)
+            # What can go wrong before training goes wrong here, while there are no runs yet.
+            work = _Work(session, plan)
+        except StoreError:
+            raise
+        except QlabError as error:
+            interrupts.check()
+            record_refusal(session, error)
+            raise
+        session.old_failures = {plan.last_runs[key] for key, status in plan.states.items() if status == "FAILED"}
+        parent = None
+        with session.claims:
             try:
+                with session.tracking():
+                    parent = open_parent(session, busy=busy)
+                    clear_refusals(session, parent)
+                start, tracked = time.perf_counter(), session.tracking_seconds
                 end_orphans(session)
                 delete_left_states(session)
                 if busy and team.begin(experiment, self._store.uri, session.old_failures):
@@ -128,7 +139,7 @@ class Runner:
                     self._store.delete_tag(parent, names.ERROR)  # of an earlier time
                     self._store.finish(parent, "FAILED" if session.failed else "FINISHED")
             except BaseException as stopped:
-                session.abandon([parent], "FAILED" if isinstance(stopped, Exception) else "KILLED", str(stopped))
+                session.abandon_all(parent, stopped)
                 raise
         if not settled:
             raise UnsentError(
@@ -168,7 +179,11 @@ class Runner:
             plan = Plan.of(experiment, self._store)
         work = _Work(session, plan)
         with session.claims:
-            work.run(open_parent(session, busy=False))
+            try:
+                work.run(open_parent(session, busy=False))
+            except BaseException as stopped:
+                session.abandon_all(None, stopped)
+                raise
             self._store.settle(_SETTLE_SECONDS)
 
     def _finished_by_team(self, session: Session, before: Plan) -> set[str]:
@@ -319,6 +334,7 @@ def _unlearn(session: Session, group: Sequence[Unlearning], run_ids: Mapping[str
     except (StoreError, DamagedCheckpoint):
         raise
     except Exception as error:  # a user's model may raise anything while its oracles are trained
+        interrupts.check()
         message = described(error)
         session.fail(able, message)
         session.reporter.ensemble_failed(message)

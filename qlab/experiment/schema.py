@@ -182,8 +182,12 @@ def parse(
     return dataclasses.replace(experiment, assignments=tuple(assignments))
 
 
-def _name(raw: Mapping[str, Any], default: str | None) -> str:
-    """The experiment's name: the one that the file gives, else the file's own."""
+def name_of(raw: Mapping[str, Any], default: str | None) -> str:
+    """The experiment's name: the one that the file gives, else the file's own.
+
+    Raises:
+        ConfigError: it cannot be one.
+    """
     name = raw.get("name", default)
     of_file, hint = "", ""
     if "name" not in raw and default is not None:
@@ -222,7 +226,7 @@ class _Reader:
         for key in raw:
             if key not in _TOP_LEVEL:
                 raise ConfigError(unknown("key", key, _TOP_LEVEL))
-        name = _name(raw, default_name)
+        name = name_of(raw, default_name)
         about = raw.get("about", "")
         if not isinstance(about, str):
             raise ConfigError(f"about: got {show(about)}, accepts a string.")

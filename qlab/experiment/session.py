@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from qlab import interrupts
 from qlab.errors import DataError, QlabError, StoreError, described
 from qlab.experiment.memory import budget
 from qlab.experiment.plan import DAMAGED, Plan
@@ -219,9 +220,7 @@ class Session:
 
     def end(self, run_ids: Sequence[str], status: Status, reason: str) -> None:
         """Ends runs that did not finish."""
-        for run_id in run_ids:
-            self.store.set_tags(run_id, {names.ERROR: redact(reason.splitlines()[0])[:500] if reason else status})
-            self.store.finish(run_id, status)
+        self.store.end(run_ids, status, redact(first_line(reason)) or status)
 
     def claim(self, plan: Plan, keys: Iterable[str]) -> set[str]:
         """Claims trials, unlearning runs or probes; returns those that this worker has.
@@ -280,8 +279,8 @@ class Session:
         run_ids: list[str] = []
         try:
             yield run_ids
-        except BaseException:
-            self.end(run_ids, "KILLED", "not started")
+        except BaseException as stopped:
+            self.abandon(run_ids, "KILLED", "not started" if isinstance(stopped, Exception) else "interrupted")
             raise
 
     @contextmanager
@@ -298,7 +297,8 @@ class Session:
             writer: holds metrics that are not in the store yet.
         """
         try:
-            yield
+            with whole_interrupts():
+                yield
         except StoreError:
             self.abandon(list(unfinished), "KILLED", "the store failed")
             raise
@@ -312,21 +312,33 @@ class Session:
             self.fail(unfinished.values(), message)
             self.reporter.ensemble_failed(message)
         except BaseException:
-            self.abandon(list(unfinished), "KILLED", "interrupted", writer.flush)
+            self.abandon(list(unfinished), "KILLED", "interrupted", after=writer.flush)
             raise
 
     def abandon(
-        self, run_ids: Sequence[str], status: Status, reason: str, before: Callable[[], None] | None = None
+        self, run_ids: Sequence[str], status: Status, reason: str, after: Callable[[], None] | None = None
     ) -> None:
         """Ends runs as well as the store allows, while another error is on its way; others' runs are left alone."""
+        interrupts.heed()
         doubtful = self.claims.doubtful
-        if before is not None and not doubtful:
+        with contextlib.suppress(StoreError):
+            self.end([run_id for run_id in run_ids if not doubtful or self._is_own(run_id)], status, reason)
+        if after is not None and not doubtful:
             with contextlib.suppress(StoreError):
-                before()
-        for run_id in run_ids:
-            with contextlib.suppress(StoreError):
-                if not doubtful or self._is_own(run_id):
-                    self.end([run_id], status, reason)
+                after()
+
+    def abandon_all(self, parent: str | None, stopped: BaseException) -> None:
+        """Ends what this worker has running, while an error or an interrupt is on its way.
+
+        What was created is found in the store: an interrupt may come before its maker knows of it.
+        """
+        interrupts.heed()
+        failed = isinstance(stopped, Exception)
+        with contextlib.suppress(StoreError):
+            if parent is not None and failed:
+                self.end([parent], "FAILED", str(stopped))
+            left = self.store.running(self.experiment_id, self.claims.worker.id)
+            self.end(left, "KILLED", "the experiment stopped" if failed else "interrupted")
 
     def _is_own(self, run_id: str) -> bool:
         return self.store.get_run(run_id).data.tags.get(names.WORKER) == self.claims.worker.id
@@ -340,6 +352,21 @@ class Session:
             if shared:
                 self._digests[id(split.x)] = features
         return content_hash([features, digest(split.y)])
+
+
+@contextmanager
+def whole_interrupts() -> Iterator[None]:
+    """Turns an error back into the interrupt if that is what it was: libraries may catch one and raise another."""
+    try:
+        yield
+    except Exception:
+        interrupts.check()
+        raise
+
+
+def first_line(reason: str) -> str:
+    """The first line of a reason that is not empty, cut to a tag's length."""
+    return next((line.strip()[:500] for line in reason.splitlines() if line.strip()), "")
 
 
 def file_digest(path: Path) -> str:

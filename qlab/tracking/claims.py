@@ -35,6 +35,7 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Final, Self
 
+from qlab import interrupts
 from qlab.errors import QlabError, StoreAwayError, StoreError
 from qlab.tracking import names
 from qlab.tracking.store import Store
@@ -86,16 +87,25 @@ class Claims:
         experiment_id: the MLflow experiment.
         lease: seconds, see :data:`LEASE_SECONDS`.
         beat: seconds between two signs of life.
+        silent: for who only looks once: a worker whose process cannot be seen is taken for dead if its last sign of
+            life is so many seconds old, by the clocks of both. Who claims goes by its own clock alone.
     """
 
     def __init__(
-        self, store: Store, experiment_id: str, *, lease: float = LEASE_SECONDS, beat: float = BEAT_SECONDS
+        self,
+        store: Store,
+        experiment_id: str,
+        *,
+        lease: float = LEASE_SECONDS,
+        beat: float = BEAT_SECONDS,
+        silent: float | None = None,
     ) -> None:
         self.worker = Worker.here()
         self._store = store
         self._experiment_id = experiment_id
         self._lease = lease
         self._beat = beat
+        self._silent = silent
         self._joined: list[str] = []
         self._seen: dict[str, tuple[int, float]] = {}
         self._won: set[str] = set()
@@ -196,7 +206,7 @@ class Claims:
         """Gives everything back; as well as the store allows, since this is the last thing a run does."""
         self._stop.set()
         if self._thread is not None:
-            self._thread.join(timeout=self._beat)
+            self._thread.join(timeout=min(self._beat, interrupts.seconds_left()))
         _ACTIVE.discard(self.worker.id)
         with self._writing:
             for run_id in self._joined:
@@ -261,6 +271,8 @@ class Claims:
         exists = worker.process_exists()
         if exists is not None:
             return exists
+        if self._silent is not None and worker.seen and time.time() - worker.seen > self._silent:
+            return False
         now = time.monotonic()
         beat, since = self._seen.setdefault(worker.id, (worker.beat, now))
         if beat != worker.beat:
@@ -271,7 +283,7 @@ class Claims:
     def _keep_beating(self) -> None:
         worker = self.worker
         while not self._stop.wait(self._beat):
-            worker = dataclasses.replace(worker, beat=worker.beat + 1)
+            worker = worker.beating()
             try:
                 with self._writing:
                     if self._stop.is_set():

@@ -10,6 +10,7 @@ import pandas as pd
 
 from qlab.tracking import names, params
 from qlab.tracking.groups import keys_of_params
+from qlab.tracking.standing import with_interrupted
 from qlab.tracking.store import Store
 
 NOT_FINITE: Final = "qlab.not_finite"
@@ -42,6 +43,8 @@ _PLAIN_PARAMS = ("seed", "oracles", "oracle", "repeat")
 def runs(store: Store, experiment_ids: Sequence[str], filter_string: str = "") -> pd.DataFrame:
     """Runs as rows: identity, status, params under their dotted names, final metrics under theirs.
 
+    The status of a run that says it is running while its worker is gone is ``INTERRUPTED``.
+
     Params have the types they were written with (see :mod:`qlab.tracking.params`), lists as tuples, in columns of
     objects; ``corruption.ratio`` and ``seed`` are numbers, or missing. ``qlab.group`` and ``qlab.curve`` are there for
     every run, see :mod:`qlab.tracking.groups`.
@@ -51,7 +54,7 @@ def runs(store: Store, experiment_ids: Sequence[str], filter_string: str = "") -
         experiment_ids: in which MLflow experiments.
         filter_string: an MLflow filter, such as ``"params.\\`model.type\\` = 'MLP'"``.
     """
-    return _frame([_row(run) for run in store.search(experiment_ids, filter_string)])
+    return with_interrupted(store, _frame([_row(run) for run in store.search(experiment_ids, filter_string)]))
 
 
 def runs_of_kind(store: Store, experiment_ids: Sequence[str], kind: str, filter_string: str = "") -> pd.DataFrame:

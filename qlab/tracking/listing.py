@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from qlab.tracking import frames, names
+from qlab.tracking.standing import INTERRUPTED
 from qlab.tracking.store import Store
 
 _TRIAL_COLUMNS = {
@@ -21,6 +22,8 @@ _TRIAL_COLUMNS = {
     "run_id": "run",
 }
 
+
+_STOPPED = ("FAILED", "KILLED", INTERRUPTED)
 
 _RUN_COLUMNS = (
     *("name", "kind", "status", "health", "note", "validation", "train", "ratio", "seed", "model", "corruption"),
@@ -50,23 +53,30 @@ def experiment_rows(store: Store, experiment_ids: Sequence[str]) -> pd.DataFrame
 
 
 def failed_rows(store: Store, experiment_ids: Sequence[str]) -> pd.DataFrame:
-    """One row for each run that failed or was killed, and did not finish another time: what, how and why."""
+    """One row for each run that failed or was stopped, and did not finish another time: what, how and why.
+
+    An experiment's own run is among them if it has no such run, so if it ended before its first or after its last.
+    """
     frame = frames.runs(store, experiment_ids)
-    frame = frame[frame["trial"].notna()]
-    finished = frame[frame["status"] == "FINISHED"]["trial"]
-    left = frames.latest_per_trial(frame[~frame["trial"].isin(finished)])
-    left = left[left["status"].isin(["FAILED", "KILLED"])]
+    trials = frame[frame["trial"].notna()]
+    finished = trials[trials["status"] == "FINISHED"]["trial"]
+    left = frames.latest_per_trial(trials[~trials["trial"].isin(finished)])
+    left = left[left["status"].isin(_STOPPED)]
+    parents = frame[(frame["kind"] == names.EXPERIMENT) & frame["status"].isin(_STOPPED)]
+    above = set(left["parent_id"])  # unlearning runs, oracles and probes are below a trial
+    above |= set(frame[frame["run_id"].isin(above)]["parent_id"])
+    parents = parents[~parents["run_id"].isin(above)]
     names_of = {number: name for name, number in store.experiments().items()}
     rows = [
         {
             "experiment": names_of.get(str(row["experiment_id"]), ""),
-            "run of": row["name"],
+            "run of": row["name"] if row["kind"] != names.EXPERIMENT else "the experiment itself",
             "status": str(row["status"]).lower(),
             "error": row[names.ERROR],
             "started": _time(row["start"]),
             "run": row["run_id"],
         }
-        for row in left.to_dict("records")
+        for row in [*parents.to_dict("records"), *left.to_dict("records")]
     ]
     return pd.DataFrame(rows)
 

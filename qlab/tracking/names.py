@@ -33,6 +33,9 @@ CONTENT: Final = "qlab.content"
 FOLDER: Final = "qlab.folder"
 """Tag of an experiment's parent run: the folder of its file, where classes beside it are found."""
 
+REFUSED: Final = "qlab.refused"
+"""Tag of an experiment's parent run that failed before its first run: a hash of its name, file and values given."""
+
 ASSIGNMENTS: Final = "qlab.assignments"
 """Tag of an experiment's parent run: JSON of the keys and values that were given beside its file."""
 

@@ -21,8 +21,9 @@ from mlflow.store.artifact.artifact_repo import ArtifactRepository
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.store.entities import PagedList
 
+from qlab import interrupts
 from qlab.errors import StoreAwayError, StoreError, nearest
-from qlab.tracking import names, params, writes
+from qlab.tracking import ending, names, params, writes
 from qlab.tracking.faults import explain
 from qlab.tracking.moving import Home, settle
 from qlab.tracking.opening import (
@@ -348,6 +349,29 @@ class Store:
         """Ends a run (or, with ``"RUNNING"``, starts it again)."""
         self._write(writes.SetStatus(run_id, status, now_ms()))
 
+    def end(self, run_ids: Sequence[str], status: Status, reason: str) -> None:
+        """Ends runs that did not finish, with a reason of one line; in an embedded store all at once.
+
+        On a server they are ended one after the other. If the command was stopped, that has an end as well: what is
+        left is found to be interrupted by whoever reads it.
+        """
+        if self._file is not None and (sessions := ending.database(self.client)) is not None:
+            ids = [self.known_as(run_id) for run_id in run_ids]
+            self._patiently(lambda again: ending.end_in_database(sessions, ids, status, reason, now_ms()))
+            return
+        for run_id in run_ids:
+            if interrupts.seconds_left() <= 0:
+                return
+            self.finish(run_id, status)
+            self.set_tags(run_id, {names.ERROR: reason})
+
+    def running(self, experiment_id: str, worker: str) -> list[str]:
+        """The runs of an MLflow experiment that a worker has and that are running."""
+        if self._file is not None and (sessions := ending.database(self.client)) is not None:
+            return self._patiently(lambda again: ending.running_in_database(sessions, experiment_id, worker))
+        own = f"tags.`{names.WORKER}` = '{worker}' and attributes.status = 'RUNNING'"
+        return [str(run.info.run_id) for run in self.search([experiment_id], own)]
+
     def search(
         self, experiment_ids: Sequence[str], filter_string: str = "", *, claims: bool = False
     ) -> Iterator[entities.Run]:
@@ -424,16 +448,22 @@ class Store:
         if self._gave_up is not None and time.monotonic() - self._gave_up[0] < _REST_SECONDS:
             raise self._gave_up[1]
 
+        waited = False
+
         def explained(again: bool) -> T:
+            nonlocal waited
+            waited = again
             with explain(self.uri, filter_string):
                 return action(again)
 
-        patience = self._patience if seconds is None else seconds
+        patience = min(self._patience if seconds is None else seconds, interrupts.seconds_left())
         try:
             found = patiently(explained, patience, lambda: self.tell(self._waiting(patience)))
         except (StoreAwayError, KeyboardInterrupt) as error:
-            away = error if isinstance(error, StoreAwayError) else StoreAwayError(f"{self.location} was waited for.")
-            self._gave_up = (time.monotonic(), away)
+            if isinstance(error, StoreAwayError):
+                self._gave_up = (time.monotonic(), error)
+            elif waited:  # the store is away: clean-up does not wait for it as well
+                self._gave_up = (time.monotonic(), StoreAwayError(f"{self.location} was waited for."))
             raise
         self._gave_up = None
         return found

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import socket
+import time
 import uuid
 from pathlib import Path
 from typing import Self
@@ -24,6 +25,7 @@ class Worker:
         pid: the process.
         start: when the process started, in ticks since boot: a later process may get the same ``pid``.
         beat: counts up while the worker lives.
+        seen: when it last said so, in seconds since the epoch by its own clock; 0 where that is not known.
     """
 
     id: str
@@ -32,22 +34,31 @@ class Worker:
     pid: int
     start: str
     beat: int = 0
+    seen: float = 0.0
 
     @classmethod
     def here(cls) -> Self:
         """A new worker in this process."""
         start = _started(os.getpid())
         space = _space() if start else ""
-        return cls(uuid.uuid4().hex[:12], socket.gethostname(), space, os.getpid(), start or "")
+        return cls(uuid.uuid4().hex[:12], socket.gethostname(), space, os.getpid(), start or "", seen=time.time())
+
+    def beating(self) -> Self:
+        """The same worker, a beat later."""
+        return dataclasses.replace(self, beat=self.beat + 1, seen=time.time())
 
     @classmethod
     def parse(cls, text: str) -> Self | None:
         """What :meth:`show` wrote, or None for anything else."""
         try:
-            found = cls(**json.loads(text))
-        except (ValueError, TypeError):
+            said = json.loads(text)
+            # A later version may say more.
+            known = {field.name for field in dataclasses.fields(cls)}
+            found = cls(**{key: value for key, value in said.items() if key in known})
+        except (ValueError, TypeError, AttributeError):
             return None
-        return found if isinstance(found.pid, int) and isinstance(found.beat, int) else None
+        numbers = isinstance(found.pid, int) and isinstance(found.beat, int) and isinstance(found.seen, (int, float))
+        return found if numbers else None
 
     def show(self) -> str:
         """The worker as JSON."""

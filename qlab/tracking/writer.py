@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from qlab import interrupts
 from qlab.tracking.store import MetricRow, Store, now_ms
 
 FLUSH_SECONDS = 15.0
@@ -42,8 +43,10 @@ class MetricWriter:
             self.flush()
 
     def flush(self) -> None:
-        """Logs everything that is buffered."""
+        """Logs everything that is buffered; after an interrupt, as much as there is time for."""
         for run_id, rows in zip(self._run_ids, self._rows, strict=True):
+            if interrupts.seconds_left() <= 0:
+                return
             if rows:
                 self._store.log(run_id, metrics=rows)
                 rows.clear()

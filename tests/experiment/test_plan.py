@@ -53,7 +53,7 @@ def test_finished_trials_are_done_and_others_are_left_with_their_state(experimen
         add(store, experiment, trial, status)
     plan = Plan.of(experiment, store)
     assert plan.done == {finished.key: run_id}
-    assert plan.states == {failed.key: "FAILED", killed.key: "KILLED", running.key: "RUNNING"}
+    assert plan.states == {failed.key: "FAILED", killed.key: "KILLED", running.key: "INTERRUPTED"}
     assert {trial.key for trial in plan.todo} == {trial.key for trial in (failed, killed, running, *new)}
 
 

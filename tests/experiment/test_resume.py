@@ -7,8 +7,6 @@ import json
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -18,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 from support.experiments import TASK
+from support.forks import Forks
 
 from qlab.errors import StoreError
 from qlab.experiment import schema, training_runs
@@ -50,35 +49,6 @@ checkpoint_seconds = 0.0
 """
 
 EVERY_EPOCH = training_runs.EVERY_EPOCH
-
-
-class Forks:
-    """Starts `qlab` without the seconds it takes to import."""
-
-    def __init__(self, folder: Path, warmup: Path) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, str(Path(__file__).with_name("forks.py")), str(folder), str(warmup)],
-            env={key: value for key, value in os.environ.items() if key != "MLFLOW_TRACKING_URI"},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-
-    def start(self, *arguments: str) -> int:
-        return self._ask(json.dumps(arguments))
-
-    def wait(self) -> int:
-        return self._ask("wait")
-
-    def close(self) -> None:
-        self._process.communicate(timeout=60)
-
-    def _ask(self, line: str) -> int:
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(f"{line}\n")
-        self._process.stdin.flush()
-        return int(self._process.stdout.readline())
 
 
 @pytest.fixture

@@ -1,0 +1,108 @@
+"""What a command prints, wherever that goes: full disks, closed pipes and streams, encodings without Greek letters."""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import os
+import sys
+import unicodedata
+from typing import IO, Any
+
+_ERRORS = "qlab.plain"
+
+_PLAIN = {"±": "+-", "×": "x", "−": "-", "–": "-", "…": "...", "²": "^2", "³": "^3", "√": "sqrt"}
+
+
+def prepare() -> None:
+    """Makes the streams of this process ones that can be written: closed ones lead nowhere, every character has a form.
+
+    A file that is opened while a stream is closed would get its number, and be written to by whoever prints.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            _lead_nowhere(number)
+        if getattr(sys, name) is None:
+            mode = "r" if name == "stdin" else "w"
+            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115 - until the end
+    codecs.register_error(_ERRORS, _plain)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors=_ERRORS)
+
+
+def give_up() -> None:
+    """Lets go of what could not be printed: Python would try once more when it ends, and complain in its own way."""
+    for number, stream in ((1, sys.stdout), (2, sys.stderr)):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            with contextlib.suppress(OSError):
+                _lead_nowhere(number)
+
+
+def described(error: OSError) -> str:
+    """What could not be read or written, and why."""
+    reason = error.strerror or str(error) or type(error).__name__
+    return f"{error.filename}: {reason}." if error.filename else f"The output cannot be written: {reason}."
+
+
+class Tolerant:
+    """A stream that drops what it cannot write, and keeps why: work goes on whose results are elsewhere.
+
+    Args:
+        stream: where to.
+
+    Attributes:
+        error: the first that there was.
+    """
+
+    def __init__(self, stream: IO[str]) -> None:
+        self._stream = stream
+        self.error: OSError | None = None
+
+    def write(self, text: str) -> int:
+        """Writes, if it can be done."""
+        self._try(lambda: self._stream.write(text))
+        return len(text)
+
+    def flush(self) -> None:
+        """Flushes, if it can be done."""
+        self._try(self._stream.flush)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def _try(self, action: Any) -> None:
+        if self.error is not None:
+            return
+        try:
+            action()
+        except OSError as error:
+            self.error = error
+
+
+def _lead_nowhere(number: int) -> None:
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    if nowhere != number:
+        os.dup2(nowhere, number)
+        os.close(nowhere)
+
+
+def _plain(error: UnicodeError) -> tuple[str, int]:
+    """An error handler of encodings: Greek letters by their names, signs by what is typed for them."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    given = error.object[error.start : error.end]
+    return "".join(_PLAIN.get(character) or _spelt(character) for character in given), error.end
+
+
+def _spelt(character: str) -> str:
+    name = unicodedata.name(character, "")
+    if name.startswith("GREEK SMALL LETTER ") and " " not in name[19:]:
+        return name[19:].lower()
+    if name.startswith("GREEK CAPITAL LETTER ") and " " not in name[21:]:
+        return name[21:].capitalize()
+    return character.encode("ascii", "backslashreplace").decode("ascii")
