@@ -16,6 +16,8 @@ from qlab.tracking.redaction import has_secret, redact, shown
 from qlab.tracking.refusals import shut
 from qlab.tracking.uri import embedded_file, is_server
 
+_CLOUDS = ("botocore", "boto3", "google", "azure", "paramiko", "pysftp", "pyarrow", "urllib3", "s3transfer")
+
 _FULL = ("database or disk is full", "No space left on device", "Disk quota exceeded")
 _LOCKED = ("database is locked", "database table is locked", "database schema is locked")
 _CUT_OFF = ("InterfaceError", "PendingRollbackError", "server closed the connection", "connection already closed")
@@ -58,6 +60,10 @@ def explain(uri: str, filter_string: str = "") -> Iterator[None]:
     except (SQLAlchemyError, OSError, ImportError) as error:
         away = any(words in str(error) for words in _LOCKED)
         raise _translated(uri, error, away) from (None if has_secret(uri) else error)
+    except Exception as error:  # of the packages behind artifacts in a cloud, which are not known here
+        if type(error).__module__.partition(".")[0] not in _CLOUDS:
+            raise
+        raise _translated(uri, error, False) from (None if has_secret(uri) else error)
 
 
 def _translated(uri: str, error: Exception, away: bool) -> StoreError:

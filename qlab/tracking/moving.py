@@ -166,6 +166,11 @@ def _path(uri: str) -> PurePosixPath | None:
     return PurePosixPath(uri) if uri.startswith("/") else None
 
 
+def is_path(location: str) -> bool:
+    """Whether a location is a folder of some machine's disk."""
+    return _path(location) is not None
+
+
 def _local(path: PurePosixPath) -> Path:
     return Path(url2pathname(quote(str(path))))
 

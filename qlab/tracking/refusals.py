@@ -25,6 +25,9 @@ _QUESTION: Final = "/api/2.0/mlflow/experiments/search"
 _LATER = (408, 425, 429)
 """Refusals that may pass, beside those of 500 and above."""
 
+DISABLED: Final = "disabled due to the mlflow server running"
+"""What a server says that was started to do only a part."""
+
 _NEVER = (501, 505, 511)
 
 _STATUS = re.compile(r"failed with error code (\d{3})\b")
@@ -91,6 +94,8 @@ def shut(uri: str, error: Exception) -> None:
 def shut_by(uri: str, status: int, body: str) -> None:
     """Raises StoreShutError for an answer's status and text unless it is a good one, or may be different later."""
     said = _excerpt(body, uri)
+    if DISABLED in body:
+        raise _refused(uri, f"does not track runs: {said}.")
     if status in _LATER or (status >= 500 and status not in _NEVER) or status < 300:
         return
     if status == 401:

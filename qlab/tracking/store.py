@@ -22,7 +22,7 @@ from mlflow.store.artifact.artifact_repository_registry import get_artifact_repo
 from mlflow.store.entities import PagedList
 
 from qlab import interrupts
-from qlab.errors import StoreAwayError, StoreError, nearest
+from qlab.errors import StoreAwayError, StoreError, StoreShutError, nearest
 from qlab.tracking import ending, names, params, writes
 from qlab.tracking.faults import explain
 from qlab.tracking.moving import Home, settle
@@ -36,6 +36,7 @@ from qlab.tracking.opening import (
     writable,
 )
 from qlab.tracking.patience import patiently
+from qlab.tracking.places import check_place
 from qlab.tracking.redaction import shown
 from qlab.tracking.refusals import check_access
 from qlab.tracking.uri import embedded_file, is_server, resolve
@@ -125,23 +126,46 @@ class Store:
 
     def _experiment_id(self, name: str) -> str:
         found = self.client.get_experiment_by_name(name)
+        made = None
         if found is None:
             artifacts = None if self._home is None else self._home.artifacts.as_uri()
             tags = None if self._home is None else {names.ARTIFACTS: names.BESIDE}
             try:
-                return str(self.client.create_experiment(name, artifacts, tags))
+                made = str(self.client.create_experiment(name, artifacts, tags))
             except MlflowException:
                 # Somebody else may have created it in the meantime.
                 found = self.client.get_experiment_by_name(name)
                 if found is None:
                     raise
+            if made is not None:
+                found = self.client.get_experiment(made)
         if found.lifecycle_stage != "active":
             raise StoreError(
                 f'The MLflow experiment "{name}" was deleted; restore it in the MLflow UI, or rename this one.'
             )
         if self._home is not None and names.ARTIFACTS not in found.tags and self._home.holds(found.artifact_location):
             self.client.set_experiment_tag(found.experiment_id, names.ARTIFACTS, names.BESIDE)
+        if self._home is None:
+            self._check_place(found, made is not None)
         return str(found.experiment_id)
+
+    def _check_place(self, experiment: entities.Experiment, made: bool) -> None:
+        """Raises StoreError if an experiment's artifacts cannot be written; a new one is taken back then."""
+        try:
+            check_place(self.uri, experiment.artifact_location)
+        except StoreShutError:
+            raise
+        except StoreError as error:
+            number, name = str(experiment.experiment_id), experiment.name
+            if not made:
+                raise StoreError(
+                    f'{error} The MLflow experiment "{name}" keeps its place also after that: rename it there, or give '
+                    "this experiment another name."
+                ) from None
+            # A deleted experiment keeps its name; the name is to be free when the server has been mended.
+            self.client.rename_experiment(number, f"{name} ({number}, not used)")
+            self.client.delete_experiment(number)
+            raise
 
     def find_experiment(self, name: str) -> str | None:
         """The MLflow experiment of that name, or None."""

@@ -24,20 +24,22 @@ class Server:
     Args:
         folder: for its log and its artifacts.
         backend: the URI of its database.
+        artifacts: options that say where artifacts go; by default through it.
     """
 
-    def __init__(self, folder: Path, backend: str) -> None:
+    def __init__(self, folder: Path, backend: str, *artifacts: str) -> None:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self._port = probe.getsockname()[1]
         self.uri = f"http://127.0.0.1:{self._port}"
         self.folder = folder
         self._backend = backend
+        self._artifacts = artifacts or ("--artifacts-destination", str(folder / "artifacts"))
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         arguments = ["--backend-store-uri", self._backend, "--workers", "1", "--host", "127.0.0.1"]
-        arguments += ["--artifacts-destination", str(self.folder / "artifacts"), "--port", str(self._port)]
+        arguments += [*self._artifacts, "--port", str(self._port)]
         with (self.folder / "log").open("a") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "mlflow", "server", *arguments],
@@ -75,12 +77,12 @@ class Server:
 
 
 @pytest.fixture(scope="module")
-def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Server]]:
-    """Starts tracking servers on databases."""
+def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Server]]:
+    """Starts tracking servers on databases; further arguments say where artifacts go."""
     servers: list[Server] = []
 
-    def start(backend: str) -> Server:
-        servers.append(Server(tmp_path_factory.mktemp("server"), backend))
+    def start(backend: str, *artifacts: str) -> Server:
+        servers.append(Server(tmp_path_factory.mktemp("server"), backend, *artifacts))
         servers[-1].start()
         return servers[-1]
 
