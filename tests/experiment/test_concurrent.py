@@ -18,11 +18,11 @@ import pytest
 from support.experiments import SLOW, TASK
 
 from qlab.experiment import schema
-from qlab.experiment.orphans import ERROR
 from qlab.experiment.plan import Plan
 from qlab.experiment.runner import Runner
 from qlab.tracking import names
 from qlab.tracking.claims import Claims, TakenOver
+from qlab.tracking.standing import REASON
 from qlab.tracking.store import Store
 from qlab.tracking.workers import Worker
 
@@ -168,7 +168,7 @@ def test_who_waits_takes_over_from_who_is_killed(folder: Path) -> None:
     assert {count for key, count in finished.items() if key} == {1}
     for run in runs:
         if run.info.status == "KILLED":
-            assert run.data.tags[names.ERROR] == ERROR
+            assert run.data.tags[names.ERROR] == REASON
 
 
 FAR = """
