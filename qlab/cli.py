@@ -13,7 +13,7 @@ import click
 
 from qlab import __version__, interrupts, output
 from qlab.errors import ConfigError, QlabError, StoreError
-from qlab.tracking.redaction import redact, shown
+from qlab.tracking.redaction import hush_tracebacks, redact, shown
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -37,6 +37,7 @@ class _Group(click.Group):
         process = sys.stdout is sys.__stdout__
         if process:
             output.prepare()
+            hush_tracebacks()
         with interrupts.watching(process=process):
             try:
                 return super().main(*args, **extra)

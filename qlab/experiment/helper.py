@@ -22,6 +22,9 @@ GRACE_SECONDS = 20.0
 
 def main() -> None:
     """Works until the input closes."""
+    from qlab.tracking.redaction import hush_tracebacks
+
+    hush_tracebacks()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the command closes the input then
     say = _voice()
     jobs: queue.SimpleQueue[str | None] = queue.SimpleQueue()

@@ -7,11 +7,16 @@ others say of it (:func:`redact`): libraries repeat an address percent-decoded, 
 from __future__ import annotations
 
 import base64
+import contextlib
 import functools
 import html
 import json
 import os
 import re
+import sys
+import threading
+import traceback
+from types import TracebackType
 from typing import Final
 from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
@@ -91,6 +96,20 @@ def redact(text: str, uri: str = "") -> str:
         pieces += [address[:kept], _without(address[kept:], pattern)]
         end = found.end()
     return "".join([*pieces, _without(text[end:], pattern)])
+
+
+def hush_tracebacks() -> None:
+    """Has Python print tracebacks of errors that nobody has caught without secrets, in threads too."""
+
+    def report(kind: type[BaseException], error: BaseException | None, frames: TracebackType | None) -> None:
+        found = traceback.format_exception(kind, error, frames)
+        with contextlib.suppress(OSError, ValueError):
+            sys.stderr.write(redact("".join(found)))
+
+    sys.excepthook = report
+    threading.excepthook = lambda given: (
+        None if issubclass(given.exc_type, SystemExit) else report(given.exc_type, given.exc_value, given.exc_traceback)
+    )
 
 
 def _userinfo(uri: str, start: int) -> tuple[int, int, str, str | None]:

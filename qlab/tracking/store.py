@@ -37,7 +37,7 @@ from qlab.tracking.opening import (
 )
 from qlab.tracking.patience import patiently
 from qlab.tracking.places import check_place
-from qlab.tracking.redaction import shown
+from qlab.tracking.redaction import redact, shown
 from qlab.tracking.refusals import check_access
 from qlab.tracking.uri import embedded_file, is_server, resolve
 from qlab.tracking.writes import DatasetRecord as DatasetRecord
@@ -379,6 +379,7 @@ class Store:
         On a server they are ended one after the other. If the command was stopped, that has an end as well: what is
         left is found to be interrupted by whoever reads it.
         """
+        reason = redact(reason, self.uri)
         if self._file is not None and (sessions := ending.database(self.client)) is not None:
             ids = [self.known_as(run_id) for run_id in run_ids]
             self._patiently(lambda again: ending.end_in_database(sessions, ids, status, reason, now_ms()))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import html
 import json
+import subprocess
+import sys
 from urllib.parse import quote, quote_plus, urlsplit
 
 import pytest
@@ -122,6 +124,22 @@ def test_a_short_password_is_not_looked_for_in_words() -> None:
 
 def test_others_addresses_in_a_text_are_hidden_too() -> None:
     assert redact("from https://me:other@example.org/x?token=1 on") == "from https://me:***@example.org/x?token=*** on"
+
+
+def test_a_traceback_of_what_nobody_has_caught_has_no_secret() -> None:
+    program = (
+        "from qlab.tracking.redaction import hush_tracebacks, remember\n"
+        "import threading\n"
+        "def fail():\n    raise KeyError('http://admin:ge/heim@host and ge/heim')\n"
+        "remember('http://admin:ge%2Fheim@host'); hush_tracebacks()\n"
+        "thread = threading.Thread(target=fail); thread.start(); thread.join()\n"
+        "try:\n    fail()\n"
+        "except KeyError as error:\n    raise RuntimeError('x') from error\n"
+    )
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert result.returncode == 1
+    assert result.stderr.count("KeyError: 'http://admin:***@host and ***'") == 2
+    assert "RuntimeError: x" in result.stderr
 
 
 def test_a_password_in_the_environment_is_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
