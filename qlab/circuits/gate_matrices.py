@@ -7,8 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
+from torch.func import grad, vmap
 
+from qlab.circuits.operations import matrix_of
+from qlab.circuits.places import at
+from qlab.circuits.queueing import refused
 from qlab.circuits.recording import Gate, Recording
+from qlab.circuits.survey import parameters
 from qlab.deferred import Deferred
 from qlab.errors import ConfigError
 
@@ -24,7 +29,7 @@ Run = tuple[int, ...]
 class GateMatrices(nn.Module):
     """The matrices of a circuit's gates as a function of the flat weights.
 
-    Gates without parameters are constants; gates of one class are computed by one call of PennyLane's
+    Gates that are the same for all weights are constants; gates of one class are computed by one call of PennyLane's
     ``compute_matrix`` where the class supports it, the rest one by one. Works under ``torch.func`` transforms.
 
     Args:
@@ -32,7 +37,7 @@ class GateMatrices(nn.Module):
         gates: the gates wanted, for instance those inside a light cone, in circuit order.
 
     Raises:
-        ConfigError: a gate cannot be given new parameters.
+        ConfigError: a gate cannot be differentiated twice, or not for many weights at once.
 
     Attributes:
         row: for each gate, where its matrix lies in the stack of its number of wires.
@@ -46,6 +51,8 @@ class GateMatrices(nn.Module):
         order = self._arrange()
         self.sizes = {k: len(positions) for k, positions in order.items()}
         self.row = {position: row for positions in order.values() for row, position in enumerate(positions)}
+        if self._single:
+            self._check_single()
 
     def forward(self, flat: Tensor) -> dict[int, Tensor]:
         """For each number of wires k the matrices of the gates, complex, shape ``[gates, 2^k, 2^k]``."""
@@ -53,52 +60,102 @@ class GateMatrices(nn.Module):
         parts: dict[int, list[Tensor]] = {}
         for k in self._constant_sizes:
             parts.setdefault(k, []).append(getattr(self, f"constants_{k}").to(dtype))
-        extended = self._recording.extend(flat)
-        for number, operation in enumerate(self._stacked):
-            stack = _matrices(operation, extended[getattr(self, f"weights_{number}")])
+        operations = self._recording.operations(flat) if self._replays else None
+        extended = None if operations is not None and self._recording.index is None else self._recording.extend(flat)
+        for number, positions in enumerate(self._stacks):
+            operation = self._gates[positions[0]].operation
+            if extended is not None:
+                values = extended[getattr(self, f"weights_{number}")]
+            else:
+                assert operations is not None
+                numbers = [self._gates[position].number for position in positions]
+                values = torch.stack([_stacked(operations[gate], flat) for gate in numbers])
+            stack = _matrices(operation, values)
             parts.setdefault(len(operation.wires), []).append(stack.to(dtype))
-        if self._single:
-            parameters = self._recording.parameters(flat)
-            for position in self._single:
-                gate = self._gates[position]
-                new = [parameters[slot] for slot in gate.slots]
-                bound = _bind(gate.operation, new)
-                matrix = torch.as_tensor(qml.matrix(bound, wire_order=gate.wires))
-                parts.setdefault(len(gate.wires), []).append(matrix.to(dtype)[None])
+        for position in self._single:
+            gate = self._gates[position]
+            matrix = matrix_of(self._bound(gate, flat) if operations is None else operations[gate.number])
+            parts.setdefault(len(gate.wires), []).append(matrix.to(dtype)[None])
         return {k: torch.cat(stack) if len(stack) > 1 else stack[0] for k, stack in parts.items()}
+
+    def _bound(self, gate: Gate, flat: Tensor) -> qml.operation.Operator:
+        """A gate's operation at other weights, where all parameters are weights or constants."""
+        index = self._recording.index
+        assert index is not None
+        values = self._recording.extend(flat)[index[list(gate.slots)].to(flat.device)]
+        return _bind(gate.operation, list(values.unbind()))
 
     def _arrange(self) -> dict[int, list[int]]:
         """Sorts gates into constants, stacks and single ones; returns the gates of each size in the order of rows."""
         constants: dict[int, list[int]] = {}
         groups: dict[Any, list[int]] = {}
+        batched: dict[Any, bool] = {}
         self._single: list[int] = []
         index = self._recording.index
         for position, gate in enumerate(self._gates):
             operation = gate.operation
-            if not gate.slots:
+            if gate.constant:
                 constants.setdefault(len(gate.wires), []).append(position)
-            elif index is not None and _takes_batches(operation):
-                key = (type(operation), len(gate.wires), str(operation.hyperparameters))
+                continue
+            key = (type(operation), len(gate.wires), str(operation.hyperparameters))
+            angles = _takes_angles(operation)
+            if angles and key not in batched:
+                batched[key] = _takes_batches(operation)
+            if angles and batched[key]:
                 groups.setdefault(key, []).append(position)
             else:
-                _check_bind(operation)
                 self._single.append(position)
         order: dict[int, list[int]] = {}
         for k, positions in constants.items():
-            gates = [self._gates[position] for position in positions]
-            stack = [torch.as_tensor(qml.matrix(gate.operation, wire_order=gate.wires)) for gate in gates]
-            self.register_buffer(f"constants_{k}", torch.stack(stack).to(torch.complex128), persistent=False)
+            stack = [matrix_of(self._gates[position].operation).to(torch.complex128) for position in positions]
+            self.register_buffer(f"constants_{k}", torch.stack(stack), persistent=False)
             order.setdefault(k, []).extend(positions)
         self._constant_sizes = tuple(constants)
-        self._stacked: list[qml.operation.Operator] = []
-        for number, positions in enumerate(groups.values()):
-            slots = torch.tensor([self._gates[position].slots for position in positions])
+        self._stacks = tuple(map(tuple, groups.values()))
+        for number, stacked in enumerate(self._stacks):
+            slots = torch.tensor([self._gates[position].slots for position in stacked])
             self.register_buffer(f"weights_{number}", None if index is None else index[slots], persistent=False)
-            self._stacked.append(self._gates[positions[0]].operation)
-            order.setdefault(len(self._gates[positions[0]].wires), []).extend(positions)
+            order.setdefault(len(self._gates[stacked[0]].wires), []).extend(stacked)
         for position in self._single:
             order.setdefault(len(self._gates[position].wires), []).append(position)
+        varying = bool(self._stacks or self._single)
+        self._replays = varying and (index is None or not self._binds())
         return order
+
+    def _binds(self) -> bool:
+        """Whether PennyLane gives the single gates new parameters correctly, which spares calling the ansatz again."""
+        other = torch.linspace(0.1, 0.9, self._recording.n_weights, dtype=torch.float64)
+        operations = self._recording.operations(other)
+        for position in self._single:
+            gate = self._gates[position]
+            try:
+                found = matrix_of(self._bound(gate, other))
+            except Exception:  # a class that cannot is recorded again
+                return False
+            if not torch.allclose(found, matrix_of(operations[gate.number]).to(found.dtype), atol=1e-12, rtol=0):
+                return False
+        return True
+
+    def _check_single(self) -> None:
+        """Whether the gates that are computed one by one can be differentiated twice, for many weights at once."""
+        flat = torch.linspace(0.1, 0.9, self._recording.n_weights, dtype=torch.float64)
+        points = torch.stack([flat, flat.flip(0)])
+        for position in self._single:
+            gate = self._gates[position]
+
+            def total(flat: Tensor, gate: Gate = gate) -> Tensor:
+                operation = self._recording.operations(flat)[gate.number] if self._replays else self._bound(gate, flat)
+                matrix = matrix_of(operation).to(torch.complex128)
+                return matrix.real.sum() + matrix.imag.sum() + 0.0 * flat.sum()
+
+            try:
+                if self._recording.batches:
+                    vmap(grad(lambda flat, total=total: grad(total)(flat).sum()))(points)
+                else:
+                    torch.autograd.functional.hessian(total, flat)
+            except Exception as error:
+                place = self._recording.places[gate.number]
+                raise ConfigError(f"{at(place)}{refused(error, gate.operation.name, place=False)}") from error
 
 
 class RunProducts(nn.Module):
@@ -167,12 +224,13 @@ def _bind(operation: qml.operation.Operator, parameters: Sequence[Tensor]) -> qm
     return qml.ops.functions.bind_new_parameters(operation, list(parameters))
 
 
-def _check_bind(operation: qml.operation.Operator) -> None:
-    again = qml.matrix(_bind(operation, operation.parameters), wire_order=operation.wires)
-    if not qml.math.allclose(again, qml.matrix(operation, wire_order=operation.wires)):
-        raise ConfigError(
-            f"PennyLane does not give {operation.name} new parameters correctly; queue the gates that it is made of."
-        )
+def _stacked(operation: qml.operation.Operator, flat: Tensor) -> Tensor:
+    return torch.stack([value.to(flat) for value in parameters(operation)])
+
+
+def _takes_angles(operation: qml.operation.Operator) -> bool:
+    """Whether all parameters are real numbers."""
+    return all(value.ndim == 0 and not value.is_complex() for value in parameters(operation))
 
 
 def _takes_batches(operation: qml.operation.Operator) -> bool:
@@ -184,9 +242,9 @@ def _takes_batches(operation: qml.operation.Operator) -> bool:
         return False
     numbers = torch.tensor([[0.3], [1.1]], dtype=torch.float64) + 0.2 * torch.arange(len(operation.parameters))
     tracked = numbers.clone().requires_grad_()
-    bound = _bind(operation, list(numbers[1]))
-    single = torch.as_tensor(qml.matrix(bound, wire_order=operation.wires)).to(torch.complex128)
     try:
+        bound = _bind(operation, list(numbers[1]))
+        single = torch.as_tensor(qml.matrix(bound, wire_order=operation.wires)).to(torch.complex128)
         with torch.enable_grad():
             batch, alone = _matrices(operation, tracked), _matrices(operation, tracked[1:])
     except Exception:  # a class that cannot is computed gate by gate

@@ -4,32 +4,25 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from torch import Tensor
+from torch.func import vmap
 
+from qlab.circuits import survey
+from qlab.circuits.operations import expand
+from qlab.circuits.places import is_pennylanes
+from qlab.circuits.queueing import Ansatz, queue_operations, refused
+from qlab.circuits.weights import check_ansatz, checked_shapes
 from qlab.deferred import Deferred
-from qlab.errors import ConfigError
+from qlab.errors import ConfigError, QlabError
 
 if TYPE_CHECKING:
     import pennylane as qml
 else:
     qml = Deferred("pennylane")
-
-Ansatz = Callable[..., Any]
-"""Called with the weights by name; queues PennyLane operations. What it returns is ignored."""
-
-_LARGEST_MATRIX = 4
-"""Operations on more wires than this are decomposed, if PennyLane knows how."""
-
-_VIEWS = (
-    "Select", "Slice", "View", "UnsafeView", "ReshapeAlias", "Alias", "Unsqueeze", "Squeeze", "Unbind", "Split",
-    "SplitWithSizes", "T", "Transpose", "Permute", "Expand", "Index", "Clone", "Stack", "Cat", "AsStrided",
-)  # fmt: skip
-"""Autograd nodes that move elements without changing them."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,53 +35,80 @@ class Gate:
         slots: positions of its parameters in the circuit's list of parameters.
         diagonal_on: wires on which it commutes with Pauli Z: all for gates diagonal in the computational basis,
             the controls of controlled gates.
+        number: its position in the circuit.
+        constant: whether it is the same gate for all weights.
+        trained: whether it has a gradient.
     """
 
     operation: qml.operation.Operator
     wires: tuple[int, ...]
     slots: tuple[int, ...]
     diagonal_on: frozenset[int]
+    number: int
+    constant: bool
+    trained: bool
 
 
 class Recording:
     """A circuit as a list of gates, and its parameters as a function of the flat weight vector.
 
-    The ansatz is called a few times to learn its gates. Where every gate parameter is a weight or a constant,
-    parameters are later gathered by index; otherwise the ansatz is called again for each evaluation, so any PyTorch
-    arithmetic between weights and angles works, at the price of Python speed. The gates must not depend on the
-    values of the weights.
+    The ansatz is called a few times, at two points and under ``torch.func.vmap``, to learn its gates and whether they
+    are the same for all weights. Where every gate parameter is a weight or a constant, parameters are later gathered by
+    index; otherwise the ansatz is called again for each evaluation, so any PyTorch arithmetic between weights and
+    angles works, at the price of Python speed.
 
     Args:
         ansatz: queues the operations, given the weights by name.
-        shapes: the shape of each weight.
+        shapes: the shape of each weight; integers stand for shapes of one axis.
         n_wires: the size of the register; operations act on wires 0 .. n_wires - 1.
 
     Raises:
-        ConfigError: the ansatz fails, measures, acts on a wire outside the register, or is not unitary.
+        ConfigError: the ansatz fails, does not take the weights, measures, acts on a wire outside the register, is not
+            unitary, depends on the values of weights in other ways than through angles and matrices, or cannot be
+            differentiated.
 
     Attributes:
+        batches: whether the ansatz can be called under ``torch.func.vmap``.
         index: for each parameter its position in ``extend(flat)``, or None if parameters are computed.
     """
 
-    def __init__(self, ansatz: Ansatz, shapes: Mapping[str, tuple[int, ...]], n_wires: int) -> None:
-        self._ansatz = ansatz
-        self._shapes = {name: tuple(shape) for name, shape in shapes.items()}
+    def __init__(self, ansatz: Ansatz, shapes: Mapping[str, Any], n_wires: int) -> None:
+        self.ansatz = ansatz
+        self.shapes = checked_shapes(shapes)
+        check_ansatz(ansatz, tuple(self.shapes))
         self.n_wires = n_wires
-        self.n_weights = sum(math.prod(shape) for shape in self._shapes.values())
-        probe = self._probe(0).requires_grad_()
-        operations = self._attempt(probe)
+        self.n_weights = sum(math.prod(shape) for shape in self.shapes.values())
+        points = torch.stack([self._probe(0), self._probe(1)])
+        placed = survey.placed(ansatz, self.named(points[0]))
+        self.places = tuple(item.queued.place for item in placed)
+        self._signature = _signature([item.operation for item in placed])
+        for item in placed:
+            survey.check_register(item, n_wires)
+        values = self._values(points)
+        tracked = survey.placed(ansatz, self.named(points[0].clone().requires_grad_()))
+        facts = survey.facts(tracked, values)
         self.gates: list[Gate] = []
         slot = 0
-        for operation in operations:
-            self._check(operation)
-            slots = tuple(range(slot, slot + len(operation.parameters)))
+        for item, fact in zip(placed, facts, strict=True):
+            slots = tuple(range(slot, slot + fact.scalars))
             slot += len(slots)
-            wires = tuple(operation.wires)
-            self.gates.append(Gate(operation, wires, slots, _diagonal_wires(operation)))
+            operation = item.operation
+            self.gates.append(
+                Gate(
+                    operation,
+                    tuple(operation.wires),
+                    slots,
+                    _diagonal_wires(operation),
+                    len(self.gates),
+                    fact.constant,
+                    fact.trained,
+                )
+            )
         self.n_parameters = slot
-        self._signature = _signature(operations)
         self.constants = torch.zeros(0, dtype=torch.float64)
-        self.index = self._find_index(operations)
+        self.index = self._find_index(points, facts)
+        if self.index is None:
+            survey.check_derivatives(ansatz, self.named, points[0])
 
     def extend(self, flat: Tensor) -> Tensor:
         """The weights followed by the constants among the gate parameters."""
@@ -98,101 +118,89 @@ class Recording:
         """The gate parameters for weights ``flat`` of shape ``[n_weights]``, in the order of the slots."""
         if self.index is not None:
             return list(self.extend(flat)[self.index.to(flat.device)].unbind())
-        operations = self._record(flat)
-        self._check_same(operations)
-        return _parameters(operations)
+        operations = self.operations(flat)
+        return [
+            value
+            for gate, operation in zip(self.gates, operations, strict=True)
+            for value in survey.parameters(operation)[: len(gate.slots)]
+        ]
+
+    def operations(self, flat: Tensor) -> list[qml.operation.Operator]:
+        """The gates for weights ``flat`` as the ansatz queues them, decomposed; in the order of ``gates``.
+
+        Raises:
+            ConfigError: they are others than those recorded.
+        """
+        groups = [expand(queued.operation) for queued in queue_operations(self.ansatz, self.named(flat))]
+        found = [operation for group in groups for operation in group]
+        if _signature(found) != self._signature:
+            raise ConfigError("The ansatz queues other gates at other weights; gates must not depend on weights.")
+        return found
 
     def named(self, flat: Tensor) -> dict[str, Tensor]:
         """The flat weight vector cut into the named weights."""
-        sizes = [math.prod(shape) for shape in self._shapes.values()]
-        parts = flat.split(sizes)
-        return {name: part.reshape(shape) for (name, shape), part in zip(self._shapes.items(), parts, strict=True)}
+        sizes = [math.prod(shape) for shape in self.shapes.values()]
+        parts = flat.split(sizes) if sizes else ()
+        return {name: part.reshape(shape) for (name, shape), part in zip(self.shapes.items(), parts, strict=True)}
 
     def _probe(self, number: int) -> Tensor:
         """Weights that no ansatz writes down as constants."""
         generator = torch.Generator().manual_seed(number)
         return torch.rand(self.n_weights, generator=generator, dtype=torch.float64)
 
-    def _attempt(self, flat: Tensor) -> list[qml.operation.Operator]:
+    def _values(self, points: Tensor) -> list[list[Tensor]]:
+        """For each gate its parameters at several points, ``[points, ...]``, found without looking at any value.
+
+        Raises:
+            ConfigError: the ansatz depends on the values of weights, or is random.
+        """
+        self.batches = True
+        counts: list[int] = []
+
+        def flat_values(flat: Tensor) -> tuple[Tensor, ...]:
+            found = [survey.parameters(operation) for operation in self.operations(flat)]
+            counts[:] = map(len, found)
+            return (flat.sum(), *(value for values in found for value in values))
+
         try:
-            return self._record(flat)
-        except ConfigError:
+            _, *values = vmap(flat_values)(points)
+        except QlabError:
             raise
         except Exception as error:
-            raise ConfigError(f"The ansatz could not be recorded: {type(error).__name__}: {error}") from error
+            if not is_pennylanes(error):
+                raise refused(error) from error
+            # Some of PennyLane's functions look at the values of coefficients, to leave out ones for instance.
+            self.batches = False
+            each = [[survey.parameters(operation) for operation in self.operations(point)] for point in points]
+            return [[torch.stack(both) for both in zip(*gates, strict=True)] for gates in zip(*each, strict=True)]
+        return [[values.pop(0) for _ in range(count)] for count in counts]
 
-    def _record(self, flat: Tensor) -> list[qml.operation.Operator]:
-        tape = qml.tape.make_qscript(self._ansatz)(**self.named(flat))
-        if tape.measurements:
-            raise ConfigError("An ansatz queues operations only; qlab measures Pauli Z on the last wire itself.")
-        for operation in tape.operations:
-            if not operation.has_matrix and not operation.has_decomposition:
-                raise ConfigError(
-                    f"The ansatz contains {operation.name}, which has no matrix; the light cone takes unitary "
-                    "operations only."
-                )
-        [expanded], _ = qml.transforms.decompose(tape, stopping_condition=_keeps)
-        return list(expanded.operations)
-
-    def _check(self, operation: qml.operation.Operator) -> None:
-        outside = [wire for wire in operation.wires if wire not in range(self.n_wires)]
-        if outside:
-            raise ConfigError(
-                f"The ansatz puts {operation.name} on wire {outside[0]}; the register has wires 0 to "
-                f"{self.n_wires - 1}."
-            )
-        if operation.batch_size is not None:
-            shapes = [tuple(getattr(parameter, "shape", ())) for parameter in operation.parameters]
-            raise ConfigError(
-                f"The ansatz gives {operation.name} parameters of shapes {shapes}; it takes one value of each, "
-                "not a batch: index the weights."
-            )
-        matrix = torch.as_tensor(qml.matrix(operation, wire_order=operation.wires)).detach().to(torch.complex128)
-        if not torch.allclose(matrix @ matrix.mH, torch.eye(len(matrix), dtype=matrix.dtype), atol=1e-6):
-            raise ConfigError(f"The ansatz contains {operation.name}, which is not unitary.")
-
-    def _check_same(self, operations: list[qml.operation.Operator]) -> None:
-        if _signature(operations) != self._signature:
-            raise ConfigError("The ansatz queues other gates at other weights; gates must not depend on weights.")
-
-    def _find_index(self, operations: list[qml.operation.Operator]) -> Tensor | None:
+    def _find_index(self, points: Tensor, facts: list[survey.Fact]) -> Tensor | None:
         """Where each parameter is found, if all of them are weights or constants and nothing else.
 
-        A parameter is a weight if autograd says that it was only moved, and its value at two probes is the
-        weight's; a constant if it has no gradient and the same value at both.
+        A parameter is a weight if autograd says that it was only moved, and its value at two points is the weight's.
         """
-        other = self._probe(1)
-        again = self._attempt(other)
-        self._check_same(again)
-        numbers = {value: position for position, value in enumerate(self._probe(0).tolist())}
+        numbers = {value: position for position, value in enumerate(points[0].tolist())}
         positions: list[int] = []
         constants: list[float] = []
-        for first, second in zip(_parameters(operations), _parameters(again), strict=True):
-            if first.ndim != 0 or first.is_complex():
-                return None
-            position = numbers.get(float(first.detach()))
-            if position is not None and _is_view(first) and float(second) == float(other[position]):
-                positions.append(position)
-            elif not first.requires_grad and float(first) == float(second):
-                positions.append(self.n_weights + len(constants))
-                constants.append(float(first))
-            else:
-                return None
+        for fact in facts:
+            if fact.constant:
+                positions.extend(range(self.n_weights + len(constants), self.n_weights + len(constants) + fact.scalars))
+                constants.extend(float(value[0]) for value in fact.values[: fact.scalars])
+                continue
+            for number, values in enumerate(fact.values):
+                if values.ndim != 1 or values.is_complex():
+                    return None
+                position = numbers.get(float(values[0]))
+                if position is not None and fact.moved[number] and float(values[1]) == float(points[1][position]):
+                    positions.append(position)
+                elif not fact.tracked[number] and float(values[0]) == float(values[1]):
+                    positions.append(self.n_weights + len(constants))
+                    constants.append(float(values[0]))
+                else:
+                    return None
         self.constants = torch.tensor(constants, dtype=torch.float64)
         return torch.tensor(positions, dtype=torch.long)
-
-
-def _parameters(operations: list[qml.operation.Operator]) -> list[Tensor]:
-    """All parameters as tensors; Python numbers in double precision."""
-    return [
-        parameter if isinstance(parameter, Tensor) else torch.as_tensor(np.asarray(parameter))
-        for operation in operations
-        for parameter in operation.parameters
-    ]
-
-
-def _keeps(operation: qml.operation.Operator) -> bool:
-    return bool(operation.has_matrix) and len(operation.wires) <= _LARGEST_MATRIX
 
 
 def _diagonal_wires(operation: qml.operation.Operator) -> frozenset[int]:
@@ -202,18 +210,5 @@ def _diagonal_wires(operation: qml.operation.Operator) -> frozenset[int]:
 
 
 def _signature(operations: list[qml.operation.Operator]) -> list[tuple[str, tuple[int, ...]]]:
-    return [(operation.name, tuple(operation.wires)) for operation in operations]
-
-
-def _is_view(parameter: Tensor) -> bool:
-    """Whether a tensor is an element of the probe, moved but not changed."""
-    if parameter.grad_fn is None:
-        return False
-    pending: list[Any] = [parameter.grad_fn]
-    while pending:
-        node = pending.pop()
-        name = node.name().split("::")[-1]
-        if name != "AccumulateGrad" and name.rstrip("0123456789").removesuffix("Backward") not in _VIEWS:
-            return False
-        pending.extend(parent for parent, _ in node.next_functions if parent is not None)
-    return True
+    # The name of a power says which, and that may be a weight.
+    return [(operation.name.split("**")[0], tuple(operation.wires)) for operation in operations]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import copy
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Literal
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -18,19 +18,14 @@ from qlab.circuits import (
     light_cone,
     rotation_rows,
 )
-from qlab.deferred import Deferred
-from qlab.errors import DataError, MissingExtraError
+from qlab.circuits.exact import exact_engine
+from qlab.circuits.qnode import QNodeEngine, check_device
+from qlab.circuits.weights import checked_shapes
+from qlab.errors import ConfigError, DataError
 from qlab.fields import PositiveFloat, PositiveInt
 from qlab.models.base import Features, Model, Precision
 
-if TYPE_CHECKING:
-    import pennylane as qml
-else:
-    qml = Deferred("pennylane")
-
 Device = Literal["lightcone", "default.qubit", "lightning.qubit", "lightning.gpu"]
-
-_EXTRAS = {"lightning.gpu": "gpu"}
 
 
 class PennyLaneQNN(Model):
@@ -40,8 +35,14 @@ class PennyLaneQNN(Model):
     scales with the squared norm). The ansatz is ``depth`` rows of RX, RY, RX on every wire, each followed by
     a row of RZZ.
 
-    Subclasses may override :meth:`weight_shapes` and :meth:`ansatz` with any PennyLane operations; every
-    device, the light cone included, then runs those.
+    Subclasses may override :meth:`weight_shapes` and :meth:`ansatz` with PennyLane operations; every device, the
+    light cone included, then runs those. Usable are all unitary operations on qubits, with or without weights:
+    gates, their powers, products, adjoints and controlled versions; ``qml.evolve``, ``qml.exp``, ``TrotterProduct``
+    and the like; ``QubitUnitary`` and ``DiagonalQubitUnitary`` of trained matrices; templates. The circuit must be the
+    same for all weights and at each call: angles and matrices are computed by PyTorch, without ``if``, ``float()`` or
+    NumPy on weights, and without random numbers. Not usable are measurements, noise channels, preparations of states,
+    observables as gates, qutrits and modes of light. :meth:`build` refuses what cannot be trained, with the line that
+    queued it, and devices on which PennyLane computes a circuit or its gradient wrongly.
 
     Args:
         depth: number of rows.
@@ -83,35 +84,40 @@ class PennyLaneQNN(Model):
         self.initial_scale = float(initial_scale)
         self.device: Device = device
 
-    def weight_shapes(self) -> dict[str, tuple[int, ...]]:
-        """The shape of each weight, by the name under which :meth:`ansatz` receives it."""
+    def weight_shapes(self) -> Mapping[str, int | Sequence[int]]:
+        """The shape of each weight, by the name under which :meth:`ansatz` receives it; n stands for (n,)."""
         pairs = bonds(self.n_wires, self.entangler)
         return {"rotations": (self.depth, 3, self.n_wires), "couplings": (self.depth, len(pairs))}
 
     def ansatz(self, **weights: Tensor) -> None:
-        """Queues the circuit's operations on wires ``0 .. n_wires - 1``."""
+        """Queues the circuit's operations on wires ``0 .. n_wires - 1``; returns nothing."""
         rotation_rows(weights["rotations"], weights["couplings"], bonds(self.n_wires, self.entangler))
 
     def setup(self, features: Features) -> None:
-        """Creates the weights and the engine that evaluates the circuit."""
+        """Creates the weights and the engine that evaluates the circuit.
+
+        Raises:
+            DataError: there are not 2^n features.
+            ConfigError: the shapes or the ansatz cannot be used, or not on this device.
+        """
         self.n_wires = features.dimension.bit_length() - 1
         if self.n_wires < 1 or 2**self.n_wires != features.dimension:
             raise DataError(
                 f"{type(self).__name__} encodes features as amplitudes of qubits and takes 2^n of them, got "
                 f"{features.dimension}; pad them with zeros to {2 ** (self.n_wires + 1)}."
             )
-        shapes = self.weight_shapes()
+        shapes = self._shapes()
+        recording = Recording(self.ansatz, shapes, self.n_wires)
         self._names = tuple(shapes)
         for name, shape in shapes.items():
             self.register_parameter(name, nn.Parameter(torch.empty(shape, dtype=self.dtype)))
-        recording = Recording(self.ansatz, shapes, self.n_wires)
         self.cone = light_cone(recording.gates, self.n_wires - 1)
         if self.device == "lightcone":
-            engine = HeisenbergEngine if self._heisenberg_is_cheaper() else StatevectorEngine
-            self.engine: HeisenbergEngine | StatevectorEngine | QNodeEngine = engine(recording, self.cone)
+            self.engine: HeisenbergEngine | StatevectorEngine | QNodeEngine = exact_engine(recording)
         else:
+            check_device(recording, self.device)
             self.engine = QNodeEngine(self.ansatz, recording, self.device)
-        self.supports_vmap = self.device == "lightcone"
+        self.supports_vmap = self.device == "lightcone" and recording.batches
         self.batch_rows = bool(self.engine.batch_rows)
 
     @property
@@ -174,94 +180,24 @@ class PennyLaneQNN(Model):
         """Logits ``[N]``."""
         flat = torch.cat([getattr(self, name).reshape(-1) for name in self._names])
         logits = self.scale * self.engine(flat, prepared)
-        if not any(gate.slots for gate in self.cone.gates):
+        if not any(gate.trained for gate in self.cone.gates):
             logits = logits + 0.0 * flat.sum()  # a readout that no weight reaches has zero gradients, not none
         return logits
 
-    def _heisenberg_is_cheaper(self) -> bool:
-        """Whether evolving 4^k real coefficients costs less than a batch of 32 complex states of 2^n amplitudes."""
-        per_gate_observable = 4 ** len(self.cone.wires) * 16
-        per_gate_states = 32 * 2**self.n_wires * 4 * 4
-        return per_gate_observable <= per_gate_states
+    def _shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shapes of the weights, checked.
 
-
-class QNodeEngine(nn.Module):
-    """The whole circuit as a PennyLane QNode.
-
-    Args:
-        ansatz: queues the operations, given the weights by name.
-        recording: cuts the flat weights into named ones.
-        device: a PennyLane device name.
-
-    Raises:
-        MissingExtraError: the device is not installed.
-    """
-
-    batch_rows: ClassVar[bool] = True
-
-    def __init__(self, ansatz: Any, recording: Recording, device: str) -> None:
-        super().__init__()
-        self._arguments = (ansatz, recording, device)
-        self.n_wires = recording.n_wires
-        wires = range(self.n_wires)
-        try:
-            simulator = qml.device(device, wires=self.n_wires)
-        except (qml.exceptions.DeviceError, ImportError) as error:
-            extra = _EXTRAS.get(device)
-            how = f'Install it with "pip install qlab[{extra}]"' if extra else "Install pennylane-lightning"
-            raise MissingExtraError(
-                f'device = "{device}" cannot be used here: {error} {how}, or choose device = "lightcone", which '
-                "needs no device."
-            ) from None
-
-        if device != "default.qubit":
-            _keep_double(simulator)
-
-        def circuit(flat: Tensor, states: Tensor) -> Any:
-            qml.StatePrep(states, wires=wires, validate_norm=False)
-            ansatz(**recording.named(flat))
-            return qml.expval(qml.PauliZ(self.n_wires - 1))
-
-        method = "backprop" if device == "default.qubit" else "adjoint"
-        self._qnode = qml.QNode(circuit, simulator, interface="torch", diff_method=method)
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> QNodeEngine:
-        """An engine with a device of its own: devices hold state vectors that cannot be copied."""
-        return QNodeEngine(*copy.deepcopy(self._arguments, memo))
-
-    def prepare(self, x: Tensor) -> Tensor:
-        """Real and imaginary parts of the amplitudes, shape ``[N, 2^n, 2]``, float64."""
-        return torch.view_as_real(x.to(torch.complex128)).contiguous()
-
-    def forward(self, flat: Tensor, prepared: Tensor) -> Tensor:
-        """Expectation values, shape ``[N]``; devices get states of unit norm, the norm is put back after."""
-        states = torch.complex(prepared[..., 0], prepared[..., 1])
-        norms = torch.linalg.vector_norm(states, dim=1)
-        unit = torch.where(norms[:, None] > 0, states / norms.clamp_min(torch.finfo(norms.dtype).tiny)[:, None], 1.0)
-        unit = torch.where(norms[:, None] > 0, unit, unit / unit.shape[1] ** 0.5)
-        values: Tensor = self._qnode(flat, unit.to(torch.complex128))
-        return values.to(flat.dtype) * norms.square()
-
-
-def _keep_double(simulator: Any) -> None:
-    """Makes a device hand over expectation values as float64 arrays.
-
-    The lightning devices return Python floats, which PennyLane's torch interface turns into torch's default dtype:
-    float32, and with it an error of 1e-8 in values and gradients.
-    """
-    execute, differentiate = simulator.execute, simulator.execute_and_compute_derivatives
-
-    def execute_double(*args: Any, **kwargs: Any) -> Any:
-        return _as_arrays(execute(*args, **kwargs))
-
-    def differentiate_double(*args: Any, **kwargs: Any) -> Any:
-        results, jacobians = differentiate(*args, **kwargs)
-        return _as_arrays(results), jacobians
-
-    simulator.execute, simulator.execute_and_compute_derivatives = execute_double, differentiate_double
-
-
-def _as_arrays(results: Any) -> Any:
-    if isinstance(results, (list, tuple)):
-        return type(results)(_as_arrays(result) for result in results)
-    return np.asarray(results, dtype=np.float64)
+        Raises:
+            ConfigError: they are no shapes, have names that cannot be parameters, or hold nothing to train.
+        """
+        who = f"{type(self).__name__}.weight_shapes"
+        shapes = checked_shapes(self.weight_shapes(), who)
+        for name in shapes:
+            if hasattr(self, name) and name not in self._parameters:
+                raise ConfigError(f'{who}: "{name}" is an attribute of the model; give the weight another name.')
+        if not sum(math.prod(shape) for shape in shapes.values()):
+            raise ConfigError(
+                f"{who}: got {shapes or 'no weights'}, so that there is nothing to train; give the circuit at least "
+                'one weight: return {"angles": (self.n_wires,)}.'
+            )
+        return shapes

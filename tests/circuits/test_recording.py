@@ -158,7 +158,7 @@ def unknown_weight(v):
         pytest.param(lambda w: qml.RX(w[0], wires=7), "RX on wire 7; the register has wires 0 to 1", id="wire outside"),
         pytest.param(lambda w: qml.CNOT(wires=[0, "a"]), "CNOT on wire a", id="wire with another name"),
         pytest.param(divides_by_zero, "ZeroDivisionError: division by zero", id="exception"),
-        pytest.param(unknown_weight, "TypeError.*unexpected keyword argument 'w'", id="weight of another name"),
+        pytest.param(unknown_weight, 'takes "v", which is no weight: weight_shapes has w', id="weight of another name"),
         pytest.param(lambda w: qml.RX(w[5], wires=0), "IndexError", id="index out of range"),
     ],
 )
@@ -170,12 +170,12 @@ def test_ansatz_that_cannot_be_used_is_refused(ansatz, message):
 @pytest.mark.parametrize(
     ("ansatz", "name"),
     [
-        pytest.param(lambda w: qml.DepolarizingChannel(0.1, wires=0), "DepolarizingChannel", id="channel"),
-        pytest.param(lambda w: qml.measure(0), "MidMeasure", id="measurement inside the circuit"),
+        pytest.param(lambda w: qml.DepolarizingChannel(0.1, wires=0), "DepolarizingChannel, which is a", id="channel"),
+        pytest.param(lambda w: qml.measure(0), "MidMeasure.*, which measures", id="measurement inside the circuit"),
     ],
 )
 def test_operations_that_are_not_unitary_are_refused_without_a_warning(ansatz, name):
-    with pytest.raises(ConfigError, match=f"The ansatz contains {name}.*, which has no matrix"):
+    with pytest.raises(ConfigError, match=f"The ansatz contains {name}"):
         Recording(ansatz, {"w": (2,)}, 2)
 
 
@@ -184,11 +184,11 @@ def test_a_vector_where_one_angle_is_expected_is_refused():
         Recording(lambda w: qml.RX(w, wires=0), {"w": (2,)}, 2)
 
 
-def test_gates_that_depend_on_weights_are_refused_when_angles_are_computed():
+def test_gates_that_depend_on_weights_are_refused():
     def ansatz(w):
         (qml.RX if w[0] > 0 else qml.RY)(2 * w[0], wires=0)
 
-    recording = Recording(ansatz, {"w": (1,)}, 1)
-    assert [float(angle) for angle in recording.parameters(values(0.5))] == [1.0]
-    with pytest.raises(ConfigError, match="gates must not depend on weights"):
-        recording.parameters(values(-0.5))
+    with pytest.raises(
+        ConfigError, match=r"line \d+: The ansatz looks at the value of a weight\. .* torch\.where for if"
+    ):
+        Recording(ansatz, {"w": (1,)}, 1)
