@@ -160,11 +160,16 @@ def check_fields(cls: type, values: Mapping[str, Any]) -> dict[str, Any]:
 @functools.cache
 def _fields_of(cls: type) -> types.MappingProxyType[str, Field]:
     hints, defaults = _component_fields(cls) if dataclasses.is_dataclass(cls) else _model_fields(cls)
-    for name in _RESERVED:
-        if name in hints:
+    for name in hints:
+        if name in _RESERVED:
             raise ConfigError(
                 f"{cls.__name__}: a field cannot be called {name}, which means something else in experiment files and "
                 f"in the store; rename it{source_place(cls, name)}."
+            )
+        if hidden := _hidden(cls, name):
+            raise ConfigError(
+                f"{cls.__name__}: a field cannot be called {name}, which hides {hidden}; rename it"
+                f"{source_place(cls, name)}."
             )
     for name, hint in hints.items():
         if refused := unheld(hint):
@@ -172,6 +177,15 @@ def _fields_of(cls: type) -> types.MappingProxyType[str, Field]:
     docs = _field_docs(cls)
     found = {name: Field(name, hints[name], defaults[name], docs.get(name, "")) for name in hints}
     return types.MappingProxyType(found)
+
+
+def _hidden(cls: type, name: str) -> str | None:
+    """The method of qlab's that a field would hide."""
+    for base in cls.__mro__ if dataclasses.is_dataclass(cls) else ():
+        found = vars(base).get(name)
+        if base.__module__.startswith("qlab.") and inspect.isroutine(found):
+            return f"{base.__name__}.{name}"
+    return None
 
 
 def _component_fields(cls: type) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -118,12 +118,13 @@ def find(kind: str, name: str, folder: Path | None = None, *, imports: bool = Tr
 
 
 def make(kind: str, config: Mapping[str, Any]) -> Any:
-    """An object as a store describes it: its type, its fields, perhaps a code digest. Nothing is imported for it.
+    """An object as a store describes it: its type, its fields, perhaps digests. Nothing is imported for it.
 
     Raises:
         ConfigError: no such class here, or not such fields.
     """
-    fields = {key: value for key, value in config.items() if key not in ("type", "code")}
+    added = ("type", "code", "files") if kind == "task" else ("type", "code")
+    fields = {key: value for key, value in config.items() if key not in added}
     return find(kind, str(config["type"]), imports=False)(**fields)
 
 
@@ -142,6 +143,11 @@ def find_of_any_kind(name: str, folder: Path | None = None) -> tuple[str, type]:
             return kind, find(kind, name, folder)
         choices += [item for item, value in module.items() if _is_concrete(value, base)]
     raise ConfigError(unknown(f"class in {name.partition(':')[0]}", name.partition(":")[2], choices))
+
+
+def is_own(cls: type) -> bool:
+    """Whether a class is a user's or a plugin's, not qlab's."""
+    return cls.__module__.partition(".")[0] != "qlab"
 
 
 def code_digest(cls: type, name: str = "") -> str | None:

@@ -91,7 +91,7 @@ class Job:
             raise ConfigError(f"{error}{hint}") from error
         if found.content != self.content:
             raise ConfigError(
-                f"{self.source} means something else here: its classes in {folder}, or qlab itself, are not those of "
-                "the command. Use the same files everywhere."
+                f"{self.source} means something else here: its classes or data in {folder}, or qlab itself, are not "
+                "those of the command. Use the same files everywhere."
             )
         return found

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from qlab.errors import DataError, StoreError
+from qlab.experiment.same_data import other_data
 from qlab.experiment.session import Session, file_digest
 from qlab.experiment.trial import Trial
 from qlab.models import Model
@@ -128,7 +129,11 @@ def interrupted_trials(
         if run_id is None:
             continue
         run = session.store.get_run(run_id)
-        for entry in _entries(run.data.tags.get(names.RESUME)):
+        entries = _entries(run.data.tags.get(names.RESUME))
+        if entries and other_data(session, run, trial):
+            session.reporter.notice(f"{trial.label}: its data are others than before the interruption; it starts anew")
+            entries = []
+        for entry in entries:
             state = _load(session, trial, run_id, entry)
             if state is not None and state.fits(model) and state.epoch <= trial.trainer.epochs:
                 found[trial.key] = Interrupted(run_id, state, entry, tuple(run.data.metrics))

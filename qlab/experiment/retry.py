@@ -108,5 +108,5 @@ def _changed(run: Any) -> ConfigError:
     source = run.data.tags.get(names.SOURCE, "its file")
     return ConfigError(
         f"{run.info.run_name} cannot be run again as it was: run {run.info.run_id} was made with other values or "
-        f"classes than {source} has now. Run the file itself: its trials would be new ones."
+        f"classes than {source} has now, or other data files. Run the file itself: its trials would be new ones."
     )

@@ -21,7 +21,9 @@ from qlab.experiment.portions import Share
 from qlab.experiment.refusal import clear_refusals, record_refusal
 from qlab.experiment.reporting import Reporter, Silent
 from qlab.experiment.resumption import delete_left_states
+from qlab.experiment.same_data import check_same_data
 from qlab.experiment.schema import Experiment
+from qlab.experiment.seeds import check_initial, check_seeds
 from qlab.experiment.session import DamagedCheckpoint, Session
 from qlab.experiment.sharing import complete
 from qlab.experiment.summary import summarise
@@ -103,6 +105,8 @@ class Runner:
         try:
             with session.tracking():
                 plan = Plan.of(experiment, self._store)
+            check_same_data(session, plan)
+            check_seeds(session, plan.todo)
             busy = bool(plan.todo or plan.todo_unlearnings or plan.todo_measurements)
             if busy:
                 team.assemble()
@@ -311,7 +315,9 @@ def _build(session: Session, trials: Sequence[Trial]) -> Model:
         DataError: it takes more memory than there is.
     """
     try:
-        return session.build(trials[0])
+        model = session.build(trials[0])
+        check_initial(model, trials[0].seed)
+        return model
     except (MemoryError, RuntimeError) as error:
         if "memory" not in str(error):
             raise

@@ -27,6 +27,7 @@ from qlab.models import Features, Model, checkpoint
 from qlab.models.base import prepare_features
 from qlab.tasks import Dataset, Split, Task
 from qlab.tasks.base import digest
+from qlab.tasks.files import digest_of
 from qlab.tracking import names, provenance
 from qlab.tracking.claims import Claims, TakenOver
 from qlab.tracking.redaction import redact
@@ -127,14 +128,30 @@ class Session:
         """The data of a task, loaded once."""
         key = json.dumps([type(task).__module__, type(task).__qualname__, task.config()], sort_keys=True)
         if key not in self._datasets:
-            try:
-                self._datasets[key] = task.load()
-            except QlabError:
-                raise
-            except Exception as error:  # a user's task may raise anything
-                message = f"The task {type(task).__name__} does not load: {type(error).__name__}: {error}"
-                raise DataError(message) from error
+            self._datasets[key] = self.load(task)
         return self._datasets[key]
+
+    def load(self, task: Task) -> Dataset:
+        """The data of a task, loaded anew.
+
+        Raises:
+            QlabError: the task does not load, or its files were edited since the experiment was read.
+        """
+        name = type(task).__name__
+        try:
+            found = task.load()
+        except QlabError:
+            raise
+        except Exception as error:  # a user's task may raise anything
+            raise DataError(f"The task {name} does not load: {type(error).__name__}: {error}") from error
+        if task.files_digest is not None and digest_of(task) != task.files_digest:
+            raise DataError(f"The files of the task {name} were edited while the experiment was started; run it again.")
+        return found
+
+    def data_digest(self, task: Task) -> str:
+        """A digest of a task's data, before any corruption."""
+        dataset = self.dataset(task)
+        return content_hash([self._digest(dataset.train), self._digest(dataset.validation)])
 
     def member(self, trial: Trial) -> Member:
         """What a trial is trained on."""

@@ -11,6 +11,7 @@ from qlab.experiment.resumption import Interrupted, StateWriter, interrupted_tri
 from qlab.experiment.session import Session
 from qlab.experiment.trial import Trial
 from qlab.models import Model
+from qlab.registry import is_own
 from qlab.tracking import names
 from qlab.tracking.store import MetricRow
 from qlab.tracking.writer import MetricWriter
@@ -143,11 +144,20 @@ def _create_runs(
                     session.experiment_id,
                     trial.label,
                     params=trial.params,
-                    tags=session.tags(names.TRIAL, trial.key, parent, trial.seed, engine) | trial.group_tags,
+                    tags={
+                        **session.tags(names.TRIAL, trial.key, parent, trial.seed, engine),
+                        **trial.group_tags,
+                        **_data_tag(session, trial),
+                    },
                     datasets=session.dataset_records(trial, member),
                 )
             )
     return run_ids
+
+
+def _data_tag(session: Session, trial: Trial) -> dict[str, str]:
+    """What tells an own task's data from others, see :mod:`qlab.experiment.same_data`."""
+    return {names.DATA: session.data_digest(trial.task)} if is_own(type(trial.task)) else {}
 
 
 def _finish_run(

@@ -63,7 +63,7 @@ class Trial:
         """The resolved configuration: every field of every class, defaults included.
 
         For a class from a file beside the experiment ``code`` holds the digest of its code, and of what it imports from
-        there, so that an edited class makes new trials.
+        there; for a task that names files ``files`` holds theirs: what was edited makes new trials.
         """
         tables: dict[str, Any] = {}
         for kind, part in (("task", self.task), ("corruption", self.corruption), ("model", self.model)):
@@ -233,9 +233,9 @@ class Measurement:
 
 
 def _table(name: str, part: Model | Component) -> dict[str, Any]:
-    """What an experiment file says of a part, and the digest of its class's code, if that lies beside."""
-    digest = code_digest(type(part), name)
-    return {"type": name, **part.config()} | ({} if digest is None else {"code": digest})
+    """What an experiment file says of a part, and digests of its class's code beside it and of its data files."""
+    digests = {"code": code_digest(type(part), name), "files": part.files_digest if isinstance(part, Task) else None}
+    return {"type": name, **part.config()} | {key: digest for key, digest in digests.items() if digest is not None}
 
 
 def _flat(config: dict[str, Any]) -> dict[str, Any]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import ClassVar
 
 import torch
@@ -14,6 +16,7 @@ from torch import Tensor
 from qlab.component import Component
 from qlab.errors import DataError
 from qlab.tasks.features import FeatureRows, LazyFeatures
+from qlab.tasks.files import digest_of
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -75,8 +78,8 @@ class Dataset:
 class Task(Component):
     """A binary classification problem.
 
-    Override :meth:`load` and :meth:`random_features`. Both must depend on the fields (and the generator)
-    alone: the same fields give the same data on every machine.
+    Override :meth:`load` and :meth:`random_features`, and :meth:`files` if files decide the data. Beside them the data
+    must depend on the fields (and the generator) alone: the same fields give the same data on every machine.
     """
 
     kind: ClassVar[str] = "task"
@@ -92,3 +95,20 @@ class Task(Component):
         A task whose features are :class:`~qlab.tasks.features.LazyFeatures` draws one after the other: ``n`` at once
         are those of ``n`` calls for one.
         """
+
+    def files(self) -> Iterable[Path | str]:
+        """The files, or folders of files, that decide the data: what is in them is part of a trial's identity.
+
+        Relative paths start at the folder of the file in which the class is written, as
+        ``Path(__file__).parent / path`` does. By default none.
+        """
+        return ()
+
+    @functools.cached_property
+    def files_digest(self) -> str | None:
+        """A digest of what is in :meth:`files`, as it was when it was first asked for; None without files.
+
+        Raises:
+            ConfigError: a file is not there or cannot be read.
+        """
+        return digest_of(self)

@@ -122,7 +122,7 @@ def test_retry_of_a_deleted_run_trains_it(folder: Path) -> None:
 
 
 def test_retry_without_the_files_of_old_is_explained(folder: Path) -> None:
-    (folder / "files" / "own.py").write_text(MODEL + "\n# edited\n")
+    (folder / "files" / "own.py").write_text(MODEL + "\nEDITED = 1\n")
     assert "made with other values or classes than files/kept.toml has now" in refused("retry")
     shutil.rmtree(folder / "files")
     message = refused("retry", "kept")
@@ -143,7 +143,7 @@ def test_retry_runs_the_others_where_one_cannot_be_run_again(folder: Path) -> No
     (folder / "files" / "theirs.py").write_text(MODEL)
     (folder / "files" / "other.toml").write_text(other)
     assert invoke("run", "files/other.toml").exit_code == 0
-    (folder / "files" / "theirs.py").write_text(MODEL + "\n# edited\n")  # what is done is not looked at any more
+    (folder / "files" / "theirs.py").write_text(MODEL + "\nEDITED = 1\n")  # what is done is not looked at any more
     result = invoke("retry")
     assert (result.exit_code, result.stderr) == (0, "")
     assert "2 trials trained, 2 from the store" in result.output

@@ -244,7 +244,7 @@ def test_a_helper_refuses_an_experiment_that_is_another_one_for_it(folder: Path)
     job = Job.of(experiment, "sqlite:///nowhere.db", ["abc"], Share(2, 2))
     assert Job.parse(job.show()).experiment().content == experiment.content
     assert Job.parse(job.show()).share == Share(2, 2)
-    (folder / "slow.py").write_text(SLOW + "# other")
+    (folder / "slow.py").write_text(SLOW + "OTHER = 1\n")
     with pytest.raises(Exception, match="means something else here"):
         Job.parse(job.show()).experiment()
     (folder / "slow.py").rename(folder / "moved.py")

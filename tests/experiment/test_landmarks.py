@@ -382,7 +382,7 @@ def test_an_edited_file_makes_new_measurements_and_leaves_the_trials(tmp_path: P
     (tmp_path / "own.py").write_text(PROBES)
     text = probe("own:Height") + HESSIAN
     before = small(text, folder=tmp_path)
-    (tmp_path / "own.py").write_text(PROBES + "\n# edited\n")
+    (tmp_path / "own.py").write_text(PROBES + "\nEDITED = 1\n")
     after = small(text, folder=tmp_path)
     assert [trial.key for trial in after.trials] == [trial.key for trial in before.trials]
     same = [item.key for item in before.measurements if item.name == "HessianProbe"]

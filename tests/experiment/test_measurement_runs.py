@@ -742,7 +742,7 @@ def test_listing_the_twins_finds_them_trained(done: Done) -> None:
 
 def test_an_edited_plugin_is_measured_again_and_trained_again_is_nothing(done: Done) -> None:
     file = done.bench.folder / "own_probes.py"
-    file.write_text(PROBES + "\n# edited\n")
+    file.write_text(PROBES + "\nEDITED = 1\n")
     try:
         plan = done.bench.plan(*ALL)
     finally:

@@ -1,0 +1,101 @@
+"""Whether runs in the store were made with the data that tasks load now.
+
+A task's fields and files are part of a trial's identity, but nobody can force a task to name its files. So what own
+tasks and plugins load is compared with the digests that the store has of it. qlab's own tasks are computed, or their
+files are checked as they are read; their last digits differ between machines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from qlab.errors import DataError, StoreAwayError
+from qlab.experiment.plan import Plan
+from qlab.experiment.seeds import check_load
+from qlab.experiment.session import Session
+from qlab.experiment.trial import Trial
+from qlab.registry import is_own
+from qlab.tracking import names
+
+_SHOWN = 3
+
+
+def check_same_data(session: Session, plan: Plan) -> None:
+    """Compares what own tasks load with what the finished runs of the same task say of their data.
+
+    Runs that say nothing of it (of older versions, or not sent yet) are taken as they are.
+
+    Raises:
+        DataError: they differ; a table would mix results of two data sets.
+    """
+    own = [trial for trial in session.experiment.trials if is_own(type(trial.task))]
+    if not own:
+        return
+    try:
+        experiment_id = session.store.find_experiment(session.experiment.name)
+        kind = f"tags.`{names.KIND}` = '{names.TRIAL}'"
+        runs = [] if experiment_id is None else list(session.store.search([experiment_id], kind))
+    except StoreAwayError:
+        return
+    done = {run_id: trial for trial in own if (run_id := plan.done.get(trial.key)) is not None}
+    by_task = {_task_params(trial.params): trial for trial in own}
+    differing: dict[str, list[Any]] = {}
+    first: dict[str, Trial] = {}
+    for run in runs:
+        if run.info.status != "FINISHED":
+            continue
+        hit = done.get(run.info.run_id)
+        alike = hit or by_task.get(_task_params(run.data.params))
+        if alike is None:
+            continue
+        if split := _other_split(session, run, alike, exact=hit is not None):
+            differing.setdefault(split, []).append(run)
+            first.setdefault(split, alike)
+    for split, others in differing.items():
+        check_load(session, first[split].task)
+        raise DataError(_message(session, first[split], split, others))
+
+
+def other_data(session: Session, run: Any, trial: Trial) -> bool:
+    """Whether a run of a trial was begun with other data than its task loads now, as far as the store says."""
+    return is_own(type(trial.task)) and _other_split(session, run, trial, exact=True) is not None
+
+
+def _other_split(session: Session, run: Any, trial: Trial, *, exact: bool) -> str | None:
+    """The split in which a run's data differ; ``exact`` if it is of this very trial, else it is of the same task."""
+    recorded = _recorded(run)
+    clean = run.data.tags.get(names.DATA)
+    if clean is not None and clean != session.data_digest(trial.task):
+        now = {record.context: record.digest for record in session.dataset_records(trial, session.member(trial))}
+        return "training" if recorded.get("validation", now["validation"]) == now["validation"] else "validation"
+    if clean is not None or not recorded:
+        return None
+    now = {record.context: record.digest for record in session.dataset_records(trial, session.member(trial))}
+    wanted = ("training", "validation") if exact else ("validation",)
+    return next((context for context in wanted if recorded.get(context, now[context]) != now[context]), None)
+
+
+def _recorded(run: Any) -> dict[str, str]:
+    """The digests that a run has of its data, by what they were used for."""
+    found = {}
+    for given in getattr(run.inputs, "dataset_inputs", None) or ():
+        context = next((tag.value for tag in given.tags if tag.key == names.DATASET_CONTEXT), "")
+        found[context] = given.dataset.digest
+    return found
+
+
+def _task_params(params: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    return tuple(sorted((name, value) for name, value in params.items() if name.startswith("task.")))
+
+
+def _message(session: Session, trial: Trial, split: str, runs: list[Any]) -> str:
+    name = trial.names["task"]
+    shown = ", ".join(f"{run.info.run_name} (run {run.info.run_id})" for run in runs[:_SHOWN])
+    more = f" and {len(runs) - _SHOWN} more" if len(runs) > _SHOWN else ""
+    return (
+        f"{session.experiment.name}: the {split} data that {name} loads now are not those of its finished runs: {shown}"
+        f"{more}. Results of both would become one. Restore the data; or return their files from "
+        f"{type(trial.task).__name__}.files(), so that edited data make new trials; or give the experiment another "
+        "name; or delete these runs in `qlab ui`."
+    )

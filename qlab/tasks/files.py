@@ -1,0 +1,73 @@
+"""The files that decide a task's data: what is in them is part of a trial's identity."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from qlab.errors import ConfigError
+
+
+def digest_of(task: Any) -> str | None:
+    """First 16 digits of the SHA-256 of the names and contents of the files that a task says decide its data.
+
+    None for tasks that name none. Where the folder of the class lies does not count.
+
+    Raises:
+        ConfigError: a file is not there or cannot be read, or ``files()`` fails or returns something else.
+    """
+    base = _folder(task)
+    named = sorted(
+        (path.name if base not in path.parents else path.relative_to(base).as_posix(), path)
+        for path in _paths(task, base)
+    )
+    if not named:
+        return None
+    sha = hashlib.sha256()
+    for name, path in named:
+        try:
+            for inner in _files(path):
+                with inner.open("rb") as file:
+                    content = hashlib.file_digest(file, "sha256").hexdigest()
+                sha.update(
+                    f"{name}/{inner.relative_to(path).as_posix()} {content}\n".encode("utf-8", "surrogateescape")
+                )
+        except OSError as error:
+            raise ConfigError(
+                f"{type(task).__name__}.files: {path} cannot be read: {error.strerror or error}. Relative paths start "
+                f"at the folder of the class, {base}."
+            ) from None
+    return sha.hexdigest()[:16]
+
+
+def _files(path: Path) -> Iterator[Path]:
+    """A file, or all files of a folder and below."""
+    if not path.is_dir():
+        yield path
+        return
+    yield from sorted(inner for inner in path.rglob("*") if inner.is_file())
+
+
+def _paths(task: Any, base: Path) -> list[Path]:
+    name = type(task).__name__
+    try:
+        given = task.files()
+        items = [given] if isinstance(given, (str, bytes, Path)) else list(given)
+    except Exception as error:  # a user's task may raise anything
+        raise ConfigError(f"{name}.files fails: {type(error).__name__}: {error}") from error
+    paths = []
+    for item in items:
+        if not isinstance(item, (str, Path)):
+            raise ConfigError(f"{name}.files: got {item!r}, accepts paths: return [self.path].")
+        paths.append(base / Path(item).expanduser())
+    return paths
+
+
+def _folder(task: Any) -> Path:
+    """The folder of the file in which ``files`` is written; the current one for classes of a notebook."""
+    code = getattr(inspect.unwrap(type(task).files), "__code__", None)
+    file = Path("" if code is None else code.co_filename).resolve()
+    return file.parent if file.is_file() else Path.cwd()
