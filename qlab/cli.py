@@ -354,7 +354,11 @@ def ui(host: str, port: int, tracking_uri: str | None) -> None:
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65535), default=5006, show_default=True, help="Port to listen on.")
 @click.option(
-    "--allow-origin", "origins", multiple=True, metavar="HOST[:PORT]", help="Address under which others open it."
+    "--allow-origin",
+    "origins",
+    multiple=True,
+    metavar="ADDRESS",
+    help="Address under which others open it: https://name, name or name:port.",
 )
 @click.option(
     "--basic-auth", "users", metavar="FILE", type=click.Path(path_type=Path), help="JSON file of user: password."

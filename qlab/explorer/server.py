@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,12 @@ from tornado.web import OutputTransform, RequestHandler
 
 PAGE = "explorer"
 """The app's path."""
+
+SESSION_SECONDS = 30
+"""So long a visitor's session outlives its page: for a connection that breaks for a moment."""
+
+TOKEN_SECONDS = 7 * 24 * 3600
+"""So long a page that a browser brings back (a tab asleep, a laptop opened again) can still be given a session."""
 
 _POLICY = {
     "default-src": "'none'",
@@ -84,10 +89,9 @@ class _NotHere(RequestHandler):
 @click.argument("app", type=click.Path(path_type=Path))
 @click.option("--address", default="127.0.0.1")
 @click.option("--port", type=int, default=5006)
-@click.option("--allow-websocket-origin", "origins", multiple=True)
 @click.option("--basic-auth", "users", type=click.Path(path_type=Path))
-def main(app: Path, address: str, port: int, origins: Sequence[str], users: Path | None) -> None:
-    """Serves an app until it is interrupted."""
+def main(app: Path, address: str, port: int, users: Path | None) -> None:
+    """Serves an app until it is interrupted; who may open it is in ``BOKEH_ALLOW_WS_ORIGIN``."""
     from panel.io.server import get_server
 
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s")
@@ -100,9 +104,11 @@ def main(app: Path, address: str, port: int, origins: Sequence[str], users: Path
         {PAGE: app},
         port=port,
         address=address,
-        websocket_origin=list(origins),
         start=True,
         transforms=[Headers],
+        check_unused_sessions_milliseconds=SESSION_SECONDS * 500,
+        unused_session_lifetime_milliseconds=SESSION_SECONDS * 1000,
+        session_token_expiration=TOKEN_SECONDS,
         extra_patterns=[("/components/.*", _NotHere)],
         **options,
     )

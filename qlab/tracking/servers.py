@@ -12,13 +12,10 @@ from pathlib import Path
 import click
 
 from qlab.errors import ConfigError, StoreError
+from qlab.tracking import addresses
 from qlab.tracking.moving import settle
 from qlab.tracking.redaction import bare, shown
 from qlab.tracking.uri import embedded_file, is_server, resolve
-
-_LOCAL = ("127.0.0.1", "localhost", "::1")
-_EVERY = ("0.0.0.0", "::", "")
-"""Addresses that only this machine reaches, and those that listen on all of its networks."""
 
 
 def serve_ui(uri: str | None, host: str, port: int) -> None:
@@ -26,12 +23,14 @@ def serve_ui(uri: str | None, host: str, port: int) -> None:
 
     Raises:
         StoreError: there is no embedded store yet.
-        ConfigError: the port is taken.
+        ConfigError: the host is not this machine's, or the port is taken.
     """
     found = _existing(uri)
     if is_server(found):
         click.echo(f"The store is a tracking server; its UI is at {bare(found)}")
         return
+    host = addresses.bare(host)
+    port = addresses.free_port(host, port)
     # Not among the arguments, which everybody on this machine can read: a database's address may hold a password.
     os.environ["MLFLOW_BACKEND_STORE_URI"] = found
     arguments = ["ui", "--host", host, "--port", str(port), "--workers", "1"]
@@ -54,22 +53,33 @@ def serve_explorer(
         uri: of the store.
         host: to listen on; one that others can reach takes ``origins``.
         port: to listen on.
-        origins: addresses (host or host:port) under which pages may be opened, besides this machine's own.
+        origins: addresses under which pages may be opened, besides this machine's own, as
+            :func:`qlab.tracking.addresses.origins` takes them.
         users: a JSON file of user names and passwords for basic authentication.
 
     Raises:
-        ConfigError: the host can be reached by others and no origin is allowed, or ``users`` is no such file.
+        ConfigError: the host can be reached by others and no origin is allowed, or one is no origin, or ``users`` is
+            no such file.
     """
     found = _existing(uri)
-    if host not in _LOCAL and not origins:
+    host = addresses.bare(host)
+    if not addresses.is_local(host) and not origins:
         raise ConfigError(
             f"--host {host}: others could reach the explorer. Name the address under which they open it, for example "
-            f"--allow-origin {host if host not in _EVERY else socket.gethostname()}:{port}, and think of --basic-auth."
+            f"--allow-origin {addresses.netloc(socket.gethostname() if host in addresses.EVERY else host, port)}, "
+            "and think of --basic-auth."
         )
+    port = addresses.free_port(host, port)
+    allowed = [
+        *addresses.own_origins(host, port),
+        *(one for given in origins for one in addresses.origins(given, port)),
+    ]
     os.environ["MLFLOW_TRACKING_URI"] = found
+    # Bokeh takes these as they are; what it is told otherwise it refuses if it is IPv6.
+    os.environ["BOKEH_ALLOW_WS_ORIGIN"] = ",".join(
+        dict.fromkeys([*allowed, *filter(None, os.environ.get("BOKEH_ALLOW_WS_ORIGIN", "").split(","))])
+    )
     arguments = [str(app), "--address", host, "--port", str(port)]
-    for origin in [f"localhost:{port}", f"127.0.0.1:{port}", *origins]:
-        arguments += ["--allow-websocket-origin", origin]
     if users is not None:
         _check_users(users)
         arguments += ["--basic-auth", str(users.resolve())]
@@ -97,13 +107,7 @@ def _existing(uri: str | None) -> str:
 def _replace_process(
     what: str, module: str, arguments: Sequence[str], store: str, host: str, port: int, path: str = ""
 ) -> None:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            raise ConfigError(f"{host}:{port}: {error.strerror}; choose another with --port.") from None
-    click.echo(f"{what} on {shown(store)}: http://{host}:{port}{path} (Ctrl-C ends it)")
+    click.echo(f"{what} on {shown(store)}: {addresses.opened(host, port)}{path} (Ctrl-C ends it)")
     sys.stdout.flush()
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.execv(sys.executable, [sys.executable, "-m", module, *arguments])

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -107,31 +107,30 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 @contextlib.contextmanager
 def explorer(uri: str, folder: Path, *options: str) -> Iterator[str]:
-    """Serves a store; the address of the page."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    """Serves a store; the address of the page, as it is printed."""
     with (folder / "log").open("w") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "qlab.cli", "explore", "--tracking-uri", uri, "--port", str(port), *options],
+            [sys.executable, "-m", "qlab.cli", "explore", "--tracking-uri", uri, "--port", "0", *options],
             cwd=folder,
             env=os.environ.copy(),
             stdout=log,
             stderr=subprocess.STDOUT,
         )
-    found = f"http://127.0.0.1:{port}/explorer"
     try:
         for _ in range(600):
             assert process.poll() is None, (folder / "log").read_text()
+            found = re.search(r"http://\S+/explorer", (folder / "log").read_text())
             try:
-                with urllib.request.urlopen(found, timeout=60):
-                    break
+                if found is not None:
+                    with urllib.request.urlopen(found[0], timeout=60):
+                        break
             except OSError:
-                time.sleep(0.2)
+                pass
+            time.sleep(0.2)
         else:
             raise AssertionError((folder / "log").read_text())
-        assert found in (folder / "log").read_text().splitlines()[0]
-        yield found
+        assert found[0] in (folder / "log").read_text().splitlines()[0]
+        yield found[0]
     finally:
         process.terminate()
         process.wait(timeout=20)
