@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-from qlab.errors import QlabError, StoreAwayError, described
+from qlab.errors import QlabError, StoreAwayError
+from qlab.own_code import described
 
 T = TypeVar("T")
 

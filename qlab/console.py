@@ -175,8 +175,8 @@ def print_outcome(console: Console, name: str, outcome: Outcome, location: str, 
     )
     for what, why in outcome.missing.items():
         console.print(Text(f"NOT DRAWN {what}: {why}"), soft_wrap=True)
-    for label, error in outcome.failed.values():
-        console.print(Text(f"FAILED {label}: {error}"), soft_wrap=True)
+    for failure in outcome.failures:
+        console.print(Text(f"FAILED {failure}"), soft_wrap=True)
     for what, where in (
         ("runs", f"{location} (MLflow experiment {name}, parent run {outcome.parent_run})"),
         ("figure", f"{outcome.artifacts}/{figures}"),

@@ -41,19 +41,6 @@ class MissingExtraError(QlabError, ImportError):
     """A part of qlab whose optional dependency is not installed."""
 
 
-_UNDER_VMAP = (
-    "models that train together are evaluated under torch.func.vmap: no random numbers, no item(), no branches or "
-    "masks that depend on values; weight with torch.where instead"
-)
-
-
-def described(error: Exception) -> str:
-    """An error of somebody else's code as a message: its type, what it says, and what that means here."""
-    said = f"{type(error).__name__}: {error}"
-    first, *more = said.split("\n")
-    return "\n".join([f"{first} ({_UNDER_VMAP})", *more]) if "vmap" in said else said
-
-
 def nearest(given: str, choices: Iterable[str]) -> str:
     """``' Did you mean "x"?'`` for the choice nearest in spelling to ``given``, or an empty string."""
     by_lower = {choice.lower(): choice for choice in choices}

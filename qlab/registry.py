@@ -32,8 +32,6 @@ KINDS = {
 _BASES = {"probe": "LandscapeProbe"}
 """Base classes that are not named like their kind."""
 
-PLUGIN_GROUP = "qlab.plugins"
-
 _named: weakref.WeakKeyDictionary[type, dict[str, tuple[Shelf, str]]] = weakref.WeakKeyDictionary()
 """The modules beside an experiment in which classes were found, by the names that experiment files give them."""
 

@@ -6,12 +6,14 @@ import dataclasses
 from abc import abstractmethod
 from typing import ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from qlab.component import Component
 from qlab.errors import DataError
 from qlab.fields import Ratio
+from qlab.tasks import conversion
 from qlab.tasks.base import Split, Task
 
 
@@ -30,12 +32,31 @@ class Corrupted:
     clean_y: Tensor
 
     def __post_init__(self) -> None:
-        rows = (len(self.split),)
-        if self.mask.dtype != torch.bool or self.mask.shape != rows or self.clean_y.shape != rows:
+        if not isinstance(self.split, Split):
+            raise DataError(f"Corrupted: split is of type {type(self.split).__name__}, accepts a split: Split(x, y).")
+        mask, rows = _tensor(self.mask), len(self.split)
+        clean_y = conversion.labels(self.clean_y)
+        if mask is None or mask.dtype != torch.bool or mask.shape != (rows,) or clean_y.shape != (rows,):
+            got = type(self.mask).__name__ if mask is None else f"{mask.dtype} and shape {list(mask.shape)}"
+            whole = mask is not None and not mask.is_floating_point() and mask.dtype != torch.bool and mask.ndim == 1
+            way = ""
+            if whole and mask is not None and mask.shape != (rows,):
+                way = " Of positions: mask = torch.zeros(len(split), dtype=torch.bool); mask[positions] = True."
+            elif mask is not None and mask.dtype != torch.bool:
+                way = " Of zeros and ones: mask.bool()."
             raise DataError(
-                f"Corrupted: got a mask of {self.mask.dtype} and shape {list(self.mask.shape)} and clean_y of shape "
-                f"{list(self.clean_y.shape)}, accepts a mask of torch.bool and clean_y of {rows[0]} rows each."
+                f"Corrupted: got a mask of {got} and clean_y of shape {list(clean_y.shape)}, accepts a mask of "
+                f"torch.bool and clean_y of {rows} rows each.{way}"
             )
+        object.__setattr__(self, "mask", mask)
+        object.__setattr__(self, "clean_y", clean_y)
+
+
+def _tensor(mask: object) -> Tensor | None:
+    if isinstance(mask, np.ndarray | list | tuple):
+        array = np.array(mask)
+        return torch.from_numpy(array) if array.dtype.kind in "biu" else None
+    return mask.detach().cpu() if isinstance(mask, Tensor) else None
 
 
 class Corruption(Component):

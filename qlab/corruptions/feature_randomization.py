@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch
 
 from qlab.corruptions.base import Corrupted, Corruption
-from qlab.tasks.base import Split, Task
+from qlab.tasks.base import Split, Task, draw_features
 from qlab.tasks.features import DrawnRows, LazyFeatures, ReplacedFeatures
 
 MOST_COPIED_BYTES = 64 * 2**20
@@ -33,8 +33,12 @@ class FeatureRandomization(Corruption):
         if not mask.any():
             return Corrupted(split, mask, split.y)
         if isinstance(split.x, LazyFeatures) or split.x.nbytes > MOST_COPIED_BYTES:
-            drawn = DrawnRows(task.random_features, generator, int(mask.sum()))
+
+            def draw(n: int, source: torch.Generator) -> torch.Tensor:
+                return draw_features(task, n, source, split.x)
+
+            drawn = DrawnRows(draw, generator, int(mask.sum()))
             return Corrupted(Split(ReplacedFeatures.where(mask, split.x, drawn), split.y, split.about), mask, split.y)
         x = split.x.clone()
-        x[mask] = task.random_features(int(mask.sum()), generator).to(x.dtype)
+        x[mask] = draw_features(task, int(mask.sum()), generator, x)
         return Corrupted(Split(x, split.y, split.about), mask, split.y)

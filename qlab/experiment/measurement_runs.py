@@ -17,6 +17,7 @@ from qlab.experiment.session import DamagedCheckpoint, Session
 from qlab.experiment.trial import ORACLE, Measurement, Trial
 from qlab.landscape import Landscape, ProbeResult
 from qlab.landscape.landscape import TRAINED
+from qlab.own_code import described
 from qlab.tracking import frames, names
 from qlab.tracking.claims import TakenOver
 from qlab.tracking.store import now_ms
@@ -91,9 +92,9 @@ def measure(session: Session, group: Sequence[Measurement], run_ids: Mapping[str
                 raise
             except TakenOver as why:
                 session.leave([item], [run_id], why)
-            except Exception as error:  # a user's probe may raise anything
+            except (Exception, SystemExit) as error:  # a user's probe may raise anything
                 interrupts.check()
-                message = broken.get(item.key, f"{type(error).__name__}: {error}")
+                message = broken.get(item.key, described(error))
                 with session.tracking():
                     session.end([run_id], "FAILED", message)
                 session.fail([item], message)
@@ -112,8 +113,8 @@ def _spoiling(session: Session, items: Sequence[Measurement], broken: dict[str, 
         yield
     except (StoreError, DamagedCheckpoint):
         raise
-    except Exception as error:  # a user's model may raise anything while it is trained
-        message = f"{type(error).__name__}: {error}"
+    except (Exception, SystemExit) as error:  # a user's model may raise anything while it is trained
+        message = described(error)
         broken |= {item.key: message for item in items}
         session.reporter.ensemble_failed(message)
 

@@ -9,8 +9,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 import pandas as pd
 
 from qlab import interrupts
-from qlab.errors import DataError, QlabError, StoreError, UnsentError, described
+from qlab.errors import DataError, QlabError, StoreError, UnsentError
 from qlab.experiment.devices import training_device
+from qlab.experiment.failures import failure_lines
 from qlab.experiment.landscapes import check_samples
 from qlab.experiment.measurement_runs import MODEL_FAILED, measure
 from qlab.experiment.orphans import end_orphans
@@ -32,6 +33,7 @@ from qlab.experiment.training_runs import train_ensemble
 from qlab.experiment.trial import Measurement, Trial, Unlearning
 from qlab.experiment.unlearning_runs import apply_method, load_teachers
 from qlab.models import Model
+from qlab.own_code import described, is_out_of_memory
 from qlab.tracking import names
 from qlab.tracking.store import Store
 from qlab.unlearning.engine import Partition
@@ -56,6 +58,7 @@ class Outcome:
         probes: the probes' summary, see :func:`qlab.views.curvature.summarize_probes`; empty without probes.
         measured: how many probes were taken now.
         failed: for each trial, unlearning run or probe that failed, by key, its label and why.
+        failures: the same in words, what failed alike once.
         missing: figures of the summary that could not be drawn, and why.
         artifacts: where the summary's files are.
         working_seconds: wall time of everything between planning and summary that is not tracking.
@@ -71,6 +74,7 @@ class Outcome:
     probes: pd.DataFrame
     measured: int
     failed: dict[str, tuple[str, str]]
+    failures: tuple[str, ...]
     missing: dict[str, str]
     artifacts: str
     working_seconds: float
@@ -160,6 +164,7 @@ class Runner:
             probes=tables.probes,
             measured=_count(experiment.measurements, finished),
             failed=session.failed,
+            failures=failure_lines(experiment, session.failed),
             missing=tables.missing,
             artifacts=self._store.artifact_place(parent),
             working_seconds=working,
@@ -319,7 +324,7 @@ def _build(session: Session, trials: Sequence[Trial]) -> Model:
         check_initial(model, trials[0].seed)
         return model
     except (MemoryError, RuntimeError) as error:
-        if "memory" not in str(error):
+        if not is_out_of_memory(error):
             raise
         config = trials[0].config["model"]
         raise DataError(f"There is not enough memory for {trials[0].label} with {config}.") from None
@@ -339,7 +344,7 @@ def _unlearn(session: Session, group: Sequence[Unlearning], run_ids: Mapping[str
         teachers = load_teachers(session, able, run_ids)
     except (StoreError, DamagedCheckpoint):
         raise
-    except Exception as error:  # a user's model may raise anything while its oracles are trained
+    except (Exception, SystemExit) as error:  # a user's model may raise anything while its oracles are trained
         interrupts.check()
         message = described(error)
         session.fail(able, message)

@@ -22,6 +22,7 @@ from qlab.experiment.memory import parse_size
 from qlab.experiment.trial import Measurement, Trial, Unlearning, content_hash
 from qlab.fields import Field, NonNegativeFloat, NonNegativeInt, PositiveInt, fields_of, show
 from qlab.models import Model
+from qlab.own_code import described
 from qlab.registry import find
 from qlab.textfile import read_text
 from qlab.training import Trainer
@@ -363,8 +364,8 @@ class _Reader:
             return made
         except ConfigError as error:
             raise ConfigError(f"{where}: {error}") from error
-        except Exception as error:  # a user's class may raise anything
-            raise ConfigError(f"{where}: {cls.__name__} cannot be made: {type(error).__name__}: {error}") from error
+        except (Exception, SystemExit) as error:  # a user's class may raise anything
+            raise ConfigError(f"{where}: {cls.__name__} cannot be made: {described(error)}") from error
 
     def _tables(self, value: Any, kind: str) -> Iterator[tuple[str, dict[str, Any]]]:
         """Each table of ``[kind]`` or ``[[kind]]`` with its name in messages."""

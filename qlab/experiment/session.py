@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from qlab import interrupts
-from qlab.errors import DataError, QlabError, StoreError, described
+from qlab.errors import DataError, StoreError
 from qlab.experiment.memory import budget
 from qlab.experiment.plan import DAMAGED, Plan
 from qlab.experiment.portions import Share
@@ -25,8 +25,10 @@ from qlab.experiment.schema import Experiment
 from qlab.experiment.trial import Measurement, Trial, Unlearning, content_hash
 from qlab.models import Features, Model, checkpoint
 from qlab.models.base import prepare_features
+from qlab.models.probe import check_model
+from qlab.own_code import described
 from qlab.tasks import Dataset, Split, Task
-from qlab.tasks.base import digest
+from qlab.tasks.base import digest, load_data
 from qlab.tasks.files import digest_of
 from qlab.tracking import names, provenance
 from qlab.tracking.claims import Claims, TakenOver
@@ -89,6 +91,7 @@ class Session:
         self._claimed_as: dict[str, str] = {}
         self.old_failures: set[str] = set()
         self._datasets: dict[str, Dataset] = {}
+        self._checked: set[str] = set()
         self._digests: dict[int, str] = {}
 
     def fail(self, items: Iterable[Trial | Unlearning | Measurement], error: str) -> None:
@@ -137,15 +140,11 @@ class Session:
         Raises:
             QlabError: the task does not load, or its files were edited since the experiment was read.
         """
-        name = type(task).__name__
-        try:
-            found = task.load()
-        except QlabError:
-            raise
-        except Exception as error:  # a user's task may raise anything
-            raise DataError(f"The task {name} does not load: {type(error).__name__}: {error}") from error
+        found = load_data(task)
         if task.files_digest is not None and digest_of(task) != task.files_digest:
-            raise DataError(f"The files of the task {name} were edited while the experiment was started; run it again.")
+            raise DataError(
+                f"The files of the task {type(task).__name__} were edited while the experiment was started; run it again."
+            )
         return found
 
     def data_digest(self, task: Task) -> str:
@@ -160,7 +159,11 @@ class Session:
     def build(self, trial: Trial) -> Model:
         """A trial's model, built, after a check that it takes the trial's data."""
         model = trial.model.build(Features.of(self.dataset(trial.task), trial.corruption))
-        prepare_features(model, self.member(trial).corrupted.split.x[:1])
+        x = self.member(trial).corrupted.split.x
+        model.checked = trial.ensemble_key in self._checked
+        check_model(model, x)
+        self._checked.add(trial.ensemble_key)
+        prepare_features(model, x[:1])
         return model
 
     def dataset_records(self, trial: Trial, member: Member) -> list[DatasetRecord]:
@@ -321,7 +324,7 @@ class Session:
             raise
         except TakenOver as why:
             self.leave(unfinished.values(), list(unfinished), why)
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # a user's code may call sys.exit()
             message = described(error)
             with self.tracking():
                 writer.flush()

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from qlab import own_code
 from qlab.experiment.resumption import Interrupted, StateWriter, interrupted_trials
 from qlab.experiment.session import Session
 from qlab.experiment.trial import Trial
@@ -79,7 +80,11 @@ def _train(
         label += f", after epoch {saved[0].state.epoch}"
     engine = getattr(model, "engine_name", "")
     session.reporter.ensemble_started(label, engine, len(trials), first.trainer.epochs)
-    members = [session.member(trial) for trial in trials]
+    try:
+        members = [session.member(trial) for trial in trials]
+    except Exception as error:  # a user's corruption may raise anything
+        _fail(session, parent, trials, engine, own_code.described(error))
+        return {}
     with session.tracking():
         if saved:
             run_ids = _reopen_runs(session, parent, trials, saved, engine)
@@ -121,6 +126,15 @@ def _train(
     return finished
 
 
+def _fail(session: Session, parent: str, trials: Sequence[Trial], engine: str, message: str) -> None:
+    """Writes runs of trials that failed before there were data to train on."""
+    with session.tracking():
+        run_ids = _create_runs(session, parent, trials, (), engine)
+        session.end(run_ids, "FAILED", message)
+    session.fail(trials, message)
+    session.reporter.ensemble_failed(message)
+
+
 def _reopen_runs(
     session: Session, parent: str, trials: Sequence[Trial], saved: Sequence[Interrupted], engine: str
 ) -> list[str]:
@@ -138,7 +152,7 @@ def _create_runs(
     session: Session, parent: str, trials: Sequence[Trial], members: Sequence[Member], engine: str
 ) -> list[str]:
     with session.starting() as run_ids:
-        for trial, member in zip(trials, members, strict=True):
+        for index, trial in enumerate(trials):
             run_ids.append(
                 session.store.create_run(
                     session.experiment_id,
@@ -149,7 +163,7 @@ def _create_runs(
                         **trial.group_tags,
                         **_data_tag(session, trial),
                     },
-                    datasets=session.dataset_records(trial, member),
+                    datasets=session.dataset_records(trial, members[index]) if members else (),
                 )
             )
     return run_ids

@@ -3,43 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from abc import abstractmethod
 from typing import Any, ClassVar
 
 from qlab.component import Component
-from qlab.errors import ConfigError
 from qlab.fields import NonNegativeInt
+from qlab.landscape.checks import checked
 from qlab.landscape.landscape import TRAINED, Landscape
 from qlab.landscape.result import ProbeResult
 from qlab.landscape.samples import SampleSet
-
-_NAME = re.compile(r"[A-Za-z0-9_]+")
-
-RESERVED = frozenset(
-    [
-        "run_id",
-        "experiment_id",
-        "parent_id",
-        "name",
-        "kind",
-        "trial",
-        "status",
-        "health",
-        "start",
-        "seed",
-        "oracle",
-        "oracles",
-        "repeat",
-        "model",
-        "corruption",
-        "ratio",
-        "probe",
-        "probe_type",
-        "reason",
-    ]
-)
-"""What tables of runs call other things: scalars have other names."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,16 +79,6 @@ class LandscapeProbe(Component):
         """
         landscape = landscape.on(self.samples, self.n_samples).at(self.at)
         found = self.compute(landscape)
-        if not isinstance(found, ProbeResult):
-            raise ConfigError(
-                f"{type(self).__name__}.compute: got {type(found).__name__}, accepts a ProbeResult: "
-                'return ProbeResult({"name": number}).'
-            )
-        for name in found.scalars:
-            if not _NAME.fullmatch(name) or name in RESERVED:
-                raise ConfigError(
-                    f'{type(self).__name__}: got a scalar named "{name}", accepts names of letters, digits and _ '
-                    f"other than {', '.join(sorted(RESERVED))}."
-                )
+        found = checked(type(self), found)
         about: dict[str, Any] = {**landscape.about, **found.about}
         return dataclasses.replace(found, about=about, probe=type(self).__name__, config=self.config())

@@ -17,7 +17,9 @@ from qlab.errors import ConfigError, DataError, unknown
 from qlab.landscape.samples import Rows, sample_sets
 from qlab.models import Model
 from qlab.models.base import prepare_features
+from qlab.models.probe import check_model
 from qlab.tasks import Split
+from qlab.tasks.checks import check_finite
 from qlab.training import metrics
 from qlab.training.health import is_constant
 from qlab.untransformed import untransformed
@@ -71,7 +73,12 @@ class Landscape:
         reference: Landscape | None = None,
         seed: int = 0,
     ) -> None:
+        train = data if isinstance(data, Split) else data.split
+        for name, split in (("train", train), ("validation", validation)):
+            if split is not None and isinstance(split.x, Tensor):
+                check_finite(split.x, f"The {name} split: x")
         self.model = model.double_copy()
+        check_model(self.model, train.x, drawn=False)
         self.seed = seed
         self._reference = reference
         self._shapes = {name: parameter.shape for name, parameter in self.model.named_parameters()}
@@ -88,7 +95,6 @@ class Landscape:
             None if trajectory is None else torch.stack([self.flat(t, "the trajectory") for t in trajectory])
         )
         self._sets = sample_sets(data, validation)
-        train = data if isinstance(data, Split) else data.split
         self._splits = {"train": train} | ({"validation": validation} if validation is not None else {})
         self._clean_y = data.y if isinstance(data, Split) else data.clean_y
         self._prepared: dict[str, Tensor] = {}

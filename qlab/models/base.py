@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
+from qlab import own_code
 from qlab.corruptions.base import Corruption
 from qlab.errors import ConfigError, DataError
 from qlab.fields import check_fields
@@ -19,6 +20,8 @@ from qlab.tasks.base import Dataset
 from qlab.tasks.features import CHUNK_BYTES, FeatureRows, LazyFeatures, nonzero_columns
 
 Precision = Literal["float32", "float64"]
+
+_DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 FEW = 8
 """Batches pick their rows before an evaluation rather than their logits after it where there are so many times more."""
@@ -61,7 +64,9 @@ class Model(nn.Module, ABC):
     to ``super().__init__``), :meth:`setup`, :meth:`reset_parameters`, :meth:`prepare` and :meth:`forward`. Leave
     :meth:`build` alone.
     ``forward`` must be a pure function of parameters and input, row by row, so that it can run under
-    ``torch.func.vmap``; a model that cannot sets ``supports_vmap`` to False.
+    ``torch.func.vmap``; a model that cannot sets ``supports_vmap`` to False. Dropout and batch statistics are not pure:
+    they are refused. A built model is in evaluation mode except while it is trained. All this is tried on a few rows
+    before anything is trained, see :func:`qlab.models.probe.check_model`.
     """
 
     kind: ClassVar[str] = "model"
@@ -88,6 +93,7 @@ class Model(nn.Module, ABC):
     def __init__(self, **fields: Any) -> None:
         super().__init__()
         self._config = check_fields(type(self), self._given)
+        self.checked = False  # whether it was tried, see qlab.models.probe
         self.features: Features | None = None
 
     def config(self) -> dict[str, Any]:
@@ -109,15 +115,17 @@ class Model(nn.Module, ABC):
         """
         built = copy.deepcopy(self)
         built.features = features
+        built.checked = False
         before = torch.get_rng_state()
-        built.setup(features)
+        built._set_up(features)
         if not torch.equal(before, torch.get_rng_state()):
             other = copy.deepcopy(self)
-            other.setup(features)
+            other._set_up(features)
             values = dict(other.named_parameters())
             built.drawn_in_setup = frozenset(
                 name for name, value in built.named_parameters() if not torch.equal(value, values[name])
             )
+        built.eval()  # whoever trains it says so
         names = [name for name, _ in built.named_parameters()]
         again = [name for name, _ in built.named_parameters(remove_duplicate=False) if name not in names]
         if again:
@@ -127,10 +135,19 @@ class Model(nn.Module, ABC):
             )
         return built
 
+    def _set_up(self, features: Features) -> None:
+        name = type(self).__name__
+        if "_config" not in vars(self):
+            raise ConfigError(f"{name}.__init__ does not call super().__init__ with its fields.")
+        own_code.calling(own_code.method(type(self), "setup"), lambda: self.setup(features), memory=True)
+
     @property
     def dtype(self) -> torch.dtype:
         """The dtype of parameters, prepared features and logits: the field ``dtype``, float64 for models without it."""
-        return {"float32": torch.float32, "float64": torch.float64}[self._config.get("dtype", "float64")]
+        name = self._config.get("dtype", "float64")
+        if name not in _DTYPES:
+            raise ConfigError(f"{type(self).__name__}: dtype: got {name!r}, accepts {' or '.join(map(repr, _DTYPES))}.")
+        return _DTYPES[name]
 
     def n_parameters(self) -> int:
         """The number of trainable parameters of a built model."""

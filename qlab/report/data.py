@@ -12,9 +12,10 @@ import holoviews as hv
 import torch
 
 from qlab.corruptions import Corrupted
-from qlab.errors import DataError, QlabError, described
+from qlab.errors import DataError, QlabError
 from qlab.fields import fields_of
 from qlab.models import Features, PennyLaneQNN
+from qlab.own_code import described
 from qlab.registry import find, make
 from qlab.tasks import Dataset, Task
 from qlab.tasks.features import dense_rows

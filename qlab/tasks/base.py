@@ -13,8 +13,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from qlab import own_code
 from qlab.component import Component
 from qlab.errors import DataError
+from qlab.tasks import checks, conversion
 from qlab.tasks.features import FeatureRows, LazyFeatures
 from qlab.tasks.files import digest_of
 
@@ -23,10 +25,18 @@ from qlab.tasks.files import digest_of
 class Split:
     """Samples and their labels.
 
+    What can mean one thing alone is converted, and anything else is refused with what to write instead. As features:
+    tensors of other number types, on another device or with a gradient, NumPy arrays, data frames of numbers, lists of
+    numbers. As labels: the same, and bool or a column ``[N, 1]``. Arrays are copied; float64, complex128 and int64
+    tensors on the CPU are taken as they are.
+
     Args:
         x: features, shape ``[N, d]``, float64 or complex128: a tensor, or what makes its rows when they are needed.
         y: labels in {0, 1}, shape ``[N]``, int64.
         about: further values of each sample, shape ``[N]`` each, such as ``delta`` of an XXZ ground state.
+
+    Raises:
+        DataError: it does not fit, or could mean several things.
     """
 
     x: FeatureRows
@@ -34,20 +44,14 @@ class Split:
     about: Mapping[str, Tensor] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.x.ndim != 2 or self.y.shape != self.x.shape[:1]:
+        for name, value in (("x", conversion.features(self.x)), ("y", conversion.labels(self.y))):
+            object.__setattr__(self, name, value)
+        if self.y.shape != self.x.shape[:1]:
             raise DataError(
                 f"A split takes x of shape [N, d] and y of shape [N], got x {list(self.x.shape)} and "
                 f"y {list(self.y.shape)}."
             )
-        if self.y.dtype != torch.int64:
-            raise DataError(f"Labels must be int64, got {self.y.dtype}; convert them with y.long().")
-        for name, values in self.about.items():
-            if values.shape[:1] != self.y.shape:
-                raise DataError(
-                    f"about[{name!r}] takes one value for each of {len(self.y)} samples, got {len(values)}."
-                )
-        if not bool(((self.y == 0) | (self.y == 1)).all()):
-            raise DataError(f"Labels must be 0 or 1, got {sorted(set(self.y.tolist()))[:10]}.")
+        object.__setattr__(self, "about", conversion.further(self.about, len(self.y)))
 
     def __len__(self) -> int:
         return len(self.y)
@@ -69,10 +73,21 @@ def _parts(item: FeatureRows) -> Iterator[Tensor]:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Dataset:
-    """The two splits of a task. Only ``train`` is ever corrupted; ``validation`` stays clean."""
+    """The two splits of a task. Only ``train`` is ever corrupted; ``validation`` stays clean.
+
+    Before anything is trained, both must have samples of both classes, not all the same, finite numbers, and features
+    of one kind, see :func:`load_data`. A feature may be the same in all samples: amplitudes outside a symmetry sector
+    and the margins of images are.
+    """
 
     train: Split
     validation: Split
+
+    def __post_init__(self) -> None:
+        for name in ("train", "validation"):
+            split = getattr(self, name)
+            if not isinstance(split, Split):
+                raise DataError(f"Dataset: {name} is of type {type(split).__name__}, accepts a split: Split(x, y).")
 
 
 class Task(Component):
@@ -112,3 +127,57 @@ class Task(Component):
             ConfigError: a file is not there or cannot be read.
         """
         return digest_of(self)
+
+
+def load_data(task: Task) -> Dataset:
+    """The data of a task, checked; whatever goes wrong in its code comes out as one of qlab's errors.
+
+    Raises:
+        DataError: it does not load, or what it returns makes no sense; the message names split, row and column, and the
+            file and line of a user's class.
+    """
+    found = own_code.calling(f"The task {type(task).__name__} does not load", task.load, DataError)
+    where = own_code.method(type(task), "load")
+    if not isinstance(found, Dataset):
+        raise DataError(
+            f"{where}: got {type(found).__name__}, accepts a data set: return Dataset(Split(x, y), "
+            "Split(validation_x, validation_y))."
+        )
+    try:
+        for name in ("train", "validation"):
+            split = getattr(found, name)
+            checks.check_data(name, split.x, split.y)
+            for key, values in split.about.items():
+                checks.check_finite(values, f"The {name} split: about[{key!r}]")
+        checks.check_alike(found.train.x, found.validation.x)
+    except DataError as error:
+        raise DataError(f"{where}: {error}") from error
+    return found
+
+
+def draw_features(task: Task, n: int, generator: torch.Generator, like: FeatureRows) -> Tensor:
+    """Random features of a task, checked against the type and length of those they replace.
+
+    Args:
+        task: draws them.
+        n: how many rows.
+        generator: the source of randomness.
+        like: features of the same task.
+
+    Raises:
+        DataError: rows of another shape, or that are not finite numbers.
+    """
+    where = own_code.method(type(task), "random_features")
+    found: FeatureRows = own_code.calling(where, lambda: task.random_features(n, generator), DataError)
+    try:
+        if n:
+            found = conversion.features(found)
+            checks.check_finite(found, "the random features")
+    except DataError as error:
+        raise DataError(f"{where}: {error}") from error
+    if not isinstance(found, Tensor) or found.shape != (n, like.shape[1]):
+        shape = list(found.shape) if isinstance(found, (Tensor, LazyFeatures)) else type(found).__name__
+        raise DataError(f"{where}: got the shape {shape}, accepts {[n, like.shape[1]]}: {n} rows as long as the data.")
+    if found.is_complex() and not like.is_complex():
+        raise DataError(f"{where}: got complex numbers, accepts real ones like the data: x.real.")
+    return found.to(like.dtype)

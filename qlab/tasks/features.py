@@ -49,6 +49,10 @@ class LazyFeatures(ABC):
     def parts(self) -> Iterator[Tensor]:
         """Tensors that decide the values: what a digest is made of."""
 
+    def finite_parts(self) -> bool:
+        """Whether it is known, without making rows, that all of their values are finite numbers."""
+        return False
+
     def nonzero_columns(self) -> Tensor:
         """Which of the d features are nonzero in any row, ``[d]``, bool."""
         found = torch.zeros(self.shape[1], dtype=torch.bool)
@@ -152,6 +156,10 @@ class TiedFeatures(LazyFeatures):
     def parts(self) -> Iterator[Tensor]:
         """Everything that is held."""
         yield from (self.basis, self.source, self.weights, self.coefficients, self.factors)
+
+    def finite_parts(self) -> bool:
+        """Values are products of what is held, none of them large."""
+        return all(bool(part.isfinite().all()) for part in (self.weights, self.coefficients, self.factors))
 
     def nonzero_columns(self) -> Tensor:
         """Without making a row."""

@@ -9,8 +9,9 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from qlab import seeding
+from qlab import own_code, seeding
 from qlab.corruptions.base import Corrupted, Corruption
+from qlab.corruptions.checks import check_corrupted, check_same_again
 from qlab.errors import ConfigError, DataError
 from qlab.models.base import Model, prepare_features
 from qlab.tasks.base import Dataset, Split, Task
@@ -35,21 +36,34 @@ class Member:
     def of(cls, task: Task, dataset: Dataset, corruption: Corruption, seed: int) -> Self:
         """The member that ``corruption`` makes of a task's training split with a trial's seed.
 
+        What a user's class returns is checked, see :mod:`qlab.corruptions.checks`.
+
         Raises:
-            ConfigError: the corruption wrote into the data set, which trials share, instead of into a copy.
+            ConfigError: the corruption wrote into the data set, which trials share, instead of into a copy; or what it
+                returns does not fit, or is another for the same seed.
+            DataError: it returns values that are not numbers.
         """
-        generator = seeding.generator(seed, "corruption")
         shared = [tensor for tensor in (dataset.train.x, dataset.train.y) if isinstance(tensor, Tensor)]
         versions = [tensor._version for tensor in shared]
         # Writes through NumPy leave no other trace; large features are not compared with a copy.
         copies = [tensor.clone() if tensor.nbytes <= _COPIED_BYTES else tensor for tensor in shared]
-        corrupted = corruption.apply(dataset.train, task, generator)
+        own = own_code.is_own(type(corruption))
+
+        def apply() -> Corrupted:
+            return corruption.apply(dataset.train, task, seeding.generator(seed, "corruption"))
+
+        corrupted = own_code.calling(f"{type(corruption).__name__}.apply", apply) if own else apply()
         same = all(torch.equal(tensor, copy) for tensor, copy in zip(shared, copies, strict=True))
         if not same or [tensor._version for tensor in shared] != versions:
+            where = own_code.defined(type(corruption), "apply")
             raise ConfigError(
                 f"{type(corruption).__name__}.apply changes the clean split in place, and with it every other trial; "
-                "copy first: y = split.y.clone()."
+                "copy first: y = split.y.clone()." + (f" [{where}]" if where else "")
             )
+        if own:
+            corrupted = check_corrupted(corruption, dataset.train, corrupted)
+            if dataset.train.x.shape.numel() * dataset.train.x.dtype.itemsize <= _COPIED_BYTES:
+                check_same_again(corruption, corrupted, own_code.calling(f"{type(corruption).__name__}.apply", apply))
         return cls(seed, corrupted)
 
 

@@ -56,12 +56,16 @@ class Tile:
 
     def epoch(self, order: Tensor) -> None:
         """One pass over the rows in the order given, shape ``[members, N]``."""
-        for batch in order.split(self.batch_size, dim=1):
-            self.optimizer.zero_grad()
-            # The sum over members keeps each member's gradient its own.
-            z = ensemble.logits(self.model, self.parameters, self.data.train_x, shared=self.data.shared, rows=batch)
-            loss(z, self.data.train_y.gather(1, batch)).sum().backward()
-            self.optimizer.step()
+        self.model.train()
+        try:
+            for batch in order.split(self.batch_size, dim=1):
+                self.optimizer.zero_grad()
+                # The sum over members keeps each member's gradient its own.
+                z = ensemble.logits(self.model, self.parameters, self.data.train_x, shared=self.data.shared, rows=batch)
+                loss(z, self.data.train_y.gather(1, batch)).sum().backward()
+                self.optimizer.step()
+        finally:
+            self.model.eval()
 
 
 def gather(tiles: Sequence[Tile]) -> ensemble.Parameters:

@@ -17,7 +17,8 @@ from qlab.corruptions import Corruption, NoCorruption
 from qlab.errors import ConfigError, DataError
 from qlab.fields import PositiveFloat, PositiveInt
 from qlab.models.base import Features, Model
-from qlab.tasks.base import Split, Task
+from qlab.models.probe import check_model
+from qlab.tasks.base import Split, Task, load_data
 from qlab.training import ensemble
 from qlab.training.data import Member
 from qlab.training.health import Health, health_of
@@ -113,7 +114,7 @@ class Trainer(Component):
         if len({type(item) for item in corruptions}) != 1:
             names = sorted({type(item).__name__ for item in corruptions})
             raise ConfigError(f"corruption: got {names or 'none'}, accepts corruptions of one class in an ensemble.")
-        dataset = task.load()
+        dataset = load_data(task)
         seeds = [int(seed) for seed in seeds]
         members = [Member.of(task, dataset, item, seed) for item in corruptions for seed in seeds]
         built = model.build(Features.of(dataset, corruptions[0]))
@@ -163,6 +164,8 @@ class Trainer(Component):
                 f"resume: got the state of {len(resume)} members after {resume.epoch} epochs, accepts one of "
                 f"{len(members)} members of {type(model).__name__} after at most {self.epochs} epochs."
             )
+        if members:
+            check_model(model, members[0].corrupted.split.x)
         with suited_threads(model, len(members)):
             training = Training(schedule, model, members, validation, torch.device(device), resume)
             with side_by_side(model, len(training.tiles), torch.device(device)) as each:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.func import functional_call, vmap
 
-from qlab import seeding
+from qlab import own_code, seeding
 from qlab.errors import DataError, QlabError
 from qlab.models import Model
 from qlab.models.base import take_rows
@@ -158,8 +158,11 @@ def _unlearn(
             retain = (take_rows(data.train_x, positions, data.shared), data.train_y.gather(1, positions))
             losses = _losses(unlearner, model, student, teacher, retain, forget, step)
             if not losses.requires_grad:
-                name = type(unlearner).__name__
-                raise LossError(f"step {step}: the loss of {name} does not depend on the student's parameters.")
+                raise LossError(
+                    f"step {step}: the loss of {type(unlearner).__name__} does not depend on the student's parameters"
+                    f"{_where(unlearner)}: call student(x) in it, without .detach(), .item(), .numpy() or "
+                    "torch.no_grad()."
+                )
             for index in torch.nonzero(~losses.isfinite()).flatten().tolist():
                 failures.setdefault(index, step)
             # Members share no parameters: one that is not finite leaves the gradients of the others alone.
@@ -184,9 +187,13 @@ def _losses(
 ) -> Tensor:
     """The loss of every member, shape ``[members]``."""
 
-    def logits_with(parameters: ensemble.Parameters) -> LogitFunction:
+    def logits_with(parameters: ensemble.Parameters, *, training: bool) -> LogitFunction:
         def logits(x: Tensor) -> Tensor:
-            value: Tensor = functional_call(model, parameters, (x,))
+            model.train(training)
+            try:
+                value: Tensor = functional_call(model, parameters, (x,))
+            finally:
+                model.eval()
             return value
 
         return logits
@@ -199,12 +206,8 @@ def _losses(
     ) -> Tensor:
         x, polluted, clean = forget
         rows = UnlearningData(Samples(*retain), Samples(x, polluted), Samples(x, clean), step)
-        loss = unlearner.loss(logits_with(student), logits_with(teacher), rows)
-        if not isinstance(loss, Tensor) or loss.shape != ():
-            shape = f"shape {list(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
-            raise LossError(
-                f"step {step}: the loss of {type(unlearner).__name__} must be a scalar tensor, got {shape}."
-            )
+        loss = unlearner.loss(logits_with(student, training=True), logits_with(teacher, training=False), rows)
+        _check_loss(unlearner, loss, step, model.dtype)
         return loss
 
     if model.supports_vmap:
@@ -222,6 +225,31 @@ def _losses(
             for index in members
         ]
     )
+
+
+def _check_loss(unlearner: Unlearner, loss: object, step: int, dtype: torch.dtype) -> None:
+    """Refuses what is no loss.
+
+    Raises:
+        LossError: not a scalar tensor, or not real numbers at least as precise as the student's.
+    """
+    name = f"step {step}: the loss of {type(unlearner).__name__}"
+    if not isinstance(loss, Tensor) or loss.shape != ():
+        shape = f"shape {list(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
+        way = ": loss.mean()" if isinstance(loss, Tensor) else ""
+        if isinstance(loss, (int, float)):
+            way = ": leave out .item() and float(), which cut it off from the student"
+        raise LossError(f"{name} must be a scalar tensor, got {shape}{_where(unlearner)}{way}.")
+    if not loss.is_floating_point() or loss.dtype.itemsize < dtype.itemsize:
+        raise LossError(
+            f"{name} must be of the student's {dtype}, got {loss.dtype}{_where(unlearner)}: make it of the logits as "
+            "they are."
+        )
+
+
+def _where(unlearner: Unlearner) -> str:
+    where = own_code.defined(type(unlearner), "loss")
+    return f" [{where}]" if where else ""
 
 
 def _batches(unlearner: Unlearner, retain: Tensor, generators: Sequence[torch.Generator]) -> list[Tensor]:

@@ -299,7 +299,8 @@ def test_a_run_with_failures_names_them_and_exits_with_1(
 ) -> None:
     (project / "own.py").write_text(
         "from qlab import MLP\n\n\nclass Breaks(MLP):\n"
-        "    def forward(self, prepared):\n        raise RuntimeError('the kettle is dry')\n"
+        "    def forward(self, prepared):\n        if prepared.shape[-2] > 4:\n"
+        "            raise RuntimeError('the kettle is dry')\n        return super().forward(prepared)\n"
     )
     monkeypatch.setenv("MLFLOW_TRACKING_URI", write_empty_store(project / "other" / "runs.db"))
     text = (project / "tiny.toml").read_text().replace('"MLP"', '"own:Breaks"')
@@ -404,7 +405,8 @@ def test_a_run_with_probes_ends_with_a_table_for_each_kind(probed: Studied) -> N
 def test_a_run_with_a_probe_that_failed_names_it_and_exits_with_1(probed: Studied) -> None:
     assert probed.result.exit_code == 1
     (named,) = [line for line in probed.result.output.splitlines() if line.startswith("FAILED ")]
-    assert named == "FAILED own:Height of MLP LabelFlip 0.5 seed 1: ValueError: the [red]kettle[/red] is dry"
+    said = "ValueError: the [red]kettle[/red] is dry [in own.py, line 10, in compute]"
+    assert named == f"FAILED own:Height of MLP LabelFlip 0.5 seed 1: {said}"
     assert "Traceback" not in probed.result.output
 
 

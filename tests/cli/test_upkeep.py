@@ -28,7 +28,7 @@ class Fails(MLP):
     """Fails while there is a file "fail" beside this one."""
 
     def forward(self, prepared):
-        if Path(__file__).with_name("fail").exists():
+        if prepared.shape[-2] > 4 and Path(__file__).with_name("fail").exists():
             raise RuntimeError("the kettle is dry")
         return super().forward(prepared)
 '''

@@ -302,7 +302,7 @@ def test_what_fails_elsewhere_is_not_tried_again_and_counts_as_failed(folder: Pa
         outputs = [process.communicate(timeout=240)[0] for process in (first, second)]
         assert [first.returncode, second.returncode] == [1, 1]
         for output in outputs:
-            assert output.count("the kettle is dry") >= 3
+            assert output.count("the kettle is dry") >= 1
     finally:
         first.kill()
         first.communicate()
@@ -325,7 +325,8 @@ def test_what_fails_elsewhere_just_before_it_is_claimed_is_not_tried_again(
 
     monkeypatch.setattr(Claims, "claim", claim_late)
     outcome = Runner(store_of(folder)).run(experiment)
-    assert sorted(error for _, error in outcome.failed.values()) == ["RuntimeError: the kettle is dry"] * 3
+    assert len(outcome.failed) == 3
+    assert all(error.startswith("RuntimeError: the kettle is dry [in ") for _, error in outcome.failed.values())
     trials = [run for run in runs_of(folder) if run.data.tags[names.KIND] == names.TRIAL]
     assert Counter(run.info.status for run in trials) == {"FAILED": 3, "FINISHED": 3}
 

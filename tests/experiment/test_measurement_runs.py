@@ -155,17 +155,19 @@ from qlab import MLP
 
 
 class Breaks(MLP):
-    """Raises at the first evaluation."""
+    """Raises at the first evaluation, but not on the few rows that a model is tried on."""
 
     def forward(self, prepared):
-        raise RuntimeError("no such luck")
+        if prepared.shape[-2] > 4:
+            raise RuntimeError("no such luck")
+        return super().forward(prepared)
 
 
 class Fragile(MLP):
     """Cannot be trained while there is a file "broken" beside this one; landscapes, in double precision, are fine."""
 
     def forward(self, prepared):
-        if prepared.dtype == torch.float32 and Path(__file__).with_name("broken").exists():
+        if prepared.dtype == torch.float32 and prepared.shape[-2] > 4 and Path(__file__).with_name("broken").exists():
             raise RuntimeError("out of luck")
         return super().forward(prepared)
 
@@ -897,7 +899,7 @@ def broken(make_bench: Callable[[], Bench]) -> Broken:
 def test_a_probe_that_raises_fails_alone_with_the_reason(broken: Broken) -> None:
     failed, finished = broken.runs("own_probes:Raises")
     assert statuses([failed, finished]) == ["FAILED", "FINISHED"]
-    assert failed.data.tags["qlab.error"] == "ValueError: the kettle is dry"
+    assert failed.data.tags["qlab.error"].startswith("ValueError: the kettle is dry [in own_probes.py, line ")
     assert failed.data.metrics == {}
     assert finished.data.metrics == {"height": 1.0}
     assert not broken.bench.store.has_file(failed.info.run_id, names.PROBE_RESULT)

@@ -148,10 +148,12 @@ class FlipOnes(LabelFlip):
 
 
 class Breaks(MLP):
-    """Raises at the first evaluation."""
+    """Raises at the first evaluation, but not on the few rows that a model is tried on."""
 
     def forward(self, prepared):
-        raise RuntimeError("no such luck")
+        if prepared.shape[-2] > 4:
+            raise RuntimeError("no such luck")
+        return super().forward(prepared)
 
 
 class Picky(MLP):

@@ -49,6 +49,8 @@ class Slow(MLP):
 
     def forward(self, prepared):
         place = Path(__file__).parent
+        if prepared.shape[-2] <= 4:  # the few rows that a model is tried on before there are runs
+            return super().forward(prepared)
         if (place / "slow").exists():
             time.sleep(0.05)
         while (place / "wait").exists():

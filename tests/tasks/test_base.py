@@ -18,7 +18,7 @@ Y = torch.tensor([0, 1, 1])
     [
         pytest.param(X, Y[:2], r"x \[3, 2\] and y \[2\]", id="rows differ"),
         pytest.param(X.flatten(), Y, r"x \[6\]", id="x has one axis"),
-        pytest.param(X, Y[:, None], r"y \[3, 1\]", id="y has two axes"),
+        pytest.param(X, Y[:, None].repeat(1, 2), r"y \[3, 2\]", id="y has two axes"),
         pytest.param(X, Y + 1, r"0 or 1, got \[1, 2\]", id="labels 1 and 2"),
     ],
 )

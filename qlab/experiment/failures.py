@@ -1,0 +1,49 @@
+"""What failed, in words: what failed alike is said once, with how many of how many it hit."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from qlab.experiment.schema import Experiment
+from qlab.experiment.trial import Measurement, Trial, Unlearning
+
+_MOST_NAMED = 3
+
+_SEED = re.compile(r"(.*) seed (-?\d+)(.*)")
+
+
+def failure_lines(experiment: Experiment, failed: Mapping[str, tuple[str, str]]) -> tuple[str, ...]:
+    """A text for each reason: "2 of 3 trials (MLP LabelFlip 0.1 seeds 0, 1): ValueError: no".
+
+    Args:
+        experiment: what was run.
+        failed: for each trial, unlearning run or probe that failed, by key, its label and why.
+    """
+    words = ((Trial, "trials"), (Unlearning, "unlearning runs"), (Measurement, "probes"))
+    kinds = {item.key: next(word for kind, word in words if isinstance(item, kind)) for item in experiment.items}
+    groups: dict[tuple[str, str], list[str]] = {}
+    for key, (label, error) in failed.items():
+        groups.setdefault((kinds.get(key, "runs"), error), []).append(label)
+    every = list(kinds.values())
+    return tuple(
+        f"{labels[0]}: {error}"
+        if len(labels) == 1
+        else f"{len(labels)} of {every.count(kind)} {kind} ({_named(labels)}): {error}"
+        for (kind, error), labels in groups.items()
+    )
+
+
+def _named(labels: list[str]) -> str:
+    """Labels that differ in seed only as one."""
+    seeds: dict[tuple[str, str], list[str]] = {}
+    for label in labels:
+        found = _SEED.fullmatch(label)
+        seeds.setdefault((found[1], found[3]) if found else (label, ""), []).append(found[2] if found else "")
+    names = []
+    for (before, after), found_seeds in seeds.items():
+        known = [seed for seed in found_seeds if seed]
+        shown = ", ".join(known[:_MOST_NAMED]) + (f" and {len(known) - _MOST_NAMED} more" * (len(known) > _MOST_NAMED))
+        names.append(before + (f" seed{'s' * (len(known) > 1)} {shown}" if known else "") + after)
+    more = len(names) - _MOST_NAMED
+    return "; ".join(names[:_MOST_NAMED]) + (f"; and {more} more" if more > 0 else "")
