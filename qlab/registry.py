@@ -18,6 +18,7 @@ from typing import Any
 from qlab.beside import Shelf, origin, plainly, shadowing, shelf_of
 from qlab.component import DECORATOR
 from qlab.errors import ConfigError, QlabError, unknown
+from qlab.own_code import PLUGIN_GROUP as PLUGIN_GROUP
 from qlab.source_code import code_form
 
 KINDS = {

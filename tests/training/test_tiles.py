@@ -184,7 +184,9 @@ def test_an_error_of_the_model_is_raised_as_it_is(small_task, small_data, one_ea
         """Cannot be evaluated."""
 
         def forward(self, prepared):
-            raise Spilt("over the floor")
+            if prepared.shape[-2] > 4:  # not on the few rows that a model is tried on
+                raise Spilt("over the floor")
+            return super().forward(prepared)
 
     with pytest.raises(Spilt, match="over the floor"):
         fit(small_task, small_data, Breaks(hidden=(3,)))
