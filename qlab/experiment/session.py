@@ -142,9 +142,8 @@ class Session:
         """
         found = load_data(task)
         if task.files_digest is not None and digest_of(task) != task.files_digest:
-            raise DataError(
-                f"The files of the task {type(task).__name__} were edited while the experiment was started; run it again."
-            )
+            name = type(task).__name__
+            raise DataError(f"The files of the task {name} were edited while the experiment was started; run it again.")
         return found
 
     def data_digest(self, task: Task) -> str:
