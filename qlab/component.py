@@ -56,7 +56,11 @@ class Component(ABC):  # noqa: B024 - the hierarchies below it declare the abstr
         try:
             dataclasses.dataclass(frozen=True, kw_only=True)(cls)
         except ValueError as error:  # a default that can be changed
-            raise ConfigError(f"{cls.__name__}: {error}; for a list write a tuple, such as (1.0, 2.0).") from None
+            said = str(error).partition(" is not allowed")[0]
+            raise ConfigError(
+                f"{cls.__name__}: {said} could be changed after it was checked; for a list write a tuple, such as "
+                "(1.0, 2.0)."
+            ) from None
         cls.__doc__ = documented  # else a dataclass writes its signature there
         # Component's own do the same. A decorator above the class writes them once more, and refuses if they are there.
         for name in ("__setattr__", "__delattr__"):

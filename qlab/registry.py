@@ -198,9 +198,13 @@ def _import(name: str, folder: Path | None) -> ModuleType:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name is not None and name.split(".")[0] == error.name.split(".")[0]:
-            beside = f" (no {name}.py in {folder} either)" if folder is not None else ""
+            file = name.replace(".", "/") + ".py"
+            beside = f" (no {file} in {folder} either)" if folder is not None else ""
             raise ConfigError(f'There is no module "{name}"{beside}.') from None
-        raise ConfigError(f'The module "{name}" does not import: {error}{_place(error, folder)}') from error
+        hint = ""
+        if folder is not None and error.name is not None and Shelf.file_in(folder, error.name) is not None:
+            hint = f" It lies in {folder}: import it with an import statement, not by import_module."
+        raise ConfigError(f'The module "{name}" does not import: {error}{_place(error, folder)}{hint}') from error
     except (Exception, SystemExit) as error:
         said = str(error) if isinstance(error, QlabError) else f"{type(error).__name__}: {error}"
         message = f'The module "{name}" does not import: {plainly(said)}{_place(error, folder)}{_remedy(said, folder)}'

@@ -325,6 +325,10 @@ def test_folders_of_data_hide_nothing(write: Write) -> None:
         ({"parts.py": "import tools.nothing\n", "tools/__init__.py": ""}, r"No module named 'tools\.nothing'"),
         ({"parts.py": "from .. import x\n"}, "beyond top-level package"),
         (
+            {"parts.py": "from importlib import import_module\nimport_module('helper')\n", "helper.py": ""},
+            r"No module named 'helper' \(.*parts\.py, line 2\) It lies in .*: import it with an import statement",
+        ),
+        (
             {
                 "parts.py": "from dataclasses import dataclass\nfrom qlab import LabelFlip\n\n@dataclass\n"
                 + "class Flip(LabelFlip):\n    a: int = 1\n"
@@ -339,6 +343,7 @@ def test_folders_of_data_hide_nothing(write: Write) -> None:
         "no such name",
         "not in the package",
         "too far up",
+        "by a function",
         "loose",
     ],
 )

@@ -13,6 +13,7 @@ import pytest
 from qlab.errors import ConfigError, DataError
 from qlab.experiment import schema
 from qlab.experiment.plan import Plan
+from qlab.experiment.reporting import Silent
 from qlab.experiment.retry import Unfinished
 from qlab.experiment.runner import Outcome, Runner
 from qlab.registry import make
@@ -135,9 +136,16 @@ def test_what_a_store_says_of_a_task_with_files_makes_it(folder: Path, monkeypat
 
 
 @pytest.mark.parametrize(
-    ("first", "last", "split"), [(0, 60, "validation"), (0, 30, "training"), (30, 60, "validation")]
+    ("first", "last", "split", "pairs"),
+    [
+        (0, 60, "validation", ()),
+        (0, 60, "validation", (("run.seeds", 3),)),
+        (0, 30, "training", ()),
+        (0, 30, "training", (("run.seeds", [7]),)),
+        (30, 60, "validation", (("model.hidden", [3]),)),
+    ],
+    ids=str,
 )
-@pytest.mark.parametrize("pairs", [(), (("run.seeds", 3),), (("run.seeds", [7]),), (("model.hidden", [3]),)], ids=str)
 def test_other_data_behind_the_same_task_are_refused(
     folder: Path, store: Store, first: int, last: int, split: str, pairs: tuple[tuple[str, object], ...]
 ) -> None:
@@ -196,6 +204,35 @@ def test_runs_without_digests_are_taken_as_they_are(folder: Path, store: Store) 
         run_id = store.create_run(store.experiment_id("csv"), trial.label, params=trial.params, tags=tags)
         store.finish(run_id)
     assert Runner(store).run(experiment).reused == 4
+
+
+class Stopping(Silent):
+    """Presses Ctrl-C after three epochs, and keeps what it is told."""
+
+    def __init__(self, last: int) -> None:
+        self.last = last
+        self.notices: list[str] = []
+
+    def epoch(self, epoch: int, metrics: object) -> None:
+        if epoch == self.last:
+            raise KeyboardInterrupt
+
+    def notice(self, message: str) -> None:
+        self.notices.append(message)
+
+
+@pytest.mark.parametrize(("shift", "anew"), [(0, 0), (3, 4)], ids=["the same data", "other data"])
+def test_a_training_goes_on_with_the_data_it_was_begun_with_alone(
+    folder: Path, store: Store, shift: int, anew: int
+) -> None:
+    pairs = [("training.epochs", 6), ("run.checkpoint_seconds", 0)]
+    (folder / "csv.toml").write_text(FILE.replace("epochs = 2, ", ""))
+    with pytest.raises(KeyboardInterrupt):
+        Runner(store, Stopping(3)).run(schema.load(folder / "csv.toml", pairs))
+    (folder / "data.csv").write_text(rows(shift=shift))
+    told = Stopping(-1)
+    assert Runner(store, told).run(schema.load(folder / "csv.toml", pairs)).trained == 4
+    assert len([line for line in told.notices if "others than before the interruption" in line]) == anew
 
 
 def test_qlabs_own_tasks_are_not_loaded_where_nothing_is_to_be_done(
