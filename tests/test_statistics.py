@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qlab.statistics import bootstrap_interval
+from qlab.statistics import bootstrap_interval, resolved
 
 
 def enumerated(values, confidence):
@@ -83,3 +83,21 @@ def test_a_wider_confidence_gives_a_wider_interval():
     assert list(lows) == sorted(lows, reverse=True)
     assert list(highs) == sorted(highs)
     assert len(set(lows)) > 1
+
+
+@pytest.mark.parametrize(
+    ("trace", "terms", "error", "expected"),
+    [
+        (1e-16, (1e-16, 0.0), 0.0, False),
+        (-3e-17, (0.3, -0.3), 0.0, False),
+        (1e-9, (1e6, -1e6), 0.0, False),
+        (0.0, (), 0.0, False),
+        (1e-9, (1e-9, 0.0), 0.0, True),
+        (-0.2, (0.1, -0.3), 0.0, True),
+        (0.1, (0.4, -0.3), 0.06, False),
+        (0.1, (0.4, -0.3), 0.04, True),
+        (0.1, (math.nan,), math.nan, True),
+    ],
+)
+def test_a_trace_is_resolved_beyond_rounding_and_its_error(trace, terms, error, expected):
+    assert resolved(trace, terms, error) is expected

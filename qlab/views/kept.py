@@ -32,7 +32,7 @@ def flaws(frame: pd.DataFrame, metric: str) -> list[str]:
     """For each run what is wrong with a metric: "loss not a number", "loss infinite", "no loss"; "" if it is finite."""
     measured = frame[NOT_FINITE] if NOT_FINITE in frame else [()] * len(frame)
     return [
-        _flaw(metric, value, isinstance(names, Iterable) and metric in names)
+        flaw(metric, value, isinstance(names, Iterable) and metric in names)
         for value, names in zip(numbers_of(frame, metric), measured, strict=True)
     ]
 
@@ -56,7 +56,8 @@ def spread(values: Sequence[float] | NDArray[np.float64]) -> tuple[float, float]
     return mean, float(known.std(ddof=1)) if len(known) > 1 else np.nan
 
 
-def _flaw(metric: str, value: float, measured: bool) -> str:
+def flaw(metric: str, value: float, measured: bool) -> str:
+    """What is wrong with a metric's value; "" if it is finite. One that is NaN was measured, or is not there."""
     if np.isfinite(value):
         return ""
     if np.isinf(value):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import holoviews as hv
 import numpy as np
 import pytest
 import torch
@@ -13,6 +14,7 @@ from qlab.errors import ConfigError, DataError
 from qlab.landscape import Landscape, RougheningProbe
 from qlab.models import MLP, PennyLaneQNN
 from qlab.tasks import Split
+from qlab.views.landscape import draw
 
 
 @pytest.fixture(scope="module")
@@ -205,6 +207,40 @@ def test_a_pair_without_a_clean_trace_is_left_out_with_the_reason(pairs, flat):
     assert "the clean trace 0 is of the order of rounding" in why
     means = [np.mean([dense_trace(landscape) for landscape in side]) for side in (polluted, clean)]
     assert found.scalars["lrr_of_means"] == pytest.approx(means[0] / means[1], abs=1e-9)
+
+
+def rounding(toys, factor, reference=None):
+    """A landscape whose trace is of the order of machine precision."""
+    generator = torch.Generator().manual_seed(3)
+    split = Split(factor * torch.randn(24, 5, dtype=torch.float64, generator=generator), torch.arange(24) % 2)
+    return Landscape(toys.build(toys.Homogeneous(), split), split, reference=reference)
+
+
+def test_traces_of_rounding_have_no_ratio(toys, data):
+    def steep(reference=None):
+        return Landscape(toys.build(toys.Linear(), data[0]), data[1], reference=reference)
+
+    def flat(reference=None):
+        return rounding(toys, 1e-8, reference)
+
+    assert 0 < abs(RougheningProbe().trace(flat()).total) < 1e-14
+    for of_polluted, of_clean, named in ((steep, flat, "clean"), (flat, steep, "polluted"), (flat, flat, "clean")):
+        polluted, clean = of_polluted(), of_clean()
+        alone = RougheningProbe().measure(of_polluted(clean))
+        assert "lrr" not in alone.scalars
+        assert alone.about["left_out"]["lrr"].startswith(f"the {named} trace ")
+        compared = RougheningProbe().compare([polluted], [clean])
+        assert all(math.isnan(compared.scalars[name]) for name in compared.scalars if name.startswith("lrr"))
+        assert (compared.scalars["kept"], compared.scalars["pairs"]) == (0, 1)
+        [why] = compared.about["left_out"].values()
+        assert "is of the order of rounding" in why
+        assert "left out" in str(draw(alone).dframe())
+        assert "0 of 1 pairs" in str(hv.Store.lookup_options("bokeh", draw(compared), "plot").kwargs["title"])
+
+
+def test_small_traces_above_rounding_have_one(toys):
+    one, other = rounding(toys, 1e-5), rounding(toys, 2e-5)
+    assert RougheningProbe().compare([other], [one]).scalars["lrr"] == pytest.approx(4.0, rel=1e-3)
 
 
 def test_zero_over_zero_is_not_a_number(pairs, flat):

@@ -193,6 +193,33 @@ def test_a_pair_without_a_ratio_counts_in_the_traces_and_shows_in_the_ratio() ->
     assert found.loc["hessian_trace", "kept"] == 3
 
 
+@pytest.mark.parametrize(
+    ("traces", "reason"),
+    [
+        ((2.0, 1e-16), "no lrr: the clean trace is of the order of rounding"),
+        ((-1e-17, 0.5), "no lrr: the polluted trace is of the order of rounding"),
+    ],
+)
+def test_ratios_of_rounding_that_a_store_holds_are_left_out_by_name(
+    traces: tuple[float, float], reason: str, tmp_path: Path
+) -> None:
+    noise = pair(traces[0] / traces[1], *traces, seed=2)
+    (row,) = rows(pair(2.0), pair(4.0, seed=1), noise)
+    assert (row["mean"], row["n"], row["runs"], row["left_out"]) == (3.0, 2, 3, reason)
+    (alone,) = rows(noise)
+    assert (alone["n"], alone["left_out"]) == (0, reason)
+    figure = roughening_against_ratio(table(noise))
+    assert list(curves(figure)) == [f"MLP (0 of 1 kept; left out: {reason})"]
+    drawn(figure, tmp_path)
+
+
+def test_metrics_that_are_no_numbers_are_rows_with_the_reason() -> None:
+    broken = pair(None) | {"barrier": math.nan, "qlab.not_finite": ("barrier",), "hessian_trace": math.inf}
+    found = table(broken, broken | {"seed": 1}).set_index("metric")
+    assert (found.loc["barrier", "n"], found.loc["barrier", "left_out"]) == (0, "barrier not a number")
+    assert (found.loc["hessian_trace", "n"], found.loc["hessian_trace", "left_out"]) == (0, "hessian_trace infinite")
+
+
 def test_a_row_for_each_model_corruption_ratio_and_probe_in_the_order_of_the_runs() -> None:
     expected = [
         (model, corruption, ratio, probe)

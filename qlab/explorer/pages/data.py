@@ -14,7 +14,7 @@ import pandas as pd
 import panel as pn
 import panel_material_ui as pmui
 
-from qlab.errors import DataError
+from qlab.errors import DataError, QlabError
 from qlab.explorer.controls import Control, bound
 from qlab.explorer.figure import Figure
 from qlab.explorer.loaded import Checkpoint, checkpoints, corrupted_of, data_of
@@ -28,6 +28,7 @@ from qlab.tasks.images import ImageTask
 from qlab.tracking import names
 from qlab.views.circuit import draw_circuit
 from qlab.views.data_map import amplitudes, data_map, map_frame, picture, project_features
+from qlab.views.labels import label_corruptions, natural, ratio_text
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -85,9 +86,9 @@ class DataPage(Page):
         def compute() -> _Shown:
             frame = self.context.reader.runs(experiment)
             trials = frame[(frame["kind"] == names.TRIAL) & frame["trial"].notna()]
-            if trials.empty or "corruption.type" not in trials:
+            if "corruption.type" not in trials or trials["corruption.type"].isna().all():
                 raise DataError(f'No trials in "{experiment}" yet. Run: qlab run xxz_flip')
-            return self._read(experiment, frame, trials, wanted, projection)
+            return self._read(experiment, frame, trials[trials["corruption.type"].notna()], wanted, projection)
 
         self.compute(compute, self._show)
         self.compute(lambda: self._circuits(experiment), self._show_circuits, "circuits")
@@ -100,18 +101,21 @@ class DataPage(Page):
         wanted: tuple[str, float, int],
         projection: str,
     ) -> _Shown:
+        kinds = label_corruptions(trials)  # two of one class may differ in other fields than the ratio
         choices = _Choices(
-            sorted(trials["corruption.type"].dropna().astype(str).unique()),
+            sorted(kinds.unique(), key=natural),
             sorted(float(ratio) for ratio in trials["corruption.ratio"].dropna().unique()),
             sorted(int(seed) for seed in trials["seed"].dropna().unique()),
         )
         corruption = wanted[0] if wanted[0] in choices.corruptions else choices.corruptions[0]
         ratio = min(choices.ratios, key=lambda value: abs(value - wanted[1]))
         seed = wanted[2] if wanted[2] in choices.seeds else choices.seeds[0]
-        same = (trials["corruption.type"] == corruption) & (trials["corruption.ratio"] == ratio)
+        same = (kinds == corruption) & (trials["corruption.ratio"] == ratio)
         own = trials[same & (trials["seed"] == seed)]
         if own.empty:
-            raise DataError(f"There is no trial with {corruption}, ratio {ratio:g} and seed {seed}.")
+            raise DataError(
+                f"There is no trial with {corruption}, ratio {ratio_text(ratio, choices.ratios)} and seed {seed}."
+            )
         first = own.iloc[0]
         config = self.context.reader.config(experiment, str(first["trial"]), str(first["parent_id"]))
         task, _ = data_of(config)
@@ -132,7 +136,8 @@ class DataPage(Page):
         self._corruption.offer(shown.choices.corruptions, corruption)
         self._ratio.offer(shown.choices.ratios, ratio)
         self._seed.offer(shown.choices.seeds, seed)
-        self.map.show(data_map(shown.frame, f"{corruption} {ratio:g}, seed {seed}"), shown.frame)
+        title = f"{corruption} {ratio_text(ratio, shown.choices.ratios)}, seed {seed}"
+        self.map.show(data_map(shown.frame, title), shown.frame)
         self._show_sample()
 
     def _clickable(self, overlay: Any) -> Any:
@@ -171,20 +176,26 @@ class DataPage(Page):
 
         self.compute(lambda: self.context.loader.predictions(experiment, shown.models, number), show, "sample")
 
-    def _circuits(self, experiment: str) -> list[bytes]:
+    def _circuits(self, experiment: str) -> list[bytes | str]:
+        """Pictures of the circuits; of models whose class is not here, why they have none."""
         frame = self.context.reader.runs(experiment)
         trials = frame[(frame["kind"] == names.TRIAL) & (frame["status"] == "FINISHED")]
         columns = [name for name in trials.columns if name.startswith("model.")]
-        drawn = []
+        drawn: list[bytes | str] = []
         for _, row in trials.drop_duplicates(columns).iterrows():
             config = self.context.reader.config(experiment, str(row["trial"]), str(row["parent_id"]))
-            if issubclass(find("model", config["model"]["type"], imports=False), PennyLaneQNN):
-                drawn.append(_circuit(config))
+            try:
+                if issubclass(find("model", config["model"]["type"], imports=False), PennyLaneQNN):
+                    drawn.append(_circuit(config))
+            except QlabError as error:  # the others are drawn nevertheless
+                drawn.append(f"Not drawn: {error}")
         return drawn
 
-    def _show_circuits(self, drawn: list[bytes]) -> None:
+    def _show_circuits(self, drawn: list[bytes | str]) -> None:
         self._circuit.objects = [
-            pn.pane.PNG(image, sizing_mode="scale_width", max_width=900, alt_text="circuit with its light cone")
+            Text(image)
+            if isinstance(image, str)
+            else pn.pane.PNG(image, sizing_mode="scale_width", max_width=900, alt_text="circuit with its light cone")
             for image in drawn
         ] or [Text("No quantum model in this experiment.")]
 

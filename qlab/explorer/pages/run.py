@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -14,7 +16,8 @@ from qlab.explorer.figure import Figure
 from qlab.explorer.page import Page
 from qlab.explorer.tables import plain_table
 from qlab.explorer.text import Link, Text
-from qlab.tracking import names
+from qlab.tracking import names, params
+from qlab.views.kept import flaw
 from qlab.views.training import METRICS, curves_over_epochs
 
 TABLES = ("Configuration", "Metrics", "Artifacts", "Lineage", "Tags")
@@ -73,7 +76,7 @@ class RunPage(Page):
         files = reader.store.files(run_id)
         tables = {
             "Configuration": pd.DataFrame(sorted(run.data.params.items()), columns=["param", "value"]),
-            "Metrics": pd.DataFrame(sorted(run.data.metrics.items()), columns=["metric", "last value"]),
+            "Metrics": _metrics(run.data.metrics),
             "Artifacts": pd.DataFrame(files.items(), columns=["artifact", "bytes"]),
             "Lineage": lineage[["kind", "name", "status", "health", "run_id"]].reset_index(drop=True),
             "Tags": pd.DataFrame(sorted(run.data.tags.items()), columns=["tag", "value"]),
@@ -93,3 +96,10 @@ class RunPage(Page):
             self.training.clear()
         for name, table in shown.tables.items():
             self._tables[name].objects = [plain_table(table, pagination="local", page_size=12)]
+
+
+def _metrics(values: Mapping[str, float]) -> pd.DataFrame:
+    """Metrics with their last values; those that are no finite numbers in words, as an empty cell says nothing."""
+    known = {name: params.metric(value) for name, value in sorted(values.items())}
+    shown = [value if math.isfinite(value) else flaw("", value, True).strip() for value in known.values()]
+    return pd.DataFrame({"metric": list(known), "last value": pd.Series(shown, dtype=object)})
