@@ -89,7 +89,7 @@ def serve_explorer(
 def _check_users(file: Path) -> None:
     """Raises ConfigError unless a file holds a JSON object of passwords by user name."""
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
+        found = json.loads(file.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError) as error:
         raise ConfigError(f"--basic-auth {file}: cannot be read as JSON: {error}") from None
     if not (isinstance(found, dict) and found and all(isinstance(value, str) and value for value in found.values())):

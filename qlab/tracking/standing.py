@@ -39,13 +39,18 @@ def with_interrupted(store: Store, frame: pd.DataFrame) -> pd.DataFrame:
             str(worker) for worker in runs[names.WORKER].dropna().unique()
         )
         orphans = runs[runs[names.WORKER].isna() | runs[names.WORKER].isin(workers)]
-        gone[orphans.index] = True
+        if not orphans.empty:  # a worker may have ended its runs, and gone, since they were read
+            gone[orphans.index] = orphans["run_id"].isin(_running(store, str(experiment_id)))
     return frame.assign(
         **{
             "status": frame["status"].mask(gone, INTERRUPTED),
             names.ERROR: frame[names.ERROR].mask(gone & frame[names.ERROR].isna(), REASON),
         }
     )
+
+
+def _running(store: Store, experiment_id: str) -> set[str]:
+    return {str(run.info.run_id) for run in store.search([experiment_id], "attributes.status = 'RUNNING'")}
 
 
 def mark_interrupted(store: Store, frame: pd.DataFrame) -> int:
