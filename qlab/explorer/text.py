@@ -48,6 +48,11 @@ class Text(pn.viewable.Viewer):  # type: ignore[misc]
         self._pane.param.update(object=f"<pre>{escaped(self.object)}</pre>", visible=self.visible)
 
 
+def heading(words: str) -> Text:
+    """A heading within a page."""
+    return Text(words, styles={"font-size": "1.25rem", "font-weight": "500"})
+
+
 class Link(pn.viewable.Viewer):  # type: ignore[misc]
     """A link that opens in a page of its own, or nothing where the address is none of the web.
 

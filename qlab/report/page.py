@@ -29,7 +29,7 @@ from qlab.report.sections import Section
 from qlab.tracking.store import Store
 from qlab.views.labels import ratio_text
 from qlab.views.panels import row as row_of
-from qlab.views.saving import save_png
+from qlab.views.saving import policy, save_png
 
 _STYLE = """
 :root { color-scheme: light dark; --line: #bbb; --soft: #666; }
@@ -101,8 +101,8 @@ def write_report(
 def _page(store: Store, sections: Sequence[Section], body: str) -> str:
     links = "".join(f'<li><a href="#{_e(s.name)}">{_e(s.name)}</a>: {_e(s.about)}</li>' for s in sections)
     return (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>qlab report</title><style>{_STYLE}</style>'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f'<!doctype html><html lang="en"><meta charset="utf-8">{policy()}<title>qlab report</title>'
+        f'<style>{_STYLE}</style><meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<h1>Report</h1><p class=soft>qlab {_e(__version__)}, from {_e(store.location)}, "
         f"{pd.Timestamp.now(tz='UTC'):%Y-%m-%d %H:%M} UTC.</p><ul>{links}</ul>{_overview(sections)}{body}</html>"
     )

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from qlab.statistics import bootstrap_interval, resolved
-from qlab.views.backends import boxed, styled
+from qlab.views.backends import boxed, literal, styled
 from qlab.views.kept import NOT_FINITE, ending, flaws, joined, numbers_of, spread
 from qlab.views.labels import UNKNOWN, labelled
 from qlab.views.palette import Style, styles
@@ -228,12 +228,12 @@ def _line(line: pd.DataFrame, label: str, style: Style, dash: str, log: bool) ->
             matplotlib={"edgecolor": colour, "capthick": 0},
         ),
         styled(
-            hv.Curve(data, x, "mean", label=label),
+            hv.Curve(data, x, "mean", label=literal(label)),
             bokeh={"color": colour, "line_dash": dash, "line_width": 2},
             matplotlib={"color": colour, "linestyle": mpl_dash, "linewidth": 1.8},
         ),
         styled(
-            hv.Scatter(data, x, ["mean", "kept", "of"], label=label),
+            hv.Scatter(data, x, ["mean", "kept", "of"], label=literal(label)),
             bokeh={"color": colour, "marker": style.bokeh_marker, "size": 8, "tools": ["hover"]},
             matplotlib={"color": colour, "marker": style.matplotlib_marker, "s": 36},
         ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -50,7 +51,9 @@ def gallery(results: Sequence[tuple[str, Drawn]]) -> hv.Layout:
 def scalars(result: Drawn) -> hv.Table:
     """A table of a result's numbers, and of what was left out with the reason."""
     left_out = [(name, f"left out: {why}") for name, why in _left_out(result).items()]
-    return hv.Table([*result.scalars.items(), *left_out], "name", "value", label=result.probe)
+    table = hv.Table([*result.scalars.items(), *left_out], "name", "value")
+    # On a page HoloViews makes the title of a table, and of nothing else, of HTML.
+    return styled(table, bokeh={"title": html.escape(result.probe)}, matplotlib={"title": result.probe})
 
 
 def path_picture(result: Drawn) -> hv.Layout:

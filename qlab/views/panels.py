@@ -9,7 +9,7 @@ import holoviews as hv
 import numpy as np
 from numpy.typing import NDArray
 
-from qlab.views.backends import styled
+from qlab.views.backends import literal, styled
 from qlab.views.drawn import Drawn
 
 BLUE, ORANGE = "#0072B2", "#E69F00"
@@ -71,7 +71,7 @@ def curves(
     """
     parts: list[Any] = []
     for (name, y), colour in zip(values.items(), (BLUE, ORANGE), strict=False):
-        labelled = {"label": name} if len(values) > 1 else {}
+        labelled = {"label": literal(name)} if len(values) > 1 else {}
         parts.append(coloured(hv.Curve((x, y), xlabel, ylabel, **labelled), colour))
     top = ylim[1] if ylim else max(finite_limits(y)[1] for y in values.values())
     for place, name in places.items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import holoviews as hv
 import pandas as pd
 
-from qlab.views.backends import styled
+from qlab.views.backends import literal, styled
 from qlab.views.kept import joined
 from qlab.views.palette import Style, styles
 
@@ -87,8 +87,8 @@ def _line(group: pd.DataFrame, metric: str, model: str, style: Style) -> list[hv
     points = pd.DataFrame(
         {"ratio": group["ratio"], "mean": mean, "deviation": deviation, "kept": group["kept"], "of": group["trials"]}
     )
-    line = hv.Curve(points, x, "mean", label=label)
-    dots = hv.Scatter(points, x, ["mean", "deviation", "kept", "of"], label=label)
+    line = hv.Curve(points, x, "mean", label=literal(label))
+    dots = hv.Scatter(points, x, ["mean", "deviation", "kept", "of"], label=literal(label))
     colour = style.colour
     return [
         styled(

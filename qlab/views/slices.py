@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qlab.errors import DataError
-from qlab.views.backends import styled
+from qlab.views.backends import literal, styled, text_options
 from qlab.views.drawn import Drawn
 from qlab.views.panels import BLUE, ORANGE, coloured, finite_limits, line, row, styled_panel, title
 
@@ -56,7 +56,7 @@ def slice_picture(result: Drawn, *, limits: tuple[float, float] | None = None) -
             matplotlib={"title": title(result), "fig_inches": (5.6, 5)},
         )
     limits = limits or finite_limits(loss)
-    x, y = hv.Dimension("a", label=names[0]), hv.Dimension("b", label=names[1])
+    x, y = hv.Dimension("a", label=literal(names[0])), hv.Dimension("b", label=literal(names[1]))
     # The first index runs along the first direction; an image has its rows along the second.
     image = hv.Image((axis, axis, loss.T, result.arrays["accuracy"].T), [x, y], ["loss", "accuracy"])
     log = limits[0] > 0 and limits[1] > LOG_RANGE * limits[0]
@@ -95,7 +95,7 @@ def surface_picture(
         raise DataError("A line has no surface; choose two dimensions.")
     limits = limits or finite_limits(loss)
     names = axis_labels(result)
-    x, y = hv.Dimension("a", label=names[0]), hv.Dimension("b", label=names[1])
+    x, y = hv.Dimension("a", label=literal(names[0])), hv.Dimension("b", label=literal(names[1]))
     surface = hv.Surface((axis, axis, np.clip(loss.T, *limits)), [x, y], hv.Dimension("loss", range=limits))
     return surface.opts(
         backend="matplotlib",
@@ -104,7 +104,7 @@ def surface_picture(
         azimuth=azimuth,
         elevation=elevation,
         fig_inches=(6, 5),
-        title=title(result),
+        **text_options({"title": title(result)}),
     )
 
 
@@ -123,7 +123,7 @@ def cut_picture(results: Mapping[str, Drawn], place: tuple[float, float]) -> hv.
             nearest = int(np.abs(axis - place[1 - direction]).argmin())
             fixed = float(axis[nearest])
             along = result.arrays["loss"][:, nearest] if direction == 0 else result.arrays["loss"][nearest]
-            parts.append(coloured(hv.Curve((axis, along), "ab"[direction], "loss", label=label), colour))
+            parts.append(coloured(hv.Curve((axis, along), "ab"[direction], "loss", label=literal(label)), colour))
         shown = {"title": f"loss along {'ab'[direction]} at {'ba'[direction]} = {fixed:.3g}", "ylabel": "loss"}
         panels.append(styled_panel(hv.Overlay(parts), {**shown, "xlabel": "ab"[direction]}))
     return row(panels)

@@ -8,7 +8,7 @@ import holoviews as hv
 import numpy as np
 import pandas as pd
 
-from qlab.views.backends import styled
+from qlab.views.backends import literal, styled
 from qlab.views.labels import UNKNOWN
 from qlab.views.palette import Style, styles
 from qlab.views.panels import row
@@ -70,7 +70,7 @@ def _lines(group: pd.DataFrame, label: str, style: Style, dash: str, mpl_dash: s
         matplotlib={"color": colour, "linewidth": 0.6, "alpha": 0.4},
     )
     line = styled(
-        hv.Curve(mean, epoch, "value", label=label),
+        hv.Curve(mean, epoch, "value", label=literal(label)),
         bokeh={"color": colour, "line_width": 2, "line_dash": dash, "tools": ["hover"]},
         matplotlib={"color": colour, "linewidth": 1.8, "linestyle": mpl_dash},
     )

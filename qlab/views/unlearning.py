@@ -9,7 +9,7 @@ import holoviews as hv
 import numpy as np
 import pandas as pd
 
-from qlab.views.backends import styled
+from qlab.views.backends import literal, styled
 from qlab.views.kept import ending, flaws, joined, numbers_of, spread
 from qlab.views.labels import labelled, ratio_text
 from qlab.views.palette import Style, styles
@@ -250,7 +250,7 @@ def trade_off(frame: pd.DataFrame) -> hv.Layout:
             style = by_method[method]
             reasons = joined(all_here.loc[all_here["method"] == method, "reason"])
             label = counted(method, counts | {"kept": len(rows), "left_out": reasons})
-            points = hv.Points(rows, [x, y], ["method", "seed"], label=label)
+            points = hv.Points(rows, [x, y], ["method", "seed"], label=literal(label))
             parts.append(
                 styled(
                     points,
@@ -324,7 +324,9 @@ def _line(line: pd.DataFrame, label: str, style: Style) -> list[hv.Element]:
     line = line.sort_values("step")
     colour = style.colour
     band = hv.Spread((line["step"], line["mean"], line["deviation"].fillna(0.0)), _STEP, ["mean", "deviation"])
-    curve = hv.Curve(line[["step", "mean", "deviation", "kept"]], _STEP, ["mean", "deviation", "kept"], label=label)
+    curve = hv.Curve(
+        line[["step", "mean", "deviation", "kept"]], _STEP, ["mean", "deviation", "kept"], label=literal(label)
+    )
     return [
         styled(
             band,

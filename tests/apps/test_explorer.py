@@ -233,6 +233,21 @@ def test_names_are_shown_as_text_and_not_obeyed(visitor: Any, address: str, host
         assert page.locator('img[src="x"]').count() == 0
 
 
+def test_what_was_let_in_would_not_run(visitor: Any, address: str) -> None:
+    page = visitor.open(link(address))
+    page.evaluate("""() => {
+      document.body.insertAdjacentHTML("beforeend", `
+        <img src=x onerror="window.obeyed=1"><a href="javascript:window.obeyed=1">x</a>
+        <iframe srcdoc="<script>top.obeyed=1</script>"></iframe><img src="http://canary.invalid/x">`);
+      const script = document.createElement("script");
+      script.text = "window.obeyed = 1";
+      document.body.append(script);
+      document.querySelector("a[href^=javascript]").click();
+    }""")
+    until(lambda: len(visitor.errors) >= 4)
+    assert page.evaluate("window.obeyed") is None
+
+
 def test_the_page_asks_nobody_else(visitor: Any, address: str) -> None:
     page = visitor.open(link(address, page="Resilience"))
     page.locator(FIGURE).first.wait_for()

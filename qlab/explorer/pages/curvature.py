@@ -12,6 +12,7 @@ import panel_material_ui as pmui
 from qlab.explorer.figure import Figure
 from qlab.explorer.page import Page
 from qlab.explorer.tables import plain_table
+from qlab.explorer.text import heading
 from qlab.landscape.result import ProbeResult
 from qlab.tracking import frames, names
 from qlab.views.curvature import figures_of, summarize_probes
@@ -42,7 +43,7 @@ class CurvaturePage(Page):
         return [
             self.roughening.view,
             self.hessian.view,
-            pmui.Typography("One result", variant="h6"),
+            heading("One result"),
             self._one,
             self.single.view,
             self._table,

@@ -20,7 +20,7 @@ from qlab.explorer.figure import Figure
 from qlab.explorer.loaded import Checkpoint, checkpoints, corrupted_of, data_of
 from qlab.explorer.page import Page
 from qlab.explorer.tables import plain_table
-from qlab.explorer.text import Text
+from qlab.explorer.text import Text, heading
 from qlab.models import Features, PennyLaneQNN
 from qlab.registry import find, make
 from qlab.tasks.features import FeatureRows, dense_rows
@@ -73,7 +73,7 @@ class DataPage(Page):
         return [
             pmui.Row(self._corruption.widget, self._ratio.widget, self._seed.widget, projection),
             pn.Row(self.map.view, self._sample, sizing_mode="stretch_width"),
-            pmui.Typography("Circuits, and the light cone of their readout", variant="h6"),
+            heading("Circuits, and the light cone of their readout"),
             self._circuit,
         ]
 

@@ -20,9 +20,10 @@ from qlab.explorer.loaded import Checkpoint, checkpoints, related
 from qlab.explorer.page import Page
 from qlab.landscape import ProbeResult, SliceProbe
 from qlab.landscape.landscape import TRAINED
-from qlab.views.backends import styled
+from qlab.views.backends import styled, text_options
 from qlab.views.landscape import draw
 from qlab.views.panels import finite_limits, row
+from qlab.views.saving import picture_bytes
 from qlab.views.slices import cut_picture, slice_picture, surface_picture
 
 CONTROLS = 240
@@ -188,12 +189,12 @@ class LandscapePage(Page):
         if self.state.surface and flat:
             self.slices.clear()
             surfaces = [
-                surface_picture(result, limits=limits).opts(title=name, backend="matplotlib")
-                for name, result in results.items()
+                picture_bytes(_surface(name, result, limits), "png", dpi=80) for name, result in results.items()
             ]
             self._surface.objects = [
                 pn.GridBox(
-                    *(pn.pane.HoloViews(item, backend="matplotlib", width=PANEL["width"]) for item in surfaces), ncols=2
+                    *(pn.pane.PNG(picture_bytes(item, "png", dpi=80), width=PANEL["width"]) for item in surfaces),
+                    ncols=2,
                 )
             ]
         else:
@@ -269,6 +270,10 @@ def _pictures(results: Mapping[str, ProbeResult], limits: tuple[float, float] | 
         for part in picture if isinstance(picture, hv.Layout) else [picture]:
             panels.append(styled(part, bokeh={"title": name, **size}, matplotlib={"title": name}))
     return row(panels, columns=2)
+
+
+def _surface(name: str, result: ProbeResult, limits: tuple[float, float] | None) -> Any:
+    return surface_picture(result, limits=limits).opts(backend="matplotlib", **text_options({"title": name}))
 
 
 def _columns(result: ProbeResult) -> dict[str, Any]:

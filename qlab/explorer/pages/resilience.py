@@ -16,7 +16,7 @@ from qlab.explorer.controls import Control, bound
 from qlab.explorer.figure import Figure, fitting
 from qlab.explorer.page import Page
 from qlab.explorer.tables import plain_table
-from qlab.explorer.text import Text
+from qlab.explorer.text import Text, heading
 from qlab.report.reference import matched, resilience_points
 from qlab.tracking import frames, names
 from qlab.views.labels import UNKNOWN, ratio_text, varying
@@ -63,7 +63,7 @@ class ResiliencePage(Page):
             self.curve.view,
             self._chosen,
             self.training.view,
-            pmui.Typography("Groups", variant="h6"),
+            heading("Groups"),
             self._groups,
         ]
 
