@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from qlab.circuits.places import at, operation_of_error, place_of_caller, place_of_error
+from qlab.circuits.places import (
+    at,
+    is_pennylanes,
+    operation_of_error,
+    place_of_caller,
+    place_of_error,
+    place_of_function,
+)
 from qlab.deferred import Deferred
 from qlab.errors import ConfigError, QlabError
 
@@ -62,14 +69,7 @@ def queue_operations(ansatz: Ansatz, weights: Mapping[str, Tensor], *, places: b
             f"the last wire itself. Leave out {_measurement(tape.measurements[0])}."
         )
     if places:
-        _check_returned(returned, tape.operations)
-        queued = {id(operation) for operation in tape.operations}
-        for item in queue.queue:
-            if isinstance(item, qml.operation.Operator) and id(item) not in queued:
-                raise ConfigError(
-                    f"{at(known.get(id(item), ''))}The ansatz contains {item.name}, which is an observable; qml.evolve "
-                    "makes a gate of one."
-                )
+        _check_returned(returned, tape.operations, at(place_of_function(ansatz)))
     return [Queued(operation, known.get(id(operation), "")) for operation in tape.operations]
 
 
@@ -102,7 +102,9 @@ def refused(error: Exception, during: str = "", *, place: bool = True) -> Config
     what = f"The ansatz could not be recorded{f': {during}' if during else ''}"
     if not needs_values:
         return ConfigError(f"{start}{what}: {type(error).__name__}: {said}")
-    if during or package == "pennylane":
+    if "vmap" in said or "functorch" in said or "Batching rule" in said:
+        said = said.split(". ")[0].removeprefix("vmap: ")
+    if during or (package == "pennylane" and is_pennylanes(error)):
         return ConfigError(f"{start}{during or 'An operation'} cannot be used with weights here. {_OUTSIDE} ({said})")
     return ConfigError(f"{start}The ansatz looks at the value of a weight. {_VALUES} ({said})")
 
@@ -137,7 +139,7 @@ def _placed_queue() -> Any:
     return PlacedQueue
 
 
-def _check_returned(returned: Any, operations: list[qml.operation.Operator]) -> None:
+def _check_returned(returned: Any, operations: list[qml.operation.Operator], where: str) -> None:
     items = list(returned) if isinstance(returned, (list, tuple)) else [returned]
     flat = [part for item in items for part in (item if isinstance(item, (list, tuple)) else [item])]
     queued = {id(operation) for operation in operations}
@@ -145,13 +147,13 @@ def _check_returned(returned: Any, operations: list[qml.operation.Operator]) -> 
         if isinstance(item, qml.operation.Operator):
             if id(item) not in queued and not operations:
                 raise ConfigError(
-                    f"The ansatz returns {item.name} without queueing it; call qml.apply(operation) for operations "
-                    "that were made elsewhere."
+                    f"{where}The ansatz returns {item.name} without queueing it; call qml.apply(operation) for "
+                    "operations that were made elsewhere."
                 )
         elif item is not None and not type(item).__module__.startswith("pennylane"):
             raise ConfigError(
-                f"The ansatz returns a {type(item).__name__}, which would be ignored: an ansatz queues operations, and "
-                "qlab measures Pauli Z on the last wire itself. Leave out the return."
+                f"{where}The ansatz returns a {type(item).__name__}, which would be ignored: an ansatz queues "
+                "operations, and qlab measures Pauli Z on the last wire itself. Leave out the return."
             )
 
 

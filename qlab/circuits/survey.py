@@ -190,7 +190,7 @@ def _lost(queued: Queued, operation: qml.operation.Operator) -> str:
 def _projections(ansatz: Ansatz, weights: Mapping[str, Tensor]) -> list[tuple[Queued, Tensor, Tensor]]:
     """For each operation of an ansatz a number that depends on all of its parameters, and one on all its gates."""
     found = []
-    for queued in queue_operations(ansatz, weights):
+    for queued in queue_operations(ansatz, weights, places=True):
         gates = expand(queued.operation)
         found.append(
             (queued, _project(parameters(queued.operation)), _project([matrix_or_reason(gate) for gate in gates]))
