@@ -129,7 +129,8 @@ class Session:
 
     def dataset(self, task: Task) -> Dataset:
         """The data of a task, loaded once."""
-        key = json.dumps([type(task).__module__, type(task).__qualname__, task.config()], sort_keys=True)
+        # Classes that a function makes share a name; one object tells them apart as long as the experiment holds it.
+        key = json.dumps([id(type(task)), task.config()], sort_keys=True)
         if key not in self._datasets:
             self._datasets[key] = self.load(task)
         return self._datasets[key]

@@ -206,6 +206,17 @@ def test_runs_without_digests_are_taken_as_they_are(folder: Path, store: Store) 
     assert Runner(store).run(experiment).reused == 4
 
 
+def test_classes_that_one_function_makes_have_data_of_their_own(folder: Path, store: Store) -> None:
+    made = TASK.replace("class Csv(Task)", "def make(shift):\n  class Csv(Task)").replace("\n    ", "\n      ")
+    made = made.replace("rows[:, :-1])", "rows[:, :-1] + shift)") + "\n  return Csv\n\n\nA, B = make(0.0), make(1.0)\n"
+    (folder / "mydata.py").write_text(made)
+    two = FILE.replace('[task]\ntype = "mydata:Csv"', '[[task]]\ntype = "mydata:A"\n[[task]]\ntype = "mydata:B"')
+    (folder / "csv.toml").write_text(two)
+    assert run(folder, store, ("run.seeds", 1)).trained == 4
+    runs = list(store.search(store.experiment_ids([]), "tags.`qlab.kind` = 'trial'"))
+    assert len({found.data.tags[names.DATA] for found in runs}) == 2
+
+
 class Stopping(Silent):
     """Presses Ctrl-C after three epochs, and keeps what it is told."""
 
