@@ -93,13 +93,13 @@ UNSEEDED = {
         "mask = self.choose_rows(split, generator)",
         "mask = torch.rand(len(split)) < self.ratio",
         "own:Flip",
-        r"Flip\.apply gives other labels|Flip\.apply gives other mask for the same generator",
+        r"Flip\.apply .*got other rows or values for the same seed",
     ),
     "labels of a corruption": (
         "torch.where(mask, 1 - split.y, split.y)",
         "torch.where(mask, torch.randint(0, 2, (20,)), split.y)",
         "own:Flip",
-        r"Flip\.apply gives other labels for the same generator",
+        r"Flip\.apply .*got other rows or values for the same seed",
     ),
     "parameters of a model": (
         '"""A network."""',
