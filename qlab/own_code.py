@@ -32,6 +32,9 @@ _UNDER_VMAP = (
 
 _NO_MEMORY = re.compile(r"not enough memory|can't allocate memory|out of memory|alloc_cpu", re.IGNORECASE)
 
+_PLACED = re.compile(r"\[in [^\]]+\]|\([^()]+, line \d+\)")
+"""A message that says its place already."""
+
 _CELL = re.compile(r"ipykernel_\d+|<ipython-input-|<stdin>")
 
 
@@ -65,7 +68,7 @@ def described(error: BaseException) -> str:
     if "vmap" in first and not isinstance(error, QlabError):
         first, text = f"{first} ({_UNDER_VMAP})", ""
     where = place(error)
-    if not where or isinstance(error, SyntaxError) or where in first:
+    if not where or isinstance(error, SyntaxError) or (isinstance(error, QlabError) and _PLACED.search(text)):
         return "\n".join([first, *more])
     # A place is said in the first line, which is all that lists of runs show; what is cut off it follows below.
     cut = first if len(first) <= LONGEST else first[: LONGEST - 3] + "..."
@@ -207,7 +210,7 @@ def calling(what: str, call: Callable[[], _T], kind: type[QlabError] = ConfigErr
     try:
         return call()
     except QlabError as error:
-        if not (where := place(error)) or where in str(error):
+        if not (where := place(error)) or _PLACED.search(str(error)):
             raise
         raise _again(error, f"{error} [{where}]") from error
     except (Exception, SystemExit) as error:

@@ -139,7 +139,14 @@ class Model(nn.Module, ABC):
         name = type(self).__name__
         if "_config" not in vars(self):
             raise ConfigError(f"{name}.__init__ does not call super().__init__ with its fields.")
-        own_code.calling(own_code.method(type(self), "setup"), lambda: self.setup(features), memory=True)
+        where = own_code.method(type(self), "setup")
+        own_code.calling(where, lambda: self.setup(features), memory=True)
+        for label, parameter in self.named_parameters():
+            if isinstance(parameter, nn.parameter.UninitializedParameter):
+                raise ConfigError(
+                    f"{where}: {label} has no shape yet; lazy layers are not taken: give nn.Linear its width, "
+                    "features.dimension."
+                )
 
     @property
     def dtype(self) -> torch.dtype:

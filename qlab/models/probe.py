@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import partial
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.func import functional_call
 
 from qlab import own_code, seeding
@@ -59,11 +59,6 @@ def _check_parameters(model: Model) -> None:
             "nn.Linear(features.dimension, 1, dtype=self.dtype). Layers in a list need nn.ModuleList."
         )
     for label, parameter in parameters.items():
-        if isinstance(parameter, nn.parameter.UninitializedParameter):
-            raise ConfigError(
-                f"{setup}: {label} has no shape yet; lazy layers are not taken: give nn.Linear its width, "
-                "features.dimension."
-            )
         if parameter.is_complex():
             raise ConfigError(
                 f"{setup}: {label} is of {parameter.dtype}, accepts {model.dtype}: keep real and imaginary part as two "

@@ -184,6 +184,12 @@ def test_every_failed_trial_is_counted_and_named(mixed: Mixed) -> None:
     assert len(mixed.outcome.failed) == 4
 
 
+def test_what_failed_alike_is_said_once_with_how_many_of_how_many(mixed: Mixed) -> None:
+    [line] = mixed.outcome.failures
+    assert line.startswith("4 of 8 trials (own_models:Breaks ")
+    assert line.split("\n")[0].endswith(": RuntimeError: the kettle is dry [in own_models.py, line 15, in forward]")
+
+
 def test_an_experiment_with_failures_is_itself_failed(mixed: Mixed) -> None:
     assert mixed.store.client.get_run(mixed.outcome.parent_run).info.status == "FAILED"
 
