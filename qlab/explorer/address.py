@@ -19,14 +19,25 @@ def encode(state: State) -> str:
     )
 
 
-def decode(state: State, query: str) -> list[str]:
+def same(state: State, query: str) -> bool:
+    """Whether a query says what the state says, however it is spelled."""
+    one, other = (parse_qsl(text.removeprefix("?"), keep_blank_values=True) for text in (encode(state), query))
+    return sorted(one) == sorted(other)
+
+
+def decode(state: State, query: str, *, whole: bool = False) -> list[str]:
     """Sets the fields of the state that a query names.
+
+    Args:
+        state: to be set.
+        query: of an address.
+        whole: sets those that it does not name to their defaults.
 
     Returns:
         What was not understood, in words: unknown names, and values that a field does not take.
     """
     refused = []
-    known: dict[str, object] = {}
+    known: dict[str, object] = {name: state.param[name].default for name in _fields(state)} if whole else {}
     for name, text in parse_qsl(query.removeprefix("?"), keep_blank_values=True):
         if name not in _fields(state):
             refused.append(name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import io
 from collections.abc import Callable
@@ -12,7 +13,7 @@ import panel as pn
 import panel_material_ui as pmui
 from panel_material_ui.template.base import Page as Template
 
-from qlab.explorer.address import decode, encode
+from qlab.explorer.address import decode
 from qlab.explorer.controls import Control
 from qlab.explorer.loaded import Loader
 from qlab.explorer.page import Context, Page
@@ -20,18 +21,26 @@ from qlab.explorer.pages import PAGES
 from qlab.explorer.reader import Reader, reader
 from qlab.explorer.state import State
 from qlab.explorer.text import Text
+from qlab.explorer.visit import History
 from qlab.explorer.work import Work
 
 REFRESH_MILLISECONDS = 3000
 """So often the store is asked what is new."""
 
-ADDRESS_MILLISECONDS = 500
-"""So long after it has loaded the page's address says everything."""
-
 _THEME = {"typography": {"fontFamily": "system-ui, sans-serif"}}
 """The design's web font would come from a server elsewhere; the page asks nobody but its own."""
 
 _TABS = {"& .MuiToggleButton-root": {"whiteSpace": "nowrap", "textTransform": "none"}}
+
+
+@dataclasses.dataclass(frozen=True)
+class _Found:
+    """What the store has, for one visitor: its experiments, the one looked at, its version, and runs that are gone."""
+
+    experiments: list[str]
+    experiment: str
+    version: int
+    gone: list[str]
 
 
 class Explorer:
@@ -53,8 +62,12 @@ class Explorer:
         self._experiments = Control(chosen, self.state, "experiment")
         self._message = Text(visible=False)
         self._known = self._away = False
-        self._drawn: tuple[str, int] | None = None
+        self._drawn: tuple[str, int, bool] | None = None
+        self._offered: list[str] = []
+        self.history = History(self.state, later)
+        self.history.refused = self._refuse
         self.refused: list[str] = []
+        self._watchers: list[Any] = []
         self._busy = pmui.LoadingSpinner(value=False, size=24, margin=(5, 10))
         self._main = pn.Column(sizing_mode="stretch_width")
         self._tabs = pmui.RadioButtonGroup(
@@ -76,6 +89,16 @@ class Explorer:
         """The page that is open."""
         return self.pages.get(self.state.page, self.pages[next(iter(self.pages))])
 
+    def close(self) -> None:
+        """Ends the visitor's work, and takes out what would keep the page in memory."""
+        self.work.close()
+        for page in self.pages.values():
+            for figure in page.figures():
+                figure.close()
+        for watcher in self._watchers:
+            pn.state.param.unwatch(watcher)
+        self._watchers = []
+
     def start(self) -> None:
         """Reads the store and opens the page that the state names."""
         self._open()
@@ -86,33 +109,48 @@ class Explorer:
         if self.work.under_way("refresh"):  # a slow store is not asked again before it has answered
             return
         experiment = self.state.experiment
+        named = [*self.state.runs, *self.state.points]
 
-        def compute() -> tuple[list[str], tuple[str, int]]:
-            found = self.reader.experiments()
-            chosen = experiment if experiment in found else (found[0] if found else "")
-            return found, (chosen, self.reader.refresh(chosen) if chosen else 0)
+        def compute() -> _Found:
+            experiments = self.reader.experiments()
+            chosen = experiment or (experiments[0] if experiments else "")
+            if chosen not in experiments:
+                return _Found(experiments, chosen, 0, [])
+            version = self.reader.refresh(chosen)
+            known = set(self.reader.runs(chosen)["run_id"]) if named else set()
+            return _Found(experiments, chosen, version, [run for run in dict.fromkeys(named) if run not in known])
 
         self.work.submit("refresh", compute, self._refreshed, self._lost, quiet=True)
+
+    def _refuse(self, refused: list[str]) -> None:
+        self.refused = refused
+        self.refresh()
 
     def _lost(self, message: str) -> None:
         self._away = True
         self._say(message)
 
-    def _refreshed(self, found: tuple[list[str], tuple[str, int]]) -> None:
-        experiments, version = found
-        changed = self._away or version != self._drawn
-        self._away, self._drawn = False, version
-        refused = ", ".join(self.refused)
-        self._say(f"Not understood in the address: {refused}" if refused else "")
-        self._known = True
+    def _refreshed(self, found: _Found) -> None:
+        drawn = (found.experiment, found.version, found.experiment in found.experiments)
+        changed = self._away or drawn != self._drawn
+        self._away, self._drawn, self._known = False, drawn, True
+        self._offered = found.experiments
         if changed:
             for page in self.pages.values():
                 page.stale = True
-        if self.state.experiment not in experiments:
-            if self.state.experiment and experiments:
-                self._say(f'There is no experiment "{self.state.experiment}" in the store.')
-            self.state.experiment = experiments[0] if experiments else ""
-        self._experiments.offer(experiments)
+        if not self.state.experiment:
+            self.history.by_itself(lambda: self.state.param.update(experiment=found.experiment))
+        self._experiments.offer(found.experiments)
+        gone = ", ".join(found.gone)
+        self._say(
+            "\n".join(
+                [
+                    *([f"Not understood in the address: {', '.join(self.refused)}"] if self.refused else []),
+                    *([] if self.state.page in self.pages else [f'There is no page "{self.state.page}".']),
+                    *([f'Not in "{found.experiment}" (any more): run {gone}'] if gone else []),
+                ]
+            )
+        )
         self._draw()
 
     def _changed(self, *events: Any) -> None:
@@ -135,8 +173,16 @@ class Explorer:
             return
         page.stale = False
         page.say("")
-        if self.state.experiment:
+        if self.state.experiment in self._offered:
             page.update()
+            return
+        for figure in page.figures():
+            figure.clear()
+        if self.state.experiment and self._offered:
+            page.say(
+                f'There is no experiment "{self.state.experiment}" in {self.reader.location} (any more). '
+                f"Choose one at the left: {', '.join(self._offered)}"
+            )
         else:
             page.say(f"No experiments in {self.reader.location} yet. Run: qlab run xxz_flip")
 
@@ -157,13 +203,22 @@ class Explorer:
         export = pmui.FileDownload(
             callback=self.standalone, filename="qlab.html", label="This page as HTML", size="small", variant="outlined"
         )
-        return Template(
+        before = _busy_watchers()
+        page = Template(
             title="qlab explorer",
             sidebar=[self._experiments.widget, pmui.Row(export, self._busy), self._message, where],
             sidebar_width=230,
-            main=[pn.Column(self._tabs, self._main, sizing_mode="stretch_width")],
+            main=[pn.Column(self.history.browser, self._tabs, self._main, sizing_mode="stretch_width")],
             theme_config=_THEME,
         )
+        # The page follows whether the server is busy, and the server's own state would know it for ever.
+        self._watchers = [watcher for watcher in _busy_watchers() if watcher not in before]
+        return page
+
+
+def _busy_watchers() -> list[Any]:
+    """Who follows whether the server is busy, pages of all visitors among them."""
+    return list(pn.state.param.watchers.get("busy", {}).get("value", []))
 
 
 @functools.cache
@@ -188,12 +243,12 @@ def serve(uri: str | None = None) -> None:
             document.add_next_tick_callback(function)
 
     explorer = Explorer(*_shared(resolve(uri)), later)
-    query = "" if pn.state.location is None else pn.state.location.search or _query()
-    explorer.refused = decode(explorer.state, query)
-    explorer.template().servable()
+    explorer.refused = decode(explorer.state, _query())
+    # Panel's own reading of the address fails on IPv6, and each of its writings is an entry of the browser's history.
+    explorer.template().servable(location=False)
     # What the thread finds before the page is loaded could not be delivered.
     pn.state.onload(lambda: _begin(explorer))
-    pn.state.on_session_destroyed(lambda _: explorer.work.close())
+    pn.state.on_session_destroyed(lambda _: explorer.close())
 
 
 def _query() -> str:
@@ -204,23 +259,5 @@ def _query() -> str:
 
 def _begin(explorer: Explorer) -> None:
     explorer.start()
-    _follow_address(explorer)
+    explorer.history.begin()
     pn.state.add_periodic_callback(explorer.refresh, period=REFRESH_MILLISECONDS)
-
-
-def _follow_address(explorer: Explorer) -> None:
-    location, document = pn.state.location, pn.state.curdoc
-    if location is None or document is None:
-        return
-
-    def write(*_: Any) -> None:
-        location.search = encode(explorer.state)
-
-    def read(event: Any) -> None:
-        if event.new != encode(explorer.state):  # the visitor went back, or edited the address
-            decode(explorer.state, event.new)
-
-    explorer.state.param.watch(write, [name for name in explorer.state.param if name != "name"])
-    location.param.watch(read, "search")
-    # What is written before the page listens would be lost.
-    document.add_timeout_callback(write, ADDRESS_MILLISECONDS)

@@ -22,6 +22,32 @@ def fitting(figure: Any, width: int = 460, height: int = 400) -> Any:
     return hv.Layout(panels).cols(2).opts(shared_axes=False, backend="bokeh")
 
 
+class _Pane(pn.pane.HoloViews):  # type: ignore[misc]
+    """A picture that takes everything along when it goes.
+
+    HoloViews keeps what listens to a figure in a table of its own, and with it the figure, its page and the visitor's
+    document; nothing there takes them out again.
+    """
+
+    def _cleanup(self, root: Any = None) -> None:
+        if root is not None:
+            self._let_go(root.ref["id"])
+        super()._cleanup(root)
+
+    def close(self) -> None:
+        """Takes everything out, wherever the picture is shown."""
+        for reference in list(self._plots):
+            self._let_go(reference)
+
+    def _let_go(self, reference: str) -> None:
+        plot, _ = self._plots.get(reference, (None, None))
+        if plot is None:
+            return
+        for part in plot.traverse(lambda part: part, [lambda part: bool(getattr(part, "callbacks", None))]):
+            for callback in list(part.callbacks):
+                callback.cleanup()
+
+
 class Figure:
     """A HoloViews figure with buttons that save it as PNG, SVG and CSV.
 
@@ -50,7 +76,7 @@ class Figure:
         """
         self.figure, self.table = figure, table
         # A fresh pane drops the old figure's models and with them everything it held in memory.
-        self._place.objects = [pn.pane.HoloViews(self._on_screen(figure), backend="bokeh", linked_axes=False)]
+        self._place.objects = [_Pane(self._on_screen(figure), backend="bokeh", linked_axes=False)]
         self._buttons.visible = True
 
     def clear(self) -> None:
@@ -58,6 +84,11 @@ class Figure:
         self.figure, self.table = None, pd.DataFrame()
         self._place.objects = []
         self._buttons.visible = False
+
+    def close(self) -> None:
+        """Lets go of what would outlive the page; the picture is left alone."""
+        for pane in self._place.objects:
+            pane.close()
 
     def file(self, form: Literal["png", "svg", "csv"]) -> io.BytesIO:
         """The content of one of the files."""

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-import functools
 import json
-import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,6 +13,7 @@ import torch
 
 from qlab.corruptions import Corrupted
 from qlab.errors import DataError
+from qlab.explorer.kept import MEBIBYTE, Kept
 from qlab.explorer.reader import Reader
 from qlab.landscape import Landscape
 from qlab.landscape.landscape import flat_trajectory
@@ -25,19 +24,23 @@ from qlab.tasks import Dataset, Task
 from qlab.tracking import names
 from qlab.training import Member
 
-KEPT = 16
-"""So many landscapes stay in memory, with their prepared features."""
+KEPT_LANDSCAPES = 256 * MEBIBYTE
+"""Bytes of landscapes that stay in memory, their models, data and prepared features among them."""
 
+KEPT_DATASETS = 256 * MEBIBYTE
+"""Bytes of data sets that stay in memory."""
 
-@functools.lru_cache(maxsize=8)
-def _dataset(config: str) -> tuple[Task, Dataset]:
-    task: Task = make("task", json.loads(config))
-    return task, task.load()
+_datasets: Kept[str, tuple[Task, Dataset]] = Kept(KEPT_DATASETS)
 
 
 def data_of(config: Mapping[str, Any]) -> tuple[Task, Dataset]:
-    """The task and the data set of a trial's configuration; the last few are kept."""
-    return _dataset(json.dumps(config["task"], sort_keys=True))
+    """The task and the data set of a trial's configuration; the last are kept, up to :data:`KEPT_DATASETS`."""
+
+    def load() -> tuple[Task, Dataset]:
+        task: Task = make("task", config["task"])
+        return task, task.load()
+
+    return _datasets.get(json.dumps(config["task"], sort_keys=True), load)
 
 
 def corrupted_of(config: Mapping[str, Any]) -> Corrupted:
@@ -123,7 +126,7 @@ def _clean_twin(chosen: Checkpoint, every: Sequence[Checkpoint], frame: pd.DataF
 
 
 class Loader:
-    """Makes landscapes of stored models; keeps the last few.
+    """Makes landscapes of stored models; keeps the last for all visitors, up to :data:`KEPT_LANDSCAPES` bytes.
 
     Args:
         reader: reads the store.
@@ -131,8 +134,7 @@ class Loader:
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
-        self._lock = threading.Lock()
-        self._kept: collections.OrderedDict[tuple[str, ...], Landscape] = collections.OrderedDict()
+        self._kept: Kept[tuple[str, ...], Landscape] = Kept(KEPT_LANDSCAPES)
 
     def config(self, experiment: str, item: Checkpoint) -> Mapping[str, Any]:
         """The configuration of the trial a checkpoint belongs to."""
@@ -150,15 +152,14 @@ class Loader:
             DataError: its configuration or its artifacts are missing or do not fit.
         """
         key = (item.run_id, *(f"{name}={other.run_id}" for name, other in sorted(others.items())))
-        with self._lock:
-            if key in self._kept:
-                self._kept.move_to_end(key)
-                return self._kept[key]
+        return self._kept.get(key, lambda: self._make(experiment, item, others))
+
+    def _make(self, experiment: str, item: Checkpoint, others: Mapping[str, Checkpoint]) -> Landscape:
         config = self.config(experiment, item)
         _, dataset = data_of(config)
         model = self._reader.model(item.run_id)
         points = {name: self._reader.model(other.run_id) for name, other in others.items()}
-        landscape = Landscape(
+        return Landscape(
             model,
             corrupted_of(config),
             dataset.validation,
@@ -166,13 +167,7 @@ class Loader:
             trajectory=self._trajectory(item, model),
             seed=int(config["seed"]),
         )
-        with self._lock:
-            self._kept[key] = landscape
-            while len(self._kept) > KEPT:
-                self._kept.popitem(last=False)
-        return landscape
 
-    @torch.no_grad()
     def predictions(self, experiment: str, items: Sequence[Checkpoint], row: int) -> list[tuple[str, float]]:
         """Each model's probability of class 1 for a training row of its own corrupted data.
 
@@ -185,7 +180,9 @@ class Loader:
             if not 0 <= row < len(x):
                 raise DataError(f"There is no training row {row}; there are {len(x)}.")
             model = self._reader.model(item.run_id)
-            found.append((item.label, float(torch.sigmoid(model(prepare_features(model, x[row : row + 1])))[0])))
+            with torch.no_grad():
+                logit = model(prepare_features(model, x[row : row + 1]))[0]
+            found.append((item.label, float(torch.sigmoid(logit))))
         return found
 
     def _trajectory(self, item: Checkpoint, model: Model) -> torch.Tensor | None:

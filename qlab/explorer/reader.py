@@ -6,13 +6,14 @@ import functools
 import tempfile
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pandas as pd
 
 from qlab.errors import DataError, StoreError
+from qlab.explorer.kept import MEBIBYTE, Kept
 from qlab.landscape.result import ProbeResult
 from qlab.models import Model, checkpoint
 from qlab.tracking import frames, names
@@ -24,8 +25,14 @@ from qlab.tracking.uri import embedded_file, is_server, resolve
 WHOLE_SECONDS = 60.0
 """After so long all runs are read again: tags of finished runs may have changed."""
 
-KEPT_HISTORIES = 50_000
-"""Metric histories of finished runs that are kept in memory."""
+KEPT_POINTS = 500_000
+"""Steps of metric histories of finished runs that are kept in memory, about 70 MB."""
+
+KEPT_EXPERIMENTS = 8
+"""Experiments whose table of runs is kept in memory."""
+
+KEPT_FILES = 256 * MEBIBYTE
+"""Bytes of models, trajectories and results of probes that are kept in memory."""
 
 
 class Reader:
@@ -44,7 +51,10 @@ class Reader:
         self._versions: dict[str, int] = {}
         self._whole: dict[str, float] = {}
         self._histories: dict[tuple[str, str], list[tuple[int, float]]] = {}
+        self._points = 0
+        self._inode: tuple[int, int] | None = None
         self._configs: dict[str, dict[str, Any]] = {}
+        self._files: Kept[tuple[str, str], Any] = Kept(KEPT_FILES)
 
     @property
     def location(self) -> str:
@@ -65,6 +75,7 @@ class Reader:
     def experiments(self) -> list[str]:
         """The names of the MLflow experiments, in order; MLflow's own "Default" is left out."""
         with self._lock:
+            self._notice_replaced()
             self.store.check()
             self._ids = {name: ids for name, ids in self.store.experiments().items() if name != "Default"}
             return sorted(self._ids)
@@ -101,7 +112,7 @@ class Reader:
             else:
                 new = self._newer(experiment, old)
             if old is None or not _same(old, new):
-                self._frames[experiment] = new
+                self._keep(experiment, new)
                 self._versions[experiment] = self._versions.get(experiment, 0) + 1
             return self._versions[experiment]
 
@@ -130,9 +141,11 @@ class Reader:
                 if not missing:
                     continue
                 found = self.store.metric_histories(missing, metric)
-                if len(self._histories) > KEPT_HISTORIES:
-                    self._histories.clear()
+                if self._points > KEPT_POINTS:
+                    wanted = {(run, metric) for run in run_ids for metric in metrics}
+                    self._histories = {key: kept for key, kept in self._histories.items() if key in wanted}
                 self._histories |= {(run, metric): found.get(run, []) for run in missing}
+                self._points = sum(map(len, self._histories.values()))
             return {(run, metric): self._histories.get((run, metric), []) for run in run_ids for metric in metrics}
 
     def config(self, experiment: str, trial: str, parent: str | None) -> Mapping[str, Any]:
@@ -153,30 +166,60 @@ class Reader:
             f"The configuration of trial {trial} is missing: no {names.CONFIGS} of its experiment lists it."
         )
 
-    @functools.lru_cache(maxsize=64)  # noqa: B019 - a reader lives as long as its server
     def model(self, run_id: str) -> Model:
         """The model in a run's checkpoint."""
-        with tempfile.TemporaryDirectory() as folder:
-            return checkpoint.load(self._fetch(run_id, names.CHECKPOINT, Path(folder)), imports=False)
+        found: Model = self._file(run_id, names.CHECKPOINT, lambda file: checkpoint.load(file, imports=False))
+        return found
 
-    @functools.lru_cache(maxsize=64)  # noqa: B019
     def trajectory(self, run_id: str) -> dict[str, Any] | None:
         """Parameters at some epochs of a run's training, if it kept them."""
         if not self.store.has_file(run_id, names.TRAJECTORY):
             return None
-        with tempfile.TemporaryDirectory() as folder:
-            return checkpoint.load_tensors(self._fetch(run_id, names.TRAJECTORY, Path(folder)))
+        found: dict[str, Any] = self._file(run_id, names.TRAJECTORY, checkpoint.load_tensors)
+        return found
 
-    @functools.lru_cache(maxsize=128)  # noqa: B019
     def result(self, run_id: str) -> ProbeResult:
         """What a probe's run found."""
-        with tempfile.TemporaryDirectory() as folder:
-            return ProbeResult.load(self._fetch(run_id, names.PROBE_RESULT, Path(folder)))
+        found: ProbeResult = self._file(run_id, names.PROBE_RESULT, ProbeResult.load)
+        return found
+
+    def _file(self, run_id: str, path: str, load: Callable[[Path], Any]) -> Any:
+        """What a run's file holds; the last read are kept, up to :data:`KEPT_FILES` bytes."""
+
+        def read() -> Any:
+            with tempfile.TemporaryDirectory() as folder:
+                return load(self._fetch(run_id, path, Path(folder)))
+
+        return self._files.get((run_id, path), read)
 
     def run_url(self, run_id: str, experiment_id: str) -> str:
         """The page of a run in the MLflow UI: the tracking server's, else that of `qlab ui` on this machine."""
         base = bare(self.uri).rstrip("/") if is_server(self.uri) else "http://127.0.0.1:5000"
         return f"{base}/#/experiments/{experiment_id}/runs/{run_id}"
+
+    def _notice_replaced(self) -> None:
+        """Forgets all that was read from a file whose place another has taken."""
+        file = embedded_file(self.uri)
+        try:
+            about = None if file is None else file.stat()
+        except OSError:
+            return  # gone: the store says so
+        if about is None:
+            return
+        inode = (about.st_dev, about.st_ino)
+        if self._inode not in (None, inode):
+            self.store.reopen()
+            for kept in (self._ids, self._frames, self._whole, self._histories, self._configs):
+                kept.clear()
+            self._points, self._files = 0, Kept(KEPT_FILES)
+        self._inode = inode
+
+    def _keep(self, experiment: str, frame: pd.DataFrame) -> None:
+        self._frames.pop(experiment, None)
+        self._frames[experiment] = frame
+        for oldest in list(self._frames)[:-KEPT_EXPERIMENTS]:
+            del self._frames[oldest]
+            self._configs.clear()
 
     def _id(self, experiment: str) -> str:
         if experiment not in self._ids:

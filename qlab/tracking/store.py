@@ -355,6 +355,12 @@ class Store:
         if self._file is not None and not self._file.exists():
             raise StoreError(f"The store {self._file} is gone.")
 
+    def reopen(self) -> None:
+        """Lets go of connections to an embedded store's file: they would go on reading the one that was there."""
+        engine = getattr(self.client._tracking_client.store, "engine", None)
+        if engine is not None:
+            engine.dispose()
+
     def last_steps(self, run_ids: Sequence[str], metrics: Iterable[str]) -> list[dict[str, int]]:
         """For each of some runs the last step of those of some metrics that it has."""
         found: list[dict[str, int]] = [{} for _ in run_ids]

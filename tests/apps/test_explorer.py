@@ -190,7 +190,7 @@ def test_an_address_that_makes_no_sense_is_said_and_the_page_lives(visitor: Any,
     page = visitor.open(link(address, page="Resilience", bogus="1", span="wide", resolution=100000))
     page.get_by_text("Not understood in the address").wait_for()
     page.locator(FIGURE).first.wait_for()
-    page = visitor.open(f"{address}?experiment=nothing+of+that+name&page=Nowhere")
+    page = visitor.open(link(address, page="Nowhere"))
     page.locator(".tabulator-row").first.wait_for()
 
 

@@ -235,6 +235,22 @@ def test_a_store_that_goes_away_and_comes_back(tmp_path: Path, write_empty_store
     assert reader.experiments() == []
 
 
+def test_a_store_whose_file_is_replaced_is_read_anew(tmp_path: Path, write_empty_store: Callable[[Path], str]) -> None:
+    reader = Reader(write_empty_store(tmp_path / "runs.db"))
+    Store(reader.uri).experiment_id("old")
+    assert reader.experiments() == ["old"]
+    version = reader.refresh("old")
+    other = Store(write_empty_store(tmp_path / "other.db"))
+    number = other.experiment_id("old")
+    other.finish(other.create_run(number, "theirs", tags={names.KIND: names.TRIAL}))
+    other.experiment_id("new")
+    other.reopen()  # what was written stands in the file, not in a journal beside it
+    (tmp_path / "other.db").replace(tmp_path / "runs.db")
+    assert reader.experiments() == ["new", "old"]
+    assert reader.refresh("old") > version
+    assert reader.runs("old")["name"].tolist() == ["theirs"]
+
+
 def test_a_run_opens_in_the_servers_own_ui() -> None:
     assert Reader("http://lab.example:5000/").run_url("r", "7") == "http://lab.example:5000/#/experiments/7/runs/r"
     assert Reader("sqlite:///runs.db").run_url("r", "7").startswith("http://127.0.0.1:5000/#/experiments/7")

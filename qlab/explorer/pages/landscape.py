@@ -118,7 +118,9 @@ class LandscapePage(Page):
             self._every = {item.run_id: item for item in every}
             items = self._items(chosen, selected, every, frame)
             results: dict[str, ProbeResult] = {}
-            missing = []
+            missing = [f"{run}: no finished run with a checkpoint." for run in chosen if run not in self._every]
+            if not chosen and selected and not set(selected) & set(self._every):
+                missing.append("No selected run has a checkpoint; these are others.")
             for name in items:
                 try:
                     results[name] = self._slice(experiment, name, items, fields)
@@ -135,6 +137,11 @@ class LandscapePage(Page):
         if not every:
             raise DataError(f'No run of "{self.state.experiment}" has finished with a checkpoint yet.')
         found = [self._every[run] for run in chosen if run in self._every]
+        if chosen and not found:
+            raise DataError(
+                f'{", ".join(chosen)}: no finished run of "{self.state.experiment}" with a checkpoint (any more). '
+                "Choose others, or none for the most telling."
+            )
         if not found:
             picked = [self._every[run] for run in selected if run in self._every]
             start = picked[0] if picked else _interesting(every, frame)

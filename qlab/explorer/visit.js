@@ -1,0 +1,99 @@
+// The visitor's browser: its history, and its connection to the server.
+
+const ASK_MILLISECONDS = 30000 // so often the server is asked whether it still answers
+const ANSWER_MILLISECONDS = 20000 // so long it may take
+const TRY_MILLISECONDS = 2000 // so often a lost server is looked for
+
+function history_of(model) {
+  const write = () => {
+    const {search, replace} = model.entry
+    if (!search || search === window.location.search) {
+      return
+    }
+    const url = window.location.pathname + search + window.location.hash
+    if (replace) {
+      window.history.replaceState(null, "", url)
+    } else {
+      window.history.pushState(null, "", url)
+    }
+  }
+  const tell = () => model.send_msg({search: window.location.search})
+  model.on("entry", write)
+  window.addEventListener("popstate", tell)
+  write()
+  return () => window.removeEventListener("popstate", tell)
+}
+
+function connection_of(model) {
+  let lost = false
+  let answer = null
+  const bar = document.createElement("div")
+  bar.setAttribute("role", "alert")
+  Object.assign(bar.style, {
+    position: "fixed", top: "0", left: "0", right: "0", zIndex: "9999", padding: "10px 16px", minHeight: "44px",
+    boxSizing: "border-box", background: "#8a3b00", color: "white", font: "15px system-ui, sans-serif",
+  })
+  const say = (text) => {
+    bar.textContent = text
+    if (!bar.isConnected) {
+      document.body.append(bar) // over the title, which says nothing that is needed
+    }
+  }
+  const look = async () => {
+    try {
+      const found = await fetch(window.location.pathname, {method: "HEAD", cache: "no-store"})
+      if (found.status < 500) {
+        say("The server answers again: this page is loaded anew.")
+        window.location.reload()
+        return
+      }
+    } catch {
+      // still away
+    }
+    setTimeout(look, TRY_MILLISECONDS)
+  }
+  const lose = () => {
+    if (lost) {
+      return
+    }
+    lost = true
+    say("Connection lost: the explorer's server does not answer. What is drawn stays; reconnecting as soon as it " +
+      "is back. If it was ended: qlab explore")
+    look()
+  }
+  const ask = () => {
+    if (lost || answer !== null || document.visibilityState !== "visible") {
+      return
+    }
+    answer = setTimeout(lose, ANSWER_MILLISECONDS)
+    model.send_msg({alive: true})
+  }
+  const answered = () => {
+    clearTimeout(answer)
+    answer = null
+  }
+  const back = (event) => event.persisted && window.location.reload()
+  model.on("msg:custom", answered)
+  for (const one of window.Bokeh.documents) {
+    one.on_event("connection_lost", lose)
+  }
+  const timer = setInterval(ask, ASK_MILLISECONDS)
+  document.addEventListener("visibilitychange", ask)
+  window.addEventListener("online", ask)
+  window.addEventListener("pageshow", back)
+  return () => {
+    clearInterval(timer)
+    answered()
+    document.removeEventListener("visibilitychange", ask)
+    window.removeEventListener("online", ask)
+    window.removeEventListener("pageshow", back)
+  }
+}
+
+export function render({model}) {
+  const ends = [history_of(model), connection_of(model)]
+  model.on("remove", () => ends.forEach((end) => end()))
+  const el = document.createElement("span")
+  el.hidden = true
+  return el
+}
