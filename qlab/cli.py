@@ -239,6 +239,8 @@ def _say_interrupted(store: Store, error: BaseException | None) -> None:
     """One line: what became of the runs, what waits to be sent, and an error on the way if there was one."""
     interrupts.heed()
     message = "Interrupted: runs in progress are marked as killed, finished ones are kept; run again to go on."
+    with suppress(QlabError):  # helpers that had to be killed have marked nothing
+        _mark_orphans(store)
     also = f"({error})" if isinstance(error, StoreError) else None
     _say(" ".join(filter(None, [message, also, store.unsent()])))
     interrupts.tell()
@@ -330,12 +332,16 @@ def _mark_interrupted(uri: str | None) -> None:
     file = embedded_file(resolve(uri))
     if file is None or not file.exists():
         return
-    from qlab.tracking import frames, standing
     from qlab.tracking.store import Store
 
     with suppress(QlabError):
-        store = Store(uri, create=False)
-        standing.mark_interrupted(store, frames.runs(store, store.experiment_ids(), "attributes.status = 'RUNNING'"))
+        _mark_orphans(Store(uri, create=False))
+
+
+def _mark_orphans(store: Store) -> None:
+    from qlab.tracking import frames, standing
+
+    standing.mark_interrupted(store, frames.runs(store, store.experiment_ids(), "attributes.status = 'RUNNING'"))
 
 
 @main.command()

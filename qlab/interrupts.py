@@ -25,7 +25,7 @@ from typing import Any, Final
 STATUS: Final = 130
 """The exit status of a command that was stopped, by whichever signal."""
 
-GRACE_SECONDS: Final = 4.0
+GRACE_SECONDS: Final = 4.8
 """So long after the first signal the process is ended."""
 
 CLEAN_UP_SECONDS: Final = 3.0
@@ -69,8 +69,8 @@ class _Watch:
             if {signal.SIGINT, signal.SIGTERM}.intersection(numbers):
                 break
         start = time.monotonic()
-        while not self._ended.wait(_AGAIN_SECONDS):
-            if time.monotonic() - start >= GRACE_SECONDS - 0.1:
+        while not self._ended.wait(min(_AGAIN_SECONDS, max(0.0, start + GRACE_SECONDS - time.monotonic()))):
+            if time.monotonic() - start >= GRACE_SECONDS:
                 self._end()
             if not self.heeded:
                 self._repeating = True

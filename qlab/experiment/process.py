@@ -76,15 +76,10 @@ class HelperProcess:
             stdin.close()
 
     def join(self) -> None:
-        """Waits until it has ended, which it does of itself once it is closed, or is killed.
-
-        After an interrupt it may go on marking its runs when this process has ended.
-        """
+        """Waits until it has ended, which it does of itself once it is closed, or is killed."""
         try:
             self._process.wait(min(helper.GRACE_SECONDS + 5.0, interrupts.seconds_left()))
         except subprocess.TimeoutExpired:
-            if interrupts.interrupted():
-                return
             self._process.kill()
             self._process.wait()
         self._thread.join(5.0)

@@ -24,7 +24,7 @@ from qlab.experiment.job import Job
 from qlab.experiment.portions import Share
 from qlab.experiment.process import HelperProcess
 from qlab.experiment.runner import Runner
-from qlab.tracking import names
+from qlab.tracking import frames, names
 from qlab.tracking.store import Store
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals are not sent to processes on Windows")
@@ -200,9 +200,11 @@ def test_an_interrupt_ends_all_processes(folder: Path, how: str) -> None:
         assert errors.count("Interrupted") == 1
         assert "Traceback" not in errors
         assert not exists(child)
-    runs = runs_of(store_of(folder))
-    assert len(workers(runs, "KILLED")) == 2
-    assert not any(run.info.status == "RUNNING" for run in runs)
+    store = store_of(folder)
+    # On a busy machine there may be no time to mark all of them; whoever reads the store sees what they are.
+    found = frames.runs(store, store.experiment_ids(["shared"]))
+    assert {"RUNNING"}.isdisjoint(found["status"])
+    assert len(set(found[found["status"].isin(["KILLED", "INTERRUPTED"])][names.WORKER])) == 2
 
 
 def test_what_fails_in_either_process_fails_once(folder: Path) -> None:
