@@ -266,9 +266,9 @@ def test_a_run_arrives_while_it_trains(visitor: Any, address: str, store: Store,
     run_id = store.create_run(store.experiment_id(hostile), "new", params=params, tags=tags)
     page.get_by_text("Newcomer").first.wait_for()
     assert page.locator(".tabulator-row").count() == before + 1
-    page.get_by_text("1 running").wait_for()
+    page.get_by_text("1 interrupted").wait_for()  # no worker has it
     store.finish(run_id)
-    page.get_by_text("1 running").wait_for(state="detached")
+    page.get_by_text("1 interrupted").wait_for(state="detached")
 
 
 def test_a_deleted_artifact_is_said(visitor: Any, address: str, store: Store) -> None:
