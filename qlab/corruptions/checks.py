@@ -54,26 +54,27 @@ def check_corrupted(corruption: Corruption, split: Split, found: object) -> Corr
             f"{where}: got {int(mask.sum())} corrupted rows at ratio 0, accepts none: comparisons with clean data "
             "train at ratio 0. self.choose_rows(split, generator) keeps to the ratio."
         )
-    wrong = (y != split.y) & ~mask
-    if bool(wrong.any()):
+    # Rows may be changed beyond the mask: of some corruptions only a part is known. Not of none.
+    wrong = y != split.y
+    if corruption.ratio == 0.0 and bool(wrong.any()):
         raise ConfigError(
-            f"{where}: labels of {_rows(wrong)} are changed, which the mask does not mark as corrupted; mark every "
-            "changed row: y = torch.where(mask, new, split.y)."
+            f"{where}: labels of {_rows(wrong)} are changed at ratio 0, accepts none; change those that "
+            "self.choose_rows(split, generator) chooses: y = torch.where(mask, new, split.y)."
         )
     if x is not split.x:
         check_finite(x, f"{where}: x")
-        _check_features(where, corruption, split.x, x, mask)
+        _check_features(where, corruption, split.x, x)
     return found
 
 
-def _check_features(where: str, corruption: Corruption, clean: FeatureRows, x: FeatureRows, mask: Tensor) -> None:
+def _check_features(where: str, corruption: Corruption, clean: FeatureRows, x: FeatureRows) -> None:
     if isinstance(x, LazyFeatures) or isinstance(clean, LazyFeatures):
         return
     changed = (x != clean).any(1)
-    if bool((changed & ~mask).any()):
+    if corruption.ratio == 0.0 and bool(changed.any()):
         raise ConfigError(
-            f"{where}: features of {_rows(changed & ~mask)} are changed, which the mask does not mark as corrupted; "
-            "mark every changed row: x[mask] = new."
+            f"{where}: features of {_rows(changed)} are changed at ratio 0, accepts none; change those that "
+            "self.choose_rows(split, generator) chooses: x[mask] = new."
         )
     if not corruption.changes_features and bool((nonzero_columns(x) & ~nonzero_columns(clean)).any()):
         raise ConfigError(

@@ -25,7 +25,10 @@ class HalfKnown(Corruption):
 
     def apply(self, split, task, generator):
         mask = self.choose_rows(split, generator)
-        return Corrupted(Split(split.x, torch.where(mask, 1 - split.y, split.y), split.about), mask, split.y)
+        rows = torch.nonzero(mask).flatten()
+        seen = torch.zeros_like(mask)
+        seen[rows[: round(self.known * len(rows))]] = True
+        return Corrupted(Split(split.x, torch.where(mask, 1 - split.y, split.y), split.about), seen, split.y)
 '''
 
 EXPERIMENT = """
