@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import ast
 import html
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 from bokeh.document import Document
 from hypothesis import given
 from hypothesis import strategies as st
 
+import qlab.explorer
 from qlab.explorer.text import Link, Text, web_address
 
 
@@ -81,3 +84,22 @@ def test_what_is_no_address_of_the_web_is_no_link(address: str) -> None:
 def test_an_ordinary_address_stays_as_it_is() -> None:
     address = "https://host:5000/#/experiments/1/runs/abc?x=%20&y=1"
     assert web_address(address) == address
+
+
+FOLDER = Path(qlab.explorer.__file__).parent
+
+HARMLESS = {"HoloViews", "PNG"}
+"""Panel's panes that take no text."""
+
+
+@pytest.mark.parametrize("file", sorted(FOLDER.rglob("*.py")), ids=lambda file: file.name)
+def test_no_page_shows_text_but_through_the_door(file: Path) -> None:
+    if file.name == "text.py":
+        return
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value) in ("pn.pane", "panel.pane"):
+            assert node.attr in HARMLESS, f"line {node.lineno}: use qlab.explorer.text"
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "pmui":
+            assert node.attr not in ("Typography", "Alert", "Markdown", "Breadcrumbs", "Link", "Chip"), node.lineno
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "pn.widgets":
+            assert node.attr == "Tabulator", node.lineno
