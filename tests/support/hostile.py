@@ -154,19 +154,22 @@ class Watch:
         page.on("request", lambda request: self._asked(request.url))
         page.on("popup", lambda popup: self._happened.append(f"popup {popup.url}"))
 
-    def look(self) -> str:
-        """Says what the page holds, after it has come to rest.
+    def look(self, rest: bool = True) -> str:
+        """Says what the page holds.
+
+        Args:
+            rest: after it has come to rest.
 
         Raises:
             AssertionError: something happened.
         """
         last, found, rests = "", self.page.evaluate(_LOOK), 0
-        for _ in range(80):
+        for _ in range(60 if rest else 0):
             rests = rests + 1 if found["words"] == last and not found["busy"] else 0
-            if rests == 4:
+            if rests == 3:
                 break
             last = found["words"]
-            self.page.wait_for_timeout(150)
+            self.page.wait_for_timeout(120)
             found = self.page.evaluate(_LOOK)
         self.looks += 1
         ran = [f"{self._name(str(number))} ran" for number in found["rung"]]
