@@ -59,10 +59,15 @@ class _Group(click.Group):
                 _stopped(ctx, error)
             _say(f"Error: {error}")
             ctx.exit(2)
-        except (Exception, SystemExit):
+        except (Exception, SystemExit) as error:
             if interrupts.interrupted():
                 _stopped(ctx)
-            raise
+            from qlab.own_code import described, has_own_frame
+
+            if not has_own_frame(error):
+                raise
+            _say(f"Error: {described(error)}")
+            ctx.exit(1)
         except KeyboardInterrupt:
             _stopped(ctx)
 

@@ -72,7 +72,7 @@ def described(error: BaseException) -> str:
         return "\n".join([first, *more])
     # A place is said in the first line, which is all that lists of runs show; what is cut off it follows below.
     cut = first if len(first) <= LONGEST else first[: LONGEST - 3] + "..."
-    rest = [first] if cut != first else []
+    rest = ["..." + first[LONGEST - 3 :]] if cut != first else []
     return "\n".join([f"{cut} [{where}]", *rest, *more])
 
 

@@ -51,7 +51,7 @@ def test_a_place_is_in_the_first_500_characters_however_long_an_error_is():
 
     said = own_code.described(caught(boom))
     assert "in test_own_code.py, line" in said.split("\n")[0][:500]
-    assert "x" * 2000 in said
+    assert said.count("x") >= 2000
     assert said.endswith("\nmore")
 
 

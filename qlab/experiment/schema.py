@@ -22,7 +22,7 @@ from qlab.experiment.memory import parse_size
 from qlab.experiment.trial import Measurement, Trial, Unlearning, content_hash
 from qlab.fields import Field, NonNegativeFloat, NonNegativeInt, PositiveInt, fields_of, show
 from qlab.models import Model
-from qlab.own_code import described
+from qlab.own_code import described, has_own_frame
 from qlab.registry import find
 from qlab.textfile import read_text
 from qlab.training import Trainer
@@ -180,6 +180,10 @@ def parse(
         experiment = _Reader(folder).experiment(raw, source, text, default_name)
     except (ConfigError, DataError) as error:
         raise ConfigError(f"{source}: {error}") from error
+    except (Exception, SystemExit) as error:
+        if not has_own_frame(error):
+            raise
+        raise ConfigError(f"{source}: {described(error)}") from error
     return dataclasses.replace(experiment, assignments=tuple(assignments))
 
 
