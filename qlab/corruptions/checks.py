@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -54,27 +56,35 @@ def check_corrupted(corruption: Corruption, split: Split, found: object) -> Corr
             f"{where}: got {int(mask.sum())} corrupted rows at ratio 0, accepts none: comparisons with clean data "
             "train at ratio 0. self.choose_rows(split, generator) keeps to the ratio."
         )
-    # Rows may be changed beyond the mask: of some corruptions only a part is known. Not of none.
-    wrong = y != split.y
-    if corruption.ratio == 0.0 and bool(wrong.any()):
+    wrong = _beyond(corruption, y != split.y, mask)
+    if bool(wrong.any()):
         raise ConfigError(
-            f"{where}: labels of {_rows(wrong)} are changed at ratio 0, accepts none; change those that "
-            "self.choose_rows(split, generator) chooses: y = torch.where(mask, new, split.y)."
+            f"{where}: labels of {_rows(wrong)} are changed, which the mask does not mark as corrupted; mark every "
+            "changed row: y = torch.where(mask, new, split.y)."
         )
     if x is not split.x:
         check_finite(x, f"{where}: x")
-        _check_features(where, corruption, split.x, x)
+        _check_features(where, corruption, split.x, x, mask)
     return found
 
 
-def _check_features(where: str, corruption: Corruption, clean: FeatureRows, x: FeatureRows) -> None:
+def _beyond(corruption: Corruption, changed: Tensor, mask: Tensor) -> Tensor:
+    """Rows that are changed beyond the mask; none if no more rows than the ratio says are changed.
+
+    Of some corruptions only a part is known: the mask then marks some of the rows that are changed.
+    """
+    allowed = math.ceil(corruption.ratio * len(changed))
+    return changed & ~mask if int(changed.sum()) > allowed else torch.zeros_like(mask)
+
+
+def _check_features(where: str, corruption: Corruption, clean: FeatureRows, x: FeatureRows, mask: Tensor) -> None:
     if isinstance(x, LazyFeatures) or isinstance(clean, LazyFeatures):
         return
-    changed = (x != clean).any(1)
-    if corruption.ratio == 0.0 and bool(changed.any()):
+    wrong = _beyond(corruption, (x != clean).any(1), mask)
+    if bool(wrong.any()):
         raise ConfigError(
-            f"{where}: features of {_rows(changed)} are changed at ratio 0, accepts none; change those that "
-            "self.choose_rows(split, generator) chooses: x[mask] = new."
+            f"{where}: features of {_rows(wrong)} are changed, which the mask does not mark as corrupted; "
+            "mark every changed row: x[mask] = new."
         )
     if not corruption.changes_features and bool((nonzero_columns(x) & ~nonzero_columns(clean)).any()):
         raise ConfigError(
