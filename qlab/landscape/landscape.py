@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 from collections.abc import Collection, Mapping
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Protocol, Self, TypeVar
 
 import torch
 from torch import Tensor
@@ -24,9 +24,6 @@ from qlab.training import metrics
 from qlab.training.health import is_constant
 from qlab.untransformed import untransformed
 
-if TYPE_CHECKING:
-    from qlab.landscape.result import ProbeResult
-
 CHUNK_BYTES = 48 * 2**20
 """So many bytes of parameters and logits are evaluated at once: small enough to stay near the caches."""
 
@@ -35,6 +32,15 @@ TRAINED = "trained"
 
 SAME_POINT = 1e-12
 """Points whose distance is below this fraction of their norm are one."""
+
+Found = TypeVar("Found", covariant=True)
+
+
+class Probe(Protocol[Found]):
+    """Anything that measures a landscape, see :class:`qlab.landscape.base.LandscapeProbe`."""
+
+    def measure(self, landscape: Landscape) -> Found:
+        """The result for a landscape."""
 
 
 def flat_trajectory(model: Model, points: Mapping[str, Tensor]) -> Tensor:
@@ -274,23 +280,9 @@ class Landscape:
         found = [self.evaluate(point[None], torch.ones(1, 1)) for point in points]
         return torch.cat([loss for loss, _ in found]), torch.cat([accuracy for _, accuracy in found])
 
-    def slice(self, **fields: Any) -> ProbeResult:
-        """A slice, see :class:`qlab.landscape.slices.SliceProbe` for the fields."""
-        from qlab.landscape.slices import SliceProbe
-
-        return SliceProbe(**fields).measure(self)
-
-    def hessian(self, **fields: Any) -> ProbeResult:
-        """Curvature, see :class:`qlab.landscape.hessian.HessianProbe` for the fields."""
-        from qlab.landscape.hessian import HessianProbe
-
-        return HessianProbe(**fields).measure(self)
-
-    def interpolate(self, *path: str, **fields: Any) -> ProbeResult:
-        """The loss along lines between named points, see :class:`qlab.landscape.interpolation.InterpolationProbe`."""
-        from qlab.landscape.interpolation import InterpolationProbe
-
-        return InterpolationProbe(**(fields | ({"path": path} if path else {}))).measure(self)
+    def measure(self, probe: Probe[Found]) -> Found:
+        """What a probe finds here: ``landscape.measure(SliceProbe(directions="hessian"))``."""
+        return probe.measure(self)
 
     @torch.no_grad()
     def collapsed(self) -> bool:

@@ -12,7 +12,7 @@ import time
 import pytest
 import torch
 
-from qlab import MLP, XXZ, Features, Landscape, PennyLaneQNN, Split, seeding
+from qlab import MLP, XXZ, Features, Landscape, PennyLaneQNN, SliceProbe, Split, seeding
 from qlab.landscape import curvature
 
 CALLS = 3
@@ -34,8 +34,8 @@ def test_slice_and_hessian_of_a_circuit(entangler, capsys):
     model = PennyLaneQNN(entangler=entangler).build(Features.of(data))
     model.reset_parameters(seeding.generator(0, "initialization"))
     landscape = Landscape(model, data.train)
-    landscape.slice(directions="random", resolution=3)
-    slice_seconds = best(3, lambda: landscape.slice(directions="random", resolution=51))
+    landscape.measure(SliceProbe(directions="random", resolution=3))
+    slice_seconds = best(3, lambda: landscape.measure(SliceProbe(directions="random", resolution=51)))
     hessian_seconds = best(3, landscape.hessian)
     slow = PennyLaneQNN(entangler=entangler, device="default.qubit").build(Features.of(data))
     slow.load_state_dict(model.state_dict())
@@ -79,7 +79,7 @@ def test_slice_of_a_network(capsys):
     model = MLP().build(Features.of(data))
     model.reset_parameters(seeding.generator(0, "initialization"))
     landscape = Landscape(model, data.train)
-    seconds = best(3, lambda: landscape.slice(directions="filter", resolution=51))
+    seconds = best(3, lambda: landscape.measure(SliceProbe(directions="filter", resolution=51)))
     one = best(3, lambda: landscape.evaluate_points(landscape.theta[None]))
     with capsys.disabled():
         print(

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from qlab.errors import DataError
-from qlab.landscape import Landscape, directions
+from qlab.landscape import Landscape, SliceProbe, directions
 from qlab.models import MLP, PennyLaneQNN
 from qlab.tasks import Split
 
@@ -88,7 +88,9 @@ def test_slices_along_filter_directions_do_not_see_rescaled_layers(mlp):
     plain = torch.cat([mlp.theta[:48], torch.zeros(9, dtype=torch.float64)])
     rescaled = torch.cat([10.0 * plain[:30], plain[30:45] / 10.0, plain[45:]])
     landscape = Landscape(mlp.model, data_of(mlp), points={"plain": plain, "rescaled": rescaled})
-    slices = [landscape.slice(at=name, directions="filter", resolution=5) for name in ("plain", "rescaled")]
+    slices = [
+        landscape.measure(SliceProbe(at=name, directions="filter", resolution=5)) for name in ("plain", "rescaled")
+    ]
     np.testing.assert_allclose(slices[0].arrays["loss"], slices[1].arrays["loss"], atol=1e-10)
 
 

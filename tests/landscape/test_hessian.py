@@ -253,7 +253,7 @@ def test_results_say_where_they_are_from(mlp):
 
 
 def test_the_method_of_the_landscape_is_the_probe(mlp):
-    assert mlp[0].hessian(n_samples=5).scalars == HessianProbe(n_samples=5).measure(mlp[0]).scalars
+    assert mlp[0].measure(HessianProbe(n_samples=5)).scalars == HessianProbe(n_samples=5).measure(mlp[0]).scalars
 
 
 @pytest.mark.parametrize(

@@ -73,7 +73,9 @@ def test_a_path_of_three_lines(well):
 def test_a_convex_loss_has_no_barrier(toys, seed, spread):
     split = toys.real_split(12, 3, seed=seed)
     ends = [toys.build(toys.Linear(), split, seed=seed + k, spread=spread) for k in range(2)]
-    found = Landscape(ends[0], split, points={"other": ends[1]}).interpolate("trained", "other", resolution=15)
+    found = Landscape(ends[0], split, points={"other": ends[1]}).measure(
+        InterpolationProbe(path=("trained", "other"), resolution=15)
+    )
     assert found.scalars["barrier"] == pytest.approx(0.0, abs=1e-12)
     assert found.scalars["barrier"] >= 0.0
 
@@ -88,7 +90,7 @@ def test_every_point_of_a_line(toys, kind):
     split = toys.states(6, 3) if kind == "ring" else toys.real_split(9, 4)
     first, second, third = (toys.build(models[kind], split, seed=seed) for seed in range(3))
     landscape = Landscape(first, split, points={"second": second, "third": third})
-    found = landscape.interpolate("second", "third", resolution=4)
+    found = landscape.measure(InterpolationProbe(path=("second", "third"), resolution=4))
     ends = landscape.points["second"], landscape.points["third"]
     distance = float((ends[1] - ends[0]).norm())
     assert found.scalars["distance_1"] == pytest.approx(distance)
@@ -108,7 +110,9 @@ def test_the_line_on_the_validation_split(toys):
     landscape = Landscape(first, split, validation, points={"oracle": second})
     found = InterpolationProbe(path=("trained", "oracle"), resolution=5, n_samples=6).measure(landscape).arrays
     alone = (
-        Landscape(first, validation, points={"oracle": second}).interpolate("trained", "oracle", resolution=5).arrays
+        Landscape(first, validation, points={"oracle": second})
+        .measure(InterpolationProbe(path=("trained", "oracle"), resolution=5))
+        .arrays
     )
     np.testing.assert_allclose(found["validation_loss"], alone["loss"], atol=1e-13)
     np.testing.assert_allclose(found["validation_accuracy"], alone["accuracy"], atol=1e-13)
@@ -121,7 +125,7 @@ def test_a_reference_needs_no_validation_split(toys):
     split, validation = toys.real_split(9, 4), toys.real_split(7, 4, seed=8)
     first, second, clean = (toys.build(toys.Bend(), split, seed=seed) for seed in range(3))
     landscape = Landscape(first, split, validation, points={"oracle": second}, reference=Landscape(clean, split))
-    assert landscape.interpolate("trained", "oracle").scalars["barrier"] >= 0.0
+    assert landscape.measure(InterpolationProbe(path=("trained", "oracle"))).scalars["barrier"] >= 0.0
 
 
 def test_a_line_through_nan(toys):
@@ -131,7 +135,7 @@ def test_a_line_through_nan(toys):
     with torch.no_grad():
         model.theta.fill_(1.0)
     landscape = Landscape(model, split, points={"left": torch.tensor([-1.0]), "right": torch.tensor([3.0])})
-    found = landscape.interpolate("right", "trained", "left", resolution=10)
+    found = landscape.measure(InterpolationProbe(path=("right", "trained", "left"), resolution=10))
     assert np.isnan(found.arrays["loss"]).tolist() == [[False] * 10, [False] * 5 + [True] * 5]
     assert math.isfinite(found.scalars["barrier_1"])
     assert math.isnan(found.scalars["barrier_2"])
@@ -157,7 +161,7 @@ def test_checkpoints_that_coincide(well, path):
     points.pop("trained")
     landscape = Landscape(well.model, Split(torch.ones(3, 1, dtype=torch.float64), torch.ones(3).long()), points=points)
     with pytest.raises(DataError, match=f'"{path[-2]}" and "{path[-1]}" coincide'):
-        landscape.interpolate(*path)
+        landscape.measure(InterpolationProbe(path=tuple(path)))
 
 
 def test_a_line_from_a_point_to_itself():
@@ -182,6 +186,6 @@ def test_fields_that_make_no_sense(fields, message):
 
 def test_a_point_that_is_not_there(well):
     with pytest.raises(ConfigError, match=r'unknown point "rigt".*Choices: far, left, trained, zero'):
-        well.interpolate("left", "rigt")
+        well.measure(InterpolationProbe(path=("left", "rigt")))
     with pytest.raises(ConfigError, match="path"):
-        well.interpolate("left")
+        well.measure(InterpolationProbe(path=("left",)))

@@ -127,8 +127,8 @@ def test_a_probe_that_needs_no_reference_does_not_care_what_it_has(toys, data):
     models = [toys.build(toys.Bend(), clean, seed=seed) for seed in (0, 1)]
     landscape = Landscape(models[0], corrupted, validation, reference=Landscape(models[1], clean))
     for samples in ("retain", "validation"):
-        assert landscape.slice(samples=samples, resolution=2).about["samples"] == samples
-        assert landscape.hessian(samples=samples).about["samples"] == samples
+        assert landscape.measure(SliceProbe(samples=samples, resolution=2)).about["samples"] == samples
+        assert landscape.measure(HessianProbe(samples=samples)).about["samples"] == samples
 
 
 def test_points_in_every_form_are_the_same_point(toys, data):
@@ -181,8 +181,8 @@ def test_a_checkpoint_from_a_file_has_a_landscape(toys, data, tmp_path):
     model = toys.build(MLP(hidden=(3,)), clean)
     checkpoints.save(tmp_path / "model", model, model.state_dict(), "MLP")
     loaded = checkpoints.load(tmp_path / "model")
-    expected = Landscape(model, clean).hessian().scalars
-    assert dict(Landscape(loaded, clean).hessian().scalars) == pytest.approx(dict(expected), abs=1e-12)
+    expected = Landscape(model, clean).measure(HessianProbe()).scalars
+    assert dict(Landscape(loaded, clean).measure(HessianProbe()).scalars) == pytest.approx(dict(expected), abs=1e-12)
 
 
 def test_evaluate_points(toys, landscape):
@@ -210,8 +210,8 @@ def test_taking_a_landscape_leaves_the_model_alone(toys, data):
     model = toys.build(PennyLaneQNN(depth=1, device="default.qubit", dtype="float32"), toys.states(3, 2))
     before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
     landscape = Landscape(model, toys.states(3, 2))
-    landscape.hessian()
-    landscape.slice(resolution=2)
+    landscape.measure(HessianProbe())
+    landscape.measure(SliceProbe(resolution=2))
     for name, parameter in model.named_parameters():
         assert torch.equal(parameter.detach(), before[name])
         assert parameter.grad is None
@@ -353,7 +353,7 @@ def test_a_model_whose_inputs_are_partly_left_out(toys):
     assert landscape.n_parameters == 4 * 3 + 3 + 3 + 1
     logits = toys.mlp_logits([4, 3, 1], split.x[:, active])
     a, b = toys.dense_terms(logits, landscape.theta, split.y)
-    scalars = landscape.hessian().scalars
+    scalars = landscape.measure(HessianProbe()).scalars
     assert scalars["hessian_trace"] == pytest.approx(float((a + b).trace()), abs=1e-9)
 
 
@@ -374,4 +374,6 @@ def test_a_landscape_of_the_xxz_chain(small_task, small_data, toys):
             float(torch.autograd.functional.hessian(side.loss, side.theta).trace()) for side in (landscape, reference)
         ]
         assert found["lrr"] == pytest.approx(dense[0] / dense[1], abs=1e-8)
-        assert landscape.slice(directions="hessian", samples="validation", resolution=3).arrays["loss"].shape == (3, 3)
+        assert landscape.measure(SliceProbe(directions="hessian", samples="validation", resolution=3)).arrays[
+            "loss"
+        ].shape == (3, 3)

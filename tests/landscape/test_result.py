@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from qlab.errors import DataError
-from qlab.landscape import Landscape, ProbeResult
+from qlab.landscape import HessianProbe, InterpolationProbe, Landscape, ProbeResult, SliceProbe
 from qlab.models import checkpoint
 
 NAMES = st.text(st.characters(codec="utf-8", exclude_categories=["Cs", "Cc"]), min_size=1, max_size=8)
@@ -88,7 +88,11 @@ def test_results_of_probes_round_trip(toys, tmp_path):
     model, other = (toys.build(toys.Bend(), split, seed=seed) for seed in (0, 1))
     landscape = Landscape(model, split, points={"oracle": other})
     for number, result in enumerate(
-        [landscape.slice(resolution=4), landscape.hessian(), landscape.interpolate("trained", "oracle")]
+        [
+            landscape.measure(SliceProbe(resolution=4)),
+            landscape.measure(HessianProbe()),
+            landscape.measure(InterpolationProbe(path=("trained", "oracle"))),
+        ]
     ):
         same(result, ProbeResult.load(result.save(tmp_path / str(number))))
 

@@ -231,7 +231,7 @@ def test_the_trajectory_is_projected_on_every_slice_with_its_distance(case, kind
 
 def test_without_a_trajectory_there_is_none(toys):
     split = toys.real_split(8, 4)
-    found = Landscape(toys.build(toys.Bend(), split), split).slice(resolution=3)
+    found = Landscape(toys.build(toys.Bend(), split), split).measure(SliceProbe(resolution=3))
     assert "trajectory" not in found.arrays
     assert found.about["marks"] == ["trained"]
 
@@ -276,7 +276,9 @@ def test_nan_stays_nan(toys, dimensions):
     points = {"right": centre + torch.tensor([1.0, 0.0]), "up": centre + torch.tensor([0.0, 1.0])}
     landscape = Landscape(model, split, points=points)
     names = ("right", "up")[:dimensions]
-    arrays = landscape.slice(directions="points", points=names, dimensions=dimensions, resolution=5).arrays
+    arrays = landscape.measure(
+        SliceProbe(directions="points", points=names, dimensions=dimensions, resolution=5)
+    ).arrays
     first = 0.4 + arrays["axis"]
     lost = np.isnan(arrays["loss"]).reshape(5, -1)
     assert lost.all(1).tolist() == lost.any(1).tolist() == (first < 0).tolist() == [True, True, False, False, False]
@@ -294,7 +296,7 @@ def test_a_slice_through_a_diverged_model_is_nan(toys):
         model.kernel[0, 0] = float("nan")
     landscape = Landscape(model, split)
     for kind in ("random", "filter"):
-        found = landscape.slice(directions=kind, resolution=3)
+        found = landscape.measure(SliceProbe(directions=kind, resolution=3))
         assert np.isnan(found.arrays["loss"]).all()
         assert not found.arrays["accuracy"].any()
 
@@ -304,8 +306,8 @@ def test_a_point_that_diverged_does_not_spoil_the_slice(toys):
     split = toys.real_split(8, 4)
     model = toys.build(toys.Bend(), split)
     diverged = torch.full((15,), float("nan"))
-    alone = Landscape(model, split).slice(resolution=3)
-    found = Landscape(model, split, points={"ascent": diverged}).slice(resolution=3)
+    alone = Landscape(model, split).measure(SliceProbe(resolution=3))
+    found = Landscape(model, split, points={"ascent": diverged}).measure(SliceProbe(resolution=3))
     np.testing.assert_array_equal(found.arrays["loss"], alone.arrays["loss"])
     marks = dict(zip(found.about["marks"], found.arrays["marks"], strict=True))
     assert np.isnan(marks["ascent"]).all()
@@ -318,7 +320,9 @@ def test_a_loss_too_large_for_a_float_of_its_logit_is_finite(toys):
     model = toys.build(toys.Homogeneous(), split)
     with torch.no_grad():
         model.w.fill_(0.0)
-    found = Landscape(model, split).slice(directions="random", dimensions=1, span=1e4, resolution=3).arrays
+    found = (
+        Landscape(model, split).measure(SliceProbe(directions="random", dimensions=1, span=1e4, resolution=3)).arrays
+    )
     assert sorted(found["loss"].tolist()) == [0.0, pytest.approx(np.log(2.0)), pytest.approx(1e4)]
 
 
@@ -326,7 +330,9 @@ def test_at_another_point_and_on_other_samples(toys):
     split, validation = toys.real_split(9, 4), toys.real_split(6, 4, seed=2)
     first, second = (toys.build(toys.Bend(), split, seed=seed) for seed in (0, 1))
     landscape = Landscape(first, split, validation, points={"oracle": second})
-    found = landscape.slice(at="oracle", samples="validation", directions="points", points=["trained"], dimensions=1)
+    found = landscape.measure(
+        SliceProbe(at="oracle", samples="validation", directions="points", points=["trained"], dimensions=1)
+    )
     placed = dict(zip(found.about["marks"], found.arrays["marks"], strict=True))
     assert placed["oracle"][0] == pytest.approx(0.0, abs=1e-12)
     assert placed["trained"][0] == pytest.approx(1.0, abs=1e-12)
@@ -387,27 +393,27 @@ def test_points_that_make_no_sense(toys):
     theta = torch.cat([p.detach().flatten() for p in model.parameters()])
     landscape = Landscape(model, split, points={"same": model, "a": theta + 1.0, "b": theta - 2.0})
     with pytest.raises(DataError, match='"trained" and "same" coincide'):
-        landscape.slice(directions="points", points=("same", "a"))
+        landscape.measure(SliceProbe(directions="points", points=("same", "a")))
     for same in (("a", "trained"), ("a", "a")):
         with pytest.raises(ConfigError, match="accepts points that differ"):
-            landscape.slice(directions="points", points=same)
+            landscape.measure(SliceProbe(directions="points", points=same))
     with pytest.raises(DataError, match="lie on one line"):
-        landscape.slice(directions="points", points=("a", "b"))
+        landscape.measure(SliceProbe(directions="points", points=("a", "b")))
     with pytest.raises(ConfigError, match=r'unknown point "orcale".*Choices: a, b, same, trained'):
-        landscape.slice(directions="points", points=("a", "orcale"))
+        landscape.measure(SliceProbe(directions="points", points=("a", "orcale")))
     with pytest.raises(ConfigError, match='unknown point "orcale"'):
-        landscape.slice(at="orcale")
+        landscape.measure(SliceProbe(at="orcale"))
     with pytest.raises(DataError, match="no training trajectory"):
-        landscape.slice(directions="pca")
+        landscape.measure(SliceProbe(directions="pca"))
 
 
 def test_a_plane_needs_two_parameters(toys):
     split = toys.real_split(8, 1)
     landscape = Landscape(toys.build(toys.Homogeneous(), split), split)
-    assert landscape.slice(directions="random", dimensions=1, resolution=3).arrays["loss"].shape == (3,)
+    assert landscape.measure(SliceProbe(directions="random", dimensions=1, resolution=3)).arrays["loss"].shape == (3,)
     for kind in ("random", "filter", "hessian"):
         with pytest.raises((ConfigError, DataError), match="parameter"):
-            landscape.slice(directions=kind, dimensions=2, resolution=3)
+            landscape.measure(SliceProbe(directions=kind, dimensions=2, resolution=3))
 
 
 def test_eigenvectors_counted_from_both_ends_may_be_the_same(toys):
@@ -415,4 +421,4 @@ def test_eigenvectors_counted_from_both_ends_may_be_the_same(toys):
     split = toys.real_split(8, 4)
     landscape = Landscape(toys.build(toys.Linear(), split), split)
     with pytest.raises((ConfigError, DataError), match="eigenvectors"):
-        landscape.slice(directions="hessian", eigenvectors=(0, -5), resolution=3)
+        landscape.measure(SliceProbe(directions="hessian", eigenvectors=(0, -5), resolution=3))

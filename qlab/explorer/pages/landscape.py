@@ -18,7 +18,7 @@ from qlab.explorer.controls import Control, bound
 from qlab.explorer.figure import Figure, fitting
 from qlab.explorer.loaded import Checkpoint, checkpoints, related
 from qlab.explorer.page import Page
-from qlab.landscape import ProbeResult, SliceProbe
+from qlab.landscape import InterpolationProbe, ProbeResult, SliceProbe
 from qlab.landscape.landscape import TRAINED
 from qlab.views.backends import styled, text_options
 from qlab.views.landscape import draw
@@ -244,7 +244,7 @@ class LandscapePage(Page):
             landscape = self.context.loader.landscape(experiment, first, {other: second})
             if other not in landscape.points:
                 raise DataError(f"{first.label} and {second.label} are models of different shape: no line joins them.")
-            result = landscape.on(samples).interpolate(TRAINED, other, samples=samples)
+            result = landscape.on(samples).measure(InterpolationProbe(path=(TRAINED, other), samples=samples))
             return dataclasses.replace(result, about={**result.about, "path": [start, name]})
 
         def show(result: ProbeResult) -> None:
