@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from qlab import __version__, interrupts, output
+from qlab import interrupts, output
 from qlab.errors import ConfigError, QlabError, StoreError
 from qlab.tracking.redaction import hush_tracebacks, redact, shown
+from qlab.version import __version__
 
 if TYPE_CHECKING:
     from rich.console import Console

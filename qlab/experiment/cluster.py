@@ -12,13 +12,14 @@ from importlib import metadata
 from types import TracebackType
 from typing import Any, Self
 
-from qlab import __version__, interrupts
+from qlab import interrupts
 from qlab.errors import ConfigError, MissingExtraError
 from qlab.experiment import assistance
 from qlab.experiment.helper import GRACE_SECONDS
 from qlab.experiment.job import Job
 from qlab.experiment.portions import Share
 from qlab.experiment.schema import Experiment
+from qlab.version import __version__
 
 CONNECT_SECONDS = 10.0
 
@@ -190,7 +191,7 @@ def _versions(client: Any) -> dict[str, dict[str, str]]:
         from importlib import metadata
 
         try:
-            from qlab import __version__ as version
+            from qlab.version import __version__ as version
         except ImportError:
             version = "none"
         try:

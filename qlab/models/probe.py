@@ -291,5 +291,5 @@ class _Probe:
             return True
         if not (one.is_floating_point() or one.is_complex()):
             return torch.equal(one, other)
-        scale = max(1.0, float(one.nan_to_num(0.0, 0.0, 0.0).abs().max()))
+        scale = max(1.0, float(one.detach().nan_to_num(0.0, 0.0, 0.0).abs().max()))
         return torch.allclose(one, other, rtol=0.0, atol=self.tolerance * scale, equal_nan=True)

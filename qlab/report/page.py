@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from qlab import __version__
 from qlab.attempts import Attempts
 from qlab.errors import DataError
 from qlab.report.data import (
@@ -27,6 +26,7 @@ from qlab.report.data import (
 from qlab.report.reference import CLOSE
 from qlab.report.sections import Section
 from qlab.tracking.store import Store
+from qlab.version import __version__
 from qlab.views.labels import ratio_text
 from qlab.views.panels import row as row_of
 from qlab.views.saving import policy, save_png

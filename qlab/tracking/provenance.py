@@ -8,9 +8,9 @@ import getpass
 import subprocess
 from pathlib import Path
 
-import qlab
 from qlab.tracking import names
 from qlab.tracking.redaction import redact
+from qlab.version import __version__
 
 
 def tags(source: str) -> dict[str, str]:
@@ -19,7 +19,7 @@ def tags(source: str) -> dict[str, str]:
     Args:
         source: the experiment file, as the user named it.
     """
-    found = {names.VERSION: qlab.__version__, names.SOURCE: redact(source)}
+    found = {names.VERSION: __version__, names.SOURCE: redact(source)}
     commit = _commit(Path.cwd())
     if commit:
         found[names.COMMIT] = commit

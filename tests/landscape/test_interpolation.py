@@ -109,11 +109,8 @@ def test_the_line_on_the_validation_split(toys):
     first, second = (toys.build(toys.Bend(), split, seed=seed) for seed in range(2))
     landscape = Landscape(first, split, validation, points={"oracle": second})
     found = InterpolationProbe(path=("trained", "oracle"), resolution=5, n_samples=6).measure(landscape).arrays
-    alone = (
-        Landscape(first, validation, points={"oracle": second})
-        .measure(InterpolationProbe(path=("trained", "oracle"), resolution=5))
-        .arrays
-    )
+    apart = Landscape(first, validation, points={"oracle": second})
+    alone = apart.measure(InterpolationProbe(path=("trained", "oracle"), resolution=5)).arrays
     np.testing.assert_allclose(found["validation_loss"], alone["loss"], atol=1e-13)
     np.testing.assert_allclose(found["validation_accuracy"], alone["accuracy"], atol=1e-13)
     assert "validation_loss" not in alone

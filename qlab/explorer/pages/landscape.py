@@ -244,7 +244,8 @@ class LandscapePage(Page):
             landscape = self.context.loader.landscape(experiment, first, {other: second})
             if other not in landscape.points:
                 raise DataError(f"{first.label} and {second.label} are models of different shape: no line joins them.")
-            result = landscape.on(samples).measure(InterpolationProbe(path=(TRAINED, other), samples=samples))
+            fields: dict[str, Any] = {"path": (TRAINED, other), "samples": samples}  # checked when the probe is made
+            result = landscape.measure(InterpolationProbe(**fields))
             return dataclasses.replace(result, about={**result.about, "path": [start, name]})
 
         def show(result: ProbeResult) -> None:
