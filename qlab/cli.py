@@ -513,6 +513,66 @@ def sync(spools: Sequence[Path], tracking_uri: str | None) -> None:
 
 
 @main.command()
+@click.argument("source", metavar="SRC")
+@click.argument("destination", metavar="DST")
+@click.argument("experiments", nargs=-1)
+@click.option("--all", "every", is_flag=True, help="Also what failed or was interrupted, and has finished in neither.")
+def copy(source: str, destination: str, experiments: Sequence[str], every: bool) -> None:
+    """Copy runs of EXPERIMENTS (by default all) from the store SRC into the store DST, with checkpoints and figures.
+
+    A store is what --tracking-uri takes, or the path of an mlflow.db or of the mlruns folder it is in. SRC is only
+    read. What has finished is copied: of each trial, unlearning run, oracle and probe the last run that did, unless DST
+    has one. Left out and counted are failed and interrupted runs (unless --all is given), runs that are still running,
+    and runs that are not qlab's. Deleted runs are not copied. A copy that was stopped goes on when the same command is
+    given again. The exit status is 1 if something could not be copied.
+    """
+    from qlab.tracking.copying import copy as copy_runs
+    from qlab.tracking.uri import of_path
+
+    bar = _Bar()
+    try:
+        copied = copy_runs(
+            of_path(source), of_path(destination), experiments, every=every, progress=bar.show, tell=_say
+        )
+    except KeyboardInterrupt:
+        bar.end()
+        interrupts.heed()
+        _say("Interrupted: what was copied is kept; give the same command again to copy the rest.")
+        interrupts.tell()
+        raise
+    finally:
+        bar.end()
+    for line in copied.lines():
+        click.echo(redact(line))
+    for what, why in copied.failed.items():
+        _say(f"Error: not copied: {what}: {why}")
+    if copied.failed:
+        sys.exit(1)
+
+
+class _Bar:
+    """Says on stderr how far something is: a line that changes on a terminal, elsewhere a line at the beginning."""
+
+    def __init__(self) -> None:
+        self._open = False
+
+    def show(self, name: str, done: int, total: int) -> None:
+        """Shows it."""
+        if sys.stderr.isatty():
+            with suppress(OSError):
+                click.echo(f"\r{name}: {done} of {total} runs copied", nl=False, err=True)
+            self._open = True
+        elif done == 0 and total:
+            _say(f"{name}: {total} runs to copy")
+
+    def end(self) -> None:
+        """Ends the line."""
+        if self._open:
+            self._open = False
+            _say("")
+
+
+@main.command()
 @click.argument("experiments", nargs=-1)
 @click.option("-o", "--output", "out", default="report", show_default=True, metavar="DIR", help="Folder to write.")
 @click.option("--reference", metavar="DIR", help="Folder with published points as CSV, to overlay and compare with.")

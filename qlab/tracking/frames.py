@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
+import mlflow.entities as entities
 import numpy as np
 import pandas as pd
 
@@ -54,7 +55,13 @@ def runs(store: Store, experiment_ids: Sequence[str], filter_string: str = "") -
         experiment_ids: in which MLflow experiments.
         filter_string: an MLflow filter, such as ``"params.\\`model.type\\` = 'MLP'"``.
     """
-    return with_interrupted(store, _frame([_row(run) for run in store.search(experiment_ids, filter_string)]))
+    return frame_of(store, store.search(experiment_ids, filter_string))
+
+
+def frame_of(store: Store, found: Iterable[entities.Run], tags: Sequence[str] = ()) -> pd.DataFrame:
+    """Runs that a search of a store found as rows, see :func:`runs`; some of their tags in columns named like these."""
+    rows = [_row(run) | {tag: run.data.tags.get(tag) for tag in tags} for run in found]
+    return with_interrupted(store, _frame(rows))
 
 
 def runs_of_kind(store: Store, experiment_ids: Sequence[str], kind: str, filter_string: str = "") -> pd.DataFrame:

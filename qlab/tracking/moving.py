@@ -91,6 +91,18 @@ class Home:
         return (self.artifacts / rest).as_uri()
 
 
+def look(file: Path) -> Home:
+    """Where a database is; nothing in it is changed, and whatever is read from it is to be looked at once more."""
+    file = file.resolve()
+    try:
+        with contextlib.closing(
+            sqlite3.connect(f"{file.as_uri()}?mode=ro", timeout=_LOCK_SECONDS, uri=True)
+        ) as database:
+            return _looked_up(database, Home(file))
+    except sqlite3.Error:  # as in settle
+        return Home(file)
+
+
 def settle(file: Path) -> tuple[Home, str | None]:
     """Mends the paths in a database that is not where it was.
 

@@ -75,6 +75,12 @@ BESIDE: Final = "beside the store"
 CLIENT: Final = "qlab.client"
 """Tag of runs on a server: an id made before the run was sent, by which it is found if the reply was lost."""
 
+COPIED: Final = "qlab.copied"
+"""Tag of runs that `qlab copy` made: the run that it was first, or :data:`COPYING` and that while it is not whole."""
+
+COPYING: Final = "copying "
+"""How the value of that tag begins until the copy is whole."""
+
 PARENT: Final = "mlflow.parentRunId"
 NAME: Final = "mlflow.runName"
 NOTE: Final = "mlflow.note.content"

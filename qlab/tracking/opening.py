@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import socket
+import sqlite3
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from urllib.parse import unquote, urlsplit
 
 import sqlalchemy
 from mlflow import MlflowClient
+from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
 from qlab.errors import StoreError
 from qlab.tracking.faults import explain
@@ -21,6 +23,8 @@ from qlab.tracking.uri import is_server
 
 _SERVER_SECONDS = 10.0
 """How long a tracking server may take to accept a connection."""
+
+_LOCK_SECONDS = 20.0
 
 _HTTP_SETTINGS = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "30"}
 """What MLflow is told unless the user has told it something else.
@@ -45,6 +49,22 @@ def open_client(uri: str) -> MlflowClient:
         client = MlflowClient(uri)
         client.search_experiments(max_results=1)
     return client
+
+
+def read_only_uri(file: Path) -> str:
+    """The URI by which MLflow's client opens an SQLite file that it cannot write.
+
+    MLflow takes no URI that says so to SQLite, but looks for connections by URI before it makes them.
+    """
+    file = file.resolve()
+    uri = f"sqlite:///{file}?mode=ro"
+
+    def connect() -> sqlite3.Connection:
+        return sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True, timeout=_LOCK_SECONDS, check_same_thread=False)
+
+    engine = sqlalchemy.create_engine("sqlite://", creator=connect, poolclass=sqlalchemy.NullPool)
+    SqlAlchemyStore._engine_map[uri] = engine
+    return uri
 
 
 def make_database(file: Path) -> None:

@@ -25,7 +25,7 @@ from qlab import interrupts
 from qlab.errors import StoreAwayError, StoreError, StoreShutError, nearest
 from qlab.tracking import ending, names, params, writes
 from qlab.tracking.faults import explain
-from qlab.tracking.moving import Home, settle
+from qlab.tracking.moving import Home, look, settle
 from qlab.tracking.opening import (
     be_brief,
     check_database,
@@ -33,6 +33,7 @@ from qlab.tracking.opening import (
     check_server,
     make_database,
     open_client,
+    read_only_uri,
     writable,
 )
 from qlab.tracking.patience import patiently
@@ -71,6 +72,8 @@ class Store:
     Args:
         uri: an MLflow tracking URI; by default ``MLFLOW_TRACKING_URI``, else the embedded store under ``mlruns``.
         create: whether to create the embedded store if there is none.
+        read_only: nothing is written to it: an SQLite file is opened so that it cannot be, and stays as it is also
+            if it was moved.
         tell: is given a line for people when the store is waited for; by default it goes to stderr.
 
     Raises:
@@ -78,7 +81,12 @@ class Store:
     """
 
     def __init__(
-        self, uri: str | None = None, *, create: bool = True, tell: Callable[[str], None] | None = None
+        self,
+        uri: str | None = None,
+        *,
+        create: bool = True,
+        read_only: bool = False,
+        tell: Callable[[str], None] | None = None,
     ) -> None:
         self.uri = resolve(uri)
         self.tell = tell or _to_stderr
@@ -87,13 +95,13 @@ class Store:
         if file is not None:
             check_database(file)
         if file is not None and not file.exists():
-            if not create:
+            if not create or read_only:
                 raise StoreError(f"There is no store at {file}; `qlab run` makes one.")
             try:
                 file.parent.mkdir(parents=True, exist_ok=True)
             except OSError as error:
                 raise StoreError(f"The store {file} cannot be made: {error.strerror}: {error.filename}") from None
-        if file is not None and not writable(file):
+        if file is not None and not read_only and not writable(file):
             raise StoreError(f"The store {file} cannot be written: no permission. Give another with --tracking-uri.")
         if file is None:
             be_brief()
@@ -107,13 +115,14 @@ class Store:
         self._file = file
         self._home: Home | None = None
         if file is not None:
-            self._home, news = settle(file)
+            self._home, news = (look(file), None) if read_only else settle(file)
             if news is not None:
                 self.tell(news)
         self._patience = _PATIENCE_SECONDS["server" if file is None else "file"]
         self._gave_up: tuple[float, StoreAwayError] | None = None
         self._places: dict[str, str] = {}
-        self.client = self._patiently(lambda again: open_client(self.uri))
+        opened = self.uri if file is None or not read_only else read_only_uri(file)
+        self.client = self._patiently(lambda again: open_client(opened))
 
     @property
     def location(self) -> str:
@@ -210,12 +219,13 @@ class Store:
         params: Mapping[str, str] | None = None,
         tags: Mapping[str, str] | None = None,
         datasets: Sequence[DatasetRecord] = (),
+        start: int | None = None,
     ) -> str:
-        """Creates a running run and returns its id."""
+        """Creates a running run, begun now or at a time in milliseconds since the epoch, and returns its id."""
         own = uuid.uuid4().hex
         # What an SQLite file does not confirm it has not done; a server may have, and is asked for this tag.
         traced = {} if self._file is not None else {names.CLIENT: own}
-        run_id = self._create(writes.CreateRun(own, experiment_id, name, {**(tags or {}), **traced}, now_ms()))
+        run_id = self._create(writes.CreateRun(own, experiment_id, name, {**(tags or {}), **traced}, start or now_ms()))
         if params:
             self.log(run_id, params=params)
         if datasets:
@@ -375,9 +385,9 @@ class Store:
         """A run's description."""
         return str(self._patiently(lambda again: self.client.get_run(run_id)).data.tags.get(names.NOTE, ""))
 
-    def finish(self, run_id: str, status: Status = "FINISHED") -> None:
-        """Ends a run (or, with ``"RUNNING"``, starts it again)."""
-        self._write(writes.SetStatus(run_id, status, now_ms()))
+    def finish(self, run_id: str, status: Status = "FINISHED", time: int | None = None) -> None:
+        """Ends a run, now or at a time in milliseconds since the epoch (or, with ``"RUNNING"``, starts it again)."""
+        self._write(writes.SetStatus(run_id, status, time or now_ms()))
 
     def end(self, run_ids: Sequence[str], status: Status, reason: str) -> None:
         """Ends runs that did not finish, with a reason of one line; in an embedded store all at once.
