@@ -127,6 +127,12 @@ def make(kind: str, config: Mapping[str, Any]) -> Any:
     return find(kind, str(config["type"]), imports=False)(**fields)
 
 
+def lies_in(folder: Path, name: str) -> bool:
+    """Whether a folder has the file of a module, named as experiment files do: in a package or a folder below, too."""
+    place, _, module = name.rpartition("/")
+    return all(module.split(".")) and Shelf.file_in(folder / place, module) is not None
+
+
 def find_of_any_kind(name: str, folder: Path | None = None) -> tuple[str, type]:
     """The hierarchy and the class that ``"module:Class"`` means, whichever hierarchy it is of.
 
@@ -213,11 +219,10 @@ def _import(name: str, folder: Path | None) -> ModuleType:
 
 def _beside(name: str, folder: Path) -> tuple[Shelf, str] | None:
     """Where a module lies in a folder, and its dotted name there; None if it does not."""
-    place, _, name = name.rpartition("/")
-    folder = folder / place
-    if not all(name.split(".")) or Shelf.file_in(folder, name) is None:
+    if not lies_in(folder, name):
         return None
-    return shelf_of(folder, name), name
+    place, _, name = name.rpartition("/")
+    return shelf_of(folder / place, name), name
 
 
 def _place(error: BaseException, folder: Path | None) -> str:

@@ -23,7 +23,7 @@ from qlab.experiment.trial import Measurement, Trial, Unlearning, content_hash
 from qlab.fields import Field, NonNegativeFloat, NonNegativeInt, PositiveInt, fields_of, show
 from qlab.models import Model
 from qlab.own_code import described, has_own_frame
-from qlab.registry import find
+from qlab.registry import find, lies_in
 from qlab.textfile import read_text
 from qlab.training import Trainer
 
@@ -35,8 +35,8 @@ _NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWX
 _MLFLOWS_OWN = "Default"
 """Every store has an experiment of this name, whose artifacts lie somewhere else."""
 
-_MODULE = re.compile(r"""["'](\w+)[.\w]*:\w+["']""")
-"""Modules that names of the form ``module:Class`` begin with."""
+_MODULE = re.compile(r"""["']([\w./]+):\w+["']""")
+"""Modules in names of the form ``module:Class``."""
 
 LONGEST_NAME = 200
 """Names are those of MLflow experiments, and of files."""
@@ -147,9 +147,9 @@ def class_folder(path: Path, text: str) -> Path:
     """Where classes beside an experiment file are found: beside its link, if it is one, else beside the file itself."""
     real = path.resolve().parent
     modules = set(_MODULE.findall(text))
-    if any((path.parent / f"{module}.py").exists() for module in modules):
+    if any(lies_in(path.parent, module) for module in modules):
         return path.parent
-    return real if any((real / f"{module}.py").exists() for module in modules) else path.parent
+    return real if any(lies_in(real, module) for module in modules) else path.parent
 
 
 def parse(

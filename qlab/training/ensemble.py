@@ -26,7 +26,7 @@ def initial_parameters(model: Model, seeds: Sequence[int], purpose: str = "initi
     Raises:
         ConfigError: ``reset_parameters`` draws from something else than its generator, or leaves what setup drew.
     """
-    before = _values(model) if model.drawn_in_setup else {}
+    moved = _moved(model)
     drawn: dict[str, list[Tensor]] = {}
     for seed in seeds:
         model.reset_parameters(seeding.generator(seed, purpose))
@@ -40,12 +40,26 @@ def initial_parameters(model: Model, seeds: Sequence[int], purpose: str = "initi
                 f"{type(model).__name__}.reset_parameters gives {name} other values for the same seed: it must draw "
                 "from its generator alone, as in torch.nn.init.normal_(weight, generator=generator)."
             )
-        if name in model.drawn_in_setup and torch.equal(before[name], first):
+        if name in model.drawn_in_setup and torch.equal(moved[name], first):
             raise ConfigError(
                 f"{type(model).__name__}.reset_parameters leaves {name} as setup drew it, which is different each "
                 "time: draw it from the generator, or set it."
             )
     return {name: torch.stack(parameters) for name, parameters in drawn.items()}
+
+
+@torch.no_grad()
+def _moved(model: Model) -> Parameters:
+    """Moves what setup drew to other values, and returns them: whoever draws it again does not find it there.
+
+    The model may have been drawn before, with the same seed; so the values it has say nothing.
+    """
+    moved: Parameters = {}
+    for name, parameter in model.named_parameters():
+        if name in model.drawn_in_setup:
+            parameter.add_(1)
+            moved[name] = parameter.detach().clone()
+    return moved
 
 
 def _values(model: Model) -> Parameters:

@@ -47,6 +47,17 @@ def test_classes_of_a_linked_file_are_beside_the_file(tmp_path: Path) -> None:
     assert (found.name, found.folder) == ("link", real)
 
 
+@pytest.mark.parametrize(
+    ("place", "name"), [("lab/__init__.py", "lab"), ("lab/own.py", "lab.own"), ("lab/own.py", "lab/own")]
+)
+def test_classes_of_a_linked_file_are_in_packages_beside_the_file(tmp_path: Path, place: str, name: str) -> None:
+    link, _, real = linked(tmp_path)
+    (real / "lab").mkdir()
+    (real / place).write_text(OWN)
+    (real / "file.toml").write_text((TASK + MODEL).replace('"own:', f'"{name}:'))
+    assert schema.load(link).folder == real
+
+
 def test_classes_beside_the_link_come_first(tmp_path: Path) -> None:
     link, here, real = linked(tmp_path)
     (real / "own.py").write_text("raise RuntimeError")

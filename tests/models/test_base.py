@@ -425,6 +425,25 @@ def test_parameters_that_the_seed_does_not_decide_are_refused():
     assert not torch.equal(drawn["first.weight"][0], drawn["first.weight"][1])
 
 
+class Redrawn(Torch):
+    """Sets all that setup drew, as models of PyTorch's layers do."""
+
+    def reset_parameters(self, generator: torch.Generator) -> None:
+        for parameter in self.parameters():
+            nn.init.normal_(parameter, generator=generator)
+
+
+def test_a_model_may_be_drawn_again_for_the_same_seed():
+    model = Redrawn().build(features(4))
+    assert model.drawn_in_setup
+    first, again = (initial_parameters(model, [0, 1]) for _ in range(2))
+    assert all(torch.equal(value, again[name]) for name, value in first.items())
+    forgetful = Forgetful().build(features(4))
+    for _ in range(2):
+        with pytest.raises(ConfigError, match=r"leaves first\.weight as setup drew it"):
+            initial_parameters(forgetful, [0, 1])
+
+
 def test_fields_may_be_numbers_of_numpy():
     model = PennyLaneQNN(depth=np.int64(2), scale=np.float32(1.5))
     assert model.config() == PennyLaneQNN(depth=2, scale=1.5).config()
