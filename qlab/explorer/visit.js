@@ -1,8 +1,9 @@
-// The visitor's browser: its history, and its connection to the server.
+// The visitor's browser: its history, its connection to the server, and its memory.
 
 const ASK_MILLISECONDS = 30000 // so often the server is asked whether it still answers
 const ANSWER_MILLISECONDS = 20000 // so long it may take
 const TRY_MILLISECONDS = 2000 // so often a lost server is looked for
+const KEEP_MILLISECONDS = 500 // so long after the last change what is drawn no more is kept
 
 function history_of(model) {
   const write = () => {
@@ -90,7 +91,16 @@ function connection_of(model) {
   }
 }
 
+// Bokeh lets go of models that are drawn no more half a minute after the last change of anything. On a page that
+// follows a running experiment, or whose sliders are dragged, changes come sooner, and every picture would be kept.
+function limit_memory() {
+  for (const one of window.Bokeh.documents) {
+    one._recompute_timeout = KEEP_MILLISECONDS
+  }
+}
+
 export function render({model}) {
+  limit_memory()
   const ends = [history_of(model), connection_of(model)]
   model.on("remove", () => ends.forEach((end) => end()))
   const el = document.createElement("span")

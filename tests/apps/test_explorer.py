@@ -292,3 +292,11 @@ def test_a_store_without_runs_says_what_to_do(visitor: Any, tmp_path: Path, serv
     with serve(store.uri, tmp_path) as found:
         page = visitor.open(found)
         page.get_by_text("qlab run xxz_flip").wait_for()
+
+
+def test_slices_are_drawn_as_surfaces_on_demand(visitor: Any, address: str) -> None:
+    page = visitor.open(link(address, page="Landscape", surface=True, resolution=11))
+    page.locator("img").first.wait_for()
+    assert page.locator(FIGURE).count() == 0
+    assert page.get_by_text("Error").count() == 0
+    assert visitor.errors == []

@@ -199,10 +199,7 @@ class LandscapePage(Page):
                 picture_bytes(_surface(name, result, limits), "png", dpi=80) for name, result in results.items()
             ]
             self._surface.objects = [
-                pn.GridBox(
-                    *(pn.pane.PNG(picture_bytes(item, "png", dpi=80), width=PANEL["width"]) for item in surfaces),
-                    ncols=2,
-                )
+                pn.GridBox(*(pn.pane.PNG(item, width=PANEL["width"]) for item in surfaces), ncols=2)
             ]
         else:
             self._surface.objects = []
