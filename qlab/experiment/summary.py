@@ -24,6 +24,9 @@ from qlab.tracking import frames, names
 FIRST_FILE = "summary/summary.csv"
 """The artifact of the experiment's run that every summary has."""
 
+_FORM = 2
+"""Of what is written; summaries of another form are written again."""
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Summary:
@@ -52,17 +55,20 @@ def summarise(session: Session, parent: str) -> Summary:
     unlearnings = _latest(session, names.UNLEARNING, session.experiment.unlearnings)
     probes = _latest(session, names.PROBE, session.experiment.measurements)
     shown = [frame[["run_id", "status", "health"]].fillna("") for frame in (trials, unlearnings, probes)]
-    digest = content_hash([part.to_numpy().tolist() for part in shown])
+    digest = content_hash([_FORM, *(part.to_numpy().tolist() for part in shown)])
     with session.tracking():
         drawn = session.store.get_run(parent).data.tags.get(names.SUMMARY)
         draw = drawn != digest or not session.store.has_file(parent, FIRST_FILE)
     figures = Attempts()
+    unlearned, history = _summarise_unlearning(session, parent, unlearnings, draw, figures)
     found = Summary(
         _summarise_trials(session, parent, trials, draw, figures),
-        _summarise_unlearning(session, parent, unlearnings, draw, figures),
+        unlearned,
         _summarise_probes(session, parent, probes, draw, figures),
         figures.missing,
     )
+    if draw:
+        _show(session, parent, trials, found.trials, unlearnings, history)
     if draw and not figures.missing:
         with session.tracking():
             session.store.set_tags(parent, {names.SUMMARY: digest})
@@ -82,22 +88,39 @@ def _summarise_trials(
     return table
 
 
+def _show(
+    session: Session,
+    parent: str,
+    trials: pd.DataFrame,
+    table: pd.DataFrame,
+    unlearned: pd.DataFrame,
+    history: pd.DataFrame,
+) -> None:
+    """Writes what the MLflow UI shows beside the runs."""
+    from qlab.experiment.showing import show_experiment
+    from qlab.views.unlearning import curves_of
+
+    steps = pd.DataFrame() if history.empty else curves_of(history)
+    show_experiment(session, parent, trials, table, unlearned, steps)
+
+
 def _summarise_unlearning(
     session: Session, parent: str, frame: pd.DataFrame, draw: bool, figures: Attempts
-) -> pd.DataFrame:
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The table, and every value of the runs that is drawn; empty if nothing is to be drawn."""
     if frame.empty:
-        return pd.DataFrame()
+        return pd.DataFrame(), pd.DataFrame()
     from qlab.views.unlearning import history_of, summarize_unlearning
 
     table = summarize_unlearning(frame)
     if not draw:
-        return table
+        return table, pd.DataFrame()
     with session.tracking():
         history = history_of(frame, session.store.metric_history)
     with tempfile.TemporaryDirectory() as folder:
         files = write_unlearning(table, history, Path(folder), session.experiment.name, figures)
         _log(session, parent, files)
-    return table
+    return table, history
 
 
 def _summarise_probes(

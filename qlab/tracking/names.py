@@ -72,6 +72,9 @@ ARTIFACTS: Final = "qlab.artifacts"
 BESIDE: Final = "beside the store"
 """Value of that tag: in the folder beside an embedded store's database, also after that was moved."""
 
+SHOWN: Final = "qlab.shown"
+"""Tag of an MLflow experiment: JSON of digests of what was last written for the UI to show, by tag."""
+
 CLIENT: Final = "qlab.client"
 """Tag of runs on a server: an id made before the run was sent, by which it is found if the reply was lost."""
 
@@ -87,6 +90,13 @@ NOTE: Final = "mlflow.note.content"
 COMMIT: Final = "mlflow.source.git.commit"
 SOURCE: Final = "mlflow.source.name"
 USER: Final = "mlflow.user"
+EXPERIMENT_KIND: Final = "mlflow.experimentKind"
+MODEL_DEVELOPMENT: Final = "custom_model_development"
+"""Value of that tag: what MLflow's UI offers for models, and not for language models and agents."""
+
+SHARED_VIEW: Final = "mlflow.sharedViewState."
+"""Tags of an MLflow experiment: views that its UI can open, by key."""
+
 DATASET_CONTEXT: Final = "mlflow.data.context"
 
 CONFIGS: Final = "trials.json"

@@ -6,16 +6,19 @@ import json
 import os
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import click
 
 from qlab.errors import ConfigError, StoreError
-from qlab.tracking import addresses
+from qlab.tracking import addresses, names
 from qlab.tracking.moving import settle
 from qlab.tracking.redaction import bare, shown
 from qlab.tracking.uri import embedded_file, is_server, resolve
+
+_PAGES = 5
+"""So many experiments' pages are printed."""
 
 
 def serve_ui(uri: str | None, host: str, port: int) -> None:
@@ -29,6 +32,7 @@ def serve_ui(uri: str | None, host: str, port: int) -> None:
     if is_server(found):
         click.echo(f"The store is a tracking server; its UI is at {bare(found)}")
         return
+    pages = _prepared_pages(found)
     host = addresses.bare(host)
     port = addresses.free_port(host, port)
     # Not among the arguments, which everybody on this machine can read: a database's address may hold a password.
@@ -40,7 +44,7 @@ def serve_ui(uri: str | None, host: str, port: int) -> None:
         if news is not None:
             click.echo(news)
         arguments += ["--default-artifact-root", home.artifacts.as_uri()]
-    _replace_process("MLflow UI", "mlflow", arguments, found, host, port)
+    _replace_process("MLflow UI", "mlflow", arguments, found, host, port, pages=pages)
 
 
 def serve_explorer(
@@ -104,10 +108,29 @@ def _existing(uri: str | None) -> str:
     return found
 
 
+def _prepared_pages(uri: str) -> dict[str, str]:
+    """Where the UI shows the experiments that were changed last, by what to say of them; none if none is prepared."""
+    from qlab.tracking.showcase import MAIN, address
+    from qlab.tracking.store import Store
+
+    experiments = Store(uri, create=False).client.search_experiments(order_by=["last_update_time DESC"])
+    ready = [found for found in experiments if f"{names.SHARED_VIEW}{MAIN}" in found.tags]
+    return {f"compare {found.name}": address(found.experiment_id) for found in ready[:_PAGES]}
+
+
 def _replace_process(
-    what: str, module: str, arguments: Sequence[str], store: str, host: str, port: int, path: str = ""
+    what: str,
+    module: str,
+    arguments: Sequence[str],
+    store: str,
+    host: str,
+    port: int,
+    path: str = "",
+    pages: Mapping[str, str] | None = None,
 ) -> None:
     click.echo(f"{what} on {shown(store)}: {addresses.opened(host, port)}{path} (Ctrl-C ends it)")
+    for title, page in (pages or {}).items():
+        click.echo(f"{title}: {addresses.opened(host, port)}/{page}")
     sys.stdout.flush()
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.execv(sys.executable, [sys.executable, "-m", module, *arguments])

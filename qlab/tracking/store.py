@@ -138,7 +138,9 @@ class Store:
         made = None
         if found is None:
             artifacts = None if self._home is None else self._home.artifacts.as_uri()
-            tags = None if self._home is None else {names.ARTIFACTS: names.BESIDE}
+            tags = {names.EXPERIMENT_KIND: names.MODEL_DEVELOPMENT}
+            if self._home is not None:
+                tags[names.ARTIFACTS] = names.BESIDE
             try:
                 made = str(self.client.create_experiment(name, artifacts, tags))
             except MlflowException:
@@ -210,6 +212,14 @@ class Store:
                     f'The store {self.location} has no experiment "{name}".{nearest(name, every)} It has: {choices}.'
                 )
         return [every[name] for name in wanted or every]
+
+    def experiment_tags(self, experiment_id: str) -> dict[str, str]:
+        """The tags of an MLflow experiment."""
+        return dict(self._patiently(lambda again: self.client.get_experiment(experiment_id)).tags)
+
+    def set_experiment_tags(self, experiment_id: str, tags: Mapping[str, str]) -> None:
+        """Sets tags of an MLflow experiment."""
+        self._write(writes.SetExperimentTags(experiment_id, dict(tags)))
 
     def create_run(
         self,

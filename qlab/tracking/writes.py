@@ -187,6 +187,18 @@ class DeleteTag(Write):
 
 
 @dataclasses.dataclass(frozen=True)
+class SetExperimentTags(Write):
+    """Sets tags of an MLflow experiment, whose id takes the place of a run's."""
+
+    tags: Mapping[str, str]
+
+    def send(self, client: MlflowClient, known_as: KnownAs, *, again: bool = False) -> None:
+        """See the base class."""
+        for key, value in self.tags.items():
+            client.set_experiment_tag(self.run, key, value)
+
+
+@dataclasses.dataclass(frozen=True)
 class LogFile(Write):
     """Copies a file to a run's artifacts; ``place`` is their URI where the writer knows it, which saves a question."""
 
@@ -224,7 +236,7 @@ class SetStatus(Write):
 
 
 _KINDS: dict[str, type[Write]] = {
-    kind.__name__: kind for kind in (CreateRun, LogBatch, LogInputs, DeleteTag, LogFile, SetStatus)
+    kind.__name__: kind for kind in (CreateRun, LogBatch, LogInputs, DeleteTag, SetExperimentTags, LogFile, SetStatus)
 }
 
 

@@ -1,0 +1,182 @@
+"""What an experiment looks like in the MLflow UI: the curves of its own run, its description, its prepared views."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import shlex
+from collections.abc import Iterable, Sequence
+from typing import Any
+from urllib.parse import urlencode
+
+import pandas as pd
+
+from qlab.experiment.schema import Experiment
+from qlab.experiment.session import Session
+from qlab.tracking import names
+from qlab.tracking.curves import Curve, unit, write_curves
+from qlab.tracking.redaction import redact
+from qlab.tracking.showcase import MAIN, UNLEARNING, View, address, run_address, show
+
+_TRIALS = ("validation_accuracy", "train_accuracy")
+_METHODS = ("validation_accuracy", "forget_accuracy_polluted")
+_RATIO = "corruption.ratio"
+
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]<>#|])")
+
+
+def show_experiment(
+    session: Session,
+    parent: str,
+    trials: pd.DataFrame,
+    table: pd.DataFrame,
+    unlearned: pd.DataFrame,
+    steps: pd.DataFrame,
+) -> None:
+    """Writes what the UI shows, as far as it is not there yet.
+
+    Args:
+        session: what the experiment's parts share.
+        parent: the experiment's run.
+        trials: one row for each trial.
+        table: see :func:`qlab.views.summary.summarize`.
+        unlearned: one row for each unlearning run.
+        steps: see :func:`qlab.views.unlearning.curves_of`.
+    """
+    store, experiment_id = session.store, session.experiment_id
+    with session.tracking():
+        whole = unit(table["ratio"])
+        against_ratio, against_step = ratio_curves(table, whole), step_curves(steps)
+        write_curves(store, parent, [*against_ratio, *against_step])
+        views = prepared_views(trials, unlearned, against_ratio, against_step, whole)
+        run = store.known_as(parent)
+        show(store, experiment_id, description(session.experiment, experiment_id, run, table, views), views)
+
+
+def ratio_curves(table: pd.DataFrame, whole: int) -> list[Curve]:
+    """Accuracy against the ratio of each model and corruption; without a corruption it is at zero.
+
+    Args:
+        table: see :func:`qlab.views.summary.summarize`.
+        whole: by what ratios are multiplied to be steps.
+    """
+    curves = []
+    for metric in _TRIALS:
+        for (model, corruption), own in table.groupby(["model", "corruption"], sort=False):
+            steps = [0 if math.isnan(ratio) else round(ratio * whole) for ratio in own["ratio"]]
+            mean, deviation = (dict(zip(steps, own[f"{metric}_{part}"], strict=True)) for part in ("mean", "std"))
+            curves.append(Curve(metric, f"{model} {corruption}", str(corruption), mean, deviation))
+    return curves
+
+
+def step_curves(steps: pd.DataFrame) -> list[Curve]:
+    """Accuracy against the unlearning step of each method, for each model, corruption and ratio.
+
+    Args:
+        steps: see :func:`qlab.views.unlearning.curves_of`.
+    """
+    if steps.empty:
+        return []
+    from qlab.views.labels import ratio_text
+
+    curves = []
+    for metric in _METHODS:
+        rows = steps[steps["metric"] == metric]
+        groups: Any = rows.groupby(["model", "corruption", "ratio", "method"], sort=False, dropna=False)
+        for (model, corruption, ratio, method), own in groups:
+            panel = f"{model} {corruption} {ratio_text(ratio, steps['ratio'])}"
+            at = [int(step) for step in own["step"]]
+            mean, deviation = (dict(zip(at, own[part], strict=True)) for part in ("mean", "deviation"))
+            curves.append(Curve(f"unlearning_{metric}", f"{panel} {method}", panel, mean, deviation))
+    return curves
+
+
+def prepared_views(
+    trials: pd.DataFrame,
+    unlearned: pd.DataFrame,
+    against_ratio: Sequence[Curve],
+    against_step: Sequence[Curve],
+    whole: int,
+) -> list[View]:
+    """The views: one of trials, and one of unlearning runs if there are some."""
+    axis = _axis(whole)
+    own, columns = _settings(trials), [f"metrics.{name}" for name in _TRIALS]
+    views = [View(MAIN, "qlab: trials", names.TRIAL, own, [*columns, "params.seed"], _TRIALS, against_ratio, axis)]
+    if not unlearned.empty:
+        keys = [*_settings(unlearned), "unlearner.type"]
+        columns = [f"metrics.{name}" for name in (*_METHODS, "retain_accuracy")]
+        views.append(
+            View(
+                UNLEARNING,
+                "qlab: unlearning",
+                names.UNLEARNING,
+                keys,
+                [*columns, "params.seed"],
+                _METHODS,
+                against_step,
+                "unlearning steps",
+            )
+        )
+    return views
+
+
+def _axis(whole: int) -> str:
+    return "ratio in percent" if whole == 100 else f"ratio times {whole}"
+
+
+def _settings(frame: pd.DataFrame) -> list[str]:
+    """The params that tell groups of runs apart: the model, the ratio, and those in which runs differ."""
+    from qlab.views.labels import varying
+
+    found = varying(frame)
+    if "corruption.type" in frame and frame["corruption.type"].nunique(dropna=False) > 1:
+        found.append("corruption.type")
+    return ["model.type", *(name for name in found if name not in (_RATIO, "model.type")), _RATIO]
+
+
+def description(
+    experiment: Experiment, experiment_id: str, run_id: str, table: pd.DataFrame, views: Iterable[View]
+) -> str:
+    """What is asked, the summary's figure, and the command, as Markdown."""
+    seeds = len({trial.seed for trial in experiment.trials})
+    ratios = sorted({float(ratio) for ratio in table["ratio"] if not math.isnan(ratio)})
+    asked = [
+        f"{_count(len(experiment.trials), 'trial')} of {_listed(table['model'])}",
+        f"{_listed(table['corruption'])}, {'ratio' if len(ratios) == 1 else 'ratios'} "
+        + (", ".join(f"{ratio:g}" for ratio in ratios) or "none"),
+        _count(seeds, "seed"),
+    ]
+    if experiment.unlearnings:
+        asked.append(_count(len(experiment.unlearnings), "unlearning run"))
+    if experiment.measurements:
+        asked.append(_count(len(experiment.measurements), "probe"))
+    source = redact(experiment.source)
+    sets = [f"--set {key}={json.dumps(value)}" for key, value in experiment.assignments]
+    command = " ".join(["qlab run", shlex.quote(source), *(redact(text) for text in sets)])
+    figure = f"get-artifact?{urlencode({'path': 'summary/accuracy.png', 'run_uuid': run_id})}"
+    links = [f"[{view.name.removeprefix('qlab: ')}]({address(experiment_id, view.key)})" for view in views]
+    lines = [
+        _literal(experiment.about) or _literal(experiment.name),
+        f"{'; '.join(asked)}. Compare: {', '.join(links)}.",
+        f"![accuracy against the ratio; also in the artifacts of the experiment's run, summary/accuracy.png]({figure})",
+        f"Means over seeds are metrics of the [experiment's run]({run_address(experiment_id, run_id)}); "
+        f"their step is the {_axis(unit(table['ratio']))}, or the unlearning step. Where a page is about evaluations, "
+        "choose *Model training* above the menu.",
+        f"    {command}",
+    ]
+    return "\n\n".join(line for line in lines if line)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def _listed(labels: Iterable[str]) -> str:
+    own = [_literal(label) for label in dict.fromkeys(labels)]
+    return ", ".join(own[:12]) + (f" and {len(own) - 12} more" if len(own) > 12 else "")
+
+
+def _literal(text: str) -> str:
+    """Text as Markdown that shows it as it is."""
+    return _MARKDOWN.sub(r"\\\1", " ".join(str(text).split()))
