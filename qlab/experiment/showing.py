@@ -23,7 +23,7 @@ _TRIALS = ("validation_accuracy", "train_accuracy")
 _METHODS = ("validation_accuracy", "forget_accuracy_polluted")
 _RATIO = "corruption.ratio"
 
-_MARKDOWN = re.compile(r"([\\`*_{}\[\]<>#|])")
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]<#|])")
 
 
 def show_experiment(
@@ -129,10 +129,16 @@ def _settings(frame: pd.DataFrame) -> list[str]:
     """The params that tell groups of runs apart: the model, the ratio, and those in which runs differ."""
     from qlab.views.labels import varying
 
-    found = varying(frame)
+    found = [name for name in varying(frame) if name != "model.type" and _tells_apart(frame, name)]
     if "corruption.type" in frame and frame["corruption.type"].nunique(dropna=False) > 1:
         found.append("corruption.type")
-    return ["model.type", *(name for name in found if name not in (_RATIO, "model.type")), _RATIO]
+    return ["model.type", *found, _RATIO]
+
+
+def _tells_apart(frame: pd.DataFrame, name: str) -> bool:
+    """Whether a param differs among runs of one type of model: where it does not, the type says as much."""
+    values = frame[name].map(repr)
+    return bool((values.groupby(frame["model.type"], dropna=False).nunique() > 1).any())
 
 
 def description(
