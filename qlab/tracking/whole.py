@@ -7,7 +7,7 @@ import contextlib
 import hashlib
 import tempfile
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import mlflow.entities as entities
@@ -70,7 +70,7 @@ def files_of(store: Store, run: entities.Run) -> Iterator[dict[str, Path]]:
             paths = {path.relative_to(place).as_posix(): path for path in sorted(place.rglob("*")) if path.is_file()}
         else:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-            paths = {path: folder / path for path in store.files(run_id)}
+            paths = {path: folder / _inside(path) for path in store.files(run_id)}
         finished = run.info.status == "FINISHED"
         paths = {name: path for name, path in paths.items() if not (finished and name.startswith(_STATES))}
         if not place.is_absolute():
@@ -81,15 +81,21 @@ def files_of(store: Store, run: entities.Run) -> Iterator[dict[str, Path]]:
         yield paths
 
 
+def _inside(path: str) -> str:
+    """The path, which a server has said, if it stays within a folder."""
+    if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
+        raise StoreError(f"its artifact {path} has a path that leads out of its folder")
+    return path
+
+
 def _check(run: entities.Run, paths: dict[str, Path]) -> None:
     if run.info.status != "FINISHED":
         return
     tags = run.data.tags
     expected = tags.get(names.CHECKPOINT_DIGEST)
-    needed = [names.CHECKPOINT] if expected is not None else []
-    needed += [names.PROBE_RESULT] if tags.get(names.KIND) == names.PROBE else []
-    for name in needed:
-        if name not in paths:
+    of_kind = {names.EXPERIMENT: names.CONFIGS, names.PROBE: names.PROBE_RESULT}
+    for name in (names.CHECKPOINT if expected is not None else None, of_kind.get(tags.get(names.KIND, ""))):
+        if name is not None and name not in paths:
             raise StoreError(f"its artifact {name} is missing")
     if expected is not None and _digest(paths[names.CHECKPOINT]) != expected:
         raise StoreError(f"its artifact {names.CHECKPOINT} is damaged")

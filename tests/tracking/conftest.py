@@ -16,6 +16,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from support.copies import SMALL
+
+from qlab.experiment import schema
+from qlab.experiment.runner import Runner
+from qlab.tracking.store import Store
 
 
 class Server:
@@ -97,6 +102,16 @@ def server(
 ) -> Server:
     """A running tracking server on SQLite; a test that takes it away brings it back."""
     return serve(write_empty_store(tmp_path_factory.mktemp("backend") / "server.db"))
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory, write_empty_store: Callable[[Path], str]) -> Path:
+    """A project in whose store a small experiment has run. Only read."""
+    folder = tmp_path_factory.mktemp("finished")
+    (folder / "small.toml").write_text(SMALL)
+    store = Store(write_empty_store(folder / "mlruns" / "mlflow.db"))
+    Runner(store).run(schema.load(folder / "small.toml"))
+    return folder
 
 
 class Postgres:
