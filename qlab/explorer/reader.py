@@ -19,6 +19,7 @@ from qlab.models import Model, checkpoint
 from qlab.tracking import frames, names
 from qlab.tracking.configs import read_configs
 from qlab.tracking.redaction import bare, shown
+from qlab.tracking.showcase import run_address
 from qlab.tracking.store import Store
 from qlab.tracking.uri import embedded_file, is_server, resolve
 
@@ -195,7 +196,7 @@ class Reader:
     def run_url(self, run_id: str, experiment_id: str) -> str:
         """The page of a run in the MLflow UI: the tracking server's, else that of `qlab ui` on this machine."""
         base = bare(self.uri).rstrip("/") if is_server(self.uri) else "http://127.0.0.1:5000"
-        return f"{base}/#/experiments/{experiment_id}/runs/{run_id}"
+        return f"{base}/{run_address(experiment_id, run_id)}"
 
     def _notice_replaced(self) -> None:
         """Forgets all that was read from a file whose place another has taken."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import sys
 from collections.abc import Mapping, Sequence
@@ -115,7 +116,8 @@ def _prepared_pages(uri: str) -> dict[str, str]:
 
     experiments = Store(uri, create=False).client.search_experiments(order_by=["last_update_time DESC"])
     ready = [found for found in experiments if f"{names.SHARED_VIEW}{MAIN}" in found.tags]
-    return {f"compare {found.name}": address(found.experiment_id) for found in ready[:_PAGES]}
+    titles = [re.sub(r"[^ -~\w]", "?", f"compare {found.name}") for found in ready[:_PAGES]]  # a terminal obeys more
+    return {title: address(found.experiment_id) for title, found in zip(titles, ready[:_PAGES], strict=True)}
 
 
 def _replace_process(

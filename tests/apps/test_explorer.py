@@ -90,7 +90,7 @@ def test_the_table_of_runs_selects_for_every_page(visitor: Any, address: str, st
     for title in ("Configuration", "Metrics", "Artifacts", "Lineage", "Tags"):
         page.get_by_role("tab", name=title).wait_for()
     href = page.get_by_text("open in the MLflow UI").get_attribute("href")
-    assert href.endswith(f"#/experiments/{run.info.experiment_id}/runs/{run_id}")
+    assert href.endswith(f"#/experiments/{run.info.experiment_id}/runs/{run_id}?workflowType=machine_learning")
 
 
 def test_an_mlflow_filter_narrows_the_runs(visitor: Any, address: str) -> None:

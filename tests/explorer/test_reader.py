@@ -252,5 +252,7 @@ def test_a_store_whose_file_is_replaced_is_read_anew(tmp_path: Path, write_empty
 
 
 def test_a_run_opens_in_the_servers_own_ui() -> None:
-    assert Reader("http://lab.example:5000/").run_url("r", "7") == "http://lab.example:5000/#/experiments/7/runs/r"
+    assert Reader("http://lab.example:5000/").run_url("r", "7") == (
+        "http://lab.example:5000/#/experiments/7/runs/r?workflowType=machine_learning"
+    )
     assert Reader("sqlite:///runs.db").run_url("r", "7").startswith("http://127.0.0.1:5000/#/experiments/7")
