@@ -3,6 +3,7 @@
 const ASK_MILLISECONDS = 30000 // so often the server is asked whether it still answers
 const ANSWER_MILLISECONDS = 20000 // so long it may take
 const TRY_MILLISECONDS = 2000 // so often a lost server is looked for
+const LATE_MILLISECONDS = 3000 // so long a server that is there again may take for the answer it owes
 const KEEP_MILLISECONDS = 500 // so long after the last change what is drawn no more is kept
 
 function history_of(model) {
@@ -27,6 +28,7 @@ function history_of(model) {
 
 function connection_of(model) {
   let lost = false
+  let closed = false
   let answer = null
   const bar = document.createElement("div")
   bar.setAttribute("role", "alert")
@@ -41,9 +43,18 @@ function connection_of(model) {
     }
   }
   const look = async () => {
+    if (!lost) {
+      return
+    }
     try {
       const found = await fetch(window.location.pathname, {method: "HEAD", cache: "no-store"})
       if (found.status < 500) {
+        if (!closed) {
+          await new Promise((done) => setTimeout(done, LATE_MILLISECONDS))
+        }
+        if (!lost) {
+          return // it was only busy
+        }
         say("The server answers again: this page is loaded anew.")
         window.location.reload()
         return
@@ -72,11 +83,18 @@ function connection_of(model) {
   const answered = () => {
     clearTimeout(answer)
     answer = null
+    if (lost && !closed) {
+      lost = false
+      bar.remove()
+    }
   }
   const back = (event) => event.persisted && window.location.reload()
   model.on("msg:custom", answered)
   for (const one of window.Bokeh.documents) {
-    one.on_event("connection_lost", lose)
+    one.on_event("connection_lost", () => {
+      closed = true
+      lose()
+    })
   }
   const timer = setInterval(ask, ASK_MILLISECONDS)
   document.addEventListener("visibilitychange", ask)

@@ -1,0 +1,41 @@
+"""A page that is drawn again and again keeps the newest picture only, in the browser too."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+
+pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:sqlalchemy.exc.SADeprecationWarning")
+
+NEWEST = """Math.max(
+  ...[...Bokeh.documents[0]._all_models.values()].filter(m => m.type == "Figure").map(m => +m.id.slice(1)))"""
+MODELS = "Bokeh.documents[0]._all_models.size"
+
+
+def settled(page: Any) -> int:
+    """How many models the browser holds, a moment after the last redraw; Bokeh itself would wait for half a minute."""
+    least, end = page.evaluate(MODELS), time.monotonic() + 5.0
+    while time.monotonic() < end:
+        time.sleep(0.25)
+        least = min(least, page.evaluate(MODELS))
+    return int(least)
+
+
+def test_redraws_leave_no_models_in_the_browser(visitor: Any, address: str) -> None:
+    page = visitor.open(f"{address}?{urlencode({'experiment': 'small', 'page': 'Landscape', 'resolution': 11})}")
+    page.locator(".bk-Figure").first.wait_for()
+    before = settled(page)
+    span = page.get_by_role("slider").first
+    for _ in range(10):
+        last = page.evaluate(NEWEST)
+        span.focus()
+        span.press("ArrowRight")
+        end = time.monotonic() + 60.0
+        while page.evaluate(NEWEST) <= last:
+            assert time.monotonic() < end, "it was not drawn anew"
+            time.sleep(0.05)
+    assert settled(page) <= before + 60  # a single panel has more
+    assert visitor.errors == []
