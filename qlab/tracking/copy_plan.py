@@ -130,7 +130,7 @@ class _Planner:
                 if row["status"] == "FINISHED" and (row[names.COPIED] or "").startswith(names.COPYING)
             },
             tuple(self._running),
-            self._left_out,
+            +self._left_out,
         )
 
     def _choose_results(self, rows: list[_Row]) -> None:
