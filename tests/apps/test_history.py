@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -38,6 +41,15 @@ def at(seen: Any, **fields: str) -> Callable[[], bool]:
 def link(address: str, **fields: object) -> str:
     texts = {name: value if isinstance(value, str) else json.dumps(value) for name, value in fields.items()}
     return f"{address}?{urlencode({'experiment': 'small', **texts})}"
+
+
+def process(port: int | None) -> int:
+    """The process that serves at a port of this machine."""
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if (folder / "cmdline").read_bytes().endswith(f"--port\0{port}\0".encode()):
+                return int(folder.name)
+    raise AssertionError(f"nobody serves at {port}")
 
 
 def test_back_and_forward_restore_what_was_seen_and_back_leaves(visitor: Any, address: str) -> None:
@@ -92,6 +104,23 @@ def test_a_server_that_dies_is_said_and_found_again(visitor: Any, store: Store, 
         alert.wait_for(state="detached")
         page.locator(FIGURE).first.wait_for()
         assert query(page)["page"] == "Curvature"
+        assert visitor.errors == []
+
+
+def test_a_server_that_was_only_busy_keeps_the_page(visitor: Any, store: Store, tmp_path: Path, serve: Any) -> None:
+    with serve(store.uri, tmp_path) as found:
+        page = visitor.open(link(found, page="Resilience"))
+        page.locator(FIGURE).first.wait_for()
+        page.evaluate("window.kept = 1")
+        server = process(urlsplit(found).port)
+        os.kill(server, signal.SIGSTOP)
+        try:
+            page.evaluate("window.dispatchEvent(new Event('online'))")  # asks the server at once
+            page.get_by_text("Connection lost").wait_for()
+        finally:
+            os.kill(server, signal.SIGCONT)
+        page.get_by_role("alert").wait_for(state="detached")
+        assert page.evaluate("window.kept") == 1
         assert visitor.errors == []
 
 

@@ -24,15 +24,16 @@ def settled(page: Any) -> int:
     return int(least)
 
 
-def test_redraws_leave_no_models_in_the_browser(visitor: Any, address: str) -> None:
-    page = visitor.open(f"{address}?{urlencode({'experiment': 'small', 'page': 'Landscape', 'resolution': 11})}")
+@pytest.mark.parametrize(("name", "control", "key"), [("Landscape", "slider", "ArrowRight"), ("Resilience", "", " ")])
+def test_redraws_leave_no_models_in_the_browser(visitor: Any, address: str, name: str, control: str, key: str) -> None:
+    page = visitor.open(f"{address}?{urlencode({'experiment': 'small', 'page': name, 'resolution': 11})}")
     page.locator(".bk-Figure").first.wait_for()
     before = settled(page)
-    span = page.get_by_role("slider").first
+    touched = page.get_by_role("slider").first if control else page.get_by_label("Every run")
     for _ in range(10):
         last = page.evaluate(NEWEST)
-        span.focus()
-        span.press("ArrowRight")
+        touched.focus()
+        touched.press(key)
         end = time.monotonic() + 60.0
         while page.evaluate(NEWEST) <= last:
             assert time.monotonic() < end, "it was not drawn anew"
