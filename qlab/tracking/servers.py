@@ -135,4 +135,6 @@ def _replace_process(
         click.echo(f"{title}: {addresses.opened(host, port)}/{page}")
     sys.stdout.flush()
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    # Five processes for jobs of language models, which take half a minute to end.
+    os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
     os.execv(sys.executable, [sys.executable, "-m", module, *arguments])

@@ -122,7 +122,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, write_empty_store: Callable
             stdout=log,
             stderr=subprocess.STDOUT,
             cwd=folder,
-            env=os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true"},
+            env=os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
             start_new_session=True,
         )
     address = f"http://127.0.0.1:{port}"
