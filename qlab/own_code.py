@@ -66,7 +66,11 @@ def described(error: BaseException) -> str:
     text = _text(error)
     first, *more = text.split("\n")
     if "vmap" in first and not isinstance(error, QlabError):
-        first, text = f"{first} ({_UNDER_VMAP})", ""
+        hint = f" ({_UNDER_VMAP})"
+        if len(first) + len(hint) > LONGEST:  # what to do is said before the rest of what PyTorch says
+            more = [first, *more]
+            first = first[: LONGEST - len(hint) - 3] + "..."
+        first, text = first + hint, ""
     where = place(error)
     if not where or isinstance(error, SyntaxError) or (isinstance(error, QlabError) and _PLACED.search(text)):
         return "\n".join([first, *more])

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from qlab import Landscape, Model, Trainer
+from qlab import HessianProbe, Landscape, Model, Trainer
 from qlab.errors import ConfigError
 from qlab.models import Features
 from qlab.models.probe import check_model
@@ -263,7 +263,7 @@ def test_training_is_training_and_evaluation_is_evaluation():
     trained = Trainer(epochs=1, batch_size=32).train(cls(), Clouds())
     assert {True, False} <= set(modes)
     modes.clear()
-    Landscape(trained.model_of(0), data.train).hessian()
+    Landscape(trained.model_of(0), data.train).measure(HessianProbe())
     assert False in modes
 
 

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 import torch
 from support.experiments import TASK
+from support.runs import refused_alone
 
 from qlab import seeding
 from qlab.errors import ConfigError, DataError, QlabError
@@ -1226,8 +1227,7 @@ def refused(bench: Bench, *parts: str) -> str:
     with pytest.raises(QlabError) as caught:
         bench.run(*parts)
     assert isinstance(caught.value, ConfigError | DataError)
-    assert bench.store.experiment_names() == {"Default"}
-    assert list(bench.store.search(bench.store.experiment_ids())) == []
+    refused_alone(bench.store)
     return str(caught.value)
 
 
@@ -1247,7 +1247,7 @@ def test_on_the_forget_set_the_clean_twin_is_measured_or_refused(bench: Bench) -
     try:
         outcome, _ = bench.run(*parts)
     except QlabError:
-        assert bench.store.experiment_names() == {"Default"}
+        refused_alone(bench.store)
     else:
         assert (outcome.failed, outcome.measured) == ({}, 1)
 

@@ -184,7 +184,7 @@ def test_one_model_that_does_not_fit_is_refused_before_there_are_runs(tiny, tmp_
     store = Store(write_empty_store(tmp_path / "mlflow.db"))
     with pytest.raises(DataError, match=r"MLP on XXZ, LabelFlip needs about .*B .* single model, and may take 1 kB"):
         Runner(store).run(schema.parse(tiny + 'memory = "1kB"\n', source="tiny.toml"))
-    assert store.find_experiment("tiny") is None
+    assert frames.runs(store, store.experiment_ids(["tiny"]))["kind"].tolist() == ["experiment"]
 
 
 def test_a_perceptron_on_random_features_of_long_chains_is_refused(tmp_path, write_empty_store):
@@ -194,7 +194,7 @@ type = "XXZ"
 length = 18
 gapless = [-0.5, 0.5, 0.5]
 gapped = [1.5, 2.5, 0.5]
-validation = [0.0, 0.25, 0.25]
+validation = [0.0, 1.5, 1.5]
 [corruption]
 type = "FeatureRandomization"
 ratio = 0.5
@@ -207,4 +207,4 @@ memory = "500MB"
     store = Store(write_empty_store(tmp_path / "mlflow.db"))
     with pytest.raises(DataError, match=r"MLP on XXZ, FeatureRandomization needs about .* MB .* may take 500 MB"):
         Runner(store).run(schema.parse(text, source="long.toml", default_name="long"))
-    assert store.find_experiment("long") is None
+    assert frames.runs(store, store.experiment_ids(["long"]))["kind"].tolist() == ["experiment"]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from bokeh.document import Document
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import qlab.explorer
@@ -36,6 +36,7 @@ def sent(shown: Text | Link) -> Tags:
     return Tags(html.unescape(shown.__panel__().get_root(Document()).text))
 
 
+@settings(deadline=None)
 @given(st.text(alphabet=st.characters(exclude_characters="\r\0", exclude_categories=["Cs"])))
 @pytest.mark.parametrize("late", [False, True])
 def test_any_text_is_text(late: bool, content: str) -> None:
