@@ -71,7 +71,7 @@ def test_own_unlearner(folder):
     result = qlab("run", "relabel.toml", cwd=folder)
     assert result.returncode == 0, result.stderr
     assert "6 unlearning runs" in result.stdout
-    for method in ("Finetune", "my_unlearner:Relabel weight=0.5", "my_unlearner:Relabel weight=1.0"):
+    for method in ("Finetune", "my_unlearner:Relabel weight=0.5", "my_unlearner:Relabel weight=1"):
         assert method in " ".join(result.stdout.replace("│", " ").split())
 
 

@@ -40,6 +40,8 @@ def record_refusal(session: Session, error: QlabError) -> None:
         worker = run.data.tags.get(names.WORKER, "")
         if run.info.status == "RUNNING" and worker not in {session.claims.worker.id, *session.claims.gone([worker])}:
             return  # it has begun elsewhere
+        if run.info.status == "FINISHED":
+            return  # what is in the store is whole; that it cannot be run again changes nothing of it
         session.store.set_tags(run_id, {names.REFUSED: _identity_of(session.experiment)})
         session.end([run_id], "FAILED", str(error))
 

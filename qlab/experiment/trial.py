@@ -218,8 +218,12 @@ class Measurement:
     def group_tags(self) -> dict[str, str]:
         """Tags that are equal for what differs in seed only, and in seed and ratio only."""
         # The identities of points differ from seed to seed; how the methods came to them does not.
-        methods = {f"through.{name}": self.unlearnings[name].group_tags[GROUP] for name in self._methods}
-        return _group_tags(_flat(self.config) | methods)
+        ways = {name: self.unlearnings[name].group_tags for name in self._methods}
+        flat = _flat(self.config)
+        return {
+            tag: _group_tags(flat | {f"through.{name}": tags[tag] for name, tags in ways.items()})[tag]
+            for tag in (GROUP, CURVE)
+        }
 
     @property
     def _methods(self) -> list[str]:

@@ -18,7 +18,7 @@ from qlab.component import Component
 from qlab.errors import DataError
 from qlab.tasks import checks, conversion
 from qlab.tasks.features import FeatureRows, LazyFeatures
-from qlab.tasks.files import digest_of
+from qlab.tasks.files import digest_of, missing_beside
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -136,7 +136,10 @@ def load_data(task: Task) -> Dataset:
         DataError: it does not load, or what it returns makes no sense; the message names split, row and column, and the
             file and line of a user's class.
     """
-    found = own_code.calling(f"The task {type(task).__name__} does not load", task.load, DataError)
+    try:
+        found = own_code.calling(f"The task {type(task).__name__} does not load", task.load, DataError)
+    except DataError as error:
+        raise DataError(f"{error}{missing_beside(task, error.__cause__)}") from error.__cause__
     where = own_code.method(type(task), "load")
     if not isinstance(found, Dataset):
         raise DataError(

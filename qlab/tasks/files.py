@@ -43,6 +43,17 @@ def digest_of(task: Any) -> str | None:
     return sha.hexdigest()[:16]
 
 
+def missing_beside(task: Any, error: BaseException | None) -> str:
+    """What to say of a file that a task looked for in the current folder though it lies beside its class."""
+    given = error.filename if isinstance(error, FileNotFoundError) else None
+    if not isinstance(given, (str, Path)) or Path(given).is_absolute() or not (_home(task) / given).exists():
+        return ""
+    return (
+        f". There is one beside the class, {_home(task) / given}, but relative paths start at the current folder: read "
+        f"Path(__file__).parent / {str(given)!r}."
+    )
+
+
 def _files(path: Path) -> Iterator[Path]:
     """A file, or all files of a folder and below."""
     if not path.is_dir():
@@ -62,12 +73,31 @@ def _paths(task: Any, base: Path) -> list[Path]:
     for item in items:
         if not isinstance(item, (str, Path)):
             raise ConfigError(f"{name}.files: got {item!r}, accepts paths: return [self.path].")
-        paths.append(base / Path(item).expanduser())
+        path = Path(item).expanduser()
+        if not path.is_absolute() and path.exists() and not _same(path, base / path):
+            raise ConfigError(
+                f"{name}.files: {item} is beside the class, {base / path}, and in the current folder, "
+                f"{path.resolve()}: load() may read either. Name it as Path(__file__).parent / path in both."
+            )
+        paths.append(base / path)
     return paths
+
+
+def _same(one: Path, other: Path) -> bool:
+    return other.exists() and one.samefile(other)
 
 
 def _folder(task: Any) -> Path:
     """The folder of the file in which ``files`` is written; the current one for classes of a notebook."""
-    code = getattr(inspect.unwrap(type(task).files), "__code__", None)
+    return _written(type(task).files)
+
+
+def _home(task: Any) -> Path:
+    """The folder of the file in which ``load`` is written."""
+    return _written(type(task).load)
+
+
+def _written(function: Any) -> Path:
+    code = getattr(inspect.unwrap(function), "__code__", None)
     file = Path("" if code is None else code.co_filename).resolve()
     return file.parent if file.is_file() else Path.cwd()

@@ -23,6 +23,9 @@ from urllib.parse import quote, quote_plus, unquote, unquote_plus
 HIDDEN: Final = "***"
 
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://[^\s'\"<>`]+")
+_MISTYPED = re.compile(r"(?<![\w@.+%\-])([\w.+%\-]*):([^\s:@/'\"<>`][^\s@/'\"<>`]*)@(?=[\w\[])")
+"""User, password and host without a scheme before them, or with less of one."""
+
 _SCHEME = re.compile(r"\s*[A-Za-z][A-Za-z0-9+.\-]*://")
 _HOST = re.compile(r"(\[[^\]]*\]|[^:\[\]]*)(:\d*)?")
 _SAYS_SECRET = (
@@ -46,7 +49,7 @@ def shown(uri: str) -> str:
     """An address without what is secret in it: ``http://admin:***@host``; of queries the names are kept."""
     scheme = _SCHEME.match(uri)
     if scheme is None:
-        return uri
+        return _MISTYPED.sub(rf"\1:{HIDDEN}@", uri)
     start, end, user, password = _userinfo(uri, scheme.end())
     if password is not None or (user and scheme[0].lower().strip().startswith("http")):
         hidden = HIDDEN if password is None or unquote(password) in _SECRET_AS_USER else f"{user}:{HIDDEN}"
@@ -58,7 +61,7 @@ def bare(uri: str) -> str:
     """An address without user, password and secrets, for links."""
     scheme = _SCHEME.match(uri)
     if scheme is None:
-        return uri
+        return shown(uri)
     start, end, _, _ = _userinfo(uri, scheme.end())
     return shown(uri[:start] + uri[end:])
 
@@ -89,13 +92,13 @@ def redact(text: str, uri: str = "") -> str:
     pattern = _pattern(tuple(addresses), given)
     pieces, end = [], 0
     for found in _ADDRESS.finditer(text):
-        pieces.append(_without(text[end : found.start()], pattern))
+        pieces.append(_without(_MISTYPED.sub(rf"\1:{HIDDEN}@", text[end : found.start()]), pattern))
         address = shown(found[0])
         # The user's name and the scheme stay, also where one of them is the password too.
         kept = address.find(f"{HIDDEN}@") + 1 or address.find("://") + 3
         pieces += [address[:kept], _without(address[kept:], pattern)]
         end = found.end()
-    return "".join([*pieces, _without(text[end:], pattern)])
+    return "".join([*pieces, _without(_MISTYPED.sub(rf"\1:{HIDDEN}@", text[end:]), pattern)])
 
 
 def hush_tracebacks() -> None:

@@ -210,6 +210,5 @@ def _missing(value: object) -> bool:
 def _texts(values: Sequence[Any]) -> list[str]:
     """Values of a setting as text that tells them apart, in short; missing ones are empty."""
     short = numbers(value for value in values if isinstance(value, float))
-    short |= {value: shown(value) for value in short if value.is_integer() and abs(value) < 1e6}  # 2.0 is no integer
     texts = ["" if value is None else short[value] if isinstance(value, float) else shown(value) for value in values]
     return [text if len(text) <= _LONGEST else f"{text[: _LONGEST - 12]}…{text[-8:]}" for text in texts]

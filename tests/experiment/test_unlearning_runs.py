@@ -748,7 +748,7 @@ def test_settings_of_one_method_fail_apart(broken: Broken) -> None:
     failed = [label for label, _ in broken.outcome.failed.values() if "RaisesWhenHeavy" in label]
     assert len(failed) == 4
     assert kept(broken)["own_unlearners:RaisesWhenHeavy weight=0.5"] == (2, "")
-    assert kept(broken)["own_unlearners:RaisesWhenHeavy weight=2.0"] == (0, "failed")
+    assert kept(broken)["own_unlearners:RaisesWhenHeavy weight=2"] == (0, "failed")
 
 
 def test_every_failure_is_counted(broken: Broken) -> None:

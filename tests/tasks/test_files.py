@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 import torch
 
-from qlab.errors import ConfigError
+from qlab.errors import ConfigError, DataError
 from qlab.fields import fields_of
+from qlab.registry import find
 from qlab.tasks import MNIST, XXZ, Dataset, Task
+from qlab.tasks.base import load_data
 from qlab.tasks.files import digest_of
 
 
@@ -127,3 +129,40 @@ def test_a_field_cannot_hide_a_method() -> None:
         ConfigError, match=r"Hiding: a field cannot be called files, which hides Task\.files; rename it"
     ):
         fields_of(hiding)
+
+
+RELATIVE = """
+from pathlib import Path
+from qlab import Dataset, Split, Task
+import torch
+
+
+class Rows(Task):
+    path: str = "rows.txt"
+
+    def files(self):
+        return [self.path]
+
+    def load(self):
+        y = torch.tensor([int(word) for word in Path(self.path).read_text().split()])
+        return Dataset(Split(torch.eye(4), y), Split(torch.eye(4), y))
+
+    def random_features(self, n, generator):
+        return torch.randn(n, 4, generator=generator)
+"""
+
+
+def test_a_relative_path_that_means_two_files_is_refused(tmp_path, monkeypatch):
+    (tmp_path / "lab").mkdir()
+    (tmp_path / "lab" / "own_rows.py").write_text(RELATIVE)
+    (tmp_path / "lab" / "rows.txt").write_text("0 1 0 1")
+    task = find("task", "own_rows:Rows", tmp_path / "lab")()
+    monkeypatch.chdir(tmp_path)
+    assert task.files_digest
+    with pytest.raises(DataError, match=r"There is one beside the class, .*rows.txt, .*Path\(__file__\).parent"):
+        load_data(task)
+    (tmp_path / "rows.txt").write_text("1 0 1 0")
+    with pytest.raises(ConfigError, match=r"Rows.files: rows.txt is beside the class, .* load\(\) may read either"):
+        find("task", "own_rows:Rows", tmp_path / "lab")().files_digest  # noqa: B018
+    monkeypatch.chdir(tmp_path / "lab")
+    assert len(load_data(task).train) == 4

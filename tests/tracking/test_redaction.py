@@ -145,3 +145,12 @@ def test_a_traceback_of_what_nobody_has_caught_has_no_secret() -> None:
 def test_a_password_in_the_environment_is_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "tok-123456789")
     assert redact("Bearer tok-123456789") == "Bearer ***"
+
+
+@pytest.mark.parametrize(
+    "address", ["u:geheim@host:5000", "http:/u:geheim@host", "http//u:geheim@host/x", "//u:geheim@host", ":geheim@host"]
+)
+def test_a_mistyped_address_does_not_show_its_password(address):
+    assert "geheim" not in shown(address)
+    assert "geheim" not in redact(f'tracking URI: got "{address}", accepts an address.')
+    assert "host" in redact(address)
