@@ -74,7 +74,7 @@ def label_models(frame: pd.DataFrame, group_by: Sequence[str] = ()) -> pd.Series
         joined = [" ".join(filter(None, row)) or "all" for row in zip(*parts, strict=True)]
         return pd.Series(joined if parts else "all", index=frame.index, dtype=str)
     labels = _labels(frame, "model", _MODEL)
-    tasks = _texts(_values(frame, "task.type"))
+    tasks = _names(_values(frame, "task.type"))
     if len(set(tasks) - {""}) > 1:
         labels += [f" on {task}" if task else "" for task in tasks]
     return labels
@@ -92,7 +92,7 @@ def label_methods(frame: pd.DataFrame) -> pd.Series[str]:
 
 def label_probes(frame: pd.DataFrame) -> pd.Series[str]:
     """A name for each run's probe: its type and label, and those settings in which runs with both the same differ."""
-    types, labels = _texts(_values(frame, "probe.type")), _texts(_values(frame, "probe.label"))
+    types, labels = _names(_values(frame, "probe.type")), _texts(_values(frame, "probe.label"))
     named = [f"{kind} {label}".strip() or None for kind, label in zip(types, labels, strict=True)]
     own = frame.drop(columns="probe.label", errors="ignore")
     own["probe.type"] = pd.Series(named, index=frame.index, dtype=object)
@@ -137,7 +137,7 @@ def in_order(table: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
 def _labels(frame: pd.DataFrame, kind: str, tables: tuple[str, ...] | None = None) -> pd.Series[str]:
     """The type of a kind, followed by the settings in these tables that differ among rows of the type."""
     tables = (f"{kind}.",) if tables is None else tables
-    types = _texts(_values(frame, f"{kind}.type"))
+    types = _names(_values(frame, f"{kind}.type"))
     labels = [text or UNKNOWN for text in types]
     settings = [name for name in frame.columns if tables and name.startswith(tables) and name not in (*_TYPES, RATIO)]
     columns = {name: _values(frame, name) for name in settings}
@@ -205,6 +205,11 @@ def _differ(values: Iterable[Any]) -> bool:
 
 def _missing(value: object) -> bool:
     return value is None or value is pd.NA or (isinstance(value, float) and value != value)
+
+
+def _names(values: Sequence[Any]) -> list[str]:
+    """Names of classes, whole; missing ones are empty."""
+    return ["" if value is None else shown(value) for value in values]
 
 
 def _texts(values: Sequence[Any]) -> list[str]:
