@@ -164,7 +164,7 @@ def print_outcome(console: Console, name: str, outcome: Outcome, location: str, 
     if len(outcome.probes):
         for table in probe_tables(outcome.probes, name):
             console.print(table)
-        figures += "; probes.csv and the probes' figures"
+        figures += "; probes.csv, and a figure for each kind of probe that qlab draws"
     unlearned = f", {outcome.unlearned} unlearning runs" if len(outcome.unlearning) else ""
     measured = f", {outcome.measured} probes taken" if len(outcome.probes) else ""
     console.print(

@@ -1,8 +1,8 @@
 """Whether runs in the store were made with the data that tasks load now.
 
 A task's fields and files are part of a trial's identity, but nobody can force a task to name its files. So what own
-tasks and plugins load is compared with the digests that the store has of it. qlab's own tasks are computed, or their
-files are checked as they are read; their last digits differ between machines.
+tasks and plugins load is compared with the digests that the store has of it. qlab's own tasks are not: they are
+computed, and their last digits differ between machines, or they read files that are not meant to be edited.
 """
 
 from __future__ import annotations

@@ -21,6 +21,7 @@ from qlab.models import Model
 from qlab.models.base import prepare_features
 from qlab.registry import make
 from qlab.tasks import Dataset, Task
+from qlab.tasks.base import load_data
 from qlab.tracking import names
 from qlab.training import Member
 
@@ -38,7 +39,7 @@ def data_of(config: Mapping[str, Any]) -> tuple[Task, Dataset]:
 
     def load() -> tuple[Task, Dataset]:
         task: Task = make("task", config["task"])
-        return task, task.load()
+        return task, load_data(task)
 
     return _datasets.get(json.dumps(config["task"], sort_keys=True), load)
 

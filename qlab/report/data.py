@@ -18,6 +18,7 @@ from qlab.models import Features, PennyLaneQNN
 from qlab.own_code import described
 from qlab.registry import find, make
 from qlab.tasks import Dataset, Task
+from qlab.tasks.base import load_data
 from qlab.tasks.features import dense_rows
 from qlab.tasks.images import ImageTask
 from qlab.tracking import names, params
@@ -88,7 +89,7 @@ def shown_data(store: Store, parent: str) -> Shown | None:
             raise
         raise DataError(f"{names.CONFIGS} of run {parent} is not what qlab writes: {described(error)}") from None
     circuits = tuple(config for config in models.values() if _is_circuit(config))
-    return Shown(task, task.load(), tuple(by_kind.values()), circuits, seed)
+    return Shown(task, load_data(task), tuple(by_kind.values()), circuits, seed)
 
 
 def _is_circuit(model: Mapping[str, Any]) -> bool:

@@ -100,4 +100,5 @@ class Adam(SGD):
 def _moments(parameters: Mapping[str, Tensor], found: Mapping[str, Tensor] | None) -> dict[str, Tensor]:
     if found is None:
         return {name: torch.zeros_like(parameter, requires_grad=False) for name, parameter in parameters.items()}
-    return {name: found[name].clone() for name in parameters}
+    # States are kept on the CPU, wherever the parameters are.
+    return {name: found[name].to(parameter.device, copy=True) for name, parameter in parameters.items()}
