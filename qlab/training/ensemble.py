@@ -48,6 +48,10 @@ def initial_parameters(model: Model, seeds: Sequence[int], purpose: str = "initi
     return {name: torch.stack(parameters) for name, parameters in drawn.items()}
 
 
+_MOVE = 0.3819660112501051
+"""No number that anybody sets parameters to, or apart from another by."""
+
+
 @torch.no_grad()
 def _moved(model: Model) -> Parameters:
     """Moves what setup drew to other values, and returns them: whoever draws it again does not find it there.
@@ -57,7 +61,7 @@ def _moved(model: Model) -> Parameters:
     moved: Parameters = {}
     for name, parameter in model.named_parameters():
         if name in model.drawn_in_setup:
-            parameter.add_(1)
+            parameter.add_(_MOVE)
             moved[name] = parameter.detach().clone()
     return moved
 

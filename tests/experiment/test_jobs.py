@@ -215,9 +215,9 @@ def test_what_fails_in_either_process_fails_once(folder: Path) -> None:
         (folder / "wait").unlink()
         output, errors = process.communicate(timeout=240)
     assert process.returncode == 1, (output, errors)
-    listed = [line for line in output.splitlines() if line.startswith("FAILED ")]
-    assert len(listed) == len(set(listed)) == 12
-    assert sum("the kettle is dry" in line for line in listed) == 4
+    listed = [line.partition(" (")[0] for line in output.splitlines() if line.startswith("FAILED ")]
+    assert sorted(listed) == ["FAILED 4 of 4 probes", "FAILED 4 of 4 trials", "FAILED 4 of 4 unlearning runs"]
+    assert output.count("the kettle is dry") >= 1
     trials = [run for run in runs_of(store_of(folder)) if run.data.tags[names.KIND] == names.TRIAL]
     assert Counter(run.info.status for run in trials) == {"FAILED": 4}
     assert len(workers(trials, "FAILED")) == 2
