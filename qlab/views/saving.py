@@ -49,16 +49,17 @@ def _page(figures: Sequence[Any], title: str, heading: str) -> str:
     from bokeh.resources import Resources
 
     nonce = secrets.token_urlsafe(18)
-    scripts = Resources(mode="inline", components=["bokeh", "bokeh-widgets", "bokeh-tables"]).render_js()
-    script, places = components([_rendered(figure) for figure in figures])
-    scripts, script = (part.replace(_SCRIPT, f'{_SCRIPT[:-1]} nonce="{nonce}">') for part in (scripts, script))
+    # Bare texts, not tags: Panel, where it is loaded, makes Bokeh write others, which would load its files.
+    library = Resources(mode="inline", components=["bokeh", "bokeh-widgets", "bokeh-tables"]).js_raw
+    drawing, places = components([_rendered(figure) for figure in figures], wrap_script=False)
+    scripts, script = ("".join(_script(text, nonce) for text in part) for part in (library, [drawing]))
     allowed = policy(f"'nonce-{nonce}'")
     head = f'<meta charset="utf-8">{allowed}<title>{html.escape(title)}</title>{scripts}'
     return f"<!DOCTYPE html><html><head>{head}</head><body>{heading}{''.join(places)}{script}</body></html>"
 
 
-_SCRIPT = '<script type="text/javascript">'
-"""How Bokeh's scripts begin."""
+def _script(text: str, nonce: str) -> str:
+    return f'<script nonce="{nonce}">{text}</script>'
 
 
 def _rendered(figure: Any) -> Any:
