@@ -39,7 +39,7 @@ _CELL = re.compile(r"ipykernel_\d+|<ipython-input-|<stdin>")
 
 
 def is_own(cls: type) -> bool:
-    """Whether a class is a user's and not one of qlab's."""
+    """Whether a class is a user's or a plugin's, and not one of qlab's."""
     return cls.__module__.partition(".")[0] != "qlab"
 
 

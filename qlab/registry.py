@@ -150,11 +150,6 @@ def find_of_any_kind(name: str, folder: Path | None = None) -> tuple[str, type]:
     raise ConfigError(unknown(f"class in {name.partition(':')[0]}", name.partition(":")[2], choices))
 
 
-def is_own(cls: type) -> bool:
-    """Whether a class is a user's or a plugin's, not qlab's."""
-    return cls.__module__.partition(".")[0] != "qlab"
-
-
 def code_digest(cls: type, name: str = "") -> str | None:
     """First 12 digits of the SHA-256 of the code that a class from a file beside an experiment is made of.
 

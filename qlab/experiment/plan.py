@@ -141,7 +141,7 @@ def _known(experiment: Experiment, store: Store | None) -> pd.DataFrame:
     """The runs that the store has of the experiment's trials, unlearning runs and probes, the oldest first."""
     experiment_id = None if store is None else store.find_experiment(experiment.name)
     if store is None or experiment_id is None:
-        return pd.DataFrame(columns=list(frames.COLUMNS))
+        return pd.DataFrame(columns=list(names.COLUMNS))
     frame = frames.runs(store, [experiment_id])
     frame = frame[frame["kind"].isin([names.TRIAL, names.UNLEARNING, names.PROBE])]
     wanted = [item.key for item in experiment.items]

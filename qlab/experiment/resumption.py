@@ -14,9 +14,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from qlab.digests import file_digest
 from qlab.errors import DataError, StoreError
 from qlab.experiment.same_data import other_data
-from qlab.experiment.session import Session, file_digest
+from qlab.experiment.session import Session
 from qlab.experiment.trial import Trial
 from qlab.models import Model
 from qlab.tracking import names, standing

@@ -15,7 +15,7 @@ from qlab.experiment.plan import Plan
 from qlab.experiment.seeds import check_load
 from qlab.experiment.session import Session
 from qlab.experiment.trial import Trial
-from qlab.registry import is_own
+from qlab.own_code import is_own
 from qlab.tracking import names
 
 _SHOWN = 3
@@ -66,12 +66,12 @@ def _other_split(session: Session, run: Any, trial: Trial, *, exact: bool) -> st
     """The split in which a run's data differ; ``exact`` if it is of this very trial, else it is of the same task."""
     recorded = _recorded(run)
     clean = run.data.tags.get(names.DATA)
-    if clean is not None and clean != session.data_digest(trial.task):
-        now = {record.context: record.digest for record in session.dataset_records(trial, session.member(trial))}
-        return "training" if recorded.get("validation", now["validation"]) == now["validation"] else "validation"
-    if clean is not None or not recorded:
+    same = clean is not None and clean == session.data_digest(trial.task)
+    if same or (clean is None and not recorded):
         return None
     now = {record.context: record.digest for record in session.dataset_records(trial, session.member(trial))}
+    if clean is not None:
+        return "training" if recorded.get("validation", now["validation"]) == now["validation"] else "validation"
     wanted = ("training", "validation") if exact else ("validation",)
     return next((context for context in wanted if recorded.get(context, now[context]) != now[context]), None)
 

@@ -8,7 +8,7 @@ from qlab.errors import DataError, QlabError
 from qlab.experiment.session import Session
 from qlab.experiment.trial import Trial, content_hash
 from qlab.models import Model
-from qlab.registry import is_own
+from qlab.own_code import is_own
 from qlab.tasks import Dataset, Task
 from qlab.tasks.base import digest
 from qlab.training.ensemble import initial_parameters

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import hashlib
 import json
 import tempfile
 import time
@@ -16,6 +15,7 @@ import torch
 from torch import Tensor
 
 from qlab import interrupts
+from qlab.digests import file_digest
 from qlab.errors import DataError, StoreError
 from qlab.experiment.memory import budget
 from qlab.experiment.plan import DAMAGED, Plan
@@ -387,9 +387,3 @@ def whole_interrupts() -> Iterator[None]:
 def first_line(reason: str) -> str:
     """The first line of a reason that is not empty, cut to a tag's length."""
     return next((line.strip()[:500] for line in reason.splitlines() if line.strip()), "")
-
-
-def file_digest(path: Path) -> str:
-    """The SHA-256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -16,12 +16,12 @@ from qlab.experiment.schema import Experiment
 from qlab.experiment.session import Session
 from qlab.tracking import names
 from qlab.tracking.curves import Curve, unit, write_curves
+from qlab.tracking.groups import RATIO
 from qlab.tracking.redaction import redact
 from qlab.tracking.showcase import MAIN, UNLEARNING, View, address, run_address, show
 
 _TRIALS = ("validation_accuracy", "train_accuracy")
 _METHODS = ("validation_accuracy", "forget_accuracy_polluted")
-_RATIO = "corruption.ratio"
 
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]<#|])")
 
@@ -132,7 +132,7 @@ def _settings(frame: pd.DataFrame) -> list[str]:
     found = [name for name in varying(frame) if name != "model.type" and _tells_apart(frame, name)]
     if "corruption.type" in frame and frame["corruption.type"].nunique(dropna=False) > 1:
         found.append("corruption.type")
-    return ["model.type", *found, _RATIO]
+    return ["model.type", *found, RATIO]
 
 
 def _tells_apart(frame: pd.DataFrame, name: str) -> bool:

@@ -12,7 +12,7 @@ from qlab.experiment.resumption import Interrupted, StateWriter, interrupted_tri
 from qlab.experiment.session import Session
 from qlab.experiment.trial import Trial
 from qlab.models import Model
-from qlab.registry import is_own
+from qlab.own_code import is_own
 from qlab.tracking import names
 from qlab.tracking.store import MetricRow
 from qlab.tracking.writer import MetricWriter

@@ -14,32 +14,13 @@ from torch import Tensor
 from qlab import own_code
 from qlab.errors import ConfigError
 from qlab.landscape.result import ProbeResult
+from qlab.tracking.names import COLUMNS, PLAIN_PARAMS
 
 _NAME = re.compile(r"[A-Za-z0-9_]+")
 
-RESERVED = frozenset(
-    [
-        "run_id",
-        "experiment_id",
-        "parent_id",
-        "name",
-        "kind",
-        "trial",
-        "status",
-        "health",
-        "start",
-        "seed",
-        "oracle",
-        "oracles",
-        "repeat",
-        "model",
-        "corruption",
-        "ratio",
-        "probe",
-        "probe_type",
-        "reason",
-    ]
-)
+_LABELS = ("model", "corruption", "ratio", "probe", "probe_type", "reason")
+
+RESERVED = frozenset({name for name in (*COLUMNS, *PLAIN_PARAMS, *_LABELS) if _NAME.fullmatch(name)})
 """What tables of runs call other things: scalars have other names."""
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from qlab.digests import file_digest
 from qlab.errors import ConfigError
 
 
@@ -30,11 +31,8 @@ def digest_of(task: Any) -> str | None:
     for name, path in named:
         try:
             for inner in _files(path):
-                with inner.open("rb") as file:
-                    content = hashlib.file_digest(file, "sha256").hexdigest()
-                sha.update(
-                    f"{name}/{inner.relative_to(path).as_posix()} {content}\n".encode("utf-8", "surrogateescape")
-                )
+                line = f"{name}/{inner.relative_to(path).as_posix()} {file_digest(inner)}\n"
+                sha.update(line.encode("utf-8", "surrogateescape"))
         except OSError as error:
             raise ConfigError(
                 f"{type(task).__name__}.files: {path} cannot be read: {error.strerror or error}. Relative paths start "

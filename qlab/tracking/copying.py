@@ -151,11 +151,10 @@ class _Copy:
     def open(self) -> None:
         """Makes the experiment where it is missing, with the tags that it has in the source."""
         self._id = self._destination.experiment_id(self.name)
-        store, source = self._destination, self._source
-        ours = source._patiently(lambda again: source.client.get_experiment(self._source_id)).tags
-        theirs = store._patiently(lambda again: store.client.get_experiment(self._id)).tags
-        for key in ours.keys() - theirs.keys() - {names.ARTIFACTS, names.COPIED}:
-            store._patiently(lambda again, key=key: store.client.set_experiment_tag(self._id, key, ours[key]))  # type: ignore[misc]
+        ours, theirs = self._source.experiment_tags(self._source_id), self._destination.experiment_tags(self._id)
+        missing = ours.keys() - theirs.keys() - {names.ARTIFACTS, names.COPIED}
+        if missing:
+            self._destination.set_experiment_tags(self._id, {key: ours[key] for key in missing})
 
     def count(self, copied: Copied) -> None:
         """Adds what there was nothing to do about."""

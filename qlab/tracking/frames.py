@@ -3,42 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from typing import Any
 
 import mlflow.entities as entities
 import numpy as np
 import pandas as pd
 
 from qlab.tracking import names, params
-from qlab.tracking.groups import keys_of_params
+from qlab.tracking.groups import RATIO, keys_of_params
 from qlab.tracking.standing import with_interrupted
 from qlab.tracking.store import Store
-
-NOT_FINITE: Final = "qlab.not_finite"
-"""Column: the names of the metrics whose last value is not a number or infinite, a tuple. Of those that are missing in
-a run's row of a frame, these were measured."""
-
-COLUMNS = (
-    "run_id",
-    "experiment_id",
-    "parent_id",
-    "name",
-    "kind",
-    "trial",
-    "status",
-    "health",
-    "start",
-    names.ERROR,
-    names.WORKER,
-    names.TEACHER,
-    names.GROUP,
-    names.CURVE,
-    NOT_FINITE,
-)
-"""Columns every frame of runs has, before those of params (dotted names) and metrics (final values)."""
-
-_PLAIN_PARAMS = ("seed", "oracles", "oracle", "repeat")
-"""Params without a dot in their name."""
 
 
 def runs(store: Store, experiment_ids: Sequence[str], filter_string: str = "") -> pd.DataFrame:
@@ -76,13 +50,13 @@ def trials(store: Store, experiment_ids: Sequence[str], filter_string: str = "")
 
 
 def metric_columns(frame: pd.DataFrame) -> list[str]:
-    """The columns that hold metrics: params have dotted names, but for those of :data:`_PLAIN_PARAMS`."""
-    return [name for name in frame.columns if "." not in name and name not in (*COLUMNS, *_PLAIN_PARAMS)]
+    """The columns that hold metrics: params have dotted names, but for :data:`qlab.tracking.names.PLAIN_PARAMS`."""
+    return [name for name in frame.columns if "." not in name and name not in (*names.COLUMNS, *names.PLAIN_PARAMS)]
 
 
 def param_columns(frame: pd.DataFrame) -> list[str]:
     """The columns that hold params with dotted names: what a run's configuration says, other than its seeds."""
-    return [name for name in frame.columns if "." in name and name not in COLUMNS]
+    return [name for name in frame.columns if "." in name and name not in names.COLUMNS]
 
 
 def latest_per_trial(frame: pd.DataFrame) -> pd.DataFrame:
@@ -118,14 +92,15 @@ def _row(run: Any) -> dict[str, Any]:
         names.TEACHER: tags.get(names.TEACHER),
         names.GROUP: tags.get(names.GROUP, keys.group),
         names.CURVE: tags.get(names.CURVE, keys.curve),
-        NOT_FINITE: tuple(sorted(name for name, value in metrics.items() if not np.isfinite(value))),
+        names.NOT_FINITE: tuple(sorted(name for name, value in metrics.items() if not np.isfinite(value))),
     }
 
 
 def _frame(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
     found = dict.fromkeys(name for row in rows for name in row)
-    columns = {name: [row.get(name) for row in rows] for name in (*COLUMNS, *(n for n in found if n not in COLUMNS))}
-    for name in ("corruption.ratio", "seed"):
+    ordered = (*names.COLUMNS, *(name for name in found if name not in names.COLUMNS))
+    columns = {name: [row.get(name) for row in rows] for name in ordered}
+    for name in (RATIO, "seed"):
         if name in columns:
             columns[name] = [params.number(value) for value in columns[name]]
     # Columns of params hold objects: pandas would make 4 beside a missing value 4.0, and of a long integer a float.
@@ -133,8 +108,8 @@ def _frame(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
 
 
 def _column(name: str, values: list[Any]) -> pd.Series[Any]:
-    if name == "corruption.ratio":
+    if name == RATIO:
         return pd.Series(values, dtype=float)
     whole = name == "seed" and all(isinstance(value, int) and abs(value) < 2**63 for value in values)
-    is_param = "." in name or name in _PLAIN_PARAMS
-    return pd.Series(values, dtype=object if is_param and name not in COLUMNS and not whole else None)
+    is_param = "." in name or name in names.PLAIN_PARAMS
+    return pd.Series(values, dtype=object if is_param and name not in names.COLUMNS and not whole else None)

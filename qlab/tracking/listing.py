@@ -118,7 +118,7 @@ def run_table(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _notes(frame: pd.DataFrame) -> list[str]:
     """For each run which of its metrics are not finite: cells of a table would only be empty."""
-    measured = frame[frames.NOT_FINITE] if frames.NOT_FINITE in frame else [()] * len(frame)
+    measured = frame[names.NOT_FINITE] if names.NOT_FINITE in frame else [()] * len(frame)
     return [f"not finite: {', '.join(found)}" if found else "" for found in measured]
 
 

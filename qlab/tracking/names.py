@@ -113,3 +113,29 @@ TRAJECTORY: Final = "checkpoint/trajectory.safetensors"
 
 PROBE_RESULT: Final = "landscape/result.safetensors"
 """Artifact: what a probe found."""
+
+NOT_FINITE: Final = "qlab.not_finite"
+"""Column: the names of the metrics whose last value is not a number or infinite, a tuple. Of those that are missing in
+a run's row of a frame, these were measured."""
+
+COLUMNS: Final = (
+    "run_id",
+    "experiment_id",
+    "parent_id",
+    "name",
+    "kind",
+    "trial",
+    "status",
+    "health",
+    "start",
+    ERROR,
+    WORKER,
+    TEACHER,
+    GROUP,
+    CURVE,
+    NOT_FINITE,
+)
+"""Columns every frame of runs has, before those of params (dotted names) and metrics (final values)."""
+
+PLAIN_PARAMS: Final = ("seed", "oracles", "oracle", "repeat")
+"""Params without a dot in their name."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
-import hashlib
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
@@ -13,6 +12,7 @@ from typing import Any
 import mlflow.entities as entities
 from mlflow.store.tracking.dbmodels.models import SqlMetric
 
+from qlab.digests import file_digest
 from qlab.errors import StoreError
 from qlab.tracking import ending, names
 from qlab.tracking.store import MetricRow, Store
@@ -103,7 +103,6 @@ def _check(run: entities.Run, paths: dict[str, Path]) -> None:
 
 def _digest(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return file_digest(path)
     except OSError as error:
         raise StoreError(f"{path} cannot be read: {error.strerror}") from None

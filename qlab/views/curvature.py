@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 
 from qlab.statistics import bootstrap_interval, resolved
+from qlab.tracking.names import NOT_FINITE
 from qlab.views.backends import boxed, literal, styled
-from qlab.views.kept import NOT_FINITE, ending, flaws, joined, numbers_of, spread
+from qlab.views.kept import ending, flaws, joined, numbers_of, spread
 from qlab.views.labels import UNKNOWN, labelled
 from qlab.views.palette import Style, styles
 

@@ -8,8 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-NOT_FINITE = "qlab.not_finite"
-"""Column of a frame of runs, see :mod:`qlab.tracking.frames`."""
+from qlab.tracking.names import NOT_FINITE
 
 
 def ending(frame: pd.DataFrame) -> list[str]:

@@ -22,7 +22,7 @@ def store(tmp_path: Path, write_empty_store: Callable[[Path], str]) -> Store:
 def test_an_empty_store_is_an_empty_frame_with_all_columns(store: Store) -> None:
     frame = frames.runs(store, store.experiment_ids())
     assert frame.empty
-    assert list(frame.columns) == list(frames.COLUMNS)
+    assert list(frame.columns) == list(names.COLUMNS)
     assert listing.experiment_rows(store, store.experiment_ids()).empty
     assert listing.trial_rows(store, store.experiment_ids()).empty
 

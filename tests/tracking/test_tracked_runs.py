@@ -347,7 +347,7 @@ def test_a_server_leaves_nothing_in_the_project(served: Tracked) -> None:
 def test_trials_come_back_as_a_frame(tracked: Tracked) -> None:
     frame = frames.trials(tracked.store, tracked.store.experiment_ids(["tracked"]))
     assert len(frame) == 12
-    assert list(frame.columns[: len(frames.COLUMNS)]) == list(frames.COLUMNS)
+    assert list(frame.columns[: len(names.COLUMNS)]) == list(names.COLUMNS)
     assert set(frame["corruption.ratio"]) == {0.0, 0.5}
     assert set(frame["seed"]) == {0, 1, 2}
     assert set(frame["kind"]) == {"trial"}

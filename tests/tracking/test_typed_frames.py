@@ -66,7 +66,7 @@ def test_metrics_that_are_no_numbers_are_named(store: Store) -> None:
     trial(store, "c", {"seed": 2}, train_accuracy=-math.inf)
     trial(store, "d", {"seed": 3})
     frame = read(store)
-    assert list(frame[frames.NOT_FINITE]) == [("validation_accuracy",), ("train_accuracy",), ("train_accuracy",), ()]
+    assert list(frame[names.NOT_FINITE]) == [("validation_accuracy",), ("train_accuracy",), ("train_accuracy",), ()]
     assert list(frame["train_accuracy"]) == [1.0, math.inf, -math.inf, 1.0]
     assert store.metric_history(frame["run_id"].iloc[1], "train_accuracy") == [(0, math.inf)]
     assert store.metric_histories(list(frame["run_id"]), "train_accuracy")[frame["run_id"].iloc[2]] == [(0, -math.inf)]

@@ -187,7 +187,7 @@ def test_unlearning_runs_are_counted_in_every_table(frame: pd.DataFrame) -> None
     assert counted(re.sub(r"\(\d+ of \d+ got there\)", "", shown(unlearning_table(table, "x"))))[1] == len(frame)
     for row in table.to_dict("records"):
         broken = [metric for metric in ("validation_accuracy", "oracle_kl") if row[f"{metric}_n"] < row["kept"]]
-        measured = {name for found in frame[frames.NOT_FINITE] for name in found}
+        measured = {name for found in frame[names.NOT_FINITE] for name in found}
         for metric in set(broken) & {"validation_accuracy"}:
             assert metric in row["left_out"]
         assert all(math.isnan(row[f"{metric}_mean"]) or math.isfinite(row[f"{metric}_mean"]) for metric in measured)
