@@ -5,9 +5,8 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 import click
 
@@ -15,12 +14,6 @@ from qlab import interrupts, output
 from qlab.errors import ConfigError, QlabError, StoreError
 from qlab.tracking.redaction import hush_tracebacks, redact, shown
 from qlab.version import __version__
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from qlab.experiment.schema import Experiment
-    from qlab.tracking.store import Store
 
 tracking_uri = click.option(
     "--tracking-uri",
@@ -43,7 +36,7 @@ class _Group(click.Group):
             try:
                 return super().main(*args, **extra)
             except OSError as error:
-                _say(f"Error: {output.described(error)}")
+                output.say(f"Error: {output.described(error)}")
                 sys.exit(1)
             finally:
                 if process:
@@ -58,7 +51,7 @@ class _Group(click.Group):
         except QlabError as error:
             if interrupts.interrupted():
                 _stopped(ctx, error)
-            _say(f"Error: {error}")
+            output.say(f"Error: {error}")
             ctx.exit(2)
         except (Exception, SystemExit) as error:
             if interrupts.interrupted():
@@ -67,22 +60,16 @@ class _Group(click.Group):
 
             if not has_own_frame(error):
                 raise
-            _say(f"Error: {described(error)}")
+            output.say(f"Error: {described(error)}")
             ctx.exit(1)
         except KeyboardInterrupt:
             _stopped(ctx)
 
 
-def _say(line: str) -> None:
-    """Prints a line for people to stderr, without secrets, if that can be written."""
-    with suppress(OSError):
-        click.echo(redact(line), err=True)
-
-
 def _stopped(ctx: click.Context, error: QlabError | None = None) -> NoReturn:
     """Ends a command that was interrupted; an error that came of that is mentioned."""
     if not interrupts.told():
-        _say("Interrupted." if error is None else f"Interrupted; then: {error}")
+        output.say("Interrupted." if error is None else f"Interrupted; then: {error}")
         interrupts.tell()
     ctx.exit(interrupts.STATUS)
 
@@ -140,139 +127,15 @@ def run(
         pairs.append(("run.device", device))
     if memory is not None:
         pairs.append(("run.memory", memory))
-    experiments = [_load(path, pairs, tracking_uri, record=not dry_run) for path in paths]
+    from qlab import running
+
+    experiments = [running.load(path, pairs, tracking_uri, record=not dry_run) for path in paths]
     if dry_run:
         for experiment in experiments:
-            _print_plan(experiment, tracking_uri)
+            running.print_plan(experiment, tracking_uri)
         return
-    if not _run_all(experiments, tracking_uri, jobs or 1, cluster):
+    if not running.run_all(experiments, tracking_uri, jobs or 1, cluster):
         sys.exit(1)
-
-
-def _load(path: Path, pairs: Sequence[tuple[str, Any]], uri: str | None, *, record: bool) -> Experiment:
-    """An experiment from a file; where the user's own code fails, the store keeps that it did."""
-    from qlab.experiment import schema
-    from qlab.experiment.refusal import is_of_own_code, record_unreadable
-
-    try:
-        return schema.load(path, pairs)
-    except QlabError as error:
-        interrupts.check()
-        if record and is_of_own_code(error):
-            from qlab.tracking.spooling import open_store
-
-            with suppress(QlabError):
-                record_unreadable(open_store(uri, tell=_say), path, pairs, error)
-        raise
-
-
-def _record_refusals(experiments: Sequence[Experiment], uri: str | None, error: QlabError) -> None:
-    """Keeps in the store that experiments could not begin; as well as it allows, as the error is on its way."""
-    from qlab.experiment.devices import training_device
-    from qlab.experiment.refusal import record_refusal
-    from qlab.experiment.reporting import Silent
-    from qlab.experiment.session import Session
-    from qlab.tracking.spooling import open_store
-
-    interrupts.check()
-    with suppress(QlabError):
-        store = open_store(uri, tell=_say)
-        for experiment in experiments:
-            record_refusal(Session(store, Silent(), experiment, training_device("cpu")), error)
-
-
-def _run_all(experiments: Sequence[Experiment], uri: str | None, jobs: int = 1, cluster: str | None = None) -> bool:
-    """Runs experiments one after the other, each by several workers; whether all trials finished."""
-    from qlab.console import ConsoleReporter, print_outcome
-    from qlab.experiment.cluster import Cluster
-    from qlab.experiment.devices import training_device
-    from qlab.experiment.jobs import Jobs
-    from qlab.experiment.runner import Runner
-    from qlab.tracking.spool import default_root, spools
-    from qlab.tracking.spooling import open_store
-
-    for experiment in experiments:
-        training_device(experiment.device)
-    printed = output.Tolerant(sys.stdout)
-    console = _console(printed)
-
-    def show(line: str) -> None:
-        console.print(redact(line), markup=False, soft_wrap=True)
-
-    try:
-        team = Jobs(jobs, show) if cluster is None else Cluster(cluster, show)
-    except QlabError as error:
-        _record_refusals(experiments, uri, error)
-        raise
-    store = open_store(uri, tell=_say)
-    for spool in spools(default_root()):
-        _say(f"{spool} holds what an earlier run could not send; `qlab sync` sends it.")
-    option = f" --tracking-uri {shlex.quote(shown(uri))}" if uri else ""
-    finished = True
-    try:
-        with team:
-            for number, experiment in enumerate(experiments, 1):
-                interrupts.check()
-                try:
-                    with ConsoleReporter(console) as reporter:
-                        outcome = Runner(store, reporter, team).run(experiment)
-                except QlabError:
-                    interrupts.check()
-                    if left := ", ".join(other.name for other in experiments[number:]):
-                        _say(f"{experiment.name} stopped with an error; not run: {left}")
-                    raise
-                print_outcome(console, experiment.name, outcome, store.location, option)
-                finished = finished and not outcome.failed and not outcome.missing
-        interrupts.check()
-    except KeyboardInterrupt as interrupt:
-        _say_interrupted(store, interrupt.__context__)
-        raise
-    except StoreError as error:
-        unsent = store.unsent()
-        if unsent is None or interrupts.interrupted():
-            raise
-        said = redact(str(error))
-        _say(f"Error: {said}" if unsent in said else f"Error: {said} {unsent}")
-        sys.exit(1)
-    for unsent in team.unsent:
-        _say(f"Error: {unsent}")
-    if printed.error is not None:
-        _say(f"Error: {output.described(printed.error)} The runs are in the store: see `qlab runs`.")
-    return finished and not team.unsent and printed.error is None
-
-
-def _say_interrupted(store: Store, error: BaseException | None) -> None:
-    """One line: what became of the runs, what waits to be sent, and an error on the way if there was one."""
-    interrupts.heed()
-    message = "Interrupted: runs in progress are marked as killed, finished ones are kept; run again to go on."
-    with suppress(QlabError):  # helpers that had to be killed have marked nothing
-        _mark_orphans(store)
-    also = f"({error})" if isinstance(error, StoreError) else None
-    _say(" ".join(filter(None, [message, also, store.unsent()])))
-    interrupts.tell()
-
-
-def _print_plan(experiment: Experiment, uri: str | None) -> None:
-    from qlab.experiment.plan import Plan
-    from qlab.tracking.store import Store
-    from qlab.tracking.uri import embedded_file, resolve
-
-    file = embedded_file(resolve(uri))
-    store = None if file is not None and not file.exists() else Store(uri, create=False)
-    plan = Plan.of(experiment, store)
-    click.echo(f"{experiment.name}: {experiment.about}" if experiment.about else experiment.name)
-    for item in experiment.items:
-        click.echo(f"{plan.state(item.key):11} {item.key}  {item.label}")
-    click.echo(
-        f"{len(experiment.trials)} trials: {len(plan.done)} done, {len(plan.todo)} would run in "
-        f"{len(plan.ensembles)} ensembles"
-    )
-    if experiment.unlearnings:
-        left = len(plan.todo_unlearnings)
-        click.echo(f"{len(experiment.unlearnings)} unlearning runs: {len(plan.unlearned)} done, {left} would run")
-    if experiment.measurements:
-        left = len(plan.todo_measurements)
-        click.echo(f"{len(experiment.measurements)} probes: {len(plan.measured)} done, {left} would be taken")
 
 
 @main.command()
@@ -284,6 +147,7 @@ def retry(experiments: Sequence[str], tracking_uri: str | None) -> None:
     Classes beside an experiment's file are read from where it was.
     """
     from qlab.experiment.retry import Unfinished
+    from qlab.running import run_all
     from qlab.tracking.store import Store
 
     unfinished = Unfinished.of(Store(tracking_uri, create=False), experiments)
@@ -292,9 +156,9 @@ def retry(experiments: Sequence[str], tracking_uri: str | None) -> None:
         return
     if not unfinished.experiments:
         raise ConfigError("\n".join(map(str, unfinished.refused)))
-    finished = _run_all(unfinished.experiments, tracking_uri)
+    finished = run_all(unfinished.experiments, tracking_uri)
     for error in unfinished.refused:
-        _say(f"Error: {error}")
+        output.say(f"Error: {error}")
     if not finished or unfinished.refused:
         sys.exit(1)
 
@@ -331,25 +195,6 @@ def gc(experiments: Sequence[str], dry_run: bool, yes: bool, tracking_uri: str |
     click.echo(f"Deleted. To free the space: mlflow gc --backend-store-uri {place} --tracking-uri {place}")
 
 
-def _mark_interrupted(uri: str | None) -> None:
-    """Ends runs in an embedded store whose command was killed; a store that cannot be read is for others to explain."""
-    from qlab.tracking.uri import embedded_file, resolve
-
-    file = embedded_file(resolve(uri))
-    if file is None or not file.exists():
-        return
-    from qlab.tracking.store import Store
-
-    with suppress(QlabError):
-        _mark_orphans(Store(uri, create=False))
-
-
-def _mark_orphans(store: Store) -> None:
-    from qlab.tracking import frames, standing
-
-    standing.mark_interrupted(store, frames.runs(store, store.experiment_ids(), "attributes.status = 'RUNNING'"))
-
-
 @main.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65535), default=5000, show_default=True, help="Port to listen on.")
@@ -358,7 +203,6 @@ def ui(host: str, port: int, tracking_uri: str | None) -> None:
     """Open the MLflow UI on the store. Runs whose command was killed are marked first: MLflow does not see that."""
     from qlab.tracking.servers import serve_ui
 
-    _mark_interrupted(tracking_uri)
     serve_ui(tracking_uri, host, port)
 
 
@@ -458,7 +302,7 @@ def runs(
     experiments: Sequence[str], filter_string: str, show_trials: bool, show_failed: bool, tracking_uri: str | None
 ) -> None:
     """List what is in the store: runs of EXPERIMENTS (by default all)."""
-    from qlab.console import frame_table
+    from qlab.console import frame_table, printer
     from qlab.tracking.listing import experiment_rows, failed_rows, trial_rows
     from qlab.tracking.store import Store
 
@@ -471,14 +315,14 @@ def runs(
         if rows.empty:
             click.echo(f"Nothing failed in {store.location}.")
             return
-        _console().print(frame_table(rows, store.location))
+        printer().print(frame_table(rows, store.location))
         click.echo("`qlab retry` runs them again.")
         return
     rows = trial_rows(store, ids, filter_string) if show_trials or filter_string else experiment_rows(store, ids)
     if rows.empty:
         click.echo(f"No runs in {store.location}" + (" match." if filter_string or experiments else "."))
         return
-    _console().print(frame_table(rows, store.location))
+    printer().print(frame_table(rows, store.location))
 
 
 @main.command()
@@ -501,7 +345,7 @@ def sync(spools: Sequence[Path], tracking_uri: str | None) -> None:
         except StoreError as error:
             if len(left) == 1:
                 raise
-            _say(f"Error: {spool}: {error}")
+            output.say(f"Error: {spool}: {error}")
             failed = True
             continue
         torn = "; its last line was cut short and is lost" if done.torn else ""
@@ -529,15 +373,15 @@ def copy(source: str, destination: str, experiments: Sequence[str], every: bool)
     from qlab.tracking.copying import copy as copy_runs
     from qlab.tracking.uri import of_path
 
-    bar = _Bar()
+    bar = output.Bar()
     try:
         copied = copy_runs(
-            of_path(source), of_path(destination), experiments, every=every, progress=bar.show, tell=_say
+            of_path(source), of_path(destination), experiments, every=every, progress=bar.show, tell=output.say
         )
     except KeyboardInterrupt:
         bar.end()
         interrupts.heed()
-        _say("Interrupted: what was copied is kept; give the same command again to copy the rest.")
+        output.say("Interrupted: what was copied is kept; give the same command again to copy the rest.")
         interrupts.tell()
         raise
     finally:
@@ -545,31 +389,9 @@ def copy(source: str, destination: str, experiments: Sequence[str], every: bool)
     for line in copied.lines():
         click.echo(redact(line))
     for what, why in copied.failed.items():
-        _say(f"Error: not copied: {what}: {why}")
+        output.say(f"Error: not copied: {what}: {why}")
     if copied.failed:
         sys.exit(1)
-
-
-class _Bar:
-    """Says on stderr how far something is: a line that changes on a terminal, elsewhere a line at the beginning."""
-
-    def __init__(self) -> None:
-        self._open = False
-
-    def show(self, name: str, done: int, total: int) -> None:
-        """Shows it."""
-        if sys.stderr.isatty():
-            with suppress(OSError):
-                click.echo(f"\r{name}: {done} of {total} runs copied", nl=False, err=True)
-            self._open = True
-        elif done == 0 and total:
-            _say(f"{name}: {total} runs to copy")
-
-    def end(self) -> None:
-        """Ends the line."""
-        if self._open:
-            self._open = False
-            _say("")
 
 
 @main.command()
@@ -594,16 +416,16 @@ def report(experiments: Sequence[str], out: str, reference: str | None, tracking
     sections = [section for name in names if (section := section_of(store, name, references)) is not None]
     if not sections:
         raise ConfigError(f"There are no trials to report in {store.location}; `qlab run` makes some.")
-    written = write_report(store, sections, Path(out), lambda name: _say(f"drawing {name}"))
+    written = write_report(store, sections, Path(out), lambda name: output.say(f"drawing {name}"))
     click.echo(f"{written.page}: {len(sections)} experiments; {len(written.files)} PNG and CSV files beside it")
     for name in sorted(set(experiments) - {section.name for section in sections}):
-        _say(f"{name}: it has no trials to report")
+        output.say(f"{name}: it has no trials to report")
     if written.points:
         click.echo(f"{written.agreeing} of {written.points} published points agree")
     elif references is not None:
-        _say(f"Nothing of {reference} is in the report: {references.described()}")
+        output.say(f"Nothing of {reference} is in the report: {references.described()}")
     for what, why in written.missing.items():
-        _say(f"Error: not drawn: {what}: {why}")
+        output.say(f"Error: not drawn: {what}: {why}")
     if written.missing:
         sys.exit(1)
 
@@ -614,16 +436,6 @@ def _seeds(text: str) -> Any:
     except ValueError:
         raise ConfigError(f'--seeds {text}: accepts a number, or a list such as "0,4,7".') from None
     return numbers[0] if "," not in text else numbers
-
-
-def _console(file: Any = None) -> Console:
-    """What prints tables: to stdout, or to a stream of one's own."""
-    from rich.console import Console
-
-    console = Console(file=file, highlight=False)
-    if not console.is_terminal:
-        console.width = max(console.width, 140)
-    return console
 
 
 def _prose(cls: type) -> str:

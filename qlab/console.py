@@ -26,6 +26,14 @@ _PLAIN_SECONDS = 10.0
 """Without a terminal a line of progress is printed at most this often."""
 
 
+def printer(file: Any = None) -> Console:
+    """What prints tables: to stdout, or to a stream of one's own."""
+    console = Console(file=file, highlight=False)
+    if not console.is_terminal:
+        console.width = max(console.width, 140)
+    return console
+
+
 class ConsoleReporter:
     """Shows progress: a live display on a terminal, plain lines elsewhere.
 

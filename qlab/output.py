@@ -9,6 +9,10 @@ import sys
 import unicodedata
 from typing import IO, Any
 
+import click
+
+from qlab.tracking.redaction import redact
+
 _ERRORS = "qlab.plain"
 
 _PLAIN = {"±": "+-", "×": "x", "−": "-", "–": "-", "…": "...", "²": "^2", "³": "^3", "√": "sqrt"}
@@ -47,6 +51,34 @@ def described(error: OSError) -> str:
     """What could not be read or written, and why."""
     reason = error.strerror or str(error) or type(error).__name__
     return f"{error.filename}: {reason}." if error.filename else f"The output cannot be written: {reason}."
+
+
+def say(line: str) -> None:
+    """Prints a line for people to stderr, without secrets, if that can be written."""
+    with contextlib.suppress(OSError):
+        click.echo(redact(line), err=True)
+
+
+class Bar:
+    """Says on stderr how far something is: a line that changes on a terminal, elsewhere a line at the beginning."""
+
+    def __init__(self) -> None:
+        self._open = False
+
+    def show(self, name: str, done: int, total: int) -> None:
+        """Shows it."""
+        if sys.stderr.isatty():
+            with contextlib.suppress(OSError):
+                click.echo(f"\r{name}: {done} of {total} runs copied", nl=False, err=True)
+            self._open = True
+        elif done == 0 and total:
+            say(f"{name}: {total} runs to copy")
+
+    def end(self) -> None:
+        """Ends the line."""
+        if self._open:
+            self._open = False
+            say("")
 
 
 class Tolerant:

@@ -14,7 +14,6 @@ from qlab.experiment.devices import training_device
 from qlab.experiment.failures import failure_lines
 from qlab.experiment.landscapes import check_samples
 from qlab.experiment.measurement_runs import MODEL_FAILED, measure
-from qlab.experiment.orphans import end_orphans
 from qlab.experiment.parent import open_parent
 from qlab.experiment.parts import training_parts, unlearning_parts
 from qlab.experiment.plan import Plan
@@ -35,6 +34,7 @@ from qlab.experiment.unlearning_runs import apply_method, load_teachers
 from qlab.models import Model
 from qlab.own_code import described, is_out_of_memory
 from qlab.tracking import names
+from qlab.tracking.orphans import end_orphans
 from qlab.tracking.store import Store
 from qlab.unlearning.engine import Partition
 
@@ -131,12 +131,12 @@ class Runner:
                     parent = open_parent(session, busy=busy)
                     clear_refusals(session, parent)
                 start, tracked = time.perf_counter(), session.tracking_seconds
-                end_orphans(session)
+                self._end_orphans(session)
                 delete_left_states(session)
                 if busy and team.begin(experiment, self._store.uri, session.old_failures):
                     work.look_again()
                 work.run(parent)
-                end_orphans(session)
+                self._end_orphans(session)
                 finished = set(session.finished) | self._finished_by_team(session, plan)
                 working = time.perf_counter() - start - (session.tracking_seconds - tracked)
                 with session.tracking():
@@ -194,6 +194,10 @@ class Runner:
                 session.abandon_all(None, stopped)
                 raise
             self._store.settle(_SETTLE_SECONDS)
+
+    def _end_orphans(self, session: Session) -> None:
+        with session.tracking():
+            end_orphans(self._store, [session.experiment_id])
 
     def _finished_by_team(self, session: Session, before: Plan) -> set[str]:
         """What was left before and is finished now, by whoever ran it."""

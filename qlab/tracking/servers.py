@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -9,14 +10,18 @@ import socket
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from qlab.errors import ConfigError, StoreError
+from qlab.errors import ConfigError, QlabError, StoreError
 from qlab.tracking import addresses, names
-from qlab.tracking.moving import settle
+from qlab.tracking.moving import Home
 from qlab.tracking.redaction import bare, shown
 from qlab.tracking.uri import embedded_file, is_server, resolve
+
+if TYPE_CHECKING:  # MLflow, which the explorer is started without
+    from qlab.tracking.store import Store
 
 _PAGES = 5
 """So many experiments' pages are printed."""
@@ -24,6 +29,8 @@ _PAGES = 5
 
 def serve_ui(uri: str | None, host: str, port: int) -> None:
     """The MLflow UI; for a tracking server prints its address, which has the UI already.
+
+    Runs in an embedded store whose command was killed are marked first.
 
     Raises:
         StoreError: there is no embedded store yet.
@@ -33,18 +40,22 @@ def serve_ui(uri: str | None, host: str, port: int) -> None:
     if is_server(found):
         click.echo(f"The store is a tracking server; its UI is at {bare(found)}")
         return
-    pages = _prepared_pages(found)
+    from qlab.tracking.orphans import end_orphans
+    from qlab.tracking.store import Store
+
+    store = Store(found, create=False)
+    file = embedded_file(found)
+    if file is not None:
+        with contextlib.suppress(QlabError):  # what cannot be marked reads running, as it did
+            end_orphans(store, store.experiment_ids())
+    pages = _prepared_pages(store)
     host = addresses.bare(host)
     port = addresses.free_port(host, port)
     # Not among the arguments, which everybody on this machine can read: a database's address may hold a password.
     os.environ["MLFLOW_BACKEND_STORE_URI"] = found
     arguments = ["ui", "--host", host, "--port", str(port), "--workers", "1"]
-    file = embedded_file(found)
     if file is not None:
-        home, news = settle(file)
-        if news is not None:
-            click.echo(news)
-        arguments += ["--default-artifact-root", home.artifacts.as_uri()]
+        arguments += ["--default-artifact-root", Home(file.resolve()).artifacts.as_uri()]
     _replace_process("MLflow UI", "mlflow", arguments, found, host, port, pages=pages)
 
 
@@ -109,12 +120,11 @@ def _existing(uri: str | None) -> str:
     return found
 
 
-def _prepared_pages(uri: str) -> dict[str, str]:
+def _prepared_pages(store: Store) -> dict[str, str]:
     """Where the UI shows the experiments that were changed last, by what to say of them; none if none is prepared."""
     from qlab.tracking.showcase import MAIN, address
-    from qlab.tracking.store import Store
 
-    experiments = Store(uri, create=False).client.search_experiments(order_by=["last_update_time DESC"])
+    experiments = store.client.search_experiments(order_by=["last_update_time DESC"])
     ready = [found for found in experiments if f"{names.SHARED_VIEW}{MAIN}" in found.tags]
     titles = [re.sub(r"[^ -~\w]", "?", f"compare {found.name}") for found in ready[:_PAGES]]  # a terminal obeys more
     return {title: address(found.experiment_id) for title, found in zip(titles, ready[:_PAGES], strict=True)}

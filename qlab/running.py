@@ -1,0 +1,138 @@
+"""Running experiments for the command line: what goes on around the runner, and what people are told of it."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import click
+
+from qlab import interrupts, output
+from qlab.errors import QlabError, StoreError
+from qlab.experiment import schema
+from qlab.experiment.cluster import Cluster
+from qlab.experiment.devices import training_device
+from qlab.experiment.jobs import Jobs
+from qlab.experiment.plan import Plan
+from qlab.experiment.refusal import is_of_own_code, record_refusal, record_unreadable
+from qlab.experiment.reporting import Silent
+from qlab.experiment.runner import Runner
+from qlab.experiment.schema import Experiment
+from qlab.experiment.session import Session
+from qlab.output import say
+from qlab.tracking.orphans import end_orphans
+from qlab.tracking.redaction import redact, shown
+from qlab.tracking.spool import default_root, spools
+from qlab.tracking.spooling import open_store
+from qlab.tracking.store import Store
+from qlab.tracking.uri import embedded_file, resolve
+
+
+def load(path: Path, pairs: Sequence[tuple[str, Any]], uri: str | None, *, record: bool) -> Experiment:
+    """An experiment from a file; where the user's own code fails, the store keeps that it did."""
+    try:
+        return schema.load(path, pairs)
+    except QlabError as error:
+        interrupts.check()
+        if record and is_of_own_code(error):
+            with suppress(QlabError):
+                record_unreadable(open_store(uri, tell=say), path, pairs, error)
+        raise
+
+
+def _record_refusals(experiments: Sequence[Experiment], uri: str | None, error: QlabError) -> None:
+    """Keeps in the store that experiments could not begin; as well as it allows, as the error is on its way."""
+    interrupts.check()
+    with suppress(QlabError):
+        store = open_store(uri, tell=say)
+        for experiment in experiments:
+            record_refusal(Session(store, Silent(), experiment, training_device("cpu")), error)
+
+
+def run_all(experiments: Sequence[Experiment], uri: str | None, jobs: int = 1, cluster: str | None = None) -> bool:
+    """Runs experiments one after the other, each by several workers; whether all trials finished."""
+    from qlab.console import ConsoleReporter, print_outcome, printer  # libraries that draw tables: others do without
+
+    for experiment in experiments:
+        training_device(experiment.device)
+    printed = output.Tolerant(sys.stdout)
+    console = printer(printed)
+
+    def show(line: str) -> None:
+        console.print(redact(line), markup=False, soft_wrap=True)
+
+    try:
+        team = Jobs(jobs, show) if cluster is None else Cluster(cluster, show)
+    except QlabError as error:
+        _record_refusals(experiments, uri, error)
+        raise
+    store = open_store(uri, tell=say)
+    for spool in spools(default_root()):
+        say(f"{spool} holds what an earlier run could not send; `qlab sync` sends it.")
+    option = f" --tracking-uri {shlex.quote(shown(uri))}" if uri else ""
+    finished = True
+    try:
+        with team:
+            for number, experiment in enumerate(experiments, 1):
+                interrupts.check()
+                try:
+                    with ConsoleReporter(console) as reporter:
+                        outcome = Runner(store, reporter, team).run(experiment)
+                except QlabError:
+                    interrupts.check()
+                    if left := ", ".join(other.name for other in experiments[number:]):
+                        say(f"{experiment.name} stopped with an error; not run: {left}")
+                    raise
+                print_outcome(console, experiment.name, outcome, store.location, option)
+                finished = finished and not outcome.failed and not outcome.missing
+        interrupts.check()
+    except KeyboardInterrupt as interrupt:
+        _say_interrupted(store, interrupt.__context__)
+        raise
+    except StoreError as error:
+        unsent = store.unsent()
+        if unsent is None or interrupts.interrupted():
+            raise
+        said = redact(str(error))
+        say(f"Error: {said}" if unsent in said else f"Error: {said} {unsent}")
+        sys.exit(1)
+    for unsent in team.unsent:
+        say(f"Error: {unsent}")
+    if printed.error is not None:
+        say(f"Error: {output.described(printed.error)} The runs are in the store: see `qlab runs`.")
+    return finished and not team.unsent and printed.error is None
+
+
+def _say_interrupted(store: Store, error: BaseException | None) -> None:
+    """One line: what became of the runs, what waits to be sent, and an error on the way if there was one."""
+    interrupts.heed()
+    message = "Interrupted: runs in progress are marked as killed, finished ones are kept; run again to go on."
+    with suppress(QlabError):  # helpers that had to be killed have marked nothing
+        end_orphans(store, store.experiment_ids())
+    also = f"({error})" if isinstance(error, StoreError) else None
+    say(" ".join(filter(None, [message, also, store.unsent()])))
+    interrupts.tell()
+
+
+def print_plan(experiment: Experiment, uri: str | None) -> None:
+    """What of an experiment is done, and what would run."""
+    file = embedded_file(resolve(uri))
+    store = None if file is not None and not file.exists() else Store(uri, create=False)
+    plan = Plan.of(experiment, store)
+    click.echo(f"{experiment.name}: {experiment.about}" if experiment.about else experiment.name)
+    for item in experiment.items:
+        click.echo(f"{plan.state(item.key):11} {item.key}  {item.label}")
+    click.echo(
+        f"{len(experiment.trials)} trials: {len(plan.done)} done, {len(plan.todo)} would run in "
+        f"{len(plan.ensembles)} ensembles"
+    )
+    if experiment.unlearnings:
+        left = len(plan.todo_unlearnings)
+        click.echo(f"{len(experiment.unlearnings)} unlearning runs: {len(plan.unlearned)} done, {left} would run")
+    if experiment.measurements:
+        left = len(plan.todo_measurements)
+        click.echo(f"{len(experiment.measurements)} probes: {len(plan.measured)} done, {left} would be taken")
