@@ -137,6 +137,29 @@ def check_login(uri: str) -> None:
         ) from None
 
 
+def check_file(file: Path, *, create: bool, read_only: bool) -> None:
+    """Checks that the file of an embedded store can be used as asked, or made; its folder is made then.
+
+    Args:
+        file: the database.
+        create: whether it is to be made where there is none.
+        read_only: whether it is only to be read.
+
+    Raises:
+        StoreError: it is no database, there is none, or it may not be written.
+    """
+    check_database(file)
+    if not file.exists():
+        if not create or read_only:
+            raise StoreError(f"There is no store at {file}; `qlab run` makes one.")
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(f"The store {file} cannot be made: {error.strerror}: {error.filename}") from None
+    if not read_only and not writable(file):
+        raise StoreError(f"The store {file} cannot be written: no permission. Give another with --tracking-uri.")
+
+
 def check_database(file: Path) -> None:
     """Raises StoreError for a path that exists and is no SQLite file, or that cannot be said in a URI.
 

@@ -16,28 +16,26 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 import mlflow.entities as entities
-from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repo import ArtifactRepository
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.store.entities import PagedList
 
 from qlab import interrupts
-from qlab.errors import StoreAwayError, StoreError, StoreShutError, nearest
+from qlab.errors import StoreAwayError, StoreError, nearest
 from qlab.tracking import ending, names, params, writes
+from qlab.tracking.experiments import find_or_make
 from qlab.tracking.faults import explain
 from qlab.tracking.moving import Home, look, settle
 from qlab.tracking.opening import (
     be_brief,
-    check_database,
+    check_file,
     check_login,
     check_server,
     make_database,
     open_client,
     read_only_uri,
-    writable,
 )
 from qlab.tracking.patience import patiently
-from qlab.tracking.places import check_place
 from qlab.tracking.redaction import redact, shown
 from qlab.tracking.refusals import check_access
 from qlab.tracking.uri import embedded_file, is_server, resolve
@@ -93,17 +91,8 @@ class Store:
         file = embedded_file(self.uri)
         check_server(self.uri)
         if file is not None:
-            check_database(file)
-        if file is not None and not file.exists():
-            if not create or read_only:
-                raise StoreError(f"There is no store at {file}; `qlab run` makes one.")
-            try:
-                file.parent.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise StoreError(f"The store {file} cannot be made: {error.strerror}: {error.filename}") from None
-        if file is not None and not read_only and not writable(file):
-            raise StoreError(f"The store {file} cannot be written: no permission. Give another with --tracking-uri.")
-        if file is None:
+            check_file(file, create=create, read_only=read_only)
+        else:
             be_brief()
             check_login(self.uri)
         if is_server(self.uri):
@@ -131,52 +120,7 @@ class Store:
 
     def experiment_id(self, name: str) -> str:
         """The MLflow experiment of that name, created if there is none."""
-        return self._patiently(lambda again: self._experiment_id(name))
-
-    def _experiment_id(self, name: str) -> str:
-        found = self.client.get_experiment_by_name(name)
-        made = None
-        if found is None:
-            artifacts = None if self._home is None else self._home.artifacts.as_uri()
-            tags = {names.EXPERIMENT_KIND: names.MODEL_DEVELOPMENT}
-            if self._home is not None:
-                tags[names.ARTIFACTS] = names.BESIDE
-            try:
-                made = str(self.client.create_experiment(name, artifacts, tags))
-            except MlflowException:
-                # Somebody else may have created it in the meantime.
-                found = self.client.get_experiment_by_name(name)
-                if found is None:
-                    raise
-            if made is not None:
-                found = self.client.get_experiment(made)
-        if found.lifecycle_stage != "active":
-            raise StoreError(
-                f'The MLflow experiment "{name}" was deleted; restore it in the MLflow UI, or rename this one.'
-            )
-        if self._home is not None and names.ARTIFACTS not in found.tags and self._home.holds(found.artifact_location):
-            self.client.set_experiment_tag(found.experiment_id, names.ARTIFACTS, names.BESIDE)
-        if self._home is None:
-            self._check_place(found, made is not None)
-        return str(found.experiment_id)
-
-    def _check_place(self, experiment: entities.Experiment, made: bool) -> None:
-        """Raises StoreError if an experiment's artifacts cannot be written; a new one is taken back then."""
-        try:
-            check_place(self.uri, experiment.artifact_location)
-        except StoreShutError:
-            raise
-        except StoreError as error:
-            number, name = str(experiment.experiment_id), experiment.name
-            if not made:
-                raise StoreError(
-                    f'{error} The MLflow experiment "{name}" keeps its place also after that: rename it there, or give '
-                    "this experiment another name."
-                ) from None
-            # A deleted experiment keeps its name; the name is to be free when the server has been mended.
-            self.client.rename_experiment(number, f"{name} ({number}, not used)")
-            self.client.delete_experiment(number)
-            raise
+        return self._patiently(lambda again: find_or_make(self.client, self.uri, self._home, name))
 
     def find_experiment(self, name: str) -> str | None:
         """The MLflow experiment of that name, or None."""

@@ -1,0 +1,70 @@
+"""MLflow experiments: found by name, or made, with artifacts in a place that can be written."""
+
+from __future__ import annotations
+
+import mlflow.entities as entities
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+
+from qlab.errors import StoreError, StoreShutError
+from qlab.tracking import names
+from qlab.tracking.moving import Home
+from qlab.tracking.places import check_place
+
+
+def find_or_make(client: MlflowClient, uri: str, home: Home | None, name: str) -> str:
+    """The id of the MLflow experiment of that name, which is made if there is none.
+
+    Args:
+        client: of the store.
+        uri: of the store.
+        home: where it is, if it is embedded: its experiments' artifacts are beside it.
+        name: of the experiment.
+
+    Raises:
+        StoreError: it was deleted, or its artifacts cannot be written.
+    """
+    found = client.get_experiment_by_name(name)
+    made = None
+    if found is None:
+        artifacts = None if home is None else home.artifacts.as_uri()
+        tags = {names.EXPERIMENT_KIND: names.MODEL_DEVELOPMENT}
+        if home is not None:
+            tags[names.ARTIFACTS] = names.BESIDE
+        try:
+            made = str(client.create_experiment(name, artifacts, tags))
+        except MlflowException:
+            # Somebody else may have created it in the meantime.
+            found = client.get_experiment_by_name(name)
+            if found is None:
+                raise
+        if made is not None:
+            found = client.get_experiment(made)
+    if found.lifecycle_stage != "active":
+        raise StoreError(
+            f'The MLflow experiment "{name}" was deleted; restore it in the MLflow UI, or rename this one.'
+        )
+    if home is None:
+        _check_place(client, uri, found, made is not None)
+    elif names.ARTIFACTS not in found.tags and home.holds(found.artifact_location):
+        client.set_experiment_tag(found.experiment_id, names.ARTIFACTS, names.BESIDE)
+    return str(found.experiment_id)
+
+
+def _check_place(client: MlflowClient, uri: str, experiment: entities.Experiment, made: bool) -> None:
+    """Raises StoreError if an experiment's artifacts cannot be written; a new one is taken back then."""
+    try:
+        check_place(uri, experiment.artifact_location)
+    except StoreShutError:
+        raise
+    except StoreError as error:
+        number, name = str(experiment.experiment_id), experiment.name
+        if not made:
+            raise StoreError(
+                f'{error} The MLflow experiment "{name}" keeps its place also after that: rename it there, or give '
+                "this experiment another name."
+            ) from None
+        # A deleted experiment keeps its name; the name is to be free when the server has been mended.
+        client.rename_experiment(number, f"{name} ({number}, not used)")
+        client.delete_experiment(number)
+        raise
