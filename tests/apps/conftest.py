@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import re
 import shutil
-import subprocess
-import sys
-import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from support.commands import serving
 from support.experiments import TASK
 
 from qlab.experiment import schema
@@ -108,32 +103,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 @contextlib.contextmanager
 def explorer(uri: str, folder: Path, *options: str) -> Iterator[str]:
     """Serves a store; the address of the page, as it is printed."""
-    with (folder / "log").open("w") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "qlab.cli", "explore", "--tracking-uri", uri, "--port", "0", *options],
-            cwd=folder,
-            env=os.environ.copy(),
-            stdout=log,
-            stderr=subprocess.STDOUT,
-        )
-    try:
-        for _ in range(600):
-            assert process.poll() is None, (folder / "log").read_text()
-            found = re.search(r"http://\S+/explorer", (folder / "log").read_text())
-            try:
-                if found is not None:
-                    with urllib.request.urlopen(found[0], timeout=60):
-                        break
-            except OSError:
-                pass
-            time.sleep(0.2)
-        else:
-            raise AssertionError((folder / "log").read_text())
-        assert found[0] in (folder / "log").read_text().splitlines()[0]
-        yield found[0]
-    finally:
-        process.terminate()
-        process.wait(timeout=20)
+    with serving(folder, "explore", "--tracking-uri", uri, *options) as server:
+        yield server.address
 
 
 @pytest.fixture(scope="session")

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import re
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from support.commands import serving
 
 from qlab.tracking.store import Store
 
@@ -20,30 +15,8 @@ from qlab.tracking.store import Store
 @pytest.fixture(scope="module")
 def printed(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """What `qlab ui` prints, once it answers."""
-    folder = tmp_path_factory.mktemp("ui")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    with (folder / "log").open("w") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "qlab.cli", "ui", "--tracking-uri", store.uri, "--port", str(port)],
-            cwd=folder,
-            env=os.environ.copy(),
-            stdout=log,
-            stderr=subprocess.STDOUT,
-        )
-    try:
-        for _ in range(600):
-            assert process.poll() is None, (folder / "log").read_text()
-            try:
-                with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=60):
-                    break
-            except OSError:
-                time.sleep(0.2)
-        yield (folder / "log").read_text()
-    finally:
-        process.terminate()
-        process.wait(timeout=60)
+    with serving(tmp_path_factory.mktemp("ui"), "ui", "--tracking-uri", store.uri) as server:
+        yield server.printed
 
 
 def page_of(browser: Any, address: str) -> Any:

@@ -10,12 +10,13 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from support.commands import started
 from support.experiments import SLOW, TASK
 
 from qlab.cli import main
@@ -76,21 +77,8 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, lis
         process.kill()
 
 
-@contextmanager
-def running(folder: Path, address: str) -> Iterator[subprocess.Popen[str]]:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "qlab", "run", "shared.toml", "--cluster", address],
-        cwd=folder,
-        env={key: value for key, value in os.environ.items() if key != "MLFLOW_TRACKING_URI"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
+def running(folder: Path, address: str) -> AbstractContextManager[subprocess.Popen[str]]:
+    return started(folder, "run", "shared.toml", "--cluster", address)
 
 
 def trials_of(folder: Path) -> list[Any]:

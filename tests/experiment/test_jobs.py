@@ -9,13 +9,14 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from support.commands import started
 from support.experiments import SLOW, TASK
 
 from qlab.cli import main
@@ -60,22 +61,8 @@ def folder(tmp_path: Path, write_empty_store: Callable[[Path], str]) -> Path:
     return tmp_path
 
 
-@contextmanager
-def running(folder: Path) -> Iterator[subprocess.Popen[str]]:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "qlab", "run", "shared.toml", "--jobs", "2"],
-        cwd=folder,
-        env={key: value for key, value in os.environ.items() if key != "MLFLOW_TRACKING_URI"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
+def running(folder: Path) -> AbstractContextManager[subprocess.Popen[str]]:
+    return started(folder, "run", "shared.toml", "--jobs", "2", session=True)
 
 
 def runs_of(store: Store) -> list[Any]:

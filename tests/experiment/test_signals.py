@@ -12,10 +12,11 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support.commands import started
 from support.experiments import TASK
 from support.forks import Forks
 
@@ -195,24 +196,6 @@ def folder(tmp_path: Path, write_empty_store: Callable[[Path], str]) -> Path:
     write_empty_store(tmp_path / "mlruns" / "mlflow.db")
     (tmp_path / "plain.toml").write_text(f'{TASK}\n[model]\ntype = "MLP"\n')
     return tmp_path
-
-
-@contextlib.contextmanager
-def started(folder: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    environment = {key: value for key, value in os.environ.items() if key != "MLFLOW_TRACKING_URI"}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "qlab", *arguments],
-        cwd=folder,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
 
 
 def stop(process: subprocess.Popen[str], number: int) -> tuple[int, list[str]]:

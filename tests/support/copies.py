@@ -5,25 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pandas as pd
-from click.testing import CliRunner, Result
 
-from qlab.cli import main
 from qlab.tracking import frames, names, whole
 from qlab.tracking.store import Store
-from support.experiments import TASK
+from support.experiments import FLIPPED
 
 SMALL = f"""
 name = "small"
-{TASK}
-[corruption]
-type = "LabelFlip"
-ratio = 0.5
-[[model]]
-type = "MLP"
-hidden = [4]
-[training]
-epochs = 2
-batch_size = 8
+{FLIPPED}
 [[unlearner]]
 type = "Finetune"
 steps = 2
@@ -37,20 +26,6 @@ seeds = 2
 ALL = "copied 2 trials, 2 unlearning runs, 6 oracles, 2 probes, 1 parent of 1 experiment; 0 were there already"
 SIDE = ["run_id", "experiment_id", "parent_id", names.WORKER]
 """Columns that differ between stores."""
-
-
-def qlab(*arguments: object, code: int = 0) -> Result:
-    result = CliRunner().invoke(main, [str(argument) for argument in arguments])
-    assert result.exit_code == code, result.output
-    return result
-
-
-def tree(folder: Path) -> dict[str, tuple[int, bytes]]:
-    """All there is below a folder: content, and when it was last changed."""
-    return {
-        str(path.relative_to(folder)): (path.stat().st_mtime_ns, path.read_bytes() if path.is_file() else b"")
-        for path in [folder, *folder.rglob("*")]
-    }
 
 
 def of(place: Path | str) -> Store:

@@ -12,6 +12,20 @@ validation = [-0.65, 2.65, 0.3]
 """
 """Four spins: 8 + 8 training states and 12 for validation."""
 
+FLIPPED = f"""
+{TASK}
+[corruption]
+type = "LabelFlip"
+ratio = 0.5
+[[model]]
+type = "MLP"
+hidden = [4]
+[training]
+epochs = 2
+batch_size = 8
+"""
+"""A multi-layer perceptron on half flipped labels, which trains in no time; name and seeds are to be added."""
+
 TINY = f"""
 name = "tiny"
 about = "Four spins, a handful of states"

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support.copies import ALL, assert_same, of, qlab, results, tree
+from support.commands import invoke, tree
+from support.copies import ALL, assert_same, of, results
 
 from qlab.explorer.reader import Reader
 from qlab.tracking import names
@@ -41,9 +42,9 @@ def empty(tmp_path: Path, write_empty_store: Callable[[Path], str]) -> Path:
 
 def test_a_copy_has_everything_and_a_second_one_nothing_to_do(finished: Path, empty: Path, tmp_path: Path) -> None:
     before = tree(finished)
-    assert qlab("copy", finished / "mlruns", empty).stdout.splitlines() == [ALL]
+    assert invoke("copy", finished / "mlruns", empty).stdout.splitlines() == [ALL]
     assert_same(of(finished / "mlruns"), of(empty))
-    assert qlab("copy", finished / "mlruns" / "mlflow.db", empty).stdout == "copied nothing; 13 were there already\n"
+    assert invoke("copy", finished / "mlruns" / "mlflow.db", empty).stdout == "copied nothing; 13 were there already\n"
     assert tree(finished) == before
     assert states(empty) == ["FINISHED"] * 13
 
@@ -52,14 +53,14 @@ def test_commands_work_on_a_copy_as_on_the_first(
     finished: Path, empty: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    qlab("copy", finished / "mlruns", empty)
+    invoke("copy", finished / "mlruns", empty)
     there = ["--tracking-uri", f"sqlite:///{empty / 'mlflow.db'}"]
-    run = qlab("run", finished / "small.toml", *there).stdout
+    run = invoke("run", finished / "small.toml", *there).stdout
     assert "0 trials trained, 2 from the store, 0 unlearning runs, 0 probes taken" in run
-    assert "2 finished" in qlab("runs", *there).stdout
-    assert "Nothing to retry" in qlab("retry", *there).stdout
-    assert "1 experiments" in qlab("report", "-o", tmp_path / "report", *there).stdout
-    assert "Nothing to delete" in qlab("gc", "--dry-run", *there).stdout
+    assert "2 finished" in invoke("runs", *there).stdout
+    assert "Nothing to retry" in invoke("retry", *there).stdout
+    assert "1 experiments" in invoke("report", "-o", tmp_path / "report", *there).stdout
+    assert "Nothing to delete" in invoke("gc", "--dry-run", *there).stdout
     reader = Reader(there[1])
     frame = reader.runs("small")
     for row in frame[frame["kind"] == names.TRIAL].to_dict("records"):
@@ -69,13 +70,13 @@ def test_commands_work_on_a_copy_as_on_the_first(
 
 def test_stores_with_different_seeds_become_one_with_all(source: Path, empty: Path) -> None:
     uri = f"sqlite:///{empty / 'mlflow.db'}"
-    qlab("run", "small.toml", "--seeds", "1,2", "--tracking-uri", uri)
-    qlab("run", "small.toml", "--seeds", "3")  # the source has 0, 1, 2
-    found = qlab("copy", source, empty, "small").stdout
+    invoke("run", "small.toml", "--seeds", "1,2", "--tracking-uri", uri)
+    invoke("run", "small.toml", "--seeds", "3")  # the source has 0, 1, 2
+    found = invoke("copy", source, empty, "small").stdout
     assert "copied 1 trial, 1 unlearning run, 3 oracles, 1 probe, 2 parents of 1 experiment; " in found
-    again = qlab("run", "small.toml", "--seeds", "3", "--tracking-uri", uri).stdout
+    again = invoke("run", "small.toml", "--seeds", "3", "--tracking-uri", uri).stdout
     assert "0 trials trained, 3 from the store, 0 unlearning runs, 0 probes taken" in again
-    back = qlab("copy", empty, source).stdout
+    back = invoke("copy", empty, source).stdout
     assert "copied 1 parent of 1 experiment" in back  # that of seeds 1 and 2
     for store in (of(source), of(empty)):
         frame = results(store)
@@ -91,7 +92,7 @@ def test_a_store_that_was_moved_and_cannot_be_written_is_copied_as_it_is(
     for path in [moved, *moved.rglob("*")]:
         path.chmod(path.stat().st_mode & ~0o222)
     try:
-        assert qlab("copy", moved / "mlruns", empty).stdout.splitlines() == [ALL]
+        assert invoke("copy", moved / "mlruns", empty).stdout.splitlines() == [ALL]
         assert {name: content for name, (_, content) in tree(moved).items()} == {
             name: content for name, (_, content) in before.items()
         }
@@ -108,7 +109,7 @@ def test_a_copy_into_itself_is_refused_however_it_is_spelled(source: Path, tmp_p
     before = tree(source)
     spellings = ["mlruns", source / "mlflow.db", "sqlite:///mlruns/mlflow.db", tmp_path / "link", tmp_path / "hard.db"]
     for spelling in [*spellings, f"sqlite:///{source.parent}/../project/mlruns/mlflow.db"]:
-        assert "are the same store" in qlab("copy", source, spelling, code=2).stderr
+        assert "are the same store" in invoke("copy", source, spelling, code=2).stderr
     assert tree(source) == before
 
 
@@ -154,13 +155,13 @@ main(["copy", *sys.argv[1:3]])
 
 
 def test_a_run_that_is_whole_is_kept_though_its_tag_does_not_say_so_yet(finished: Path, empty: Path) -> None:
-    qlab("copy", finished / "mlruns", empty)
+    invoke("copy", finished / "mlruns", empty)
     store = of(empty)
     frame = results(store)
     for kind in (names.EXPERIMENT, names.TRIAL):
         run_id = str(frame[frame["kind"] == kind].iloc[0]["run_id"])
         store.set_tags(run_id, {names.COPIED: names.COPYING + store.get_run(run_id).data.tags[names.COPIED]})
-    assert qlab("copy", finished / "mlruns", empty).stdout == "copied nothing; 13 were there already\n"
+    assert invoke("copy", finished / "mlruns", empty).stdout == "copied nothing; 13 were there already\n"
     tags = [store.get_run(run_id).data.tags[names.COPIED] for run_id in frame["run_id"]]
     assert set(tags) == set(results(of(finished / "mlruns"))["run_id"])
 
@@ -179,7 +180,7 @@ def test_an_interrupted_copy_says_so_and_leaves_nothing_that_looks_whole(
     frame = results(of(empty))
     assert list(frame[frame["kind"] == names.EXPERIMENT]["status"]) == ["KILLED"]
     assert set(frame[frame["kind"] != names.EXPERIMENT]["status"]) <= {"FINISHED"}
-    qlab("copy", finished / "mlruns", empty)
+    invoke("copy", finished / "mlruns", empty)
     assert_same(of(finished / "mlruns"), of(empty))
 
 
@@ -195,18 +196,18 @@ def test_what_did_not_finish_is_left_out_and_counted_unless_all_is_asked_for(sou
     store.delete_run(deleted)
     store.create_run(number, "half", tags={names.KIND: names.TRIAL, names.TRIAL_KEY: "y"})
 
-    first = qlab("copy", source, empty).stdout.splitlines()
+    first = invoke("copy", source, empty).stdout.splitlines()
     assert first == [
         "left out: 1 failed, 1 interrupted, 1 not qlab's, 5 of a run that is left out "
         "(--all copies also failed, killed and interrupted runs, and what belongs to them)",
         "copied 1 trial, 1 unlearning run, 3 oracles, 1 probe, 1 parent of 1 experiment; 0 were there already",
     ]
-    second = qlab("copy", source, empty, "--all").stdout.splitlines()
+    second = invoke("copy", source, empty, "--all").stdout.splitlines()
     assert second == [
         "left out: 1 not qlab's",
         "copied 2 trials, 1 unlearning run, 3 oracles, 1 probe of 1 experiment; 7 were there already",
     ]
-    third = qlab("copy", source, empty, "--all").stdout.splitlines()
+    third = invoke("copy", source, empty, "--all").stdout.splitlines()
     assert third == ["left out: 1 not qlab's", "copied nothing; 14 were there already"]
     found = results(of(empty))
     assert sorted(found["status"]) == ["FAILED", *["FINISHED"] * 12, "KILLED"]
@@ -224,13 +225,13 @@ def test_a_run_that_is_still_running_is_named_and_copied_when_it_has_finished(so
         for run_id in (str(trial["run_id"]), parent):
             store.set_tags(run_id, {names.WORKER: claims.worker.id})
             store.finish(run_id, "RUNNING")
-        first = qlab("copy", source, empty).stdout
+        first = invoke("copy", source, empty).stdout
     assert f"still running, not copied: {trial['name']} (run {trial['run_id']}), small (run {parent})" in first
     there = results(of(empty))
     assert list(there[there["kind"] == names.EXPERIMENT]["status"]) == ["KILLED"]
     for run_id in (str(trial["run_id"]), parent):
         store.finish(run_id)
-    qlab("copy", source, empty)
+    invoke("copy", source, empty)
     assert_same(store, of(empty))
 
 
@@ -241,14 +242,14 @@ def test_a_damaged_checkpoint_is_named_and_copied_when_it_is_mended(source: Path
     file = Path(store.artifact_place(trial["run_id"])) / names.CHECKPOINT
     content = file.read_bytes()
     file.write_bytes(content[:-1] + b"?")
-    found = qlab("copy", source, empty, code=1)
+    found = invoke("copy", source, empty, code=1)
     said = f"Error: not copied: {trial['name']} (run {trial['run_id']}): its artifact {names.CHECKPOINT} is damaged"
     assert said in found.stderr
     assert found.stderr.count("the run that it belongs to was not copied") == 5
     there = results(of(empty))
     assert list(there[there["kind"] == names.EXPERIMENT]["status"]) == ["KILLED"]
     file.write_bytes(content)
-    qlab("copy", source, empty)
+    invoke("copy", source, empty)
     assert_same(store, of(empty))
 
 
@@ -265,7 +266,7 @@ def test_a_damaged_checkpoint_is_named_and_copied_when_it_is_mended(source: Path
 def test_what_cannot_be_used_is_said_before_anything_is_copied(
     arguments: list[str], said: str, source: Path, empty: Path
 ) -> None:
-    found = qlab("copy", *[str(empty) if each == "DST" else each for each in arguments], code=2)
+    found = invoke("copy", *[str(empty) if each == "DST" else each for each in arguments], code=2)
     assert said in found.stderr
     assert "secret" not in found.output
     assert states(empty) == []
@@ -276,6 +277,8 @@ def test_what_another_command_is_at_in_the_destination_is_left_to_it(finished: P
     key = str(results(of(finished / "mlruns"))["trial"].dropna().iloc[-1])
     with Claims(store, store.experiment_id("small")) as claims:
         claims.claim([key])
-        assert "another command is at it in the destination" in qlab("copy", finished / "mlruns", empty, code=1).stderr
-    qlab("copy", finished / "mlruns", empty)
+        assert (
+            "another command is at it in the destination" in invoke("copy", finished / "mlruns", empty, code=1).stderr
+        )
+    invoke("copy", finished / "mlruns", empty)
     assert_same(of(finished / "mlruns"), of(empty))

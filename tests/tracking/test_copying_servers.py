@@ -6,7 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support.copies import ALL, assert_same, of, qlab, results
+from support.commands import invoke
+from support.copies import ALL, assert_same, of, results
 
 from qlab.tracking import names
 from qlab.tracking.store import Store
@@ -23,7 +24,7 @@ def uri(serve: Callable[[str], object], database: str, finished: Path) -> str:
     """A server that the small experiment was copied to."""
     server = serve(database)
     address = str(server.uri)  # type: ignore[attr-defined]
-    assert qlab("copy", finished / "mlruns", address).stdout.splitlines() == [ALL]
+    assert invoke("copy", finished / "mlruns", address).stdout.splitlines() == [ALL]
     return address
 
 
@@ -32,8 +33,8 @@ def test_a_server_gets_everything_once_and_commands_work_there(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert_same(of(finished / "mlruns"), of(uri))
-    assert qlab("copy", finished / "mlruns", uri).stdout == "copied nothing; 13 were there already\n"
-    run = qlab("run", finished / "small.toml", "--tracking-uri", uri).stdout
+    assert invoke("copy", finished / "mlruns", uri).stdout == "copied nothing; 13 were there already\n"
+    run = invoke("run", finished / "small.toml", "--tracking-uri", uri).stdout
     assert "0 trials trained, 2 from the store, 0 unlearning runs, 0 probes taken" in run
 
 
@@ -41,9 +42,9 @@ def test_a_copy_comes_back_from_a_server_as_it_was(
     uri: str, finished: Path, tmp_path: Path, write_empty_store: Callable[[Path], str]
 ) -> None:
     write_empty_store(tmp_path / "back" / "mlflow.db")
-    assert qlab("copy", uri, tmp_path / "back", "small").stdout.splitlines()[-1] == ALL
+    assert invoke("copy", uri, tmp_path / "back", "small").stdout.splitlines()[-1] == ALL
     assert_same(of(uri), of(tmp_path / "back"))
-    assert qlab("copy", uri, finished / "mlruns").stdout == "copied nothing; 13 were there already\n"
+    assert invoke("copy", uri, finished / "mlruns").stdout == "copied nothing; 13 were there already\n"
 
 
 def test_a_server_and_itself_are_one_store_by_any_name(uri: str, database: str) -> None:
@@ -51,7 +52,7 @@ def test_a_server_and_itself_are_one_store_by_any_name(uri: str, database: str) 
     port = uri.rpartition(":")[2]
     for other in (uri, f"{uri}/", f"http://me:secret-word@127.0.0.1:{port}", f"http://localhost:{port}", database):
         for pair in ((uri, other), (other, uri)):
-            found = qlab("copy", *pair, code=2)
+            found = invoke("copy", *pair, code=2)
             assert "are the same store" in found.stderr
             assert "secret-word" not in found.output
     assert before.equals(results(of(uri)))

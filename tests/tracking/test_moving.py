@@ -12,10 +12,9 @@ from pathlib import Path
 
 import mlflow
 import pytest
-from click.testing import CliRunner, Result
-from support.experiments import SLOW, TASK
+from support.commands import invoke, tree
+from support.experiments import FLIPPED, SLOW
 
-from qlab.cli import main
 from qlab.experiment import schema
 from qlab.experiment.runner import Runner
 from qlab.explorer.reader import Reader
@@ -27,36 +26,13 @@ pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:s
 
 SMALL = f"""
 name = "small"
-{TASK}
-[corruption]
-type = "LabelFlip"
-ratio = 0.5
-[[model]]
-type = "MLP"
-hidden = [4]
-[training]
-epochs = 2
-batch_size = 8
+{FLIPPED}
 [[unlearner]]
 type = "Finetune"
 steps = 2
 [run]
 seeds = 2
 """
-
-
-def invoke(*arguments: str, code: int = 0) -> Result:
-    result = CliRunner().invoke(main, list(arguments))
-    assert result.exit_code == code, result.output
-    return result
-
-
-def tree(folder: Path) -> dict[str, tuple[int, bytes]]:
-    """All there is below a folder: content, and when it was last changed."""
-    return {
-        str(path.relative_to(folder)): (path.stat().st_mtime_ns, path.read_bytes() if path.is_file() else b"")
-        for path in [folder, *folder.rglob("*")]
-    }
 
 
 def paths(database: Path) -> set[str]:

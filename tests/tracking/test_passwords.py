@@ -5,8 +5,6 @@ from __future__ import annotations
 import base64
 import os
 import shutil
-import signal
-import socket
 import subprocess
 import sys
 import time
@@ -19,6 +17,7 @@ from urllib.parse import quote
 import psutil
 import pytest
 from click.testing import CliRunner
+from support.commands import serving
 from support.experiments import SLOW, TASK
 from support.http import Gate
 
@@ -215,66 +214,25 @@ def test_workers_are_not_told_the_password_on_their_command_line_and_a_lock_out_
 
 
 def test_the_explorer_shows_and_passes_on_no_password(gate: Gate, project: Path) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     (project / "users.json").write_text('{"ada": "countess"}')
-    arguments = ["explore", "--port", str(port), "--basic-auth", "users.json"]
-    with (project / "out").open("w") as out:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "qlab", *arguments],
-            cwd=project,
-            env=os.environ | {"MLFLOW_TRACKING_URI": gate.uri(WRITTEN)},
-            stdout=out,
-            stderr=subprocess.STDOUT,
-        )
-        try:
-            for _ in range(300):
-                assert process.poll() is None, (project / "out").read_text()
-                try:
-                    with urllib.request.urlopen(f"http://127.0.0.1:{port}/explorer", timeout=30) as answer:
-                        assert_hushed(answer.read())
-                    break
-                except OSError:
-                    time.sleep(0.2)
-            command = " ".join(psutil.Process(process.pid).cmdline())
-            assert "serve" in command
-            assert "cookie-secret" not in command
-            assert_hushed(command)
-        finally:
-            process.send_signal(signal.SIGTERM)
-            process.wait(timeout=20)
-    assert f"http://admin:***@127.0.0.1:{gate.port}" in (project / "out").read_text()
+    settings = {"MLFLOW_TRACKING_URI": gate.uri(WRITTEN)}
+    with serving(project, "explore", "--basic-auth", "users.json", settings=settings) as server:
+        with urllib.request.urlopen(server.address, timeout=30) as answer:
+            assert_hushed(answer.read())
+        command = " ".join(psutil.Process(server.process.pid).cmdline())
+        assert "serve" in command
+        assert "cookie-secret" not in command
+        assert_hushed(command)
+    assert f"http://admin:***@127.0.0.1:{gate.port}" in server.printed
     assert_all_hushed(project)
 
 
 def test_the_mlflow_ui_of_a_database_is_not_told_its_password_on_the_command_line(project: Path, postgres: Any) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     uri = postgres.uri.replace("qlab@", f"qlab:{WRITTEN}@")  # it trusts everybody, so that any password will do
-    with (project / "out").open("w") as out:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "qlab", "ui", "--port", str(port)],
-            cwd=project,
-            env=os.environ | {"MLFLOW_TRACKING_URI": uri},
-            stdout=out,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-        try:
-            for _ in range(300):
-                assert process.poll() is None, (project / "out").read_text()
-                assert_processes_hushed()
-                try:
-                    with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5) as answer:
-                        assert answer.read() == b"OK"
-                    break
-                except OSError:
-                    time.sleep(0.2)
-        finally:
-            os.killpg(process.pid, signal.SIGTERM)
-            process.wait(timeout=20)
-    assert "qlab:***@" in (project / "out").read_text()
+    with serving(project, "ui", settings={"MLFLOW_TRACKING_URI": uri}, meanwhile=assert_processes_hushed) as server:
+        with urllib.request.urlopen(f"{server.address}/health", timeout=30) as answer:
+            assert answer.read() == b"OK"
+        assert_processes_hushed()
+    assert "qlab:***@" in server.printed
     shutil.rmtree(project / "mlruns", ignore_errors=True)
     assert_all_hushed(project)

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from support.experiments import TASK
+from support.experiments import FLIPPED
 
 from qlab.cli import main
 from qlab.errors import StoreError
@@ -23,16 +23,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:s
 
 SMALL = f"""
 name = "placed"
-{TASK}
-[corruption]
-type = "LabelFlip"
-ratio = 0.5
-[[model]]
-type = "MLP"
-hidden = [4]
-[training]
-epochs = 2
-batch_size = 8
+{FLIPPED}
 [run]
 seeds = 1
 """

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import socket
-import subprocess
-import sys
-import time
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from support.commands import serving
 
 from qlab.cli import main
 
@@ -27,30 +24,10 @@ def free_port() -> int:
 def test_the_ui_serves_the_store(tmp_path: Path, write_empty_store: Callable[[Path], str]) -> None:
     write_empty_store(tmp_path / "mlruns" / "mlflow.db")
     port = free_port()
-    environment = {key: value for key, value in os.environ.items() if key != "MLFLOW_TRACKING_URI"}
-    with (tmp_path / "log").open("w") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "qlab.cli", "ui", "--port", str(port)],
-            cwd=tmp_path,
-            env=environment,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-        )
-    try:
-        for _ in range(300):
-            assert process.poll() is None, (tmp_path / "log").read_text()
-            try:
-                with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5) as answer:
-                    assert answer.read() == b"OK"
-                break
-            except OSError:
-                time.sleep(0.2)
-        else:
-            raise AssertionError((tmp_path / "log").read_text())
-        assert f"http://127.0.0.1:{port}" in (tmp_path / "log").read_text().splitlines()[0]
-    finally:
-        process.terminate()
-        process.wait(timeout=20)
+    with serving(tmp_path, "ui", "--port", str(port)) as server:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=30) as answer:
+            assert answer.read() == b"OK"
+        assert f"http://127.0.0.1:{port}" in server.printed.splitlines()[0]
 
 
 @pytest.mark.parametrize("command", ["ui", "explore"])
