@@ -17,6 +17,7 @@ from rich.text import Text
 from qlab.tracking.redaction import redact
 from qlab.views.kept import joined
 from qlab.views.labels import ratio_text
+from qlab.words import counted
 
 if TYPE_CHECKING:  # commands that only show tables do without PyTorch
     from qlab.experiment.plan import Plan
@@ -78,10 +79,9 @@ class ConsoleReporter:
         methods = [{item.method_key for item in group} for group in plan.unlearnings]
         self._of = len(plan.ensembles) + sum(1 + len(keys) for keys in methods)
         self._number = 0
-        count = len(plan.ensembles)
         self._print(
             f"{plan.experiment.name}: {total} trials, {reused} in the store already, {total - reused} to train "
-            f"in {count} ensemble{'' if count == 1 else 's'}"
+            f"in {counted(len(plan.ensembles), 'ensemble')}"
         )
         if plan.experiment.unlearnings:
             known, left = len(plan.unlearned), len(plan.todo_unlearnings)

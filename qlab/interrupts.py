@@ -4,6 +4,7 @@ A command that is stopped marks what it was running, and ends within :data:`GRAC
 
 - Signals that come together are one: `timeout` and terminals send them to a process and to its group.
 - An interrupt that is lost, in a destructor or in somebody's ``except:``, is raised again until it is acted on.
+- What libraries log of being interrupted is not shown.
 - A process that sits in a library and cannot be interrupted, or whose clean-up takes too long, is ended. What it had no
   time to mark is found to be interrupted by whoever reads the store next.
 - A further Ctrl-C interrupts the clean-up.
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import _thread
 import contextlib
+import logging
 import math
 import os
 import signal
@@ -56,6 +58,7 @@ class _Watch:
             return
         self._repeating = False
         self._raised = now
+        logging.disable(logging.CRITICAL)  # libraries tell with tracebacks of what they could not close
         if self.ending:
             os._exit(STATUS)
         raise KeyboardInterrupt
@@ -154,6 +157,7 @@ def watching(*, process: bool = False) -> Iterator[None]:
     os.set_blocking(sink, False)
     old_handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     old_hook = sys.unraisablehook
+    old_logging = logging.root.manager.disable
     thread = threading.Thread(target=watch.listen, args=(source,), name="qlab interrupts", daemon=True)
     thread.start()
     old_sink = signal.set_wakeup_fd(sink, warn_on_full_buffer=False)
@@ -172,6 +176,7 @@ def watching(*, process: bool = False) -> Iterator[None]:
                 signal.signal(number, handler)
             signal.set_wakeup_fd(old_sink)
             sys.unraisablehook = old_hook
+            logging.disable(old_logging)
             watch.stop()
             os.close(sink)
             thread.join()

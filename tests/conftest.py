@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -36,9 +37,18 @@ def tiny() -> str:
     return TINY
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _no_store_from_outside() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        yield
+
+
 @pytest.fixture(autouse=True)
-def _no_store_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+def _no_store_left_behind() -> Iterator[None]:
+    """A test that leaves the address of its store fails: the fixtures of later modules would write there."""
+    yield
+    assert os.environ.pop("MLFLOW_TRACKING_URI", None) is None
 
 
 @pytest.fixture(scope="session")

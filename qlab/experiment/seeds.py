@@ -74,7 +74,7 @@ def check_initial(model: Model, seed: int) -> None:
             initial_parameters(model, [seed])
         except QlabError:
             raise
-        except Exception:
+        except Exception:  # whatever else is wrong with the model is said of the trials that train it
             pass
 
 

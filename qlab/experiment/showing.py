@@ -19,6 +19,7 @@ from qlab.tracking.curves import Curve, unit, write_curves
 from qlab.tracking.groups import RATIO
 from qlab.tracking.redaction import redact
 from qlab.tracking.showcase import MAIN, UNLEARNING, View, address, run_address, show
+from qlab.words import counted
 
 _TRIALS = ("validation_accuracy", "train_accuracy")
 _METHODS = ("validation_accuracy", "forget_accuracy_polluted")
@@ -148,15 +149,15 @@ def description(
     seeds = len({trial.seed for trial in experiment.trials})
     ratios = sorted({float(ratio) for ratio in table["ratio"] if not math.isnan(ratio)})
     asked = [
-        f"{_count(len(experiment.trials), 'trial')} of {_listed(table['model'])}",
+        f"{counted(len(experiment.trials), 'trial')} of {_listed(table['model'])}",
         f"{_listed(table['corruption'])}, {'ratio' if len(ratios) == 1 else 'ratios'} "
         + (", ".join(f"{ratio:g}" for ratio in ratios) or "none"),
-        _count(seeds, "seed"),
+        counted(seeds, "seed"),
     ]
     if experiment.unlearnings:
-        asked.append(_count(len(experiment.unlearnings), "unlearning run"))
+        asked.append(counted(len(experiment.unlearnings), "unlearning run"))
     if experiment.measurements:
-        asked.append(_count(len(experiment.measurements), "probe"))
+        asked.append(counted(len(experiment.measurements), "probe"))
     source = redact(experiment.source)
     sets = [f"--set {key}={json.dumps(value)}" for key, value in experiment.assignments]
     command = " ".join(["qlab run", shlex.quote(source), *(redact(text) for text in sets)])
@@ -172,10 +173,6 @@ def description(
         f"    {command}",
     ]
     return "\n\n".join(line for line in lines if line)
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _listed(labels: Iterable[str]) -> str:

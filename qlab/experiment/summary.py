@@ -10,7 +10,7 @@ import functools
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 
@@ -23,6 +23,8 @@ from qlab.tracking import frames, names
 
 FIRST_FILE = "summary/summary.csv"
 """The artifact of the experiment's run that every summary has."""
+
+T = TypeVar("T")
 
 _FORM = 2
 """Of what is written; summaries of another form are written again."""
@@ -60,7 +62,7 @@ def summarise(session: Session, parent: str) -> Summary:
         drawn = session.store.get_run(parent).data.tags.get(names.SUMMARY)
         draw = drawn != digest or not session.store.has_file(parent, FIRST_FILE)
     figures = Attempts()
-    unlearned, history = _summarise_unlearning(session, parent, unlearnings, draw, figures)
+    unlearned, steps = _summarise_unlearning(session, parent, unlearnings, draw, figures)
     found = Summary(
         _summarise_trials(session, parent, trials, draw, figures),
         unlearned,
@@ -68,7 +70,9 @@ def summarise(session: Session, parent: str) -> Summary:
         figures.missing,
     )
     if draw:
-        _show(session, parent, trials, found.trials, unlearnings, history)
+        from qlab.experiment.showing import show_experiment
+
+        show_experiment(session, parent, trials, found.trials, unlearnings, steps)
     if draw and not figures.missing:
         with session.tracking():
             session.store.set_tags(parent, {names.SUMMARY: digest})
@@ -88,39 +92,24 @@ def _summarise_trials(
     return table
 
 
-def _show(
-    session: Session,
-    parent: str,
-    trials: pd.DataFrame,
-    table: pd.DataFrame,
-    unlearned: pd.DataFrame,
-    history: pd.DataFrame,
-) -> None:
-    """Writes what the MLflow UI shows beside the runs."""
-    from qlab.experiment.showing import show_experiment
-    from qlab.views.unlearning import curves_of
-
-    steps = pd.DataFrame() if history.empty else curves_of(history)
-    show_experiment(session, parent, trials, table, unlearned, steps)
-
-
 def _summarise_unlearning(
     session: Session, parent: str, frame: pd.DataFrame, draw: bool, figures: Attempts
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The table, and every value of the runs that is drawn; empty if nothing is to be drawn."""
+    """The table, and the curves that are drawn; empty if nothing is to be drawn."""
     if frame.empty:
         return pd.DataFrame(), pd.DataFrame()
-    from qlab.views.unlearning import history_of, summarize_unlearning
+    from qlab.views.unlearning import curves_of, history_of, summarize_unlearning
 
     table = summarize_unlearning(frame)
     if not draw:
         return table, pd.DataFrame()
     with session.tracking():
         history = history_of(frame, session.store.metric_history)
+    curves = pd.DataFrame() if history.empty else curves_of(history)
     with tempfile.TemporaryDirectory() as folder:
-        files = write_unlearning(table, history, Path(folder), session.experiment.name, figures)
+        files = write_unlearning(table, curves, Path(folder), session.experiment.name, figures)
         _log(session, parent, files)
-    return table, history
+    return table, curves
 
 
 def _summarise_probes(
@@ -199,23 +188,20 @@ def write_probes(
         figures: is told which figures cannot be drawn; without it that is an error.
     """
     from qlab.views.curvature import figures_of
-    from qlab.views.landscape import draw as draw_result
-    from qlab.views.landscape import gallery
+    from qlab.views.landscape import panel, panels_in_rows
 
-    if figures is not None:
-        # One that cannot be drawn would take the others down with it.
-        results = [
-            (label, result)
-            for label, result in results
-            if figures.made(f"landscapes: {label}", functools.partial(draw_result, result)) is not None
-        ]
+    # One by one: one that cannot be drawn would take the others down with it.
+    drawings = [
+        _tried(f"landscapes: {label}", functools.partial(panel, label, result), figures) for label, result in results
+    ]
+    panels = [drawing for drawing in drawings if drawing is not None]
     csv = folder / "probes.csv"
     table.to_csv(csv, index=False)
     drawn: dict[str, Callable[[], Any]] = {
         name: functools.partial(draw, table) for name, draw in figures_of(table).items()
     }
-    if results:
-        drawn["landscapes"] = lambda: gallery(results)
+    if panels:
+        drawn["landscapes"] = lambda: panels_in_rows(panels)
     return [csv, *(file for name, draw in drawn.items() for file in _write(draw, folder, name, title, figures))]
 
 
@@ -229,22 +215,19 @@ def write_summary(table: pd.DataFrame, folder: Path, title: str, figures: Attemp
 
 
 def write_unlearning(
-    table: pd.DataFrame, history: pd.DataFrame, folder: Path, title: str, figures: Attempts | None = None
+    table: pd.DataFrame, curves: pd.DataFrame, folder: Path, title: str, figures: Attempts | None = None
 ) -> list[Path]:
     """Writes ``unlearning.csv`` and, if a run finished, ``unlearning.png`` and ``unlearning.html`` into a folder.
 
-    See :func:`write_probes`.
+    See :func:`write_probes`; the curves are those of :func:`qlab.views.unlearning.curves_of`.
     """
-    from qlab.views.unlearning import accuracy_against_step, curves_of
+    from qlab.views.unlearning import accuracy_against_step
 
     csv = folder / "unlearning.csv"
     table.to_csv(csv, index=False)
-    if history.empty:
+    if curves.empty:
         return [csv]
-    return [
-        csv,
-        *_write(lambda: accuracy_against_step(curves_of(history), table), folder, "unlearning", title, figures),
-    ]
+    return [csv, *_write(lambda: accuracy_against_step(curves, table), folder, "unlearning", title, figures)]
 
 
 def _write(draw: Callable[[], Any], folder: Path, name: str, title: str, figures: Attempts | None) -> list[Path]:
@@ -255,7 +238,12 @@ def _write(draw: Callable[[], Any], folder: Path, name: str, title: str, figures
         figure = draw()
         return [save_png(figure, folder / f"{name}.png"), save_html(figure, folder / f"{name}.html", title)]
 
-    return save() if figures is None else figures.made(name, save) or []
+    return _tried(name, save, figures) or []
+
+
+def _tried(name: str, make: Callable[[], T], figures: Attempts | None) -> T | None:
+    """What is made; None if it cannot be, which ``figures`` is told of. Without that it is an error."""
+    return make() if figures is None else figures.made(name, make)
 
 
 def _latest(session: Session, kind: str, items: Sequence[Trial | Unlearning | Measurement]) -> pd.DataFrame:

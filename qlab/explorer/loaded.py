@@ -13,7 +13,7 @@ import torch
 
 from qlab.corruptions import Corrupted
 from qlab.errors import DataError
-from qlab.explorer.kept import MEBIBYTE, Kept
+from qlab.explorer.cache import MEBIBYTE, Kept
 from qlab.explorer.reader import Reader
 from qlab.landscape import Landscape
 from qlab.landscape.landscape import flat_trajectory

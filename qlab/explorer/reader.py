@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from qlab.errors import DataError, StoreError
-from qlab.explorer.kept import MEBIBYTE, Kept
+from qlab.explorer.cache import MEBIBYTE, Kept
 from qlab.landscape.result import ProbeResult
 from qlab.models import Model, checkpoint
 from qlab.tracking import frames, names

@@ -25,6 +25,7 @@ from qlab.tracking.sameness import check_addresses, check_contents
 from qlab.tracking.standing import INTERRUPTED, REASON, SILENT_SECONDS
 from qlab.tracking.store import MetricRow, Status, Store
 from qlab.tracking.uri import resolve
+from qlab.words import counted
 
 Progress = Callable[[str, int, int], None]
 """Is told an experiment's name, how many of its runs are copied, and how many are to be."""
@@ -77,10 +78,10 @@ class Copied:
             others = ", ".join(f"{self.left_out[why]} {why}" for why in sorted(self.left_out))
             hint = "" if self.left_out.keys().isdisjoint(_UNFINISHED) else _HINT
             found.append(f"left out: {others}{hint}")
-        numbers = [_number(self.runs[kind], word) for kind, word in _WORDS.items() if self.runs[kind]]
+        numbers = [counted(self.runs[kind], word) for kind, word in _WORDS.items() if self.runs[kind]]
         copied = "nothing"
         if numbers:
-            copied = f"{', '.join(numbers)} of {_number(len(self.experiments), 'experiment')}"
+            copied = f"{', '.join(numbers)} of {counted(len(self.experiments), 'experiment')}"
         return [*found, f"copied {copied}; {self.there} were there already"]
 
 
@@ -305,7 +306,3 @@ class _Executor:
 
 def _label(item: Item) -> str:
     return f"{item.name} (run {item.run_id})"
-
-
-def _number(count: int, word: str) -> str:
-    return f"{count} {word}{'' if count == 1 else 's'}"

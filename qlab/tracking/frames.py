@@ -73,7 +73,11 @@ def latest_per_trial(frame: pd.DataFrame) -> pd.DataFrame:
 def _row(run: Any) -> dict[str, Any]:
     tags, texts = run.data.tags, run.data.params
     metrics = {name: params.metric(value) for name, value in run.data.metrics.items()}
-    keys = keys_of_params(texts, str(run.info.run_id))
+    group, curve = tags.get(names.GROUP), tags.get(names.CURVE)
+    if group is None or curve is None:  # of an older store
+        derived = keys_of_params(texts, str(run.info.run_id))
+        group = derived.group if group is None else group
+        curve = derived.curve if curve is None else curve
     return {
         # What identifies a run comes last: no param or metric of others takes its place.
         **metrics,
@@ -90,8 +94,8 @@ def _row(run: Any) -> dict[str, Any]:
         names.ERROR: tags.get(names.ERROR),
         names.WORKER: tags.get(names.WORKER),
         names.TEACHER: tags.get(names.TEACHER),
-        names.GROUP: tags.get(names.GROUP, keys.group),
-        names.CURVE: tags.get(names.CURVE, keys.curve),
+        names.GROUP: group,
+        names.CURVE: curve,
         names.NOT_FINITE: tuple(sorted(name for name, value in metrics.items() if not np.isfinite(value))),
     }
 

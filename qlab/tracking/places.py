@@ -14,17 +14,14 @@ from urllib.parse import unquote, urlsplit
 from urllib.request import url2pathname
 
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
-from mlflow.utils.credentials import get_default_host_creds
-from mlflow.utils.rest_utils import http_request
 
 from qlab.errors import StoreError, StoreShutError
 from qlab.tracking.faults import explain
 from qlab.tracking.moving import is_path
 from qlab.tracking.redaction import bare, redact, shown
-from qlab.tracking.refusals import DISABLED, shut_by
+from qlab.tracking.refusals import DISABLED, ask, shut_by
 from qlab.tracking.uri import is_server
 
-_ANSWER_SECONDS = 10
 _CLOUD_SECONDS = 8.0
 """How long a cloud may take to answer; what is slower is left to the first write."""
 
@@ -125,15 +122,7 @@ def _check_served(uri: str, location: str) -> None:
             "server's address instead of the database's."
         )
     with explain(uri):
-        answer = http_request(
-            get_default_host_creds(uri),
-            _PROXIED,
-            "GET",
-            max_retries=0,
-            timeout=_ANSWER_SECONDS,
-            raise_on_status=False,
-            params={"path": unquote(urlsplit(location).path).strip("/")},
-        )
+        answer = ask(uri, _PROXIED, {"path": unquote(urlsplit(location).path).strip("/")})
     if DISABLED in answer.text:
         raise StoreError(
             f"The tracking server {shown(uri)} does not take artifacts: it was started with --no-serve-artifacts, and "

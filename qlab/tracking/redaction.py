@@ -49,7 +49,7 @@ def shown(uri: str) -> str:
     """An address without what is secret in it: ``http://admin:***@host``; of queries the names are kept."""
     scheme = _SCHEME.match(uri)
     if scheme is None:
-        return _MISTYPED.sub(rf"\1:{HIDDEN}@", uri)
+        return _mended(uri)
     start, end, user, password = _userinfo(uri, scheme.end())
     if password is not None or (user and scheme[0].lower().strip().startswith("http")):
         hidden = HIDDEN if password is None or unquote(password) in _SECRET_AS_USER else f"{user}:{HIDDEN}"
@@ -92,13 +92,18 @@ def redact(text: str, uri: str = "") -> str:
     pattern = _pattern(tuple(addresses), given)
     pieces, end = [], 0
     for found in _ADDRESS.finditer(text):
-        pieces.append(_without(_MISTYPED.sub(rf"\1:{HIDDEN}@", text[end : found.start()]), pattern))
+        pieces.append(_without(_mended(text[end : found.start()]), pattern))
         address = shown(found[0])
         # The user's name and the scheme stay, also where one of them is the password too.
         kept = address.find(f"{HIDDEN}@") + 1 or address.find("://") + 3
         pieces += [address[:kept], _without(address[kept:], pattern)]
         end = found.end()
-    return "".join([*pieces, _without(_MISTYPED.sub(rf"\1:{HIDDEN}@", text[end:]), pattern)])
+    return "".join([*pieces, _without(_mended(text[end:]), pattern)])
+
+
+def _mended(text: str) -> str:
+    """A text without passwords in what looks like the rest of an address."""
+    return _MISTYPED.sub(rf"\1:{HIDDEN}@", text)
 
 
 def hush_tracebacks() -> None:

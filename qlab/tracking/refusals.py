@@ -6,7 +6,8 @@ import json
 import re
 import socket
 import ssl
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import requests
@@ -43,15 +44,7 @@ def check_access(uri: str) -> None:
         StoreShutError: it answers something that is final: no entry, not here, no MLflow.
     """
     try:
-        answer = http_request(
-            get_default_host_creds(uri),
-            _QUESTION,
-            "GET",
-            max_retries=0,
-            timeout=_ANSWER_SECONDS,
-            raise_on_status=False,
-            params={"max_results": 1},
-        )
+        answer = ask(uri, _QUESTION, {"max_results": 1})
     except MlflowException as error:
         shut(uri, error)
         if _speaks_tls(uri):
@@ -61,7 +54,24 @@ def check_access(uri: str) -> None:
         return  # a wrong address or a network that fails: whoever asks next explains it
     shut_by(uri, answer.status_code, answer.text)
     if answer.status_code == 200 and not _is_mlflow(answer.text):
-        raise _refused(uri, f"does not answer as MLflow does: {_excerpt(answer.text, uri)}. {_where(uri)}")
+        raise _no_mlflow(uri, answer.text)
+
+
+def ask(uri: str, question: str, params: Mapping[str, Any]) -> requests.Response:
+    """A tracking server's answer to a question, whatever its status; asked once.
+
+    Raises:
+        MlflowException, requests.RequestException: there is none.
+    """
+    return http_request(
+        get_default_host_creds(uri),
+        question,
+        "GET",
+        max_retries=0,
+        timeout=_ANSWER_SECONDS,
+        raise_on_status=False,
+        params=params,
+    )
 
 
 def shut(uri: str, error: Exception) -> None:
@@ -85,10 +95,9 @@ def shut(uri: str, error: Exception) -> None:
         if error.response is not None:
             shut_by(uri, error.response.status_code, error.response.text)
     elif (found := _STATUS.search(text)) is not None:
-        shut_by(uri, int(found[1]), text.partition("Response body: ")[2].strip("'"))
+        shut_by(uri, int(found[1]), _body(text))
     elif "not in a valid JSON format" in text:
-        body = text.partition("Response body: ")[2].strip("'")
-        raise _refused(uri, f"does not answer as MLflow does: {_excerpt(body, uri)}. {_where(uri)}") from None
+        raise _no_mlflow(uri, _body(text)) from None
 
 
 def shut_by(uri: str, status: int, body: str) -> None:
@@ -129,6 +138,15 @@ def shut_by(uri: str, status: int, body: str) -> None:
 
 def _refused(uri: str, message: str) -> StoreShutError:
     return StoreShutError(f"The tracking server {shown(uri)} {message}")
+
+
+def _no_mlflow(uri: str, body: str) -> StoreShutError:
+    return _refused(uri, f"does not answer as MLflow does: {_excerpt(body, uri)}. {_where(uri)}")
+
+
+def _body(text: str) -> str:
+    """What a server said, of an error of MLflow's that cites it."""
+    return text.partition("Response body: ")[2].strip("'")
 
 
 def _where(uri: str) -> str:

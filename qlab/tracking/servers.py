@@ -52,11 +52,11 @@ def serve_ui(uri: str | None, host: str, port: int) -> None:
     host = addresses.bare(host)
     port = addresses.free_port(host, port)
     # Not among the arguments, which everybody on this machine can read: a database's address may hold a password.
-    os.environ["MLFLOW_BACKEND_STORE_URI"] = found
+    settings = {"MLFLOW_BACKEND_STORE_URI": found}
     arguments = ["ui", "--host", host, "--port", str(port), "--workers", "1"]
     if file is not None:
         arguments += ["--default-artifact-root", Home(file.resolve()).artifacts.as_uri()]
-    _replace_process("MLflow UI", "mlflow", arguments, found, host, port, pages=pages)
+    _replace_process("MLflow UI", "mlflow", arguments, settings, found, host, port, pages=pages)
 
 
 def serve_explorer(
@@ -90,16 +90,14 @@ def serve_explorer(
         *addresses.own_origins(host, port),
         *(one for given in origins for one in addresses.origins(given, port)),
     ]
-    os.environ["MLFLOW_TRACKING_URI"] = found
     # Bokeh takes these as they are; what it is told otherwise it refuses if it is IPv6.
-    os.environ["BOKEH_ALLOW_WS_ORIGIN"] = ",".join(
-        dict.fromkeys([*allowed, *filter(None, os.environ.get("BOKEH_ALLOW_WS_ORIGIN", "").split(","))])
-    )
+    listed = [*allowed, *filter(None, os.environ.get("BOKEH_ALLOW_WS_ORIGIN", "").split(","))]
+    settings = {"MLFLOW_TRACKING_URI": found, "BOKEH_ALLOW_WS_ORIGIN": ",".join(dict.fromkeys(listed))}
     arguments = [str(app), "--address", host, "--port", str(port)]
     if users is not None:
         _check_users(users)
         arguments += ["--basic-auth", str(users.resolve())]
-    _replace_process("explorer", "qlab.explorer.server", arguments, found, host, port, "/explorer")
+    _replace_process("explorer", "qlab.explorer.server", arguments, settings, found, host, port, "/explorer")
 
 
 def _check_users(file: Path) -> None:
@@ -134,6 +132,7 @@ def _replace_process(
     what: str,
     module: str,
     arguments: Sequence[str],
+    settings: Mapping[str, str],
     store: str,
     host: str,
     port: int,
@@ -144,7 +143,9 @@ def _replace_process(
     for title, page in (pages or {}).items():
         click.echo(f"{title}: {addresses.opened(host, port)}/{page}")
     sys.stdout.flush()
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    # Five processes for jobs of language models, which take half a minute to end.
-    os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
-    os.execv(sys.executable, [sys.executable, "-m", module, *arguments])
+    defaults = {
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        # Five processes for jobs of language models, which take half a minute to end.
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    }
+    os.execve(sys.executable, [sys.executable, "-m", module, *arguments], {**defaults, **os.environ, **settings})

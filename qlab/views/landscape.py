@@ -27,16 +27,23 @@ def gallery(results: Sequence[tuple[str, Drawn]]) -> hv.Layout:
     Args:
         results: what they are of, and the results.
     """
-    panels: list[Any] = []
-    for label, result in results:
-        picture = draw(result)
-        parts = list(picture) if isinstance(picture, hv.Layout) else [picture]
-        # A line has a panel for the loss and one for the accuracy: here the loss is enough.
-        panels.append(styled(parts[0], bokeh={"title": label}, matplotlib={"title": label}))
+    return panels_in_rows([panel(label, result) for label, result in results])
+
+
+def panel(label: str, result: Drawn) -> Any:
+    """The panel of one result in a gallery, with what it is of above it."""
+    picture = draw(result)
+    parts = list(picture) if isinstance(picture, hv.Layout) else [picture]
+    # A line has a panel for the loss and one for the accuracy: here the loss is enough.
+    return styled(parts[0], bokeh={"title": label}, matplotlib={"title": label})
+
+
+def panels_in_rows(panels: Sequence[Any]) -> hv.Layout:
+    """Panels side by side, three in a row."""
     columns = min(3, len(panels))
     rows = -(-len(panels) // columns)
     return styled(
-        hv.Layout(panels).cols(columns),
+        hv.Layout(list(panels)).cols(columns),
         bokeh={"shared_axes": False},
         matplotlib={
             "shared_axes": False,

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from qlab.explorer.kept import Kept, held_bytes
+from qlab.explorer.cache import Kept, held_bytes
 
 
 @dataclasses.dataclass(frozen=True)
