@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 import pandas as pd
 
@@ -26,7 +26,7 @@ from qlab.experiment.schema import Experiment
 from qlab.experiment.seeds import check_initial, check_seeds
 from qlab.experiment.session import DamagedCheckpoint, Session
 from qlab.experiment.sharing import complete
-from qlab.experiment.summary import summarise
+from qlab.experiment.summary import Summary, summarise
 from qlab.experiment.team import Alone, Team
 from qlab.experiment.training_runs import train_ensemble
 from qlab.experiment.trial import Measurement, Trial, Unlearning
@@ -88,12 +88,20 @@ class Runner:
         store: where runs are written, and finished trials are found.
         reporter: is told about progress.
         team: workers that help.
+        summarise: sums an experiment up at its end, given the session and the parent run.
     """
 
-    def __init__(self, store: Store, reporter: Reporter | None = None, team: Team | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        reporter: Reporter | None = None,
+        team: Team | None = None,
+        summarise: Callable[[Session, str], Summary] = summarise,
+    ) -> None:
         self._store = store
         self._reporter: Reporter = reporter or Silent()
         self._team: Team = team or Alone()
+        self._summarise = summarise
 
     def run(self, experiment: Experiment) -> Outcome:
         """Runs what the store does not have yet, then summarises the whole experiment.
@@ -142,7 +150,7 @@ class Runner:
                 with session.tracking():
                     settled = self._store.settle(_SETTLE_SECONDS)
                 if settled:
-                    tables = summarise(session, parent)
+                    tables = self._summarise(session, parent)
                 with session.tracking():
                     self._store.delete_tag(parent, names.ERROR)  # of an earlier time
                     self._store.finish(parent, "FAILED" if session.failed else "FINISHED")

@@ -34,6 +34,8 @@ def show_experiment(
     table: pd.DataFrame,
     unlearned: pd.DataFrame,
     steps: pd.DataFrame,
+    *,
+    pictured: bool,
 ) -> None:
     """Writes what the UI shows, as far as it is not there yet.
 
@@ -44,6 +46,7 @@ def show_experiment(
         table: see :func:`qlab.views.summary.summarize`.
         unlearned: one row for each unlearning run.
         steps: see :func:`qlab.views.unlearning.curves_of`.
+        pictured: whether the experiment's run has the summary's figure.
     """
     store, experiment_id = session.store, session.experiment_id
     with session.tracking():
@@ -52,7 +55,8 @@ def show_experiment(
         write_curves(store, parent, [*against_ratio, *against_step])
         views = prepared_views(trials, unlearned, against_ratio, against_step, whole)
         run = store.known_as(parent)
-        show(store, experiment_id, description(session.experiment, experiment_id, run, table, views), views)
+        note = description(session.experiment, experiment_id, run, table, views, pictured=pictured)
+        show(store, experiment_id, note, views)
 
 
 def ratio_curves(table: pd.DataFrame, whole: int) -> list[Curve]:
@@ -143,9 +147,15 @@ def _tells_apart(frame: pd.DataFrame, name: str) -> bool:
 
 
 def description(
-    experiment: Experiment, experiment_id: str, run_id: str, table: pd.DataFrame, views: Iterable[View]
+    experiment: Experiment,
+    experiment_id: str,
+    run_id: str,
+    table: pd.DataFrame,
+    views: Iterable[View],
+    *,
+    pictured: bool = True,
 ) -> str:
-    """What is asked, the summary's figure, and the command, as Markdown."""
+    """What is asked, the summary's figure if there is one, and the command, as Markdown."""
     seeds = len({trial.seed for trial in experiment.trials})
     ratios = sorted({float(ratio) for ratio in table["ratio"] if not math.isnan(ratio)})
     asked = [
@@ -166,7 +176,9 @@ def description(
     lines = [
         _literal(experiment.about) or _literal(experiment.name),
         f"{'; '.join(asked)}. Compare: {', '.join(links)}.",
-        f"![accuracy against the ratio; also in the artifacts of the experiment's run, summary/accuracy.png]({figure})",
+        f"![accuracy against the ratio; also in the artifacts of the experiment's run, summary/accuracy.png]({figure})"
+        if pictured
+        else "",
         f"Means over seeds are metrics of the [experiment's run]({run_address(experiment_id, run_id)}); "
         f"their step is the {_axis(unit(table['ratio']))}, or the unlearning step. Where a page is about evaluations, "
         "choose *Model training* above the menu.",

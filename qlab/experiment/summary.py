@@ -15,7 +15,6 @@ from typing import Any, TypeVar
 import pandas as pd
 
 from qlab.attempts import Attempts
-from qlab.errors import DataError, StoreAwayError, StoreError
 from qlab.experiment.session import Session
 from qlab.experiment.trial import Measurement, Trial, Unlearning, content_hash
 from qlab.landscape import ProbeResult
@@ -47,12 +46,28 @@ class Summary:
     missing: dict[str, str]
 
 
+class _Undrawn(Attempts):
+    """Tries nothing: there are to be no figures."""
+
+    def made(self, what: str, make: Callable[[], T]) -> T | None:
+        return None
+
+
 def summarise(session: Session, parent: str) -> Summary:
     """The tables of all that an experiment asks for, wherever in the MLflow experiment the runs are.
 
     They are written to the parent run, and drawn, unless that has been done of the same runs, and to the end. A figure
     that cannot be drawn keeps nothing else from being written; it is tried again the next time.
     """
+    return _summarised(session, parent, Attempts(), draw=True)
+
+
+def tabulate(session: Session, parent: str) -> Summary:
+    """The same without PNG and HTML, which take most of the time: figures are drawn by the next :func:`summarise`."""
+    return _summarised(session, parent, _Undrawn(), draw=False)
+
+
+def _summarised(session: Session, parent: str, figures: Attempts, draw: bool) -> Summary:
     trials = _latest(session, names.TRIAL, session.experiment.trials)
     unlearnings = _latest(session, names.UNLEARNING, session.experiment.unlearnings)
     probes = _latest(session, names.PROBE, session.experiment.measurements)
@@ -60,32 +75,32 @@ def summarise(session: Session, parent: str) -> Summary:
     digest = content_hash([_FORM, *(part.to_numpy().tolist() for part in shown)])
     with session.tracking():
         drawn = session.store.get_run(parent).data.tags.get(names.SUMMARY)
-        draw = drawn != digest or not session.store.has_file(parent, FIRST_FILE)
-    figures = Attempts()
-    unlearned, steps = _summarise_unlearning(session, parent, unlearnings, draw, figures)
+        write = drawn != digest or not session.store.has_file(parent, FIRST_FILE)
+    unlearned, steps = _summarise_unlearning(session, parent, unlearnings, write, figures)
     found = Summary(
-        _summarise_trials(session, parent, trials, draw, figures),
+        _summarise_trials(session, parent, trials, write, figures),
         unlearned,
-        _summarise_probes(session, parent, probes, draw, figures),
+        _summarise_probes(session, parent, probes, write, figures),
         figures.missing,
     )
-    if draw:
+    if write:
         from qlab.experiment.showing import show_experiment
 
-        show_experiment(session, parent, trials, found.trials, unlearnings, steps)
-    if draw and not figures.missing:
+        pictured = draw and "accuracy" not in figures.missing
+        show_experiment(session, parent, trials, found.trials, unlearnings, steps, pictured=pictured)
+    if write and draw and not figures.missing:
         with session.tracking():
             session.store.set_tags(parent, {names.SUMMARY: digest})
     return found
 
 
 def _summarise_trials(
-    session: Session, parent: str, frame: pd.DataFrame, draw: bool, figures: Attempts
+    session: Session, parent: str, frame: pd.DataFrame, write: bool, figures: Attempts
 ) -> pd.DataFrame:
     from qlab.views.summary import summarize
 
     table = summarize(frame)
-    if not draw:
+    if not write:
         return table
     with tempfile.TemporaryDirectory() as folder:
         _log(session, parent, write_summary(table, Path(folder), session.experiment.name, figures))
@@ -93,15 +108,15 @@ def _summarise_trials(
 
 
 def _summarise_unlearning(
-    session: Session, parent: str, frame: pd.DataFrame, draw: bool, figures: Attempts
+    session: Session, parent: str, frame: pd.DataFrame, write: bool, figures: Attempts
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The table, and the curves that are drawn; empty if nothing is to be drawn."""
+    """The table, and the curves that are drawn; empty if nothing is to be written."""
     if frame.empty:
         return pd.DataFrame(), pd.DataFrame()
     from qlab.views.unlearning import curves_of, history_of, summarize_unlearning
 
     table = summarize_unlearning(frame)
-    if not draw:
+    if not write:
         return table, pd.DataFrame()
     with session.tracking():
         history = history_of(frame, session.store.metric_history)
@@ -113,14 +128,14 @@ def _summarise_unlearning(
 
 
 def _summarise_probes(
-    session: Session, parent: str, frame: pd.DataFrame, draw: bool, figures: Attempts
+    session: Session, parent: str, frame: pd.DataFrame, write: bool, figures: Attempts
 ) -> pd.DataFrame:
     if frame.empty:
         return pd.DataFrame()
     from qlab.views.curvature import summarize_probes
 
     table = summarize_probes(frame, frames.metric_columns(frame))
-    if not draw:
+    if not write:
         return table
     pictures = _pictured(frame)
     with tempfile.TemporaryDirectory() as folder:
@@ -136,14 +151,14 @@ def _results(
     """The results of runs, by what they are of; those that cannot be read are said to be missing."""
     found = []
     for label, run in pictures:
-        try:
-            file = session.store.fetch_file(run, names.PROBE_RESULT, _made(folder / run))
-            found.append((label, ProbeResult.load(file)))
-        except StoreAwayError:
-            raise
-        except (StoreError, DataError) as error:
-            figures.missing[f"landscapes: {label}"] = str(error)
+        result = figures.made(f"landscapes: {label}", functools.partial(_result, session, run, folder))
+        if result is not None:
+            found.append((label, result))
     return found
+
+
+def _result(session: Session, run: str, folder: Path) -> ProbeResult:
+    return ProbeResult.load(session.store.fetch_file(run, names.PROBE_RESULT, _made(folder / run)))
 
 
 def _pictured(frame: pd.DataFrame) -> list[tuple[str, str]]:
@@ -188,30 +203,41 @@ def write_probes(
         figures: is told which figures cannot be drawn; without it that is an error.
     """
     from qlab.views.curvature import figures_of
-    from qlab.views.landscape import panel, panels_in_rows
 
-    # One by one: one that cannot be drawn would take the others down with it.
-    drawings = [
-        _tried(f"landscapes: {label}", functools.partial(panel, label, result), figures) for label, result in results
-    ]
-    panels = [drawing for drawing in drawings if drawing is not None]
+    panels = _panels(results, figures) if results else []
     csv = folder / "probes.csv"
     table.to_csv(csv, index=False)
     drawn: dict[str, Callable[[], Any]] = {
         name: functools.partial(draw, table) for name, draw in figures_of(table).items()
     }
     if panels:
+        from qlab.views.landscape import panels_in_rows
+
         drawn["landscapes"] = lambda: panels_in_rows(panels)
     return [csv, *(file for name, draw in drawn.items() for file in _write(draw, folder, name, title, figures))]
 
 
+def _panels(results: Sequence[tuple[str, ProbeResult]], figures: Attempts | None) -> list[Any]:
+    """Drawn one by one: one that cannot be drawn would take the others down with it."""
+    from qlab.views.landscape import panel
+
+    drawn = (
+        _tried(f"landscapes: {label}", functools.partial(panel, label, result), figures) for label, result in results
+    )
+    return [drawing for drawing in drawn if drawing is not None]
+
+
 def write_summary(table: pd.DataFrame, folder: Path, title: str, figures: Attempts | None = None) -> list[Path]:
     """Writes ``summary.csv``, ``accuracy.png`` and ``accuracy.html`` into a folder, see :func:`write_probes`."""
-    from qlab.views.resilience import accuracy_against_ratio
+
+    def draw() -> Any:
+        from qlab.views.resilience import accuracy_against_ratio
+
+        return accuracy_against_ratio(table)
 
     csv = folder / "summary.csv"
     table.to_csv(csv, index=False)
-    return [csv, *_write(lambda: accuracy_against_ratio(table), folder, "accuracy", title, figures)]
+    return [csv, *_write(draw, folder, "accuracy", title, figures)]
 
 
 def write_unlearning(
@@ -232,9 +258,10 @@ def write_unlearning(
 
 def _write(draw: Callable[[], Any], folder: Path, name: str, title: str, figures: Attempts | None) -> list[Path]:
     """A figure as PNG and HTML; nothing if it cannot be drawn."""
-    from qlab.views.saving import save_html, save_png
 
     def save() -> list[Path]:
+        from qlab.views.saving import save_html, save_png
+
         figure = draw()
         return [save_png(figure, folder / f"{name}.png"), save_html(figure, folder / f"{name}.html", title)]
 

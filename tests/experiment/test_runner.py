@@ -21,6 +21,7 @@ from qlab.experiment.reporting import Silent
 from qlab.experiment.runner import Outcome, Runner
 from qlab.experiment.schema import Experiment
 from qlab.experiment.session import Session
+from qlab.experiment.summary import tabulate
 from qlab.models import MLP
 from qlab.tracking import frames, names
 from qlab.tracking.store import Store
@@ -401,3 +402,30 @@ def test_a_summary_follows_what_other_files_have_run_since(
     assert (outcome.trained, outcome.failed) == (0, {})
     place = store.fetch_file(outcome.parent_run, "summary/summary.csv", tmp_path)
     assert list(pd.read_csv(place)["kept"]) == [2]
+
+
+def test_a_runner_without_figures_leaves_them_to_the_next(
+    tmp_path: Path, write_empty_store: Callable[[Path], str]
+) -> None:
+    """The tables are the same, and so is what the MLflow UI shows but for the picture."""
+    store = Store(write_empty_store(tmp_path / "mlflow.db"))
+    experiment = schema.parse(UNLEARNED, source="given.toml", default_name="plain")
+
+    def files(parent: str) -> set[str]:
+        return {Path(file.path).name for file in store.client.list_artifacts(parent, "summary")}
+
+    def note() -> str:
+        return store.experiment_tags(store.experiment_ids([experiment.name])[0])[names.NOTE]
+
+    plain = Runner(store, summarise=tabulate).run(experiment)
+    assert files(plain.parent_run) == {"summary.csv", "unlearning.csv"}
+    assert names.SUMMARY not in store.get_run(plain.parent_run).data.tags
+    assert "accuracy.png" not in note()
+    drawn = Runner(store).run(experiment)
+    assert drawn.parent_run == plain.parent_run
+    assert files(drawn.parent_run) >= {"accuracy.png", "accuracy.html", "unlearning.png", "unlearning.html"}
+    assert "accuracy.png" in note()
+    pd.testing.assert_frame_equal(plain.table, drawn.table)
+    pd.testing.assert_frame_equal(plain.unlearning, drawn.unlearning)
+    Runner(store, summarise=tabulate).run(experiment)
+    assert "accuracy.png" in note()

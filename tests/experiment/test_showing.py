@@ -54,9 +54,9 @@ def shown(tmp_path_factory: pytest.TempPathFactory, write_empty_store: Callable[
     with pytest.MonkeyPatch.context() as patch:
         show = showing.show_experiment
 
-        def timed(*given: Any) -> None:
+        def timed(*given: Any, **named: Any) -> None:
             start = time.process_time()
-            show(*given)
+            show(*given, **named)
             spent.append(time.process_time() - start)
 
         patch.setattr(showing, "show_experiment", timed)
