@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import torch
 
 from qlab.errors import ConfigError
@@ -55,18 +55,10 @@ def available(root: Path = Path("/")) -> int:
     """Bytes this process may still take: what the machine has free, or its control group allows if that is less.
 
     Args:
-        root: where ``proc`` and ``sys`` are mounted.
+        root: where the control groups' ``proc`` and ``sys`` are mounted.
     """
-    found = [_machine(root), *_control_groups(root)]
-    return max(0, min(found))
-
-
-def _machine(root: Path) -> int:
-    try:
-        text = (root / "proc/meminfo").read_text()
-        return 1024 * int(re.findall(r"^MemAvailable:\s+(\d+) kB", text, re.MULTILINE)[0])
-    except (OSError, IndexError):  # not Linux, or a kernel before 3.14
-        return int(os.sysconf("SC_PHYS_PAGES")) * int(os.sysconf("SC_PAGE_SIZE"))
+    # psutil sees the machine, not the limits of a container.
+    return max(0, min([int(psutil.virtual_memory().available), *_control_groups(root)]))
 
 
 def _control_groups(root: Path) -> Iterator[int]:

@@ -11,6 +11,8 @@ import uuid
 from pathlib import Path
 from typing import Self
 
+import psutil
+
 _PROC = Path("/proc")
 
 
@@ -23,7 +25,7 @@ class Worker:
         host: the machine's name, for people.
         space: boot of the machine and process namespace: where ``pid`` means something. Empty where that is not known.
         pid: the process.
-        start: when the process started, in ticks since boot: a later process may get the same ``pid``.
+        start: when the process started, in hundredths of a second since boot: a later process may get the same ``pid``.
         beat: counts up while the worker lives.
         seen: when it last said so, in seconds since the epoch by its own clock; 0 where that is not known.
     """
@@ -89,10 +91,11 @@ def _space() -> str:
 
 
 def _started(pid: int) -> str | None:
-    """When a process started; None if there is none, or only its exit status is left."""
+    """When a process started, by a clock that nobody sets; None if there is none, or only its exit status is left."""
     try:
-        stat = (_PROC / str(pid) / "stat").read_text(encoding="utf-8", errors="replace")
-    except OSError:
+        process = psutil.Process(pid)
+        if process.status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD):
+            return None
+        return str(round(100 * (process.create_time() - psutil.boot_time())))
+    except (psutil.Error, ValueError):  # a store may name any number
         return None
-    state, *fields = stat.rpartition(")")[2].split()  # the name before may hold anything
-    return None if state in ("Z", "X") else fields[18]

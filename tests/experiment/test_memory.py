@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import psutil
 import pytest
 import torch
 
@@ -56,7 +57,7 @@ def test_memory_is_no_part_of_a_trials_identity(tiny):
 
 
 def machine(folder, files):
-    for name, text in {"proc/meminfo": "MemTotal: 9000 kB\nMemAvailable:    1000 kB\n", **files}.items():
+    for name, text in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text)
     return folder
@@ -65,7 +66,7 @@ def machine(folder, files):
 V2 = "sys/fs/cgroup/"
 V1 = "sys/fs/cgroup/memory/"
 GROUPS = {
-    "none": ({}, 1024000),
+    "none": ({}, None),
     "version 2": (
         {"proc/self/cgroup": "0::/a/b\n", V2 + "a/b/memory.max": "600000\n", V2 + "a/b/memory.current": "100000\n"},
         500000,
@@ -81,7 +82,7 @@ GROUPS = {
     ),
     "version 2, no limit": (
         {"proc/self/cgroup": "0::/a\n", V2 + "a/memory.max": "max\n", V2 + "a/memory.current": "100000\n"},
-        1024000,
+        None,
     ),
     "version 2, the parent's limit": (
         {
@@ -116,7 +117,7 @@ GROUPS = {
             V1 + "memory.limit_in_bytes": "9223372036854771712\n",
             V1 + "memory.usage_in_bytes": "100000\n",
         },
-        1024000,
+        None,
     ),
 }
 
@@ -124,11 +125,11 @@ GROUPS = {
 @pytest.mark.parametrize("name", GROUPS)
 def test_what_a_machine_and_its_control_groups_leave(tmp_path, name):
     files, expected = GROUPS[name]
-    assert available(machine(tmp_path, files)) == expected
-
-
-def test_a_machine_that_says_nothing_has_what_is_built_in(tmp_path):
-    assert available(tmp_path) >= 2**27
+    left = available(machine(tmp_path, files))
+    if expected is None:  # what the machine has
+        assert 2**27 < left <= psutil.virtual_memory().total
+    else:
+        assert left == expected
 
 
 def test_a_share_of_what_is_available_is_taken_by_default():
