@@ -1,8 +1,11 @@
 """Whether runs in the store were made with the data that tasks load now.
 
 A task's fields and files are part of a trial's identity, but nobody can force a task to name its files. So what own
-tasks and plugins load is compared with the digests that the store has of it. qlab's own tasks are not: they are
-computed, and their last digits differ between machines, or they read files that are not meant to be edited.
+tasks and plugins load is compared with the digests that the store has of it.
+
+Of qlab's own tasks those that read pictures are compared, by the pictures and not by features computed of them; and
+only where something is left to do for a task: reading them takes a second, and finished runs alone mix nothing. Tasks
+that compute their data are not compared: the last digits differ between machines.
 """
 
 from __future__ import annotations
@@ -16,21 +19,22 @@ from qlab.experiment.seeds import check_load
 from qlab.experiment.session import Session
 from qlab.experiment.trial import Trial
 from qlab.own_code import is_own
+from qlab.tasks.images import ImageTask
 from qlab.tracking import names
 
 _SHOWN = 3
 
 
 def check_same_data(session: Session, plan: Plan) -> None:
-    """Compares what own tasks load with what the finished runs of the same task say of their data.
+    """Compares what tasks load with what the finished runs of the same task say of their data.
 
     Runs that say nothing of it (of older versions, or not sent yet) are taken as they are.
 
     Raises:
         DataError: they differ; a table would mix results of two data sets.
     """
-    own = [trial for trial in session.experiment.trials if is_own(type(trial.task))]
-    if not own:
+    loaded = _loaded(session, plan)
+    if not loaded:
         return
     try:
         experiment_id = session.store.find_experiment(session.experiment.name)
@@ -38,8 +42,8 @@ def check_same_data(session: Session, plan: Plan) -> None:
         runs = [] if experiment_id is None else list(session.store.search([experiment_id], kind))
     except StoreAwayError:
         return
-    done = {run_id: trial for trial in own if (run_id := plan.done.get(trial.key)) is not None}
-    by_task = {_task_params(trial.params): trial for trial in own}
+    done = {run_id: trial for trial in loaded if (run_id := plan.done.get(trial.key)) is not None}
+    by_task = {_task_params(trial.params): trial for trial in loaded}
     differing: dict[str, list[Any]] = {}
     first: dict[str, Trial] = {}
     for run in runs:
@@ -53,19 +57,30 @@ def check_same_data(session: Session, plan: Plan) -> None:
             differing.setdefault(split, []).append(run)
             first.setdefault(split, alike)
     for split, others in differing.items():
-        check_load(session, first[split].task)
+        if is_own(type(first[split].task)):
+            check_load(session, first[split].task)
         raise DataError(_message(session, first[split], split, others))
 
 
 def other_data(session: Session, run: Any, trial: Trial) -> bool:
     """Whether a run of a trial was begun with other data than its task loads now, as far as the store says."""
-    return is_own(type(trial.task)) and _other_split(session, run, trial, exact=True) is not None
+    return _other_split(session, run, trial, exact=True) is not None
+
+
+def _loaded(session: Session, plan: Plan) -> list[Trial]:
+    """The trials whose data are compared: those of own tasks, and of qlab's image tasks that are loaded anyway."""
+    work = [*plan.todo, *(item.teacher for item in plan.todo_unlearnings), *(m.trial for m in plan.todo_measurements)]
+    needed = {_task_params(trial.params) for trial in work if isinstance(trial.task, ImageTask)}
+    trials = session.experiment.trials
+    return [trial for trial in trials if is_own(type(trial.task)) or _task_params(trial.params) in needed]
 
 
 def _other_split(session: Session, run: Any, trial: Trial, *, exact: bool) -> str | None:
     """The split in which a run's data differ; ``exact`` if it is of this very trial, else it is of the same task."""
-    recorded = _recorded(run)
     clean = run.data.tags.get(names.DATA)
+    if not is_own(type(trial.task)):
+        return _other_pictures(session, clean, trial)
+    recorded = _recorded(run)
     same = clean is not None and clean == session.data_digest(trial.task)
     if same or (clean is None and not recorded):
         return None
@@ -74,6 +89,16 @@ def _other_split(session: Session, run: Any, trial: Trial, *, exact: bool) -> st
         return "training" if recorded.get("validation", now["validation"]) == now["validation"] else "validation"
     wanted = ("training", "validation") if exact else ("validation",)
     return next((context for context in wanted if recorded.get(context, now[context]) != now[context]), None)
+
+
+def _other_pictures(session: Session, recorded: str | None, trial: Trial) -> str | None:
+    """The split whose pictures are others than a run of one of qlab's own tasks says; None if it says nothing."""
+    if recorded is None or not isinstance(trial.task, ImageTask):
+        return None
+    now = session.data_digest(trial.task)
+    if now is None or now == recorded:
+        return None
+    return "validation" if now.partition("-")[0] == recorded.partition("-")[0] else "training"
 
 
 def _recorded(run: Any) -> dict[str, str]:
@@ -93,9 +118,13 @@ def _message(session: Session, trial: Trial, split: str, runs: list[Any]) -> str
     name = trial.names["task"]
     shown = ", ".join(f"{run.info.run_name} (run {run.info.run_id})" for run in runs[:_SHOWN])
     more = f" and {len(runs) - _SHOWN} more" if len(runs) > _SHOWN else ""
+    task, restore = trial.task, "Restore the data"
+    if is_own(type(task)):
+        restore += f"; or return their files from {type(task).__name__}.files(), so that edited data make new trials"
+    elif isinstance(task, ImageTask):
+        restore = f"Restore the pictures in {task.place}"
     return (
         f"{session.experiment.name}: the {split} data that {name} loads now are not those of its finished runs: {shown}"
-        f"{more}. Results of both would become one. Restore the data; or return their files from "
-        f"{type(trial.task).__name__}.files(), so that edited data make new trials; or give the experiment another "
-        "name; or delete these runs in `qlab ui`."
+        f"{more}. Results of both would become one. {restore}; or give the experiment another name; or delete these "
+        "runs in `qlab ui`."
     )

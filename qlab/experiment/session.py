@@ -26,7 +26,7 @@ from qlab.experiment.trial import Measurement, Trial, Unlearning, content_hash
 from qlab.models import Features, Model, checkpoint
 from qlab.models.base import prepare_features
 from qlab.models.probe import check_model
-from qlab.own_code import described
+from qlab.own_code import described, is_own
 from qlab.tasks import Dataset, Split, Task
 from qlab.tasks.base import digest, load_data
 from qlab.tasks.files import digest_of
@@ -147,9 +147,15 @@ class Session:
             raise DataError(f"The files of the task {name} were edited while the experiment was started; run it again.")
         return found
 
-    def data_digest(self, task: Task) -> str:
-        """A digest of a task's data, before any corruption."""
+    def data_digest(self, task: Task) -> str | None:
+        """A digest of a task's data, before any corruption, which is the same wherever they are loaded.
+
+        Of qlab's own tasks that read pictures: those of the training and the validation pictures as they are read, with
+        a dash. None for those that are computed: the last digits differ between machines.
+        """
         dataset = self.dataset(task)
+        if not is_own(type(task)):
+            return None if dataset.origin is None else "-".join(dataset.origin)
         return content_hash([self._digest(dataset.train), self._digest(dataset.validation)])
 
     def member(self, trial: Trial) -> Member:

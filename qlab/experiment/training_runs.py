@@ -12,7 +12,6 @@ from qlab.experiment.resumption import Interrupted, StateWriter, interrupted_tri
 from qlab.experiment.session import Session
 from qlab.experiment.trial import Trial
 from qlab.models import Model
-from qlab.own_code import is_own
 from qlab.tracking import names
 from qlab.tracking.store import MetricRow
 from qlab.tracking.writer import MetricWriter
@@ -170,8 +169,9 @@ def _create_runs(
 
 
 def _data_tag(session: Session, trial: Trial) -> dict[str, str]:
-    """What tells an own task's data from others, see :mod:`qlab.experiment.same_data`."""
-    return {names.DATA: session.data_digest(trial.task)} if is_own(type(trial.task)) else {}
+    """What tells a task's data from others, see :mod:`qlab.experiment.same_data`."""
+    digest = session.data_digest(trial.task)
+    return {} if digest is None else {names.DATA: digest}
 
 
 def _finish_run(

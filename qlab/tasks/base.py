@@ -78,10 +78,17 @@ class Dataset:
     Before anything is trained, both must have samples of both classes, not all the same, finite numbers, and features
     of one kind, see :func:`load_data`. A feature may be the same in all samples: amplitudes outside a symmetry sector
     and the margins of images are.
+
+    Args:
+        train: the training split.
+        validation: the validation split.
+        origin: of qlab's own tasks that read pictures: digests of what the two splits were read as, before anything
+            was computed of it, so that they are the same on every machine.
     """
 
     train: Split
     validation: Split
+    origin: tuple[str, str] | None = dataclasses.field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         for name in ("train", "validation"):

@@ -28,6 +28,11 @@ class Digits(ImageTask):
     per_class: PositiveInt = 100
     validation: PositiveInt = 150
 
+    @property
+    def place(self) -> str:
+        """The package that they come with."""
+        return "the installed scikit-learn"
+
     def pictures(self) -> tuple[tuple[Tensor, Tensor], None]:
         """All of them, grey levels from 0 to 16."""
         from sklearn.datasets import load_digits

@@ -43,6 +43,11 @@ class MNIST(ImageTask):
     collection: ClassVar[str] = "MNIST"
     """The class in torchvision.datasets."""
 
+    @property
+    def place(self) -> str:
+        """The folder of the files."""
+        return f"{data_folder() / self.collection / 'raw'} (QLAB_DATA names another folder)"
+
     def pictures(self) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
         """Grey levels from 0 to 255.
 

@@ -59,7 +59,8 @@ CHECKPOINT_DIGEST: Final = "qlab.checkpoint"
 """Tag: the SHA-256 of the checkpoint among the run's artifacts."""
 
 DATA: Final = "qlab.data"
-"""Tag of a trial whose task is a user's or a plugin's: a digest of the task's data, before any corruption."""
+"""Tag of a trial whose task is a user's or a plugin's: a digest of the task's data, before any corruption. Of qlab's
+own image tasks: those of the training and the validation pictures as they are read, with a dash between."""
 
 SUMMARY: Final = "qlab.summary"
 """Tag of an experiment's parent run: a hash of the runs that its summary was last drawn of."""

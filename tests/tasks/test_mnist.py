@@ -10,11 +10,11 @@ import sys
 import urllib.error
 import urllib.request
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from support.pictures import NAMES, REAL, drawn, real_files, write
 
 from qlab.corruptions import FeatureRandomization, LabelFlip
 from qlab.errors import DataError
@@ -23,33 +23,7 @@ from qlab.tasks import KMNIST, MNIST, FashionMNIST
 from qlab.tasks.mnist import data_folder
 from qlab.training import Trainer
 
-ROOT = Path(__file__).parents[2]
-REAL = ROOT.parent / "shared" / "data"
-
-NAMES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
-
 ALL = pytest.mark.parametrize("cls", [MNIST, FashionMNIST, KMNIST], ids=lambda cls: cls.__name__)
-
-
-def drawn(seed, each=10):
-    """``each`` pictures of each of ten classes, in mixed order, with empty columns at both edges."""
-    numbers = np.random.default_rng(seed)
-    pictures = numbers.integers(0, 256, (10 * each, 28, 28), dtype=np.uint8)
-    pictures[:, :, :4] = pictures[:, :, 25:] = 0
-    labels = np.repeat(np.arange(10, dtype=np.uint8), each)
-    numbers.shuffle(labels)
-    return pictures, labels
-
-
-def write(folder, name="MNIST", train=None, test=None):
-    """Writes the four files of a collection below ``folder``, header and bytes."""
-    raw = folder / name / "raw"
-    raw.mkdir(parents=True, exist_ok=True)
-    for part, (pictures, labels) in (("train", train or drawn(0)), ("t10k", test or drawn(1, each=5))):
-        header = struct.pack(">BBBBIII", 0, 0, 8, 3, *pictures.shape)
-        (raw / f"{part}-images-idx3-ubyte").write_bytes(header + pictures.tobytes())
-        (raw / f"{part}-labels-idx1-ubyte").write_bytes(struct.pack(">BBBBI", 0, 0, 8, 1, len(labels)) + bytes(labels))
-    return raw
 
 
 def parsed(raw, part):
@@ -90,9 +64,7 @@ def folder(tmp_path, monkeypatch):
 @pytest.fixture
 def real(monkeypatch):
     """The folder of real digits."""
-    raw = REAL / "MNIST" / "raw"
-    if not all((raw / name).is_file() for name in NAMES):
-        pytest.skip(f"the files of MNIST are not in {raw}")
+    raw = real_files()
     monkeypatch.setenv("QLAB_DATA", str(REAL))
     return raw
 
