@@ -13,7 +13,8 @@ UNLEARNING: Final = "unlearning"
 ORACLE: Final = "oracle"
 PROBE: Final = "probe"
 CLAIMS: Final = "claims"
-"""Who works at what; see :mod:`qlab.tracking.claims`. Not a result: found only if it is asked for."""
+"""Who works at what; see :mod:`qlab.tracking.claims` and :mod:`qlab.tracking.lease`. Not a result: found only if it is
+asked for."""
 
 TRIAL_KEY: Final = "qlab.trial"
 """Tag: the identity of a trial (or unlearning run, oracle, probe), a hash of its resolved configuration."""
@@ -51,6 +52,12 @@ ENGINE: Final = "qlab.engine"
 
 WORKER: Final = "qlab.worker"
 """Tag: the worker that a run was last run by."""
+
+LOCK: Final = "qlab.lock"
+"""Tag of a run of kind "claims" that is an experiment's lock; see :mod:`qlab.tracking.lease`."""
+
+HOLDER: Final = "qlab.holder"
+"""How the names of its tags begin that describe who holds the lock."""
 
 RESUME: Final = "qlab.resume"
 """Tag of a trial that is not finished: JSON of the newest state that its training can be taken up from."""

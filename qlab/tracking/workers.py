@@ -28,6 +28,7 @@ class Worker:
         start: when the process started, in hundredths of a second since boot: a later process may get the same ``pid``.
         beat: counts up while the worker lives.
         seen: when it last said so, in seconds since the epoch by its own clock; 0 where that is not known.
+        since: when it began, by the same clock; 0 where that is not known.
     """
 
     id: str
@@ -37,13 +38,15 @@ class Worker:
     start: str
     beat: int = 0
     seen: float = 0.0
+    since: float = 0.0
 
     @classmethod
     def here(cls) -> Self:
         """A new worker in this process."""
         start = _started(os.getpid())
         space = _space() if start else ""
-        return cls(uuid.uuid4().hex[:12], socket.gethostname(), space, os.getpid(), start or "", seen=time.time())
+        now = time.time()
+        return cls(uuid.uuid4().hex[:12], socket.gethostname(), space, os.getpid(), start or "", seen=now, since=now)
 
     def beating(self) -> Self:
         """The same worker, a beat later."""
@@ -57,10 +60,12 @@ class Worker:
             # A later version may say more.
             known = {field.name for field in dataclasses.fields(cls)}
             found = cls(**{key: value for key, value in said.items() if key in known})
-        except (ValueError, TypeError, AttributeError):
+        except (ValueError, TypeError, AttributeError, RecursionError):
             return None
-        numbers = isinstance(found.pid, int) and isinstance(found.beat, int) and isinstance(found.seen, (int, float))
-        return found if numbers else None
+        texts = all(isinstance(value, str) for value in (found.id, found.host, found.space, found.start))
+        counts = isinstance(found.pid, int) and isinstance(found.beat, int)
+        times = isinstance(found.seen, (int, float)) and isinstance(found.since, (int, float))
+        return found if texts and counts and times else None
 
     def show(self) -> str:
         """The worker as JSON."""

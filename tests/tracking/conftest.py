@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from support.children import Child, Children
 from support.copies import SMALL
 
 from qlab.experiment import schema
@@ -112,6 +113,20 @@ def finished(tmp_path_factory: pytest.TempPathFactory, write_empty_store: Callab
     store = Store(write_empty_store(folder / "mlruns" / "mlflow.db"))
     Runner(store).run(schema.load(folder / "small.toml"))
     return folder
+
+
+@pytest.fixture(scope="session")
+def _children(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Children]:
+    children = Children(tmp_path_factory.mktemp("children"))
+    yield children
+    children.close()
+
+
+@pytest.fixture
+def fork(_children: Children) -> Iterator[Callable[[str], Child]]:
+    """Starts processes that run some lines of Python with stores and locks, in no time; ended with the test."""
+    yield _children.start
+    _children.clear()
 
 
 class Postgres:
