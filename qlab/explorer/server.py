@@ -94,7 +94,10 @@ def main(app: Path, address: str, port: int, users: Path | None) -> None:
     """Serves an app until it is interrupted; who may open it is in ``BOKEH_ALLOW_WS_ORIGIN``."""
     from panel.io.server import get_server
 
+    from qlab.explorer import leaving
+
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s")
+    leaving.silence()
     options: dict[str, Any] = {}
     if users is not None:
         from qlab.explorer.login import Users
