@@ -41,6 +41,7 @@ class Tenure:
         self._entries: dict[str, int] = {}
         self._sign = Moment()
         self._tried = self._sign
+        self._refused: StoreError | None = None
         self._writing = threading.Lock()
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
@@ -73,15 +74,19 @@ class Tenure:
         """Asks the store whether nobody has taken over, if this worker was silent for long; see ``lost``.
 
         While the store is away nobody can take over. Then the thread that beats goes on trying, and is not waited for.
+
+        Raises:
+            StoreError: the store takes no more signs of life, as somebody has deleted the run with the log.
         """
-        if self.lost is not None or not self._doubtful() or not self._writing.acquire(timeout=self._lease / 10):
-            return
-        try:
-            if self._doubtful():
-                with contextlib.suppress(StoreAwayError):
-                    self._live_on()
-        finally:
-            self._writing.release()
+        if self.lost is None and self._doubtful(self._tried) and self._writing.acquire(timeout=self._lease / 10):
+            try:
+                if self._doubtful(self._tried):
+                    with contextlib.suppress(StoreAwayError):
+                        self._live_on()
+            finally:
+                self._writing.release()
+        if self._refused is not None and self._doubtful():
+            raise StoreError(f"The lock of this experiment is lost: {self._refused}")
 
     def end(self) -> None:
         """Gives everything back, as well as the store allows, since this is the last thing a command does."""
@@ -103,9 +108,9 @@ class Tenure:
             with contextlib.suppress(Exception), self._writing:
                 self._live_on()
 
-    def _doubtful(self) -> bool:
-        """Whether nobody has lately tried to give a sign of life."""
-        return min(self._sign.ago(), self._tried.ago()) > self._lease * _DOUBT
+    def _doubtful(self, *moments: Moment) -> bool:
+        """Whether there was neither a sign of life for long nor one of these moments."""
+        return min(moment.ago() for moment in (self._sign, *moments)) > self._lease * _DOUBT
 
     def _live_on(self) -> None:
         """A sign of life; after a long silence it is followed by an entry, which is refused if another took over."""
@@ -118,10 +123,14 @@ class Tenure:
                 self._store.touch(run_id, lease_log.described(self.worker))
             # Others see the beat now: if it comes too late for one of them, its entry has the number of this one.
             silence = self._sign.ago()
-            if silence > self._lease * _DOUBT and not self._append_again():
+            if self._doubtful() and not self._append_again():
                 self.lost = silence
             else:
-                self._sign = now
+                self._sign, self._refused = now, None
+        except StoreAwayError:
+            raise
+        except StoreError as error:
+            self._refused = error
         finally:
             self._tried = Moment()
 

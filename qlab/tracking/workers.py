@@ -80,7 +80,8 @@ class Worker:
         """Whether its process is there; None if that cannot be seen from here."""
         if not self.space or self.space != _space():
             return None
-        return _started(self.pid) == self.start
+        started = _started(self.pid)
+        return None if started is None and _is_hidden(self.pid) else started == self.start
 
     def __str__(self) -> str:
         return f"process {self.pid} on {self.host}"
@@ -93,6 +94,19 @@ def _space() -> str:
         return f"{boot} {(_PROC / 'self/ns/pid').readlink()}"
     except OSError:
         return ""
+
+
+def _is_hidden(pid: int) -> bool:
+    """Whether there is a process of another user that ``/proc`` does not show: its option ``hidepid`` hides those."""
+    if pid <= 0 or (_PROC / str(pid)).exists():
+        return False
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except (OSError, OverflowError):
+        return False
+    return False
 
 
 def _started(pid: int) -> str | None:

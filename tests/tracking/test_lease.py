@@ -18,10 +18,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.children import Child
 
+from qlab.errors import StoreError
 from qlab.tracking import frames, lease_log, names
 from qlab.tracking.holding import HeldError, TakenOver
 from qlab.tracking.lease import Lease
 from qlab.tracking.lock import experiment_lock
+from qlab.tracking.spooling import open_store
 from qlab.tracking.store import Store
 from qlab.tracking.tenure import Tenure
 from qlab.tracking.watch import ACTIVE, Moment, Watch
@@ -259,6 +261,20 @@ def test_a_beat_that_comes_too_late_makes_sure_by_itself(store: Store, place: st
             held.confirm()
 
 
+def test_a_lock_whose_run_was_deleted_while_it_was_held(store: Store, place: str) -> None:
+    with distant(store, place, beat=0.05) as held, distant(store, place) as other:
+        held.acquire()
+        (run_id,) = locks(store, place)
+        store.delete_run(run_id)
+        held.confirm()
+        other.acquire(wait=False)
+        asleep(held)
+        for _ in range(2):
+            with pytest.raises(StoreError, match=r"^The lock of this experiment is lost: .*active"):
+                held.confirm()
+        other.confirm()
+
+
 def test_a_process_that_is_forked_from_the_holder_does_not_hold_it(store: Store, place: str, fork: Fork) -> None:
     holder = fork(f"""
 import time
@@ -333,7 +349,7 @@ for number, place in enumerate({places!r}):
         counter.write_text(found + "x")
 """
     children = [fork(source) for _ in range(2)]
-    assert [(child.wait(), child.printed) for child in children] == [(0, "")] * 2
+    assert [child.wait() for child in children] == [0] * 2, [child.printed for child in children]
     assert [(tmp_path / place).read_text() for place in places] == ["xx"] * 20
 
 
@@ -425,7 +441,7 @@ for _ in range(4):
         counter.write_text(str(found + 1))
 """
     children = [fork(source) for _ in range(3)]
-    assert [(child.wait(), child.printed) for child in children] == [(0, "")] * 3
+    assert [child.wait() for child in children] == [0] * 3, [child.printed for child in children]
     assert counter.read_text() == "12"
 
 
@@ -448,8 +464,9 @@ def test_ctrl_c_ends_the_wait_for_a_server_at_once(served: tuple[Store, str], fo
 def test_while_the_server_is_away_its_holder_goes_on(
     server: Any, served: tuple[Store, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store, place = served
+    _, place = served
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
+    store = open_store(server.uri, tell=silent)
     with distant(store, place, lease=2.0, beat=0.1) as held, distant(Store(server.uri), place, lease=2.0) as waiter:
         held.acquire()
         thread = threading.Thread(target=waiter.acquire, kwargs={"tell": silent})

@@ -176,7 +176,7 @@ for _ in range(25):
         counter.write_text(str(found + 1))
 """
     children = [fork(source) for _ in range(4)]
-    assert [(child.wait(), child.printed) for child in children] == [(0, "")] * 4
+    assert [child.wait() for child in children] == [0] * 4, [child.printed for child in children]
     assert counter.read_text() == "100"
 
 

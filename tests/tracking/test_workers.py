@@ -6,10 +6,11 @@ import dataclasses
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from support.children import Child
 
 from qlab.tracking.workers import Worker
 
@@ -57,3 +58,38 @@ def test_no_process_has_a_number_that_a_store_made_up(pid: int) -> None:
 
 def test_a_process_elsewhere_cannot_be_seen() -> None:
     assert dataclasses.replace(Worker.here(), space="another boot").process_exists() is None
+
+
+HIDING = """
+import ctypes, dataclasses, subprocess
+from qlab.tracking.workers import Worker
+other = Worker.parse({shown!r})
+Worker.here().process_exists()  # Python itself may be where the other user cannot read it
+if ctypes.CDLL(None).unshare(0x20000) != 0:  # CLONE_NEWNS: mounts are this process's own
+    print("refused", flush=True)
+    os._exit(0)
+for mount in (["--make-rprivate", "/"], ["-t", "proc", "-o", "hidepid=2", "proc", "/proc"]):
+    if subprocess.run(["mount", *mount], capture_output=True).returncode != 0:
+        print("refused", flush=True)
+        os._exit(0)
+os.setgroups([])
+os.setgid(65534)
+os.setuid(65534)
+print(os.path.exists("/proc/" + str(other.pid)), other.process_exists())
+print(dataclasses.replace(other, pid=2**22 + 1).process_exists())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="another user looks at /proc")
+def test_a_process_that_the_system_hides_may_be_there(fork: Callable[[str], Child]) -> None:
+    child = fork(HIDING.format(shown=Worker.here().show()))
+    assert child.wait() == 0, child.printed
+    if child.printed == "refused\n":
+        pytest.skip("no mounts of one's own here")
+    assert child.printed == "False None\nFalse\n"
+
+
+@pytest.mark.parametrize("field", ["id", "host", "space", "start"])
+def test_who_describes_itself_in_other_types_is_nobody(field: str) -> None:
+    said = f'{{"id": "x", "host": "h", "space": "", "pid": 1, "start": "", "{field}": [1]}}'
+    assert Worker.parse(said) is None
