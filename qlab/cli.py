@@ -83,6 +83,14 @@ def main() -> None:
     """
 
 
+no_figures = click.option(
+    "--no-figures",
+    is_flag=True,
+    envvar="QLAB_NO_FIGURES",
+    help="Write tables only; the next run without it draws. Also: QLAB_NO_FIGURES=1.",
+)
+
+
 @main.command()
 @click.argument("files", nargs=-1, required=True)
 @click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Replace a value: --set model.depth=2.")
@@ -95,6 +103,7 @@ def main() -> None:
 )
 @click.option("--jobs", type=click.IntRange(1), metavar="N", help="Worker processes, this one among them. Default: 1.")
 @click.option("--cluster", metavar="ADDRESS", help="Run on a Dask cluster; its scheduler: tcp://host:8786.")
+@no_figures
 @click.option("--dry-run", is_flag=True, help="Print the trials, which are done and which would run; run nothing.")
 @tracking_uri
 def run(
@@ -105,6 +114,7 @@ def run(
     memory: str | None,
     jobs: int | None,
     cluster: str | None,
+    no_figures: bool,
     dry_run: bool,
     tracking_uri: str | None,
 ) -> None:
@@ -134,14 +144,15 @@ def run(
         for experiment in experiments:
             running.print_plan(experiment, tracking_uri)
         return
-    if not running.run_all(experiments, tracking_uri, jobs or 1, cluster):
+    if not running.run_all(experiments, tracking_uri, jobs or 1, cluster, figures=not no_figures):
         sys.exit(1)
 
 
 @main.command()
 @click.argument("experiments", nargs=-1)
+@no_figures
 @tracking_uri
-def retry(experiments: Sequence[str], tracking_uri: str | None) -> None:
+def retry(experiments: Sequence[str], no_figures: bool, tracking_uri: str | None) -> None:
     """Run what failed, was interrupted or is missing of EXPERIMENTS (by default all) again, from the store's own files.
 
     Classes beside an experiment's file are read from where it was.
@@ -156,7 +167,7 @@ def retry(experiments: Sequence[str], tracking_uri: str | None) -> None:
         return
     if not unfinished.experiments:
         raise ConfigError("\n".join(map(str, unfinished.refused)))
-    finished = run_all(unfinished.experiments, tracking_uri)
+    finished = run_all(unfinished.experiments, tracking_uri, figures=not no_figures)
     for error in unfinished.refused:
         output.say(f"Error: {error}")
     if not finished or unfinished.refused:

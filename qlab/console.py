@@ -162,17 +162,21 @@ class ConsoleReporter:
         self._console.print(Text(redact(line)), soft_wrap=True)
 
 
-def print_outcome(console: Console, name: str, outcome: Outcome, location: str, tracking_option: str) -> None:
+def print_outcome(
+    console: Console, name: str, outcome: Outcome, location: str, tracking_option: str, *, figures: bool = True
+) -> None:
     """The table of an experiment, where everything is, and what to do next."""
     console.print(summary_table(outcome.table, name))
-    figures = "summary/accuracy.png, accuracy.html, summary.csv"
+    drawn, tables = "summary/accuracy.png, accuracy.html, summary.csv", "summary/summary.csv"
     if len(outcome.unlearning):
         console.print(unlearning_table(outcome.unlearning, f"{name}: unlearning"))
-        figures += "; unlearning.png, unlearning.html, unlearning.csv"
+        drawn += "; unlearning.png, unlearning.html, unlearning.csv"
+        tables += ", unlearning.csv"
     if len(outcome.probes):
         for table in probe_tables(outcome.probes, name):
             console.print(table)
-        figures += "; probes.csv, and a figure for each kind of probe that qlab draws"
+        drawn += "; probes.csv, and a figure for each kind of probe that qlab draws"
+        tables += ", probes.csv"
     unlearned = f", {outcome.unlearned} unlearning runs" if len(outcome.unlearning) else ""
     measured = f", {outcome.measured} probes taken" if len(outcome.probes) else ""
     console.print(
@@ -187,7 +191,7 @@ def print_outcome(console: Console, name: str, outcome: Outcome, location: str, 
         console.print(Text(f"FAILED {failure}"), soft_wrap=True)
     for what, where in (
         ("runs", f"{location} (MLflow experiment {name}, parent run {outcome.parent_run})"),
-        ("figure", f"{outcome.artifacts}/{figures}"),
+        ("figure" if figures else "tables", f"{outcome.artifacts}/{drawn if figures else tables}"),
         ("compare runs", f"qlab ui{tracking_option}"),
         ("explore", f"qlab explore{tracking_option}"),
     ):

@@ -23,6 +23,7 @@ from qlab.experiment.reporting import Silent
 from qlab.experiment.runner import Runner
 from qlab.experiment.schema import Experiment
 from qlab.experiment.session import Session
+from qlab.experiment.summary import summarise, tabulate
 from qlab.output import say
 from qlab.tracking.orphans import end_orphans
 from qlab.tracking.redaction import redact, shown
@@ -53,7 +54,14 @@ def _record_refusals(experiments: Sequence[Experiment], uri: str | None, error: 
             record_refusal(Session(store, Silent(), experiment, training_device("cpu")), error)
 
 
-def run_all(experiments: Sequence[Experiment], uri: str | None, jobs: int = 1, cluster: str | None = None) -> bool:
+def run_all(
+    experiments: Sequence[Experiment],
+    uri: str | None,
+    jobs: int = 1,
+    cluster: str | None = None,
+    *,
+    figures: bool = True,
+) -> bool:
     """Runs experiments one after the other, each by several workers; whether all trials finished."""
     from qlab.console import ConsoleReporter, print_outcome, printer  # libraries that draw tables: others do without
 
@@ -81,13 +89,13 @@ def run_all(experiments: Sequence[Experiment], uri: str | None, jobs: int = 1, c
                 interrupts.check()
                 try:
                     with ConsoleReporter(console) as reporter:
-                        outcome = Runner(store, reporter, team).run(experiment)
+                        outcome = Runner(store, reporter, team, summarise if figures else tabulate).run(experiment)
                 except QlabError:
                     interrupts.check()
                     if left := ", ".join(other.name for other in experiments[number:]):
                         say(f"{experiment.name} stopped with an error; not run: {left}")
                     raise
-                print_outcome(console, experiment.name, outcome, store.location, option)
+                print_outcome(console, experiment.name, outcome, store.location, option, figures=figures)
                 finished = finished and not outcome.failed and not outcome.missing
         interrupts.check()
     except KeyboardInterrupt as interrupt:

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import os
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # before torch is loaded: as many threads as there are processes
+    for setting in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ.setdefault(setting, "1")
+
 import shutil
 import signal
 from collections.abc import Callable, Iterator
@@ -17,6 +22,31 @@ from qlab.tasks import XXZ, Dataset
 def pytest_configure() -> None:
     """Lets Ctrl-C reach the processes that tests start: a shell's background jobs ignore it, and so would they."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+PROCESSES = {"subprocess", "started", "serving", "Forks"}
+"""What a module imports that starts processes."""
+
+SERVERS = {"serve", "server", "served", "postgres", "address"}
+"""Fixtures that start them."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks tests with a browser, and those of modules that start processes.
+
+    Files with those come first: the last that parallel runs wait for are short.
+    """
+    for item in items:
+        if not isinstance(item, pytest.Function):
+            continue
+        fixtures = set(item.fixturenames)
+        if "browser" in fixtures:
+            item.add_marker(pytest.mark.browser)
+        if "browser" in fixtures or PROCESSES & vars(item.module).keys() or SERVERS & fixtures:
+            item.add_marker(pytest.mark.processes)
+    long = {item.path for item in items if item.get_closest_marker("processes")}
+    items.sort(key=lambda item: item.path not in long)
 
 
 @pytest.fixture(scope="session")
@@ -38,10 +68,18 @@ def tiny() -> str:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _no_store_from_outside() -> Iterator[None]:
+def _surroundings() -> Iterator[None]:
+    """No store from outside; and commands draw no figures, which take longer than what most tests are about."""
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        patch.setenv("QLAB_NO_FIGURES", "1")
         yield
+
+
+@pytest.fixture
+def figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands draw figures, as they do for everybody."""
+    monkeypatch.delenv("QLAB_NO_FIGURES")
 
 
 @pytest.fixture(autouse=True)

@@ -51,12 +51,14 @@ def test_second_command_is_what_ci_runs():
     assert command in (ROOT / ".ci/run").read_text(encoding="utf-8")
 
 
+@pytest.mark.usefixtures("figures")
 def test_first_experiment(folder):
     result = qlab("run", "depth.toml", cwd=folder)
     assert result.returncode == 0, result.stderr
     assert "30 trials trained" in result.stdout
     assert "depth=3" in result.stdout
     assert "hidden=[8, 2]" in result.stdout
+    assert list((folder / "mlruns").rglob("summary/accuracy.png"))
 
 
 def test_own_classes(folder):

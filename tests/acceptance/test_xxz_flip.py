@@ -11,9 +11,9 @@ from pathlib import Path
 from statistics import mean
 
 import pytest
+from support.runs import runner
 
 from qlab import MLP, XXZ, Dataset, LabelFlip, Trainer, seeding
-from qlab.experiment.runner import Runner
 from qlab.experiment.schema import load
 from qlab.resources import experiment_file
 from qlab.tasks.xxz import grid
@@ -28,7 +28,7 @@ REFERENCE = Path(__file__).parents[3] / "shared/reference/fig2d_xxz.csv"
 def outcome(tmp_path_factory):
     folder = tmp_path_factory.mktemp("xxz_flip")
     store = Store(f"sqlite:///{folder / 'mlflow.db'}")
-    return Runner(store).run(load(experiment_file("xxz_flip")))
+    return runner(store).run(load(experiment_file("xxz_flip")))
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,8 @@ from pathlib import Path
 from statistics import mean
 
 import pytest
+from support.runs import runner
 
-from qlab.experiment.runner import Runner
 from qlab.experiment.schema import load
 from qlab.resources import experiment_file
 from qlab.tracking import frames
@@ -33,7 +33,7 @@ def store(tmp_path_factory):
 @pytest.fixture(scope="module")
 def table(store):
     """Final means by model and method; one oracle each, which no test here looks at."""
-    outcome = Runner(store).run(load(experiment_file("xxz_unlearn"), [("run.oracles", 1)]))
+    outcome = runner(store).run(load(experiment_file("xxz_unlearn"), [("run.oracles", 1)]))
     assert not outcome.failed
     assert list(outcome.unlearning["kept"]) == [5] * 8
     return {(row["model"], row["method"]): row for row in outcome.unlearning.to_dict("records")}

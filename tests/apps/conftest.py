@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from support.commands import serving
 from support.experiments import TASK
+from support.runs import runner
 
 from qlab.experiment import schema
-from qlab.experiment.runner import Runner
 from qlab.tracking import frames, names
 from qlab.tracking.store import Store
 
@@ -79,8 +79,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
         patch.chdir(folder)
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         store = Store()
-        Runner(store).run(schema.parse(SMALL, source="small.toml"))
-        Runner(store).run(schema.parse(TINY, source="tiny.toml"))
+        runner(store).run(schema.parse(SMALL, source="small.toml"))
+        runner(store).run(schema.parse(TINY, source="tiny.toml"))
         experiment_id = store.experiment_id("tiny")
     first = frames.trials(store, [experiment_id]).iloc[0]
     store.set_tags(first["run_id"], {names.NAME: HOSTILE, names.HEALTH: HOSTILE})

@@ -15,9 +15,9 @@ import pytest
 import safetensors.numpy
 from support.experiments import TASK
 from support.hostile import PAYLOADS, Fields, Watch
+from support.runs import runner
 
 from qlab.experiment import schema
-from qlab.experiment.runner import Runner
 from qlab.explorer.state import PAGES, State
 from qlab.landscape.result import ProbeResult
 from qlab.tracking import names
@@ -76,7 +76,7 @@ class Study:
 
     def __init__(self, store: Store) -> None:
         self.store, self.fields = store, Fields()
-        Runner(store).run(schema.parse(STUDY, source="study.toml"))
+        runner(store).run(schema.parse(STUDY, source="study.toml"))
         number = store.experiment_id("study")
         self.name = self.fields.text("experiment", count=9)
         self.runs = {run.info.run_id: run.data.tags for run in store.client.search_runs([number])}

@@ -59,6 +59,7 @@ def studied_once(
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        patch.delenv("QLAB_NO_FIGURES")
         return Studied(folder, invoke("run", "tiny.toml"))
 
 
@@ -85,6 +86,17 @@ def test_a_run_prints_table_places_and_what_to_do_next(studied: Studied) -> None
     assert "qlab explore" in output
     (figure,) = re.findall(r"^figure: +(\S+accuracy\.png)", output, re.MULTILINE)
     assert Path(figure).is_file()
+
+
+@pytest.mark.usefixtures("figures")
+def test_without_figures_there_are_tables_and_the_next_run_draws(project: Path) -> None:
+    plain = invoke("run", "tiny.toml", "--no-figures")
+    (table,) = re.findall(r"^tables: +(\S+summary\.csv)$", plain.output, re.MULTILINE)
+    assert Path(table).is_file()
+    assert not list((project / "mlruns").rglob("*.png"))
+    drawn = invoke("run", "tiny.toml")
+    assert "0 trials trained, 8 from the store" in drawn.output
+    assert Path(table).with_name("accuracy.png").is_file()
 
 
 def test_elsewhere_than_on_a_terminal_progress_is_plain_lines(studied: Studied) -> None:

@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 import torch
 from support.experiments import TASK
+from support.runs import runner
 
 from qlab.experiment import schema
 from qlab.experiment.plan import DAMAGED, Plan
 from qlab.experiment.reporting import Silent
-from qlab.experiment.runner import Outcome, Runner
+from qlab.experiment.runner import Outcome
 from qlab.experiment.session import Session, file_digest
 from qlab.tracking import names
 from qlab.tracking.claims import Claims
@@ -63,7 +64,7 @@ class Setting:
 
     def run(self, text: str) -> tuple[Outcome, list[str]]:
         listener = Listener()
-        return Runner(self.store, listener).run(schema.parse(text, source="damaged.toml")), listener.notices
+        return runner(self.store, listener).run(schema.parse(text, source="damaged.toml")), listener.notices
 
     def runs(self, kind: str) -> list[Any]:
         ids = self.store.experiment_ids(["damaged"])

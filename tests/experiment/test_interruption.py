@@ -16,9 +16,9 @@ from pathlib import Path
 
 import pytest
 from support.experiments import SLOW, TASK
+from support.runs import runner
 
 from qlab.experiment import schema
-from qlab.experiment.runner import Runner
 from qlab.tracking import frames, names
 from qlab.tracking.store import Store
 
@@ -163,7 +163,7 @@ def test_a_second_run_goes_on(all_stopped: dict[str, Stopped]) -> None:
     stopped = all_stopped["Ctrl-C"]
     (stopped.folder / "slow").unlink()
     store = stopped.store()
-    outcome = Runner(store).run(schema.load(stopped.folder / "stopped.toml"))
+    outcome = runner(store).run(schema.load(stopped.folder / "stopped.toml"))
     assert (outcome.trained, outcome.reused, outcome.failed) == (2, 2, {})
     assert store.client.get_run(outcome.parent_run).info.status == "FINISHED"
     assert list(outcome.table["kept"]) == [2, 2]

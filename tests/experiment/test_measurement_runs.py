@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 import torch
 from support.experiments import TASK
-from support.runs import refused_alone
+from support.runs import refused_alone, runner
 
 from qlab import seeding
 from qlab.errors import ConfigError, DataError, QlabError
@@ -263,6 +263,11 @@ class Bench:
         return Plan.of(self.experiment(*parts), self.store)
 
     def run(self, *parts: str) -> tuple[Outcome, Recorder]:
+        recorder = Recorder()
+        return runner(self.store, recorder).run(self.experiment(*parts)), recorder
+
+    def draw(self, *parts: str) -> tuple[Outcome, Recorder]:
+        """The same with figures."""
         recorder = Recorder()
         return Runner(self.store, recorder).run(self.experiment(*parts)), recorder
 
@@ -893,7 +898,7 @@ BROKEN = (
 @pytest.fixture(scope="module")
 def broken(make_bench: Callable[[], Bench]) -> Broken:
     bench = make_bench()
-    outcome, recorder = bench.run(*BROKEN)
+    outcome, recorder = bench.draw(*BROKEN)
     return Broken(bench, bench.experiment(*BROKEN), outcome, recorder)
 
 
@@ -1120,7 +1125,7 @@ def misleading(make_bench: Callable[[], Bench]) -> Misleading:
     parts = (XXZ, FLIPS, own_model("Dead"), own_model("Mute"), SHORT, ratios)
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
-        outcome, recorder = bench.run(*parts)
+        outcome, recorder = bench.draw(*parts)
     messages = [str(warning.message) for warning in warned if "noload" not in str(warning.message)]
     return Misleading(bench, bench.experiment(*parts), outcome, recorder, messages)
 
@@ -1167,7 +1172,7 @@ def test_figures_of_models_that_mislead_are_drawn_without_warnings(misleading: M
 def test_probes_of_models_that_diverged_are_recorded_and_shown(bench: Bench) -> None:
     wild = (FLIPS, FLOAT32, ONE.replace("0.05", "1e30"))
     probes = (HESSIAN, LRR, probe("InterpolationProbe", "resolution = 3"))
-    outcome, _ = bench.run(XXZ, *wild, *probes)
+    outcome, _ = bench.draw(XXZ, *wild, *probes)
     runs = bench.runs("probe")
     assert [run.data.tags[names.HEALTH] for run in runs] == ["diverged"] * 3
     for kind in ("HessianProbe", "RougheningProbe", "InterpolationProbe"):
@@ -1178,7 +1183,7 @@ def test_probes_of_models_that_diverged_are_recorded_and_shown(bench: Bench) -> 
 def test_a_slice_through_a_model_that_diverged_is_not_a_number_or_says_why(
     bench: Bench, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    bench.run(XXZ, FLIPS, FLOAT32, ONE.replace("0.05", "1e30"), FILTER, ALONG)
+    bench.draw(XXZ, FLIPS, FLOAT32, ONE.replace("0.05", "1e30"), FILTER, ALONG)
     [trial] = bench.runs("trial")
     assert trial.data.tags[names.HEALTH] == "diverged"
     for run in bench.runs("probe"):

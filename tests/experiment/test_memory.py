@@ -5,12 +5,12 @@ from __future__ import annotations
 import psutil
 import pytest
 import torch
+from support.runs import runner
 
 from qlab.errors import ConfigError, DataError
 from qlab.experiment import schema
 from qlab.experiment.memory import SHARE, available, budget, parse_size
 from qlab.experiment.reporting import Silent
-from qlab.experiment.runner import Runner
 from qlab.tracking import frames
 from qlab.tracking.store import Store
 
@@ -157,7 +157,7 @@ steps = 2
 def run(text, folder, write_empty_store):
     store = Store(write_empty_store(folder / "mlflow.db"))
     reporter = Listening()
-    outcome = Runner(store, reporter).run(schema.parse(text, source="tiny.toml"))
+    outcome = runner(store, reporter).run(schema.parse(text, source="tiny.toml"))
     assert not outcome.failed
     found = frames.runs(store, store.experiment_ids(["tiny"]))
     return reporter.sizes, found[found["kind"].isin(["trial", "unlearning"])].set_index("trial")
@@ -184,7 +184,7 @@ def test_an_experiment_in_parts_gives_the_same(tiny, tmp_path, write_empty_store
 def test_one_model_that_does_not_fit_is_refused_before_there_are_runs(tiny, tmp_path, write_empty_store):
     store = Store(write_empty_store(tmp_path / "mlflow.db"))
     with pytest.raises(DataError, match=r"MLP on XXZ, LabelFlip needs about .*B .* single model, and may take 1 kB"):
-        Runner(store).run(schema.parse(tiny + 'memory = "1kB"\n', source="tiny.toml"))
+        runner(store).run(schema.parse(tiny + 'memory = "1kB"\n', source="tiny.toml"))
     assert frames.runs(store, store.experiment_ids(["tiny"]))["kind"].tolist() == ["experiment"]
 
 
@@ -207,5 +207,5 @@ memory = "500MB"
 """
     store = Store(write_empty_store(tmp_path / "mlflow.db"))
     with pytest.raises(DataError, match=r"MLP on XXZ, FeatureRandomization needs about .* MB .* may take 500 MB"):
-        Runner(store).run(schema.parse(text, source="long.toml", default_name="long"))
+        runner(store).run(schema.parse(text, source="long.toml", default_name="long"))
     assert frames.runs(store, store.experiment_ids(["long"]))["kind"].tolist() == ["experiment"]

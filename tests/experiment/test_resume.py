@@ -17,12 +17,13 @@ import numpy as np
 import pytest
 from support.experiments import TASK
 from support.forks import Forks
+from support.runs import runner
 
 from qlab.errors import StoreError
 from qlab.experiment import schema, training_runs
 from qlab.experiment.plan import Plan
 from qlab.experiment.reporting import Silent
-from qlab.experiment.runner import Outcome, Runner
+from qlab.experiment.runner import Outcome
 from qlab.experiment.schema import Experiment
 from qlab.tracking import frames, names
 from qlab.tracking.store import Store
@@ -90,15 +91,16 @@ def wait_for_a_state(folder: Path) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are not forked here")
-def test_killed_at_twenty_moments_it_ends_as_if_undisturbed(
-    folder: Path, tmp_path_factory: pytest.TempPathFactory, write_empty_store: Callable[[Path], str]
+@pytest.mark.parametrize("kills", [3, pytest.param(20, marks=pytest.mark.slow)])
+def test_killed_at_any_moment_it_ends_as_if_undisturbed(
+    kills: int, folder: Path, tmp_path_factory: pytest.TempPathFactory, write_empty_store: Callable[[Path], str]
 ) -> None:
     moments = random.Random(20)
     warmup = tmp_path_factory.mktemp("warmup")
     (warmup / "swept.toml").write_text(EXPERIMENT)
     write_empty_store(warmup / "mlruns" / "mlflow.db")
     with contextlib.closing(Forks(folder, warmup)) as forks:
-        for number in range(20):
+        for number in range(kills):
             pid = forks.start("run", "swept.toml")
             if number == 1:  # on a busy machine the others may all come too early: this one waits for a first state
                 wait_for_a_state(folder)
@@ -123,7 +125,7 @@ def test_killed_at_twenty_moments_it_ends_as_if_undisturbed(
     assert ", after epoch " in said
     assert "Traceback" not in said
     alone = Store(write_empty_store(tmp_path_factory.mktemp("undisturbed") / "mlflow.db"))
-    undisturbed = Runner(alone).run(schema.load(folder / "swept.toml", [("run.checkpoint_seconds", 30.0)]))
+    undisturbed = runner(alone).run(schema.load(folder / "swept.toml", [("run.checkpoint_seconds", 30.0)]))
     assert undisturbed.trained == 4
     expected = histories(alone, "swept")
     assert_same_histories(histories(store, "swept"), expected, 1e-9)
@@ -178,7 +180,7 @@ class Setting:
 
     def run(self, stop_after: int | None = None) -> tuple[Outcome, Stopper]:
         stopper = Stopper(stop_after)
-        return Runner(self.store, stopper).run(self.experiment), stopper
+        return runner(self.store, stopper).run(self.experiment), stopper
 
     def trials(self) -> list[Any]:
         ids = self.store.experiment_ids(["swept"])
@@ -200,7 +202,7 @@ def interrupted(tmp_path: Path, write_empty_store: Callable[[Path], str], monkey
 def expected(tmp_path_factory: pytest.TempPathFactory, write_empty_store: Callable[[Path], str]) -> Iterator[Any]:
     """The histories of an undisturbed run."""
     store = Store(write_empty_store(tmp_path_factory.mktemp("undisturbed") / "mlflow.db"))
-    Runner(store).run(schema.parse(ONE_MODEL, source="swept.toml"))
+    runner(store).run(schema.parse(ONE_MODEL, source="swept.toml"))
     return histories(store, "swept")
 
 
@@ -286,9 +288,9 @@ def test_an_error_of_the_store_costs_no_state(
     monkeypatch.setattr(Store, "log_file", log_file_until_it_is_full)
     experiment = schema.parse(ONE_MODEL, source="swept.toml")
     with pytest.raises(StoreError, match="no space"):
-        Runner(store).run(experiment)
+        runner(store).run(experiment)
     told = Stopper(None)
-    assert Runner(store, told).run(experiment).trained == 2
+    assert runner(store, told).run(experiment).trained == 2
     assert told.labels == ["MLP on XXZ, LabelFlip, after epoch 5"]
     assert_same_histories(histories(store, "swept"), expected, 0.0)
 

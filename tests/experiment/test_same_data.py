@@ -9,13 +9,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support.runs import runner
 
 from qlab.errors import ConfigError, DataError
 from qlab.experiment import schema
 from qlab.experiment.plan import Plan
 from qlab.experiment.reporting import Silent
 from qlab.experiment.retry import Unfinished
-from qlab.experiment.runner import Outcome, Runner
+from qlab.experiment.runner import Outcome
 from qlab.registry import make
 from qlab.tracking import names
 from qlab.tracking.store import Store
@@ -94,7 +95,7 @@ def store(tmp_path: Path, write_empty_store: Callable[[Path], str]) -> Store:
 
 
 def run(folder: Path, store: Store, *pairs: tuple[str, object]) -> Outcome:
-    return Runner(store).run(schema.load(folder / "csv.toml", pairs))
+    return runner(store).run(schema.load(folder / "csv.toml", pairs))
 
 
 def test_files_that_a_task_names_are_part_of_its_trials(folder: Path, store: Store) -> None:
@@ -122,7 +123,7 @@ def test_a_file_edited_while_an_experiment_starts_is_noticed(folder: Path, store
     experiment = schema.load(folder / "csv.toml")
     (folder / "data.csv").write_text(rows(shift=3))
     with pytest.raises(DataError, match="files of the task Csv were edited while the experiment was started"):
-        Runner(store).run(experiment)
+        runner(store).run(experiment)
 
 
 def test_what_a_store_says_of_a_task_with_files_makes_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -203,7 +204,7 @@ def test_runs_without_digests_are_taken_as_they_are(folder: Path, store: Store) 
         tags = {names.KIND: names.TRIAL, names.TRIAL_KEY: trial.key, names.HEALTH: "healthy"}
         run_id = store.create_run(store.experiment_id("csv"), trial.label, params=trial.params, tags=tags)
         store.finish(run_id)
-    assert Runner(store).run(experiment).reused == 4
+    assert runner(store).run(experiment).reused == 4
 
 
 def test_classes_that_one_function_makes_have_data_of_their_own(folder: Path, store: Store) -> None:
@@ -239,10 +240,10 @@ def test_a_training_goes_on_with_the_data_it_was_begun_with_alone(
     pairs = [("training.epochs", 6), ("run.checkpoint_seconds", 0)]
     (folder / "csv.toml").write_text(FILE.replace("epochs = 2, ", ""))
     with pytest.raises(KeyboardInterrupt):
-        Runner(store, Stopping(3)).run(schema.load(folder / "csv.toml", pairs))
+        runner(store, Stopping(3)).run(schema.load(folder / "csv.toml", pairs))
     (folder / "data.csv").write_text(rows(shift=shift))
     told = Stopping(-1)
-    assert Runner(store, told).run(schema.load(folder / "csv.toml", pairs)).trained == 4
+    assert runner(store, told).run(schema.load(folder / "csv.toml", pairs)).trained == 4
     assert len([line for line in told.notices if "others than before the interruption" in line]) == anew
 
 

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support.runs import runner
 
 from qlab.errors import QlabError
 from qlab.experiment import schema
-from qlab.experiment.runner import Runner
 from qlab.tracking.store import Store
 
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:sqlalchemy.exc.SADeprecationWarning")
@@ -124,7 +124,7 @@ def test_what_is_not_seeded_is_refused_before_anything_is_made(
     (tmp_path / "own.py").write_text(CODE.replace(old, new))
     (tmp_path / "e.toml").write_text(FILE.replace("CORRUPTION", corruption))
     with pytest.raises(QlabError, match=message):
-        Runner(store).run(schema.load(tmp_path / "e.toml"))
+        runner(store).run(schema.load(tmp_path / "e.toml"))
     assert list(store.search(store.experiment_ids([]), "tags.`qlab.kind` = 'trial'")) == []
 
 
@@ -132,4 +132,4 @@ def test_what_is_not_seeded_is_refused_before_anything_is_made(
 def test_what_is_seeded_runs(tmp_path: Path, store: Store, corruption: str) -> None:
     (tmp_path / "own.py").write_text(CODE)
     (tmp_path / "e.toml").write_text(FILE.replace("CORRUPTION", corruption))
-    assert Runner(store).run(schema.load(tmp_path / "e.toml")).trained == 2
+    assert runner(store).run(schema.load(tmp_path / "e.toml")).trained == 2

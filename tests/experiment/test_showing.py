@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from support.experiments import TASK, TINY
+from support.runs import runner
 
 from qlab.experiment import schema, showing
 from qlab.experiment.runner import Outcome, Runner
@@ -105,11 +106,11 @@ def test_an_experiment_in_which_everything_failed_is_shown_too(
     text = TINY.replace('[[model]]\ntype = "PennyLaneQNN"\ndepth = 2\n', "")
     with monkeypatch.context() as patch:
         patch.setattr(MLP, "reset_parameters", lambda self, generator: 1 / 0)
-        outcome = Runner(store).run(schema.parse(text, source="tiny.toml"))
+        outcome = runner(store).run(schema.parse(text, source="tiny.toml"))
     metric = "validation_accuracy_mean/MLP LabelFlip"
     assert outcome.failed
     assert store.metric_history(outcome.parent_run, metric) == []
     assert "4 trials" in store.experiment_tags(store.experiment_id("tiny"))[names.NOTE]
-    again = Runner(store).run(schema.parse(text, source="tiny.toml"))
+    again = runner(store).run(schema.parse(text, source="tiny.toml"))
     assert again.parent_run == outcome.parent_run
     assert [step for step, _ in store.metric_history(outcome.parent_run, metric)] == [0, 50]

@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 from support.experiments import TASK
-from support.runs import refused_alone
+from support.runs import refused_alone, runner
 
 from qlab.errors import ConfigError, DataError, QlabError
 from qlab.experiment import schema
@@ -253,6 +253,11 @@ class Bench:
 
     def run(self, *parts: str) -> tuple[Outcome, Recorder]:
         recorder = Recorder()
+        return runner(self.store, recorder).run(self.experiment(*parts)), recorder
+
+    def draw(self, *parts: str) -> tuple[Outcome, Recorder]:
+        """The same with figures."""
+        recorder = Recorder()
         return Runner(self.store, recorder).run(self.experiment(*parts)), recorder
 
     def runs(self, kind: str, **params: str) -> list[Any]:
@@ -315,7 +320,7 @@ BOTH = (XXZ, FLIPS, MLP, SHORT, ASCENT, GENTLE)
 @pytest.fixture(scope="module")
 def done(make_bench: Callable[[], Bench]) -> Done:
     bench = make_bench()
-    outcome, recorder = bench.run(*BOTH)
+    outcome, recorder = bench.draw(*BOTH)
     return Done(bench, bench.experiment(*BOTH), outcome, recorder)
 
 
@@ -767,7 +772,7 @@ def test_a_model_that_is_not_finite_at_the_end_is_not_in_the_mean(broken: Broken
 
 
 def test_methods_that_all_fail_leave_a_table_and_no_figure(bench: Bench) -> None:
-    outcome, _ = bench.run(XXZ, FLIPS, MLP, ONE, '[[unlearner]]\ntype = "own_unlearners:Vector"\n')
+    outcome, _ = bench.draw(XXZ, FLIPS, MLP, ONE, '[[unlearner]]\ntype = "own_unlearners:Vector"\n')
     saved = {file.path for file in bench.store.client.list_artifacts(outcome.parent_run, "summary")}
     assert "summary/unlearning.csv" in saved
     assert "summary/unlearning.png" not in saved
@@ -798,7 +803,7 @@ def test_where_oracles_cannot_be_trained_the_rest_goes_on(bench: Bench) -> None:
 
 def test_models_that_diverged_can_only_be_retrained(bench: Bench) -> None:
     wild = ONE.replace("0.05", "1e30")
-    bench.run(
+    bench.draw(
         XXZ, FLIPS, MLP, wild, *(f'[[unlearner]]\ntype = "{name}"\nsteps = 2\n' for name in ("Finetune", "Retrain"))
     )
     [failed] = bench.runs("unlearning", unlearner__type="Finetune")
@@ -937,7 +942,7 @@ class Epochs(Silent):
 
 def test_a_reporter_follows_every_step(bench: Bench) -> None:
     reporter = Epochs()
-    Runner(bench.store, reporter).run(bench.experiment(XXZ, FLIPS, MLP, ONE, SCRUB))
+    runner(bench.store, reporter).run(bench.experiment(XXZ, FLIPS, MLP, ONE, SCRUB))
     assert reporter.steps == [[1, 2, 3], [1, 2, 3], [0, 1, 2]]
     assert [len(health) for health in reporter.health] == [1, 1, 1]
 
@@ -1095,7 +1100,7 @@ def evaluated(make_bench: Callable[[], Bench]) -> dict[int, Evaluated]:
     for every in (1, 3):
         bench, reporter = make_bench(), Epochs()
         table = run_table(epochs=7, seeds=1, evaluate_every=every)
-        outcome = Runner(bench.store, reporter).run(bench.experiment(XXZ, FLIPS, MLP, table, SCRUB))
+        outcome = runner(bench.store, reporter).run(bench.experiment(XXZ, FLIPS, MLP, table, SCRUB))
         assert outcome.failed == {}
         found[every] = Evaluated(bench, reporter.steps)
     return found

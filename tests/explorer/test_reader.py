@@ -11,10 +11,10 @@ import pandas as pd
 import pytest
 import torch
 from support.experiments import TASK
+from support.runs import runner
 
 from qlab.errors import ConfigError, DataError, StoreError
 from qlab.experiment import schema
-from qlab.experiment.runner import Runner
 from qlab.explorer.loaded import Loader, checkpoints, corrupted_of, related
 from qlab.explorer.reader import Reader
 from qlab.landscape import SliceProbe
@@ -55,7 +55,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
         patch.chdir(folder)
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         found = Store()
-        Runner(found).run(schema.parse(FILE, source="small.toml"))
+        runner(found).run(schema.parse(FILE, source="small.toml"))
     return found
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 
 import pandas as pd
 import pytest
+from click.testing import CliRunner
 from support.experiments import TASK
+
+from qlab.cli import main
+
+pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:sqlalchemy.exc.SADeprecationWarning")
 
 EXPERIMENT = f"""
 name = "small"
@@ -56,9 +59,9 @@ MLP,Finetune,0,1,0.9,LabelFlip,0.3
 
 
 def qlab(*arguments, cwd):
-    return subprocess.run(
-        [sys.executable, "-m", "qlab", *arguments], cwd=cwd, capture_output=True, text=True, check=False, timeout=300
-    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(cwd)
+        return CliRunner().invoke(main, arguments)
 
 
 @pytest.fixture(scope="module")
@@ -69,9 +72,9 @@ def reported(tmp_path_factory):
     (folder / "published" / "fig_xxz.csv").write_text(POINTS)
     (folder / "published" / "curves_xxz.csv").write_text(CURVES)
     ran = qlab("run", "small.toml", cwd=folder)
-    assert ran.returncode == 0, ran.stderr
+    assert ran.exit_code == 0, ran.stderr
     made = qlab("report", "small", "-o", "out", "--reference", "published", cwd=folder)
-    assert made.returncode == 0, made.stderr
+    assert made.exit_code == 0, made.stderr
     return folder, made.stdout, (folder / "out" / "index.html").read_text(encoding="utf-8")
 
 
@@ -116,7 +119,7 @@ def test_points_of_which_none_is_compared_are_named(tmp_path, reported):
     folder, _, _ = reported
     (tmp_path / "fig_mnist.csv").write_text(POINTS)
     made = qlab("report", "small", "-o", str(tmp_path / "out"), "--reference", str(tmp_path), cwd=folder)
-    assert made.returncode == 0
+    assert made.exit_code == 0
     assert f"Nothing of {tmp_path} is in the report: its points are of task mnist" in made.stderr
     assert "model MLP, corruption LabelFlip and ratio 0.25." in made.stderr
 
@@ -124,11 +127,11 @@ def test_points_of_which_none_is_compared_are_named(tmp_path, reported):
 def test_what_is_not_there_is_said(tmp_path, reported):
     folder, _, _ = reported
     missing = qlab("report", "smal", cwd=folder)
-    assert (missing.returncode, "Did you mean" in missing.stderr) == (2, True)
+    assert (missing.exit_code, "Did you mean" in missing.stderr) == (2, True)
     nowhere = qlab("report", cwd=tmp_path)
-    assert (nowhere.returncode, "There is no store" in nowhere.stderr) == (2, True)
+    assert (nowhere.exit_code, "There is no store" in nowhere.stderr) == (2, True)
     (folder / "occupied").write_text("")
     unwritable = qlab("report", "-o", "occupied", cwd=folder)
-    assert unwritable.returncode == 2
+    assert unwritable.exit_code == 2
     assert "cannot be written" in unwritable.stderr
     assert "Traceback" not in missing.stderr + nowhere.stderr + unwritable.stderr

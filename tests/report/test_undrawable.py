@@ -96,6 +96,7 @@ def test_an_own_class_is_named_where_its_data_would_be_and_everything_else_is_dr
     assert alone.exit_code == 0, alone.output
 
 
+@pytest.mark.usefixtures("figures")
 def test_what_is_damaged_or_fails_is_named_and_the_rest_is_drawn(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,9 +1,18 @@
-"""What a store is expected to hold."""
+"""Running experiments in this process, and what a store is expected to hold then."""
 
 from __future__ import annotations
 
+from qlab.experiment.reporting import Reporter
+from qlab.experiment.runner import Runner
+from qlab.experiment.summary import tabulate
+from qlab.experiment.team import Team
 from qlab.tracking import names
 from qlab.tracking.store import Store
+
+
+def runner(store: Store, reporter: Reporter | None = None, team: Team | None = None) -> Runner:
+    """One that draws no figures, for tests of all else: they take longer than what most tests run."""
+    return Runner(store, reporter, team, summarise=tabulate)
 
 
 def refused_alone(store: Store) -> None:

@@ -18,9 +18,9 @@ from pathlib import Path
 import pytest
 from support.children import Child, Children
 from support.copies import SMALL
+from support.runs import runner
 
 from qlab.experiment import schema
-from qlab.experiment.runner import Runner
 from qlab.tracking.store import Store
 
 
@@ -111,7 +111,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory, write_empty_store: Callab
     folder = tmp_path_factory.mktemp("finished")
     (folder / "small.toml").write_text(SMALL)
     store = Store(write_empty_store(folder / "mlruns" / "mlflow.db"))
-    Runner(store).run(schema.load(folder / "small.toml"))
+    runner(store).run(schema.load(folder / "small.toml"))
     return folder
 
 

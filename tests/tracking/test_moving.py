@@ -14,9 +14,9 @@ import mlflow
 import pytest
 from support.commands import invoke, tree
 from support.experiments import FLIPPED, SLOW
+from support.runs import runner
 
 from qlab.experiment import schema
-from qlab.experiment.runner import Runner
 from qlab.explorer.reader import Reader
 from qlab.tracking import names
 from qlab.tracking.moving import Home, settle
@@ -47,9 +47,9 @@ def paths(database: Path) -> set[str]:
         }
 
 
-def figures(output: str) -> list[Path]:
-    folder, *files = re.search(r"figure: +(.*?)/(summary/\w+\.png), (\w+\.html)", output).groups()  # type: ignore[union-attr]
-    return [Path(folder) / files[0], Path(folder) / "summary" / files[1]]
+def tables(output: str) -> list[Path]:
+    folder, *files = re.search(r"tables: +(.*?)/summary/(\w+\.csv), (\w+\.csv)", output).groups()  # type: ignore[union-attr]
+    return [Path(folder) / "summary" / file for file in files]
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +58,7 @@ def made(tmp_path_factory: pytest.TempPathFactory, write_empty_store: Callable[[
     folder = tmp_path_factory.mktemp("made")
     (folder / "small.toml").write_text(SMALL)
     store = Store(write_empty_store(folder / "mlruns" / "mlflow.db"))
-    Runner(store).run(schema.load(folder / "small.toml"))
+    runner(store).run(schema.load(folder / "small.toml"))
     return folder
 
 
@@ -86,12 +86,12 @@ def test_a_store_that_was_moved_has_everything_and_goes_on_where_it_is(
     again = invoke("run", "small.toml")
     assert "0 trials trained, 2 from the store" in again.stdout
     assert f"The store was moved or copied here from {old / 'project' / 'mlruns'};" in again.stderr
-    assert all(file.is_file() and file.is_relative_to(new) for file in figures(again.stdout))
+    assert all(file.is_file() and file.is_relative_to(new) for file in tables(again.stdout))
     assert invoke("run", "small.toml").stderr == ""  # it is said once
 
     more = invoke("run", "small.toml", "--seeds", "3")
     assert "1 trials trained, 2 from the store" in more.stdout
-    assert all(file.is_file() and file.is_relative_to(new) for file in figures(more.stdout))
+    assert all(file.is_file() and file.is_relative_to(new) for file in tables(more.stdout))
     invoke("report", "-o", "report")
     assert list(old.iterdir()) == []
     home = (new / "mlruns" / "artifacts").as_uri()
@@ -114,7 +114,7 @@ def test_two_copies_go_their_own_ways(made: Path, tmp_path: Path, monkeypatch: p
     monkeypatch.chdir(second)
     result = invoke("run", "small.toml", "--seeds", "3")
     assert "1 trials trained, 2 from the store" in result.stdout
-    assert all(file.is_relative_to(second) for file in figures(result.stdout))
+    assert all(file.is_relative_to(second) for file in tables(result.stdout))
     invoke("gc", "--yes")
     invoke("report", "-o", "report")
     assert tree(first) == before
@@ -154,7 +154,7 @@ def test_a_store_that_has_several_paths_has_not_moved(
         result = invoke("run", "small.toml", "--tracking-uri", uri)
         assert "0 trials trained, 2 from the store" in result.stdout
         assert "moved" not in result.stderr
-        assert all(file.is_file() for file in figures(result.stdout))
+        assert all(file.is_file() for file in tables(result.stdout))
     assert paths(folder / "mlruns" / "mlflow.db") == before
     assert [path.name for path in (tmp_path / "elsewhere").iterdir()] == ["runs.db"]
 
@@ -188,13 +188,13 @@ def test_a_folder_that_was_chosen_for_an_experiment_stays_as_it_is(
     for _ in range(2):
         result = invoke("run", "chosen.toml")
         assert "moved" not in result.stderr
-        assert all(file.is_file() and file.is_relative_to(disk) for file in figures(result.stdout))
+        assert all(file.is_file() and file.is_relative_to(disk) for file in tables(result.stdout))
     shutil.move(folder, tmp_path / "moved")
     monkeypatch.chdir(tmp_path / "moved")
     result = invoke("run", "chosen.toml", "--seeds", "3")
     assert "1 trials trained, 2 from the store" in result.stdout
-    assert all(file.is_file() and file.is_relative_to(disk) for file in figures(result.stdout))
-    assert all(file.is_relative_to(tmp_path / "moved") for file in figures(invoke("run", "small.toml").stdout))
+    assert all(file.is_file() and file.is_relative_to(disk) for file in tables(result.stdout))
+    assert all(file.is_relative_to(tmp_path / "moved") for file in tables(invoke("run", "small.toml").stdout))
 
 
 def test_training_that_was_interrupted_goes_on_in_a_store_that_was_moved(
@@ -215,7 +215,7 @@ def test_training_that_was_interrupted_goes_on_in_a_store_that_was_moved(
             return lambda *arguments, **named: None
 
     with pytest.raises(KeyboardInterrupt):
-        Runner(Store(uri), Reporter()).run(schema.load(first / "small.toml"))  # type: ignore[arg-type]
+        runner(Store(uri), Reporter()).run(schema.load(first / "small.toml"))  # type: ignore[arg-type]
     shutil.move(first, second)
     monkeypatch.chdir(second)
     epochs = []
@@ -225,7 +225,7 @@ def test_training_that_was_interrupted_goes_on_in_a_store_that_was_moved(
             epochs.append(epoch)
 
     store = Store(f"sqlite:///{second}/mlruns/mlflow.db", tell=lambda line: None)
-    outcome = Runner(store, Counting()).run(schema.load(second / "small.toml"))  # type: ignore[arg-type]
+    outcome = runner(store, Counting()).run(schema.load(second / "small.toml"))  # type: ignore[arg-type]
     assert outcome.trained == 2
     assert epochs[0] > 1  # it did not begin anew
     assert not first.exists()

@@ -77,7 +77,7 @@ def test_a_shared_folder_works_and_a_server_without_artifacts_is_named(
     shared = serve(backend, "--no-serve-artifacts", "--default-artifact-root", str(tmp_path / "shared" / "new"))
     result = run(shared.uri)
     assert result.exit_code == 0, result.output
-    assert list((tmp_path / "shared" / "new").rglob("accuracy.png"))
+    assert list((tmp_path / "shared" / "new").rglob("summary.csv"))
     shared.kill()
     closed = serve(backend, "--no-serve-artifacts", "--default-artifact-root", "mlflow-artifacts:/")
     (tmp_path / "placed.toml").write_text(SMALL.replace('"placed"', '"another"'))

@@ -22,6 +22,7 @@ import torch
 from mlflow import MlflowClient
 from support.experiments import TINY
 from support.pages import Page
+from support.runs import runner
 
 import qlab
 from qlab.experiment import schema
@@ -93,7 +94,7 @@ def run_thrice(project: Path, uri: str | None) -> Tracked:
         experiment = schema.load(Path("tracked.toml"))
         first = Runner(store).run(experiment)
         again = Runner(store).run(schema.load(Path("tracked.toml")))
-        more = Runner(store).run(schema.load(Path("tracked.toml"), [("run.seeds", 3)]))
+        more = runner(store).run(schema.load(Path("tracked.toml"), [("run.seeds", 3)]))
     return Tracked(store, project, experiment, first, again, more)
 
 
