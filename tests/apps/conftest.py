@@ -129,8 +129,8 @@ def address(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 class Visitor:
     """A page in a real browser, the errors it met and the addresses it asked for."""
 
-    def __init__(self, browser: Any) -> None:
-        self.page = browser.new_page(viewport={"width": 1280, "height": 720})
+    def __init__(self, context: Any) -> None:
+        self.page = context.new_page()
         self.page.set_default_timeout(120_000)
         self.errors: list[str] = []
         self.asked: list[str] = []
@@ -163,9 +163,16 @@ def browser() -> Iterator[Any]:
         browser.close()
 
 
+@pytest.fixture(scope="session")
+def context(browser: Any) -> Any:
+    """What visitors share: scripts that one has loaded are not fetched and compiled again for the next."""
+    return browser.new_context(viewport={"width": 1280, "height": 720})
+
+
 @pytest.fixture
-def visitor(browser: Any) -> Iterator[Visitor]:
-    """A fresh visitor."""
-    found = Visitor(browser)
+def visitor(context: Any) -> Iterator[Visitor]:
+    """A fresh visitor, in a tab of its own."""
+    found = Visitor(context)
     yield found
     found.page.close()
+    context.clear_cookies()

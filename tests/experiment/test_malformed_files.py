@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -199,14 +199,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield path
 
 
-def check(folder: Path, content: bytes) -> None:
+def check(folder: Path, content: bytes) -> str:
+    """Asserts that a file is refused as it should be, or taken; which, in words."""
     (folder / "file.toml").write_bytes(content)
     with limited(SECONDS):
         # What is not refused is not run: a change may be harmless. A plan is made of it, which is all before training.
         result = CliRunner().invoke(main, ["run", "file.toml", "--dry-run"])
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exc_info
     assert [path.name for path in folder.iterdir()] == ["file.toml"]
-    event(f"exit {result.exit_code}")
     if result.exit_code != 0:
         assert result.exit_code == 2
         assert result.stderr.startswith("Error: file.toml: ")
@@ -214,6 +214,7 @@ def check(folder: Path, content: bytes) -> None:
         assert "Traceback" not in result.stderr
     else:
         assert "trials:" in result.stdout
+    return f"exit {result.exit_code}"
 
 
 many = settings(
@@ -224,13 +225,13 @@ many = settings(
 @many
 @given(content=changed_bytes())
 def test_files_with_bytes_changed(folder: Path, content: bytes) -> None:
-    check(folder, content)
+    event(check(folder, content))
 
 
 @many
 @given(content=changed_values())
 def test_files_with_values_changed(folder: Path, content: bytes) -> None:
-    check(folder, content)
+    event(check(folder, content))
 
 
 @pytest.mark.parametrize(
@@ -261,9 +262,15 @@ REAL = {
 }
 
 
-def test_real_processes_refuse_files_in_one_line(tmp_path: Path) -> None:
-    for name, content in REAL.items():
-        (tmp_path / f"{name}.toml").write_bytes(content)
+@pytest.mark.parametrize("content", REAL.values(), ids=REAL.keys())
+def test_files_that_are_hardly_files(folder: Path, content: bytes) -> None:
+    check(folder, content)
+
+
+@pytest.mark.parametrize("given", [{"deep", "huge"}, pytest.param(REAL.keys(), marks=pytest.mark.slow)], ids=len)
+def test_real_processes_refuse_files_in_one_line(given: Collection[str], tmp_path: Path) -> None:
+    for name in given:
+        (tmp_path / f"{name}.toml").write_bytes(REAL[name])
     environment = {key: value for key, value in os.environ.items() if key != "MLFLOW_TRACKING_URI"}
     processes = {
         name: subprocess.Popen(
@@ -274,7 +281,7 @@ def test_real_processes_refuse_files_in_one_line(tmp_path: Path) -> None:
             stderr=subprocess.PIPE,
             text=True,
         )
-        for name in REAL
+        for name in given
     }
     for name, process in processes.items():
         output, errors = process.communicate(timeout=120)
@@ -282,4 +289,4 @@ def test_real_processes_refuse_files_in_one_line(tmp_path: Path) -> None:
         assert output == ""
         assert errors.startswith(f"Error: {name}.toml: "), errors
         assert len(errors.splitlines()) == 1
-    assert sorted(path.stem for path in tmp_path.iterdir()) == sorted(REAL)
+    assert sorted(path.stem for path in tmp_path.iterdir()) == sorted(given)

@@ -84,8 +84,9 @@ def assert_same_histories(found: dict[str, Any], expected: dict[str, Any], toler
 
 
 def wait_for_a_state(folder: Path) -> None:
+    """Until a second state is being written: then the tag names the first."""
     end = time.monotonic() + 120.0
-    while not any((folder / "mlruns").rglob("resume/*.safetensors")):
+    while not any((folder / "mlruns").rglob(names.RESUME_SLOTS[1])):
         assert time.monotonic() < end, (folder / "output.txt").read_text()
         time.sleep(0.02)
 

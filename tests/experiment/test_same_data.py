@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support.commands import invoke
 from support.runs import runner
 
 from qlab.errors import ConfigError, DataError
@@ -271,18 +269,12 @@ def test_nothing_is_retried_with_other_files(folder: Path, store: Store) -> None
     assert len(Plan.of(schema.load(folder / "csv.toml"), store).todo) == 4
 
 
-def test_the_command_refuses_with_2(folder: Path) -> None:
-    def qlab(*words: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-P", "-m", "qlab", "run", "csv.toml", *words],
-            cwd=folder,
-            env=os.environ | {"PYTHONPATH": str(Path(schema.__file__).parents[2])},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-
-    assert qlab().returncode == 0
+def test_the_command_refuses_with_2(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, write_empty_store: Callable[[Path], str]
+) -> None:
+    monkeypatch.chdir(folder)
+    write_empty_store(folder / "mlruns" / "mlflow.db")
+    invoke("run", "csv.toml")
     (folder / "data.csv").write_text(rows(shift=3))
-    done = qlab("--seeds", "3")
-    assert (done.returncode, done.stderr.startswith("Error: csv: the validation data that mydata:Csv")) == (2, True)
+    done = invoke("run", "csv.toml", "--seeds", "3", code=2)
+    assert done.stderr.startswith("Error: csv: the validation data that mydata:Csv")

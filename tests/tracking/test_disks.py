@@ -13,9 +13,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from sqlalchemy import Engine, event
 from support.experiments import TASK
 
 from qlab.cli import main
@@ -89,6 +91,19 @@ def test_a_store_that_is_locked_is_waited_for(
     check_whole(store)
 
 
+@pytest.fixture
+def impatient() -> Iterator[None]:
+    """SQLite itself waits a moment for a lock, not the twenty seconds that MLflow asks it to."""
+
+    def shorten(connection: Any, cursor: Any, statement: str, parameters: Any, *more: Any) -> tuple[str, Any]:
+        return statement.replace("busy_timeout = 20000", "busy_timeout = 200"), parameters
+
+    event.listen(Engine, "before_cursor_execute", shorten, retval=True)
+    yield
+    event.remove(Engine, "before_cursor_execute", shorten)
+
+
+@pytest.mark.usefixtures("impatient")
 def test_a_store_that_is_locked_for_longer_than_sqlite_waits_is_tried_again(
     project: Path, write_empty_store: Callable[[Path], str]
 ) -> None:
@@ -97,13 +112,14 @@ def test_a_store_that_is_locked_for_longer_than_sqlite_waits_is_tried_again(
     other = sqlite3.connect(project / "mlflow.db", isolation_level=None, check_same_thread=False)
     with contextlib.closing(other):
         other.execute("BEGIN EXCLUSIVE")
-        timer = threading.Timer(5.5, other.execute, ("ROLLBACK",))
+        timer = threading.Timer(1.2, other.execute, ("ROLLBACK",))
         timer.start()
         store.set_tags(run_id, {"a": "b"})
         timer.join()
     assert store.get_run(run_id).data.tags["a"] == "b"
 
 
+@pytest.mark.usefixtures("impatient")
 def test_after_patience_has_ended_calls_fail_at_once(
     project: Path, write_empty_store: Callable[[Path], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -111,6 +127,7 @@ def test_after_patience_has_ended_calls_fail_at_once(
     store = Store(write_empty_store(project / "mlflow.db"), tell=lines.append)
     run_id = store.create_run(store.experiment_id("x"), "a run")
     monkeypatch.setattr(store, "_patience", 0.0)
+    monkeypatch.setattr("qlab.tracking.patience.NOTICE_SECONDS", 0.05)
     other = sqlite3.connect(project / "mlflow.db", isolation_level=None)
     try:
         other.execute("BEGIN EXCLUSIVE")

@@ -5,13 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import os
 import shutil
-import socket
 import subprocess
-import sys
-import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -109,49 +104,9 @@ def embedded(tmp_path_factory: pytest.TempPathFactory, write_empty_store: Callab
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory, write_empty_store: Callable[[Path], str]) -> Iterator[str]:
-    """The address of a real tracking server."""
-    folder = tmp_path_factory.mktemp("server")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    arguments = ["--backend-store-uri", write_empty_store(folder / "server.db"), "--workers", "1"]
-    arguments += ["--artifacts-destination", str(folder / "artifacts"), "--host", "127.0.0.1", "--port", str(port)]
-    with (folder / "log").open("w") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "mlflow", "server", *arguments],
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            cwd=folder,
-            env=os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
-            start_new_session=True,
-        )
-    address = f"http://127.0.0.1:{port}"
-    try:
-        for _ in range(300):
-            assert process.poll() is None, (folder / "log").read_text()
-            try:
-                with urllib.request.urlopen(f"{address}/health", timeout=5) as answer:
-                    assert answer.status == 200
-                break
-            except OSError:
-                time.sleep(0.2)
-        else:
-            raise AssertionError((folder / "log").read_text())
-        yield address
-    finally:
-        process.terminate()
-        try:
-            process.wait(timeout=20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-@pytest.fixture(scope="module")
-def served(server: str, tmp_path_factory: pytest.TempPathFactory) -> Tracked:
+def served(server: Any, tmp_path_factory: pytest.TempPathFactory) -> Tracked:
     """Tracked on a server."""
-    return run_thrice(tmp_path_factory.mktemp("served"), server)
+    return run_thrice(tmp_path_factory.mktemp("served"), server.uri)
 
 
 @pytest.fixture(params=["embedded", "served"])
