@@ -13,12 +13,13 @@ import numpy as np
 import pytest
 import torch
 from support.pictures import drawn, real_files, write
+from support.runs import runner
 from torch import Tensor
 
 from qlab.errors import DataError
 from qlab.experiment import schema
 from qlab.experiment.reporting import Silent
-from qlab.experiment.runner import Outcome, Runner
+from qlab.experiment.runner import Outcome
 from qlab.tasks import MNIST, Digits
 from qlab.tasks.images import ImageTask
 from qlab.tracking import names
@@ -86,7 +87,7 @@ def trained(finished: Path, tmp_path: Path) -> Store:
 
 
 def run(folder: Path, store: Store, *pairs: tuple[str, object], reporter: Silent | None = None) -> Outcome:
-    return Runner(store, reporter).run(schema.load(folder / "pictures.toml", pairs))
+    return runner(store, reporter).run(schema.load(folder / "pictures.toml", pairs))
 
 
 def counts(outcome: Outcome) -> tuple[int, int]:
