@@ -33,7 +33,7 @@ class StoreShutError(StoreAwayError):
     """
 
 
-class UnsentError(StoreError):
+class UnsentError(StoreAwayError):
     """Writes of a run wait on this machine, since the tracking server is away; the command line exits with 1."""
 
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Iterable, Sequence
 
 import mlflow.entities as entities
 
-from qlab.tracking import writes
+from qlab.tracking import names, writes
+
+_FILTER = re.compile(r"(?:tags\.`([^`]+)`|attributes\.status) = '([^']*)'")
+"""A part of the filters that are understood; the first group is a tag's name, or missing."""
 
 
 @dataclasses.dataclass
@@ -63,9 +67,17 @@ class Memory:
         return set(experiment_ids) <= self._searched
 
     def search(
-        self, experiment_ids: Sequence[str], tags: Mapping[str, str], status: str | None = None
-    ) -> list[entities.Run]:
-        """The runs of some experiments that have these tags, and this status if one is given, oldest first."""
+        self, experiment_ids: Sequence[str], filter_string: str = "", *, claims: bool = False
+    ) -> list[entities.Run] | None:
+        """The runs of some experiments that match an MLflow filter, oldest first; None if it is not understood.
+
+        Those that only hold claims are among them if they are asked for.
+        """
+        parts = [_FILTER.fullmatch(part) for part in filter_string.split(" and ")] if filter_string else []
+        wanted = {part[1]: part[2] for part in parts if part is not None}
+        if None in parts:
+            return None
+        status = wanted.pop(None, None)
         found = [self.run(run_id) for run_id in {**self._read, **self._own}]
         return sorted(
             (
@@ -74,7 +86,8 @@ class Memory:
                 if run is not None
                 and run.info.experiment_id in experiment_ids
                 and status in (None, run.info.status)
-                and all(run.data.tags.get(key) == value for key, value in tags.items())
+                and all(run.data.tags.get(key) == value for key, value in wanted.items())
+                and (claims or run.data.tags.get(names.KIND) != names.CLAIMS)
             ),
             key=lambda run: run.info.start_time,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +18,21 @@ NOTICE_SECONDS = 4.0
 
 _FIRST_PAUSE = 0.25
 _LONGEST_PAUSE = 5.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Limits:
+    """How long a run waits for its tracking server, in seconds.
+
+    Args:
+        write: how long a write is tried again before it is kept: training waits for it.
+        read: how long a read is waited for that the run cannot go on without.
+        pause: how long to go on keeping writes before it is tried again.
+    """
+
+    write: float = 8.0
+    read: float = 600.0
+    pause: float = 1.0
 
 
 def patiently(action: Callable[[bool], T], seconds: float, notice: Callable[[], None]) -> T:

@@ -265,7 +265,7 @@ class Store:
     def _place(self, run_id: str) -> str:
         """The URI of a run's artifacts; asked once, as MLflow's client does for some runs only."""
         if run_id not in self._places:
-            self._places[run_id] = self._artifacts_of(self.client.get_run(run_id).info)
+            self._places[run_id] = self._artifacts_of(self.client.get_run(self.known_as(run_id)).info)
         return self._places[run_id]
 
     def _artifacts_of(self, run: entities.RunInfo) -> str:
@@ -282,7 +282,7 @@ class Store:
 
     def metric_history(self, run_id: str, name: str) -> list[tuple[int, float]]:
         """All values of a metric with their steps, in order of steps."""
-        found = self._patiently(lambda again: self.client.get_metric_history(run_id, name))
+        found = self._patiently(lambda again: self.client.get_metric_history(self.known_as(run_id), name))
         return sorted((metric.step, params.metric(metric.value)) for metric in found)
 
     def metric_histories(self, run_ids: Sequence[str], name: str) -> dict[str, list[tuple[int, float]]]:
@@ -337,7 +337,8 @@ class Store:
 
     def note(self, run_id: str) -> str:
         """A run's description."""
-        return str(self._patiently(lambda again: self.client.get_run(run_id)).data.tags.get(names.NOTE, ""))
+        run = self._patiently(lambda again: self.client.get_run(self.known_as(run_id)))
+        return str(run.data.tags.get(names.NOTE, ""))
 
     def finish(self, run_id: str, status: Status = "FINISHED", time: int | None = None) -> None:
         """Ends a run, now or at a time in milliseconds since the epoch (or, with ``"RUNNING"``, starts it again)."""
@@ -416,21 +417,16 @@ class Store:
         return None
 
     def _create(self, write: writes.CreateRun) -> str:
-        """Creates a run and returns its id."""
-
-        def create(again: bool) -> entities.RunInfo:
-            run = write.create(self.client, self.known_as, again=again)
-            if again:
-                write.remove_twins(self.client, run.run_id)
-            return run
-
-        made = self._patiently(create)
+        """Creates a run and returns its id, which is the one its writer made if it is kept and sent later."""
+        made = self._write(write)
+        if made is None:
+            return write.run
         self._places[made.run_id] = self._artifacts_of(made)
         return str(made.run_id)
 
-    def _write(self, write: writes.Write) -> None:
-        """Writes to a run."""
-        self._patiently(lambda again: write.send(self.client, self.known_as, again=again))
+    def _write(self, write: writes.Write) -> entities.RunInfo | None:
+        """Writes to the store; the run that this creates, if it does."""
+        return self._patiently(lambda again: write.send(self.client, self.known_as, again=again))
 
     def _patiently(self, action: Callable[[bool], T], *, filter_string: str = "", seconds: float | None = None) -> T:
         """The result of calls of MLflow, which are tried again while the store is away.

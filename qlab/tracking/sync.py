@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 from pathlib import Path
@@ -9,11 +10,10 @@ from pathlib import Path
 from mlflow.exceptions import MlflowException
 
 from qlab.errors import StoreAwayError, StoreError
-from qlab.tracking import writes
+from qlab.tracking import former
 from qlab.tracking.faults import explain
 from qlab.tracking.redaction import HIDDEN, bare, shown
-from qlab.tracking.spool import JOURNAL, Header, Spool
-from qlab.tracking.spooling import send
+from qlab.tracking.spool import Header, Spool
 from qlab.tracking.store import Store
 
 
@@ -25,7 +25,7 @@ class Synced:
         writes: how many.
         runs: how many runs were made in the store by them.
         store: where to.
-        torn: whether the last line was not whole, and left out.
+        torn: whether the last line was not whole, and left out: of a spool that an earlier version of qlab made.
     """
 
     writes: int
@@ -45,27 +45,31 @@ def sync(folder: Path, uri: str | None = None) -> Synced:
         StoreError: it is no spool, or of another store, or the store is away, or refuses something. What has not been
             sent stays in the spool.
     """
-    spool = Spool(folder)
-    try:
-        store = _Named(uri or _address(spool.header.store, folder), spool.real)
+    torn = former.take_over(folder)
+    with contextlib.closing(Spool(folder)) as spool:
+        store = Store(uri or _address(spool.header.store, folder), create=False)
         _check_same(spool.header, store, folder)
-        created = []
-        while (write := spool.next()) is not None:
-            made = _send_next(store, spool, write)
-            if isinstance(write, writes.CreateRun) and made is not None:
-                spool.mark_sent((write.run, made))
-                created.append((write, made))
-            else:
-                spool.mark_sent()
-        for run, made in created:
-            with explain(store.uri):
-                run.remove_twins(store.client, made)
-    except BaseException:
-        spool.close()
-        raise
-    found = Synced(spool.sent, len(created), store.location, spool.torn)
-    spool.remove()
-    return found
+        known = len(spool.real)
+        while _sent_next(store, spool):
+            pass
+        spool.remove()
+    return Synced(spool.sent, len(spool.real) - known, store.location, torn)
+
+
+def _sent_next(store: Store, spool: Spool) -> bool:
+    try:
+        return store._patiently(lambda again: spool.send_next(store.client))
+    except StoreError as error:
+        sent, left = spool.sent, spool.left()
+        if not left:
+            raise
+        if isinstance(error, StoreAwayError):
+            where = f"{sent} writes were sent; {left} wait in {spool.folder}: give the command again."
+        else:
+            where = (
+                f"This is {spool.first_left()}. It and the {left - 1} after it wait there; {sent} before it were sent."
+            )
+        raise StoreError(f"{error} {where}") from None
 
 
 def _address(kept: str, folder: Path) -> str:
@@ -85,31 +89,6 @@ def _address(kept: str, folder: Path) -> str:
         f"The spool {folder} is for {kept}, and keeps no password. Set MLFLOW_TRACKING_URI to the address with the "
         "password, or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD."
     )
-
-
-class _Named(Store):
-    """A store that knows runs by the ids their writer made, as far as they have been sent."""
-
-    def __init__(self, uri: str, real: dict[str, str]) -> None:
-        super().__init__(uri, create=False)
-        self._real = real
-
-    def known_as(self, run_id: str) -> str:
-        return self._real.get(run_id, run_id)
-
-
-def _send_next(store: Store, spool: Spool, write: writes.Write) -> str | None:
-    try:
-        return store._patiently(lambda again: send(store, write))
-    except StoreAwayError as error:
-        raise StoreError(
-            f"{error} {spool.sent} writes were sent; {spool.left()} wait in {spool.folder}: give the command again."
-        ) from None
-    except StoreError as error:
-        raise StoreError(
-            f"{error} This is the line at byte {spool.position} of {spool.folder / JOURNAL}. It and the "
-            f"{spool.left() - 1} after it wait there; {spool.sent} before it were sent."
-        ) from None
 
 
 def _check_same(header: Header, store: Store, folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""What is written to a store, one class for each kind: sent at once, or kept as a line of JSON and sent later.
+"""What is written to a store, one class for each kind: sent at once, or kept as JSON and sent later.
 
 Sending a write again does no harm: a metric that is there already, with its step and time, stays one; params, tags,
 files and the status are set to what they are; a run is looked for by an id that its writer made.
@@ -10,7 +10,7 @@ import abc
 import dataclasses
 import json
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 import mlflow.entities as entities
 from mlflow import MlflowClient
@@ -77,21 +77,20 @@ class Write(abc.ABC):
     run: str
 
     @abc.abstractmethod
-    def send(self, client: MlflowClient, known_as: KnownAs, *, again: bool = False) -> None:
+    def send(self, client: MlflowClient, known_as: KnownAs, *, again: bool = False) -> entities.RunInfo | None:
         """Sends it.
 
         Args:
             client: of the store.
             known_as: see :data:`KnownAs`.
             again: whether an earlier try may have reached the store, though no reply came.
+
+        Returns:
+            The run that it creates, if it creates one.
         """
 
-    def resolved(self, known_as: KnownAs) -> Self:
-        """The same write, to a run by the id that the store knows it by: it can be sent by another process then."""
-        return dataclasses.replace(self, run=known_as(self.run))
-
     def to_json(self) -> str:
-        """The write as one line."""
+        """The write as text."""
         return json.dumps({"write": type(self).__name__, **dataclasses.asdict(self)})
 
 
@@ -104,33 +103,34 @@ class CreateRun(Write):
     tags: Mapping[str, str]
     start: int
 
-    def resolved(self, known_as: KnownAs) -> Self:
-        """The same with its parent's id; its own is not known before it is sent."""
-        tags = {key: known_as(value) if key == names.PARENT else value for key, value in self.tags.items()}
-        return dataclasses.replace(self, tags=tags)
-
-    def create(self, client: MlflowClient, known_as: KnownAs, *, again: bool = False) -> entities.RunInfo:
+    def send(self, client: MlflowClient, known_as: KnownAs, *, again: bool = False) -> entities.RunInfo:
         """The run in the store: the one that an earlier try made, else a new one."""
-        if again and (found := self._made(client)):
-            return found[0]
-        tags = self.resolved(known_as).tags
-        return client.create_run(self.experiment_id, start_time=self.start, run_name=self.name, tags=tags).info
+        found = _made(client, self.experiment_id, self.run) if again else []
+        tags = {key: known_as(value) if key == names.PARENT else value for key, value in self.tags.items()}
+        if not found:
+            found = [client.create_run(self.experiment_id, self.start, tags, self.name).info]
+        if again:
+            delete_twins(client, self.experiment_id, self.run, str(found[0].run_id))
+        return found[0]
 
-    def send(self, client: MlflowClient, known_as: KnownAs, *, again: bool = False) -> None:
-        """See :meth:`create`, which also says what became of it."""
-        self.create(client, known_as, again=again)
 
-    def remove_twins(self, client: MlflowClient, kept: str) -> None:
-        """Deletes runs that a server made of tries it took up after its client had given up on them."""
-        for run in self._made(client):
-            if run.run_id != kept:
-                client.delete_run(run.run_id)
+def delete_twins(client: MlflowClient, experiment_id: str, own: str, kept: str) -> None:
+    """Deletes runs that a server made of tries it took up after its client had given up on them.
 
-    def _made(self, client: MlflowClient) -> list[entities.RunInfo]:
-        if names.CLIENT not in self.tags:
-            return []
-        found = client.search_runs([self.experiment_id], f"tags.`{names.CLIENT}` = '{self.tags[names.CLIENT]}'")
-        return [run.info for run in found]
+    Args:
+        client: of the store.
+        experiment_id: the MLflow experiment.
+        own: the id that the run's writer made.
+        kept: the id of the run that stays.
+    """
+    for run in _made(client, experiment_id, own):
+        if run.run_id != kept:
+            client.delete_run(run.run_id)
+
+
+def _made(client: MlflowClient, experiment_id: str, own: str) -> list[entities.RunInfo]:
+    found = client.search_runs([experiment_id], f"tags.`{names.CLIENT}` = '{own}'")
+    return [run.info for run in found]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -240,13 +240,13 @@ _KINDS: dict[str, type[Write]] = {
 }
 
 
-def from_json(line: str) -> Write:
-    """The write that a line says, see :meth:`Write.to_json`.
+def from_json(text: str) -> Write:
+    """The write that a text says, see :meth:`Write.to_json`.
 
     Raises:
         ValueError: it says none.
     """
-    fields = json.loads(line)
+    fields = json.loads(text)
     if not isinstance(fields, dict) or fields.get("write") not in _KINDS:
         raise ValueError("it is not a write that this version of qlab knows")
     try:

@@ -55,7 +55,7 @@ class Server:
                 env=os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
                 start_new_session=True,
             )
-        for _ in range(300):
+        for _ in range(900):
             assert self._process.poll() is None, (self.folder / "log").read_text()
             try:
                 with urllib.request.urlopen(f"{self.uri}/health", timeout=5) as answer:

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import shutil
-import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
-from support.experiments import SLOW, TASK
+from click.testing import CliRunner, Result
+from support.experiments import TASK
 
 from qlab.cli import main
 from qlab.experiment import schema
 from qlab.experiment.runner import Runner
-from qlab.tracking import names
-from qlab.tracking.spool import JOURNAL
+from qlab.tracking import names, spooling
+from qlab.tracking.patience import Limits
 from qlab.tracking.store import Store
 
 pytestmark = [
@@ -35,7 +33,7 @@ name = "outage"
 type = "LabelFlip"
 ratio = 0.5
 [[model]]
-type = "slow:Slow"
+type = "pausing:Pausing"
 hidden = [4]
 [training]
 epochs = 20
@@ -50,47 +48,65 @@ seeds = 2
 oracles = 1
 """
 
+PAUSING = '''
+import time
+from pathlib import Path
+
+from qlab import MLP
+
+
+class Pausing(MLP):
+    """An MLP that waits when it begins to train, and again while there is a file "wait" and its training is kept."""
+
+    def forward(self, prepared):
+        place = Path(__file__).parent
+        if prepared.shape[-2] > 4:  # not the few rows that a model is tried on before there are runs
+            if (place / "begin").exists():
+                (place / "begin").rename(place / "begun")
+            while (place / "begun").exists():
+                time.sleep(0.02)
+            while (place / "wait").exists() and any(place.glob("mlruns/spool/*/files/*/CHECKPOINT")):
+                time.sleep(0.02)
+        return super().forward(prepared)
+'''
+
 KINDS = (names.TRIAL, names.UNLEARNING, names.ORACLE, names.PROBE)
 
 
-@contextlib.contextmanager
-def running(folder: Path, uri: str, **settings: str) -> Iterator[subprocess.Popen[str]]:
-    """A `qlab run` that waits in its first ensemble, until the file "slow" is gone."""
-    (folder / "slow.py").write_text(SLOW)
+def prepare(folder: Path) -> None:
+    (folder / "pausing.py").write_text(PAUSING.replace("CHECKPOINT", Path(names.CHECKPOINT).name))
     (folder / "outage.toml").write_text(EXPERIMENT)
-    (folder / "slow").touch()
-    environment = os.environ | {"MLFLOW_TRACKING_URI": uri, "PYTHONUNBUFFERED": "1"} | settings
-    with (folder / "out").open("w") as out, (folder / "err").open("w") as err:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "qlab", "run", "outage.toml"],
-            cwd=folder,
-            env=environment,
-            stdout=out,
-            stderr=err,
-            text=True,
-        )
+
+
+def run(folder: Path, leave: Callable[[], object], back: Callable[[], object] | None = None) -> Result:
+    """`qlab run`, whose server leaves while the first ensemble trains, and is back when that has been kept."""
+    prepare(folder)
+    (folder / "begin").touch()
+    if back is not None:
+        (folder / "wait").touch()
+    ended = threading.Event()
+
+    def until(there: Callable[[], bool]) -> bool:
+        while not there():
+            if ended.wait(0.02):
+                return False
+        return True
+
+    def act() -> None:
+        for file, at, action in (("begun", "begun", leave), ("wait", "mlruns", back)):
+            if action is not None and until((folder / at).exists):
+                try:
+                    action()
+                finally:
+                    (folder / file).unlink()
+
+    thread = threading.Thread(target=act)
+    thread.start()
     try:
-        yield process
+        return CliRunner().invoke(main, ["run", "outage.toml"])
     finally:
-        process.kill()
-        process.wait()
-
-
-def until(condition: Callable[[], bool], process: subprocess.Popen[str], folder: Path, seconds: float = 90) -> None:
-    for _ in range(int(seconds / 0.1)):
-        if condition():
-            return
-        assert process.poll() is None, output(folder)
-        time.sleep(0.1)
-    raise AssertionError(output(folder))
-
-
-def output(folder: Path) -> str:
-    return (folder / "out").read_text() + (folder / "err").read_text()
-
-
-def said(folder: Path, words: str) -> Callable[[], bool]:
-    return lambda: words in output(folder)
+        ended.set()
+        thread.join()
 
 
 def content(store: Store) -> dict[str, Any]:
@@ -126,8 +142,7 @@ def content(store: Store) -> dict[str, Any]:
 def undisturbed(tmp_path_factory: pytest.TempPathFactory, write_empty_store: Callable[[Path], str]) -> dict[str, Any]:
     """What a run leaves that nothing has happened to."""
     folder = tmp_path_factory.mktemp("undisturbed")
-    (folder / "slow.py").write_text(SLOW)
-    (folder / "outage.toml").write_text(EXPERIMENT)
+    prepare(folder)
     store = Store(write_empty_store(folder / "mlflow.db"))
     Runner(store).run(schema.load(folder / "outage.toml"))
     found = content(store)
@@ -146,55 +161,61 @@ def fresh(server: Any) -> Iterator[Any]:
         store.client.rename_experiment(experiment_id, f"outage {time.monotonic()}")
 
 
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where a run gives up soon."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "5")
+    monkeypatch.setattr(spooling, "LIMITS", Limits(write=0.5, pause=0.1))
+    return tmp_path
+
+
 @pytest.mark.parametrize("how", ["killed", "frozen"])
 def test_a_run_goes_on_while_the_server_is_away(
-    how: str, fresh: Any, tmp_path: Path, undisturbed: dict[str, Any]
+    how: str, fresh: Any, project: Path, undisturbed: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with running(tmp_path, fresh.uri, MLFLOW_HTTP_REQUEST_TIMEOUT="3") as process:
-        until(said(tmp_path, "[1/"), process, tmp_path)
-        time.sleep(1.0)  # the ensemble's runs are being made, or have been
-        fresh.kill() if how == "killed" else fresh.freeze()
-        (tmp_path / "slow").unlink()
-        until(said(tmp_path, "is kept in"), process, tmp_path)
-        until(said(tmp_path, "Finetune of slow:Slow"), process, tmp_path)
-        (tmp_path / "wait").touch()  # or else it might end before the server is up
-        fresh.start() if how == "killed" else fresh.thaw()
-        until(said(tmp_path, "is back; it has the"), process, tmp_path)
-        (tmp_path / "wait").unlink()
-        assert process.wait(timeout=120) == 0, output(tmp_path)
-    assert "Traceback" not in (tmp_path / "err").read_text()
-    assert "2 trials trained" in (tmp_path / "out").read_text()
-    assert not (tmp_path / "mlruns").exists()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", fresh.uri)
+    leave, back = (fresh.kill, fresh.start) if how == "killed" else (fresh.freeze, fresh.thaw)
+    done = run(project, leave, back)
+    assert done.exit_code == 0, done.output
+    assert "Traceback" not in done.stderr
+    assert "is kept in" in done.stderr
+    assert "is back; it has the" in done.stderr
+    assert "2 trials trained" in done.stdout
+    assert not (project / "mlruns").exists()
     assert content(Store(fresh.uri)) == undisturbed
 
 
 def test_what_a_run_leaves_that_outlives_the_server_is_sent_by_sync(
     fresh: Any,
-    tmp_path: Path,
+    project: Path,
     undisturbed: dict[str, Any],
     write_empty_store: Callable[[Path], str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    with running(tmp_path, fresh.uri) as process:
-        until(said(tmp_path, "[1/"), process, tmp_path)
-        time.sleep(1.0)
-        fresh.kill()
-        (tmp_path / "slow").unlink()
-        assert process.wait(timeout=120) == 1, output(tmp_path)
-    errors = (tmp_path / "err").read_text()
-    assert "Traceback" not in errors
-    (message,) = (line for line in errors.splitlines() if line.startswith("Error: "))
-    (spool,) = (tmp_path / "mlruns" / "spool").iterdir()
+    monkeypatch.setattr(spooling, "LIMITS", Limits(write=0.5, read=1.0, pause=0.1))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", fresh.uri)
+    opened: list[Any] = []
+    monkeypatch.setattr(
+        "qlab.running.open_store", lambda *a, **k: opened.append(spooling.open_store(*a, **k)) or opened[-1]
+    )
+    left = run(project, fresh.kill)
+    monkeypatch.setattr("qlab.running.open_store", spooling.open_store)
+    opened[0].close()  # as the end of its process would
+    assert left.exit_code == 1, left.output
+    assert "Traceback" not in left.stderr
+    (message,) = (line for line in left.stderr.splitlines() if line.startswith("Error: "))
+    (spool,) = (project / "mlruns" / "spool").iterdir()
     assert message.startswith("Error: outage has run to its end, but the tracking server has not all of it.")
     assert f"`qlab sync {spool}` sends them" in message
-    copy = tmp_path / "copy"
+    copy = project / "copy"
     shutil.copytree(spool, copy)
 
-    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
     away = CliRunner().invoke(main, ["sync"])
     assert (away.exit_code, "does not answer" in away.stderr) == (2, True)
     fresh.start()
-    other = CliRunner().invoke(main, ["sync", "--tracking-uri", write_empty_store(tmp_path / "other.db")])
+    other = CliRunner().invoke(main, ["sync", "--tracking-uri", write_empty_store(project / "other.db")])
     assert other.exit_code == 2
     assert f"{spool} is of another store" in other.stderr
     assert len(other.stderr.splitlines()) == 1
@@ -206,12 +227,9 @@ def test_what_a_run_leaves_that_outlives_the_server_is_sent_by_sync(
     store = Store(fresh.uri)
     assert content(store) == undisturbed
 
-    # A spool that is sent again, with a last line that the power did not let finish, changes nothing.
-    with (copy / JOURNAL).open("a") as journal:
-        journal.write('{"write": "LogMetr')
+    # A spool that is sent again changes nothing.
     again = CliRunner().invoke(main, ["sync", str(copy)])
     assert again.exit_code == 0, again.output
-    assert "its last line was cut short" in again.output
     assert content(store) == undisturbed
 
     monkeypatch.setenv("MLFLOW_TRACKING_URI", fresh.uri)
@@ -223,23 +241,24 @@ def test_what_a_run_leaves_that_outlives_the_server_is_sent_by_sync(
 
 
 def test_a_server_on_postgresql_that_is_restarted_with_its_database(
-    postgres: Any, serve: Callable[[str], Any], tmp_path: Path, undisturbed: dict[str, Any]
+    postgres: Any,
+    serve: Callable[[str], Any],
+    project: Path,
+    undisturbed: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     server = serve(postgres.uri)
-    with running(tmp_path, server.uri) as process:
-        until(said(tmp_path, "[1/"), process, tmp_path)
-        time.sleep(1.0)
-        postgres.stop()  # the server answers that it has no database
-        (tmp_path / "slow").unlink()
-        until(said(tmp_path, "is kept in"), process, tmp_path)
-        (tmp_path / "wait").touch()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
+
+    def back() -> None:
         server.kill()
         postgres.start()
         server.start()
-        until(said(tmp_path, "is back; it has the"), process, tmp_path)
-        (tmp_path / "wait").unlink()
-        assert process.wait(timeout=120) == 0, output(tmp_path)
-    assert "Traceback" not in (tmp_path / "err").read_text()
-    assert "2 trials trained" in (tmp_path / "out").read_text()
+
+    done = run(project, postgres.stop, back)  # the server answers that it has no database
+    assert done.exit_code == 0, done.output
+    assert "Traceback" not in done.stderr
+    assert "is back; it has the" in done.stderr
+    assert "2 trials trained" in done.stdout
     assert content(Store(server.uri)) == undisturbed
     server.kill()
