@@ -1,4 +1,4 @@
-"""qlab: how classical and quantum models take corrupted training data, and how well they unlearn it.
+"""qlab: how classical and quantum models cope with corrupted training data, and how well they unlearn it.
 
 Everything an experiment file can name is importable from here::
 

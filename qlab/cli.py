@@ -14,12 +14,14 @@ from qlab import interrupts, output
 from qlab.errors import ConfigError, QlabError, StoreError
 from qlab.tracking.redaction import hush_tracebacks, redact, shown
 from qlab.version import __version__
+from qlab.words import counted
 
 tracking_uri = click.option(
     "--tracking-uri",
     envvar="MLFLOW_TRACKING_URI",
     metavar="URI",
-    help="MLflow store: an address, or sqlite:///path. Default: $MLFLOW_TRACKING_URI, else mlruns/mlflow.db here.",
+    help="MLflow store: a server's address, or sqlite:///path. Default: $MLFLOW_TRACKING_URI, or else "
+    "mlruns/mlflow.db.",
 )
 
 
@@ -77,7 +79,7 @@ def _stopped(ctx: click.Context, error: QlabError | None = None) -> NoReturn:
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="qlab")
 def main() -> None:
-    """How do models take corrupted training data, and how well do they unlearn it?
+    """How do models cope with corrupted training data, and how well do they unlearn it?
 
     Describe an experiment in a TOML file, run it, compare runs in the MLflow UI, look at curves in the explorer.
     """
@@ -93,18 +95,19 @@ no_figures = click.option(
 
 @main.command()
 @click.argument("files", nargs=-1, required=True)
-@click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Replace a value: --set model.depth=2.")
-@click.option("--seeds", metavar="N", help="How many seeds, or a list: --seeds 3, --seeds 0,4,7.")
+@click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Override a value: --set model.depth=2.")
+@click.option("--seeds", metavar="N", help="Number of seeds, or a list of them: --seeds 3, --seeds 0,4,7.")
 @click.option("--device", help="PyTorch device: cpu, cuda, cuda:N.")
 @click.option(
     "--memory",
     metavar="SIZE",
-    help="Memory for models that train together, divided among --jobs: 500MB, 4GiB. Default: 70 % of what is free.",
+    help="Memory for models that train together, shared by all --jobs: 500MB, 4GiB. Default: 70 % of what is "
+    "available.",
 )
-@click.option("--jobs", type=click.IntRange(1), metavar="N", help="Worker processes, this one among them. Default: 1.")
-@click.option("--cluster", metavar="ADDRESS", help="Run on a Dask cluster; its scheduler: tcp://host:8786.")
+@click.option("--jobs", type=click.IntRange(1), metavar="N", help="Number of processes, this one included. Default: 1.")
+@click.option("--cluster", metavar="ADDRESS", help="Run on the Dask cluster with this scheduler: tcp://host:8786.")
 @no_figures
-@click.option("--dry-run", is_flag=True, help="Print the trials, which are done and which would run; run nothing.")
+@click.option("--dry-run", is_flag=True, help="Print which trials are done and which would run; run nothing.")
 @tracking_uri
 def run(
     files: Sequence[str],
@@ -118,14 +121,14 @@ def run(
     dry_run: bool,
     tracking_uri: str | None,
 ) -> None:
-    """Run experiment FILES. What the store has already is not run again.
+    """Run experiment FILES. What is already in the store is not run again.
 
     A FILE is a path, or the name of an experiment that comes with qlab, such as xxz_flip.
     """
     from qlab.resources import experiment_file
 
     if jobs is not None and cluster is not None:
-        raise ConfigError("--cluster: got --jobs beside it, accepts one of them: a cluster has its own workers.")
+        raise ConfigError("--cluster: cannot be combined with --jobs: a cluster has its own workers.")
     paths = [experiment_file(file) for file in files]
 
     from qlab.experiment import overrides
@@ -153,9 +156,9 @@ def run(
 @no_figures
 @tracking_uri
 def retry(experiments: Sequence[str], no_figures: bool, tracking_uri: str | None) -> None:
-    """Run what failed, was interrupted or is missing of EXPERIMENTS (by default all) again, from the store's own files.
+    """Run what failed, was interrupted or is missing in EXPERIMENTS (by default all), from the files kept in the store.
 
-    Classes beside an experiment's file are read from where it was.
+    Classes beside an experiment's file are read from the folder that it was in.
     """
     from qlab.experiment.retry import Unfinished
     from qlab.running import run_all
@@ -177,13 +180,13 @@ def retry(experiments: Sequence[str], no_figures: bool, tracking_uri: str | None
 @main.command()
 @click.argument("experiments", nargs=-1)
 @click.option("--dry-run", is_flag=True, help="Print what would be deleted; delete nothing.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @tracking_uri
 def gc(experiments: Sequence[str], dry_run: bool, yes: bool, tracking_uri: str | None) -> None:
-    """Delete runs of EXPERIMENTS (by default all) that nothing needs any more.
+    """Delete runs of EXPERIMENTS (by default all) that are no longer needed.
 
-    These are failed and killed runs of what has finished since, all but the last of what finished several times, and
-    runs that belong to no experiment run that there is. MLflow keeps deleted runs until `mlflow gc`.
+    These are failed and killed runs of what has since finished, all but the last run of what finished several times,
+    and runs whose experiment run no longer exists. MLflow keeps deleted runs until `mlflow gc`.
     """
     from qlab.tracking import garbage
     from qlab.tracking.store import Store
@@ -211,7 +214,7 @@ def gc(experiments: Sequence[str], dry_run: bool, yes: bool, tracking_uri: str |
 @click.option("--port", type=click.IntRange(0, 65535), default=5000, show_default=True, help="Port to listen on.")
 @tracking_uri
 def ui(host: str, port: int, tracking_uri: str | None) -> None:
-    """Open the MLflow UI on the store. Runs whose command was killed are marked first: MLflow does not see that."""
+    """Open the MLflow UI on the store. Runs whose command was killed are first marked as such."""
     from qlab.tracking.servers import serve_ui
 
     serve_ui(tracking_uri, host, port)
@@ -225,16 +228,20 @@ def ui(host: str, port: int, tracking_uri: str | None) -> None:
     "origins",
     multiple=True,
     metavar="ADDRESS",
-    help="Address under which others open it: https://name, name or name:port.",
+    help="Address at which others open it: https://name, name or name:port.",
 )
 @click.option(
-    "--basic-auth", "users", metavar="FILE", type=click.Path(path_type=Path), help="JSON file of user: password."
+    "--basic-auth",
+    "users",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="JSON file with an object of user names and passwords.",
 )
 @tracking_uri
 def explore(host: str, port: int, origins: Sequence[str], users: Path | None, tracking_uri: str | None) -> None:
     """Open the explorer: curves, unlearning, landscapes and data of the runs in the store.
 
-    Only this machine can reach it, unless --host says otherwise; then --allow-origin names the address that others use.
+    Only this machine can reach it unless --host says otherwise; --allow-origin then names the address that others use.
     """
     from qlab.resources import folder
     from qlab.tracking.servers import serve_explorer
@@ -245,7 +252,7 @@ def explore(host: str, port: int, origins: Sequence[str], users: Path | None, tr
 @main.command("list")
 @click.argument("kind", required=False)
 def list_names(kind: str | None) -> None:
-    """List what an experiment file can name: tasks, corruptions, models, unlearners, probes; and experiments."""
+    """List what an experiment file can name: tasks, corruptions, models, unlearners and probes; and experiments."""
     from qlab.errors import unknown
     from qlab.registry import KINDS, available
     from qlab.resources import experiments
@@ -270,7 +277,7 @@ def list_names(kind: str | None) -> None:
 def describe(name: str) -> None:
     """Describe a class that an experiment file can name (fields, formula, source), or print an experiment's file.
 
-    NAME is a name that `qlab list` prints, or "module:Class".
+    NAME is one that `qlab list` prints, or "module:Class".
     """
     from qlab.errors import unknown
     from qlab.fields import REQUIRED, fields_of, show
@@ -306,8 +313,10 @@ def describe(name: str) -> None:
 @main.command()
 @click.argument("experiments", nargs=-1)
 @click.option("--filter", "filter_string", default="", metavar="FILTER", help='An MLflow filter: "metrics.x > 0.9".')
-@click.option("--trials", "show_trials", is_flag=True, help="One row for each trial instead of each experiment run.")
-@click.option("--failed", "show_failed", is_flag=True, help="What failed or was killed and is not done yet, and why.")
+@click.option("--trials", "show_trials", is_flag=True, help="One row per trial instead of one per experiment run.")
+@click.option(
+    "--failed", "show_failed", is_flag=True, help="What failed or was killed and has not been done since, and why."
+)
 @tracking_uri
 def runs(
     experiments: Sequence[str], filter_string: str, show_trials: bool, show_failed: bool, tracking_uri: str | None
@@ -318,7 +327,7 @@ def runs(
     from qlab.tracking.store import Store
 
     if show_failed and (show_trials or filter_string):
-        raise ConfigError("--failed: got --trials or --filter beside it, accepts neither; leave them out.")
+        raise ConfigError("--failed: cannot be combined with --trials or --filter; leave them out.")
     store = Store(tracking_uri, create=False)
     ids = store.experiment_ids(experiments)
     if show_failed:
@@ -340,7 +349,7 @@ def runs(
 @click.argument("spools", nargs=-1, metavar="[SPOOL]...", type=click.Path(path_type=Path))
 @tracking_uri
 def sync(spools: Sequence[Path], tracking_uri: str | None) -> None:
-    """Send what runs kept on this machine while their tracking server was away.
+    """Send what was kept on this machine while a tracking server was away.
 
     A SPOOL is a folder that `qlab run` has named; by default all under mlruns/spool (or $QLAB_SPOOL) are sent, each to
     the server it was made for.
@@ -371,15 +380,17 @@ def sync(spools: Sequence[Path], tracking_uri: str | None) -> None:
 @click.argument("source", metavar="SRC")
 @click.argument("destination", metavar="DST")
 @click.argument("experiments", nargs=-1)
-@click.option("--all", "every", is_flag=True, help="Also what failed or was interrupted, and has finished in neither.")
+@click.option(
+    "--all", "every", is_flag=True, help="Also copy what failed or was interrupted and has finished in neither store."
+)
 def copy(source: str, destination: str, experiments: Sequence[str], every: bool) -> None:
     """Copy runs of EXPERIMENTS (by default all) from the store SRC into the store DST, with checkpoints and figures.
 
     A store is what --tracking-uri takes, or the path of an mlflow.db or of the mlruns folder it is in. SRC is only
-    read. What has finished is copied: of each trial, unlearning run, oracle and probe the last run that did, unless DST
-    has one. Left out and counted are failed and interrupted runs (unless --all is given), runs that are still running,
-    and runs that are not qlab's. Deleted runs are not copied. A copy that was stopped goes on when the same command is
-    given again. The exit status is 1 if something could not be copied.
+    read. What has finished is copied: the last finished run of each trial, unlearning run, oracle and probe, unless DST
+    has one. Failed and interrupted runs (unless --all is given), runs that are still running, and runs that are not
+    qlab's are left out and counted. Deleted runs are not copied. To continue a copy that was stopped, give the same
+    command again. The exit status is 1 if something could not be copied.
     """
     from qlab.tracking.copying import copy as copy_runs
     from qlab.tracking.uri import of_path
@@ -407,15 +418,15 @@ def copy(source: str, destination: str, experiments: Sequence[str], every: bool)
 
 @main.command()
 @click.argument("experiments", nargs=-1)
-@click.option("-o", "--output", "out", default="report", show_default=True, metavar="DIR", help="Folder to write.")
+@click.option("-o", "--output", "out", default="report", show_default=True, metavar="DIR", help="Folder to write to.")
 @click.option("--reference", metavar="DIR", help="Folder with published points as CSV, to overlay and compare with.")
 @tracking_uri
 def report(experiments: Sequence[str], out: str, reference: str | None, tracking_uri: str | None) -> None:
     """Write a report of EXPERIMENTS (by default all): one HTML page, and its figures and tables as PNG and CSV.
 
-    Every figure says how many runs are kept of how many; the settings stand below. With --reference, files such as
-    fig2d_xxz.csv are overlaid, and a table says where ours agree. What cannot be drawn (data of a class from a file
-    beside an experiment, say) is named in its place, and the exit status is 1 then.
+    Every figure says how many of its runs are kept; the settings follow below. With --reference, published points from
+    files such as fig2d_xxz.csv are overlaid, and a table says where ours agree. What cannot be drawn (say, data of a
+    class from a file beside an experiment) is named in its place, and the exit status is then 1.
     """
     from qlab.report import read_references, section_of, write_report
     from qlab.tracking.store import Store
@@ -428,9 +439,11 @@ def report(experiments: Sequence[str], out: str, reference: str | None, tracking
     if not sections:
         raise ConfigError(f"There are no trials to report in {store.location}; `qlab run` makes some.")
     written = write_report(store, sections, Path(out), lambda name: output.say(f"drawing {name}"))
-    click.echo(f"{written.page}: {len(sections)} experiments; {len(written.files)} PNG and CSV files beside it")
+    click.echo(
+        f"{written.page}: {counted(len(sections), 'experiment')}; {len(written.files)} PNG and CSV files beside it"
+    )
     for name in sorted(set(experiments) - {section.name for section in sections}):
-        output.say(f"{name}: it has no trials to report")
+        output.say(f"{name}: no trials to report")
     if written.points:
         click.echo(f"{written.agreeing} of {written.points} published points agree")
     elif references is not None:

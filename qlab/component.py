@@ -22,7 +22,7 @@ _CHECKED = "__qlab_checked__"
 class Component(ABC):  # noqa: B024 - the hierarchies below it declare the abstract methods
     """A choice an experiment file can name, with its settings.
 
-    Every subclass becomes a frozen keyword-only dataclass by being defined: write annotated fields with
+    Every subclass automatically becomes a frozen keyword-only dataclass: write annotated fields with
     defaults (or a new default for an inherited one), describe them under ``Args:``, and give constraints as
     ``Annotated`` types from :mod:`qlab.fields`. Values are checked when an instance is made, before and after a
     ``__post_init__`` of the class. ``@dataclass(frozen=True, kw_only=True)`` above a subclass changes nothing.
@@ -38,8 +38,8 @@ class Component(ABC):  # noqa: B024 - the hierarchies below it declare the abstr
         super().__init_subclass__(**kwargs)
         if "__dataclass_fields__" in vars(cls):  # slots=True makes the class again, from what a dataclass was
             raise ConfigError(
-                f"{cls.__name__}: got @dataclass(slots=True), which components cannot have, since methods that call "
-                f"super() break in it; {DECORATOR}."
+                f"{cls.__name__}: components cannot be @dataclass(slots=True), which breaks methods that call "
+                f"super(); {DECORATOR}."
             )
         # A new default needs no annotation: without it, a dataclass would leave the inherited default as it is.
         own = inspect.get_annotations(cls)
@@ -99,8 +99,8 @@ def _settle_default(cls: type, name: str) -> None:
         return  # lists and the like are refused with their type
     if made != again:
         raise ConfigError(
-            f"{cls.__name__}: the default of the field {name} is another one each time it is made ({made!r}, then "
-            f"{again!r}), so no trial could be found again; write a fixed default."
+            f"{cls.__name__}: the default of the field {name} differs each time it is made ({made!r}, then "
+            f"{again!r}), so that no trial could be found again; write a fixed default."
         )
     given.default, given.default_factory = made, dataclasses.MISSING
 

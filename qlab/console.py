@@ -28,7 +28,7 @@ _PLAIN_SECONDS = 10.0
 
 
 def printer(file: Any = None) -> Console:
-    """What prints tables: to stdout, or to a stream of one's own."""
+    """A console that prints tables to stdout, or to the stream given."""
     console = Console(file=file, highlight=False)
     if not console.is_terminal:
         console.width = max(console.width, 140)
@@ -72,7 +72,7 @@ class ConsoleReporter:
         self._progress.stop()
 
     def planned(self, plan: Plan) -> None:
-        """Says how much is to be done."""
+        """Says how much there is to do."""
         total = len(plan.experiment.trials)
         reused = len(plan.done)
         # Each group of teachers is one ensemble of oracles and one for each method.

@@ -1,4 +1,4 @@
-"""Which types a field can have: those of values that a TOML file and a param of the store hold."""
+"""Which types a field can have: those whose values both a TOML file and a param in the store can hold."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _INSTEAD: Mapping[Any, str] = {
 }
 
 
-_CHANGEABLE: Final = "which can be changed after it was checked"
+_CHANGEABLE: Final = "which could be changed after it was checked"
 _UNHELD: Final = "which neither an experiment file nor the store can hold"
 
 
@@ -51,6 +51,7 @@ def unheld(hint: Any) -> str | None:
 
     None for integers, numbers, true or false, strings, choices among them, tuples and unions of those.
     """
+    hint = unaliased(hint)
     if hint in (None, type(None), *_PLAIN):
         return None
     if isinstance(hint, typing.NewType):
@@ -73,6 +74,14 @@ def unheld(hint: Any) -> str | None:
     return f"{_named(hint)}, {_CHANGEABLE if changeable else _UNHELD}; {_instead(hint, kind)}"
 
 
+def unaliased(hint: Any) -> Any:
+    """What a ``type`` statement (Python 3.12) has given a name, as in NumPy's ``NDArray``; any other type as it is."""
+    alias, parts = typing.get_origin(hint) or hint, typing.get_args(hint)
+    if type(alias).__name__ != "TypeAliasType":
+        return hint
+    return unaliased(alias.__value__[parts] if parts else alias.__value__)
+
+
 def _instead(hint: Any, kind: Any) -> str:
     if kind in _LISTS:
         return "for a list write tuple[float, ...]"
@@ -91,14 +100,14 @@ def _instead(hint: Any, kind: Any) -> str:
         choices = ", ".join(repr(item.value if isinstance(item.value, str) else item.name) for item in kind)
         return f"write Literal[{choices}]".replace("'", '"')
     if issubclass(kind, pathlib.PurePath):
-        return "write a str, and make a Path of it where it is used"
+        return "write a str, and turn it into a Path where it is used"
     if kind.__module__.partition(".")[0] in ("torch", "numpy", "pandas", "scipy"):
         if kind.__name__ in ("dtype", "device"):
-            return f'write its name: Literal["float32", "float64"] or str, and make the {kind.__name__} of it'
+            return f'write its name, Literal["float32", "float64"] or str, and make a {kind.__name__} of it when used'
         if kind.__name__.startswith(("float", "int", "bool", "str")):
             return f"write {kind.__name__.rstrip('_0123456789')}"
         return "write tuple[float, ...], or the path of a file with the values: str"
-    return "write a field for each of its settings, and make the object of them where it is used"
+    return "write a field for each of its settings, and build the object from them where it is used"
 
 
 def _named(hint: Any) -> str:

@@ -19,12 +19,12 @@ import docstring_parser
 import pydantic
 
 from qlab.errors import ConfigError, nearest, unknown
-from qlab.field_types import read_hints, source_place, unheld
+from qlab.field_types import read_hints, source_place, unaliased, unheld
 
 REQUIRED: Final = dataclasses.MISSING
 
 _RESERVED = ("type", "code", "training")
-"""What tables of an experiment file, and the configurations in a store, say beside the fields of a class."""
+"""Keys that tables of an experiment file and configurations in a store have besides the fields of a class."""
 
 Ratio = Annotated[float, at.Interval(ge=0.0, le=1.0)]
 PositiveInt = Annotated[int, at.Ge(1)]
@@ -33,7 +33,7 @@ NonNegativeFloat = Annotated[float, at.Ge(0.0)]
 PositiveFloat = Annotated[float, at.Gt(0.0)]
 
 _MOST_BITS = 4000
-"""Python refuses to write longer integers out in decimals."""
+"""Python refuses to write longer integers as decimals."""
 
 _STRICT = pydantic.ConfigDict(strict=True, allow_inf_nan=False, arbitrary_types_allowed=True)
 
@@ -54,7 +54,7 @@ class Field:
 
     @property
     def choices(self) -> tuple[str, ...]:
-        """The strings a field chooses among; empty if it takes others."""
+        """The strings that a field accepts; empty if it accepts other values."""
         return typing.get_args(self.annotation) if typing.get_origin(self.annotation) is Literal else ()
 
     @property
@@ -63,7 +63,7 @@ class Field:
         return _origin(self.annotation) is tuple
 
     def check(self, value: Any) -> Any:
-        """The value in the field's own type.
+        """The value, converted to the field's own type.
 
         Raises:
             ConfigError: the value is not what the field accepts; says what was given and what is accepted.
@@ -74,7 +74,9 @@ class Field:
             hint = nearest(value, self.choices) if isinstance(value, str) else ""
             raise ConfigError(f"{self.name}: got {show(value)}, accepts {self.accepts}.{hint}") from None
         if _beyond_machine(checked):
-            raise ConfigError(f"{self.name}: got {show(value)}, accepts {self.accepts}, and integers of 64 bits only.")
+            raise ConfigError(
+                f"{self.name}: got {show(value)}, accepts {self.accepts}, and integers of at most 64 bits."
+            )
         return checked
 
 
@@ -91,7 +93,7 @@ def _as_tuples(value: Any) -> Any:
 
 
 def _beyond_machine(value: Any) -> bool:
-    """Whether an integer is longer than TOML has them and PyTorch takes them; Python reads any."""
+    """Whether an integer exceeds the 64 bits that TOML and PyTorch allow; Python reads any."""
     if isinstance(value, tuple):
         return any(map(_beyond_machine, value))
     return isinstance(value, int) and not -(2**63) <= value < 2**63
@@ -112,6 +114,7 @@ def show(value: Any) -> str:
 
 def describe_type(annotation: Any) -> str:
     """A type annotation in words: ``a number in [0, 1]``."""
+    annotation = unaliased(annotation)
     if typing.get_origin(annotation) is Annotated:
         base, *constraints = typing.get_args(annotation)
         return " ".join([describe_type(base), *map(_describe_constraint, constraints)])
@@ -125,8 +128,8 @@ def describe_type(annotation: Any) -> str:
     if origin is tuple:
         items = typing.get_args(annotation)
         if items[-1] is Ellipsis:
-            return f"a list, each {describe_type(items[0])}"
-        return "a list of " + ", ".join(describe_type(item) for item in items)
+            return f"a list, each value {describe_type(items[0])}"
+        return "a list [" + ", ".join(describe_type(item) for item in items) + "]"
     names = {int: "an integer", float: "a number", bool: "true or false", str: "a string"}
     return names.get(annotation, getattr(annotation, "__name__", str(annotation)))
 
@@ -149,7 +152,7 @@ def check_fields(cls: type, values: Mapping[str, Any]) -> dict[str, Any]:
     checked = {}
     for name, field in fields.items():
         if name not in values and field.default is REQUIRED:
-            raise ConfigError(f"{cls.__name__}: the field {name} has no default, give it ({field.accepts}).")
+            raise ConfigError(f"{cls.__name__}: the field {name} has no default; give a value ({field.accepts}).")
         try:
             checked[name] = field.check(values.get(name, field.default))
         except ConfigError as error:
@@ -175,7 +178,7 @@ def _fields_of(cls: type) -> types.MappingProxyType[str, Field]:
         if refused := unheld(hint):
             raise ConfigError(f"{cls.__name__}: the field {name} is {refused}{source_place(cls, name)}.")
     docs = _field_docs(cls)
-    found = {name: Field(name, hints[name], defaults[name], docs.get(name, "")) for name in hints}
+    found = {name: Field(name, unaliased(hints[name]), defaults[name], docs.get(name, "")) for name in hints}
     return types.MappingProxyType(found)
 
 
@@ -208,8 +211,8 @@ def _component_fields(cls: type) -> tuple[dict[str, Any], dict[str, Any]]:
     for field in own:
         if not field.init:
             raise ConfigError(
-                f"{cls.__name__}: the field {field.name} cannot be given (init=False); what follows from other fields "
-                f"is no field: write a property{source_place(cls, field.name)}."
+                f"{cls.__name__}: the field {field.name} cannot be set (init=False); a value derived from other "
+                f"fields is not a field: write a property{source_place(cls, field.name)}."
             )
         made = field.default_factory
         hints[field.name] = read[field.name]
@@ -285,7 +288,9 @@ def _describe_constraint(constraint: Any) -> str:
     }
     for kind, (phrase, attribute) in words.items():
         if isinstance(constraint, kind):
-            return f"{phrase} {getattr(constraint, attribute)}" + (")" if phrase.startswith("(") else "")
+            bound = getattr(constraint, attribute)
+            number = f"{bound:g}" if isinstance(bound, float) else str(bound)
+            return f"{phrase} {number}" + (")" if phrase.startswith("(") else "")
     return str(constraint)
 
 

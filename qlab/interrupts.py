@@ -87,8 +87,8 @@ class _Watch:
         with contextlib.suppress(Exception):
             if not self.told:
                 print(
-                    "Interrupted: what was running has not been marked in time, and is shown as interrupted; run again "
-                    "to go on.",
+                    "Interrupted: there was no time to mark what was running, which is shown as interrupted; run "
+                    "again to go on.",
                     file=sys.stderr,
                     flush=True,
                 )

@@ -50,7 +50,7 @@ def available(kind: str) -> dict[str, type]:
     """Classes of a hierarchy by short name: qlab's own, then those of installed plugins.
 
     Raises:
-        ConfigError: a plugin does not import, or takes the name of another class.
+        ConfigError: a plugin cannot be imported, or has the name of another class.
     """
     base = base_class(kind)
     package = importlib.import_module(KINDS[kind])
@@ -59,11 +59,11 @@ def available(kind: str) -> dict[str, type]:
         try:
             cls = entry.load()
         except Exception as error:
-            raise ConfigError(f'The plugin "{entry.name}" ({entry.value}) does not import: {error}') from error
+            raise ConfigError(f'The plugin "{entry.name}" ({entry.value}) cannot be imported: {error}') from error
         if _is_concrete(cls, base):
             if entry.name in found:
                 raise ConfigError(
-                    f'The plugin "{entry.name}" ({entry.value}) takes the name of a {kind} that exists; rename it.'
+                    f'The plugin "{entry.name}" ({entry.value}) has the name of an existing {kind}; rename it.'
                 )
             found[entry.name] = cls
     return found
@@ -108,7 +108,7 @@ def find(kind: str, name: str, folder: Path | None = None, *, imports: bool = Tr
     found: type = cls
     if kind == "model" and dataclasses.is_dataclass(found):
         raise ConfigError(
-            f'model "{name}" cannot be used: models are no dataclasses. Leave the decorator out and write the '
+            f'model "{name}" cannot be used: a model cannot be a dataclass. Leave the decorator out and write the '
             "fields as keyword arguments: def __init__(self, *, depth: int = 4, **fields): super().__init__(**fields)."
         )
     if (here := origin(module.__name__)) is not None:
@@ -204,11 +204,13 @@ def _import(name: str, folder: Path | None) -> ModuleType:
             raise ConfigError(f'There is no module "{name}"{beside}.') from None
         hint = ""
         if folder is not None and error.name is not None and Shelf.file_in(folder, error.name) is not None:
-            hint = f" It lies in {folder}: import it with an import statement, not by import_module."
-        raise ConfigError(f'The module "{name}" does not import: {error}{_place(error, folder)}{hint}') from error
+            hint = f" It is in {folder}: import it with an import statement, not with import_module."
+        raise ConfigError(f'The module "{name}" cannot be imported: {error}{_place(error, folder)}{hint}') from error
     except (Exception, SystemExit) as error:
         said = str(error) if isinstance(error, QlabError) else f"{type(error).__name__}: {error}"
-        message = f'The module "{name}" does not import: {plainly(said)}{_place(error, folder)}{_remedy(said, folder)}'
+        message = (
+            f'The module "{name}" cannot be imported: {plainly(said)}{_place(error, folder)}{_remedy(said, folder)}'
+        )
         raise ConfigError(message) from error
 
 
@@ -236,5 +238,5 @@ def _remedy(said: str, folder: Path | None) -> str:
     if "non-frozen dataclass from a frozen" in said or "Cannot overwrite attribute" in said:
         return f" Components are frozen dataclasses by themselves: {DECORATOR}."
     if folder is not None and (name := shadowing(said)):
-        return f" {name}.py in {folder} comes before the installed module {name} there; rename it if that one is meant."
+        return f" {name}.py in {folder} is found before the installed module {name}; rename it if you mean that one."
     return ""

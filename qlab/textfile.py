@@ -54,7 +54,8 @@ def decoded(content: bytes, source: str) -> str:
         raise ConfigError(f"{source}: {_undecodable(body, error, encoding)}") from None
     if encoding is None and "\0" in text:
         raise ConfigError(
-            f"{source}: cannot be read: it is not UTF-8 text: it holds zero bytes. If it is UTF-16, save it as UTF-8, "
+            f"{source}: cannot be read: it is not UTF-8 text: it contains zero bytes. If it is UTF-16, save it as "
+            f"UTF-8, "
             "or with a byte order mark."
         )
     return text.replace("\r\n", "\n").replace("\r", "\n")
@@ -65,7 +66,7 @@ def _what(path: Path) -> str:
         return "there is no such file."
     if path.is_dir():
         return "it is a folder."
-    return "it is no file but a pipe or a device; save its content as a file."
+    return "it is a pipe or a device, not a file; save its content to a file."
 
 
 def _undecodable(body: bytes, error: UnicodeDecodeError, encoding: str | None) -> str:

@@ -294,9 +294,7 @@ def test_a_neighbour_with_the_name_of_an_installed_module_is_the_folders_alone(w
 def test_a_neighbour_that_hides_a_module_by_mistake_is_named(write: Write) -> None:
     for code in ("import random\n\nX = random.gauss(0, 1)\n", "from random import gauss\n"):
         folder = write({"parts.py": code, "random.py": "print(1)\n"})
-        with pytest.raises(
-            ConfigError, match=r"random\.py in .* comes before the installed module random there; rename"
-        ):
+        with pytest.raises(ConfigError, match=r"random\.py in .* is found before the installed module random; rename"):
             strength(folder)
 
 
@@ -315,7 +313,7 @@ def test_folders_of_data_hide_nothing(write: Write) -> None:
 @pytest.mark.parametrize(
     ("files", "message"),
     [
-        ({"parts.py": "import helpr\n"}, r"parts.*does not import: No module named 'helpr' \(.*parts\.py, line 1\)"),
+        ({"parts.py": "import helpr\n"}, r"parts.*cannot be imported: No module named 'helpr' \(.*parts\.py, line 1\)"),
         ({"parts.py": "\nimport helper\n", "helper.py": "\n\n1 / 0\n"}, r"ZeroDivisionError.*\(.*helper\.py, line 3\)"),
         ({"parts.py": "import helper\n", "helper.py": "x = (\n"}, r"SyntaxError.*\(helper\.py, line 1\)"),
         (
@@ -326,7 +324,7 @@ def test_folders_of_data_hide_nothing(write: Write) -> None:
         ({"parts.py": "from .. import x\n"}, "beyond top-level package"),
         (
             {"parts.py": "from importlib import import_module\nimport_module('helper')\n", "helper.py": ""},
-            r"No module named 'helper' \(.*parts\.py, line 2\) It lies in .*: import it with an import statement",
+            r"No module named 'helper' \(.*parts\.py, line 2\) It is in .*: import it with an import statement",
         ),
         (
             {
@@ -357,7 +355,7 @@ def test_a_model_that_is_a_dataclass_is_told_what_to_write(write: Write) -> None
     code = (
         "from dataclasses import dataclass\nfrom qlab import MLP\n\n@dataclass\nclass Own(MLP):\n    depth: int = 1\n"
     )
-    with pytest.raises(ConfigError, match=r"models are no dataclasses.*def __init__\(self, \*, depth: int = 4"):
+    with pytest.raises(ConfigError, match=r"a model cannot be a dataclass.*def __init__\(self, \*, depth: int = 4"):
         registry.find("model", "parts:Own", write({"parts.py": code}))
 
 

@@ -59,7 +59,7 @@ def test_defining_a_subclass_makes_a_frozen_keyword_only_dataclass():
 
 def test_fields_are_inherited_and_can_be_narrowed():
     assert LargeGadget().config() == {"size": 10.0, "parts": ["a", "b"], "copies": 2}
-    with pytest.raises(ConfigError, match=r"LargeGadget: size: got 2\.0, accepts a number of at least 10\.0"):
+    with pytest.raises(ConfigError, match=r"LargeGadget: size: got 2\.0, accepts a number of at least 10"):
         LargeGadget(size=2.0)
 
 
@@ -71,9 +71,9 @@ def test_values_are_checked_and_stored_in_the_type_of_the_field():
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"size": 0.0}, r"Gadget: size: got 0\.0, accepts a number above 0\.0"),
+        ({"size": 0.0}, r"Gadget: size: got 0\.0, accepts a number above 0"),
         ({"size": "big"}, 'Gadget: size: got "big", accepts a number'),
-        ({"parts": "ab"}, 'Gadget: parts: got "ab", accepts a list, each a string'),
+        ({"parts": "ab"}, 'Gadget: parts: got "ab", accepts a list, each value a string'),
         ({"parts": ["a", 1]}, r'Gadget: parts: got \["a", 1\]'),
     ],
 )
@@ -152,5 +152,5 @@ def test_a_new_default_is_checked_as_the_field_is():
 
         size = 2.0
 
-    with pytest.raises(ConfigError, match=r"Wrong: size: got 2\.0, accepts a number of at least 10\.0"):
+    with pytest.raises(ConfigError, match=r"Wrong: size: got 2\.0, accepts a number of at least 10"):
         Wrong()

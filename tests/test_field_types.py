@@ -10,13 +10,14 @@ import importlib.util
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import InitVar, field
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, NewType, Optional, TypedDict, Union
+from typing import Annotated, Any, Final, Literal, NewType, Optional, TypedDict, TypeVar, Union
 
 import annotated_types as at
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from typing_extensions import TypeAliasType
 
 from qlab.component import Component
 from qlab.errors import ConfigError
@@ -24,6 +25,10 @@ from qlab.field_types import unheld
 from qlab.fields import Ratio, fields_of
 from qlab.models import MLP
 from qlab.tasks.xxz import Grid
+
+Sizes = TypeAliasType("Sizes", tuple[Annotated[int, at.Gt(0)], ...])  # type Sizes = ... from Python 3.12 on
+Item = TypeVar("Item")
+Named = TypeAliasType("Named", dict[str, Item], type_params=(Item,))
 
 
 class Colour(enum.Enum):
@@ -58,10 +63,23 @@ def test_what_files_and_the_store_hold_is_taken(hint: Any) -> None:
     assert unheld(hint) is None
 
 
+def test_a_name_for_a_type_is_that_type() -> None:
+    class Aliased(Component):
+        """Sizes under a name."""
+
+        sizes: Sizes = (1, 2)
+
+    found = fields_of(Aliased)["sizes"]
+    assert found.accepts == "a list, each value an integer above 0"
+    assert found.check([3, 4]) == (3, 4)
+    with pytest.raises(ConfigError, match=r"sizes: got \[0\], accepts a list"):
+        found.check([0])
+
+
 @pytest.mark.parametrize(
     ("hint", "instead"),
     [
-        (list[float], "a list[float], which can be changed after it was checked; for a list write tuple[float, ...]"),
+        (list[float], "a list[float], which could be changed after it was checked; for a list write tuple[float, ...]"),
         (dict[str, float], "write a field for each of its keys"),
         (Mapping[str, int], "write a field for each of its keys"),
         (Options, "write a field for each of its keys"),
@@ -74,17 +92,18 @@ def test_what_files_and_the_store_hold_is_taken(hint: Any) -> None:
         (object, "write int, float, bool, str"),
         (torch.Tensor, "write tuple[float, ...], or the path of a file"),
         (np.ndarray, "write tuple[float, ...], or the path of a file"),
+        (Named[float], "write a field for each of its keys"),
         (NDArray[np.float64], "write tuple[float, ...], or the path of a file"),
         (np.float64, "write float"),
         (np.int32, "write int"),
-        (torch.dtype, 'write its name: Literal["float32", "float64"]'),
+        (torch.dtype, 'write its name, Literal["float32", "float64"]'),
         (torch.Generator, "write tuple[float, ...], or the path"),
         (Callable[[float], float], 'name the choices, Literal["sum", "mean"]'),
         (Settings, "write a field for each of its settings"),
         (type[Settings], "write a field for each of its settings"),
         (complex, "write two numbers: tuple[float, float]"),
         (bytes, "write a str"),
-        (Path, "write a str, and make a Path of it where it is used"),
+        (Path, "write a str, and turn it into a Path where it is used"),
         (datetime.date, "write a str"),
         (datetime.timedelta, "write a number of seconds: float"),
         (decimal.Decimal, "write a field for each of its settings"),
@@ -211,7 +230,7 @@ def test_values_that_no_trial_would_remember_are_refused() -> None:
     class Computed(Component):
         twice: int = field(init=False, default=2)
 
-    for cls, message in ((Passing, "start is an InitVar"), (Computed, "twice cannot be given.*write a property")):
+    for cls, message in ((Passing, "start is an InitVar"), (Computed, "twice cannot be set.*write a property")):
         with pytest.raises(ConfigError, match=message):
             fields_of(cls)
         with pytest.raises(ConfigError, match=message):

@@ -131,7 +131,7 @@ def test_unknown_field_lists_the_choices_and_the_nearest():
 
 
 def test_missing_field_says_what_to_give():
-    with pytest.raises(ConfigError, match=r"Kettle: the field litres has no default, give it \(a number above 0"):
+    with pytest.raises(ConfigError, match=r"Kettle: the field litres has no default; give a value \(a number above 0"):
         check_fields(Kettle, {})
 
 
@@ -145,15 +145,15 @@ def test_missing_field_says_what_to_give():
         (Ratio, "a number in [0, 1]"),
         (PositiveInt, "an integer of at least 1"),
         (NonNegativeInt, "an integer of at least 0"),
-        (PositiveFloat, "a number above 0.0"),
+        (PositiveFloat, "a number above 0"),
         (Annotated[float, at.Interval(gt=0.0, lt=1.0)], "a number in (0, 1)"),
-        (Annotated[float, at.Le(3.0)], "a number of at most 3.0"),
-        (Annotated[float, at.Lt(3.0)], "a number below 3.0"),
+        (Annotated[float, at.Le(3.0)], "a number of at most 3"),
+        (Annotated[float, at.Lt(3.0)], "a number below 3"),
         (Annotated[int, at.Interval(ge=4, le=20), at.MultipleOf(2)], "an integer in [4, 20] divisible by 2"),
         (Literal["a", "b"], 'one of "a", "b"'),
         (int | str, "an integer or a string"),
-        (tuple[int, ...], "a list, each an integer"),
-        (tuple[int, str], "a list of an integer, a string"),
+        (tuple[int, ...], "a list, each value an integer"),
+        (tuple[int, str], "a list [an integer, a string]"),
     ],
     ids=str,
 )

@@ -275,10 +275,10 @@ REFUSED = {
     "no class named": ("own_model:", "model", ["own_model", "Tilted"]),
     "no module named": (":MLP", "model", ['"']),
     "the base class itself": ("qlab.models.base:Model", "model", ["qlab.models.base:Model", "forward"]),
-    "module that is not Python": ("broken:Thing", "model", ["broken", "does not import", "SyntaxError"]),
-    "module that fails": ("failing:Thing", "model", ["failing", "does not import", "ValueError", "no luck"]),
-    "module that needs another": ("needy:Thing", "model", ["needy", "does not import", "absent_library"]),
-    "module that exits": ("leaving:Thing", "model", ["leaving", "does not import"]),
+    "module that is not Python": ("broken:Thing", "model", ["broken", "cannot be imported", "SyntaxError"]),
+    "module that fails": ("failing:Thing", "model", ["failing", "cannot be imported", "ValueError", "no luck"]),
+    "module that needs another": ("needy:Thing", "model", ["needy", "cannot be imported", "absent_library"]),
+    "module that exits": ("leaving:Thing", "model", ["leaving", "cannot be imported"]),
 }
 
 
@@ -358,11 +358,13 @@ def test_an_installed_plugin_shows_on_the_command_line(install: Callable[[str, s
 
 def test_a_plugin_cannot_take_the_name_of_another_class(install: Callable[[str, str, str], Path]) -> None:
     install("taking_plugin", PLUGIN, "MLP = taking_plugin:Wide")
-    with pytest.raises(ConfigError, match=r'plugin "MLP" \(taking_plugin:Wide\) takes the name of a model'):
+    with pytest.raises(ConfigError, match=r'plugin "MLP" \(taking_plugin:Wide\) has the name of an existing model'):
         registry.find("model", "PennyLaneQNN")
 
 
 def test_a_plugin_that_does_not_import_is_named(install: Callable[[str, str, str], Path]) -> None:
     install("broken_plugin", "import absent_library\n", "Broken = broken_plugin:Broken")
-    with pytest.raises(ConfigError, match=r'plugin "Broken" \(broken_plugin:Broken\) does not import.*absent_library'):
+    with pytest.raises(
+        ConfigError, match=r'plugin "Broken" \(broken_plugin:Broken\) cannot be imported.*absent_library'
+    ):
         registry.available("model")

@@ -47,10 +47,10 @@ def _why_not(operation: type) -> str:
         "instead, such as qml.X to flip a wire",
         qml.QubitDensityMatrix: "prepares a state, but the features are the initial state; leave it out",
         qml.SparseHamiltonian: "is an observable; qml.evolve makes a gate of one",
-        qml.operation.CV: "acts on modes of light, not on qubits; use gates of qubits",
+        qml.operation.CV: "acts on modes of light, not on qubits; use qubit gates",
     }
     if operation.__module__.startswith("pennylane.ops.qutrit"):
-        return "acts on qutrits, not on qubits; use gates of qubits"
+        return "acts on qutrits, not on qubits; use qubit gates"
     return next((reason for kind, reason in kinds.items() if issubclass(operation, kind)), "")
 
 
@@ -90,13 +90,14 @@ def check(operation: qml.operation.Operator, n_wires: int) -> None:
     if operation.batch_size is not None:
         shapes = [tuple(getattr(parameter, "shape", ())) for parameter in operation.parameters]
         raise ConfigError(
-            f"The ansatz gives {name} parameters of shapes {shapes}; it takes one value of each, not a batch: "
-            "index the weights."
+            f"The ansatz gives {name} parameters of shapes {shapes}; it takes one value for each, not a batch: "
+            f"index the weights."
         )
     if len(operation.wires) > _WIDEST:
         raise ConfigError(
-            f"The ansatz contains {name} on {len(operation.wires)} wires, which PennyLane cannot decompose; as one "
-            f"matrix at most {_WIDEST} are taken. Queue smaller gates; for evolution, qml.TrotterProduct."
+            f"The ansatz contains {name} on {len(operation.wires)} wires, which PennyLane cannot decompose; as a "
+            f"single matrix at most {_WIDEST} wires are supported. Queue smaller gates; for evolution, "
+            "qml.TrotterProduct."
         )
 
 

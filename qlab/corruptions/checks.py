@@ -38,8 +38,8 @@ def check_corrupted(corruption: Corruption, split: Split, found: object) -> Corr
     x, y, mask = found.split.x, found.split.y, found.mask
     if len(x) != len(split):
         raise ConfigError(
-            f"{where}: got {len(x)} rows, accepts the {len(split)} of the clean split in their order; rows "
-            "are not left out."
+            f"{where}: got {len(x)} rows, accepts the {len(split)} of the clean split in their order; rows cannot "
+            f"be left out."
         )
     if x.shape[1] != split.x.shape[1] or x.dtype != split.x.dtype:
         raise ConfigError(
@@ -106,8 +106,8 @@ def check_same_again(corruption: Corruption, first: Corrupted, again: object) ->
         pairs.append((first.split.x, again.split.x))
     if not all(torch.equal(one, other) for one, other in pairs):
         raise ConfigError(
-            f"{own_code.method(type(corruption), 'apply')}: got other rows or values for the same seed: it must draw "
-            "from its generator alone, as in torch.randn(n, generator=generator)."
+            f"{own_code.method(type(corruption), 'apply')}: got different rows or values for the same seed: it must "
+            f"draw only from its generator, as in torch.randn(n, generator=generator)."
         )
 
 

@@ -15,7 +15,7 @@ class NoCorruption(Corruption):
     """Leaves the training split as it is.
 
     Args:
-        ratio: 0, the only ratio at which nothing is corrupted.
+        ratio: must be 0: nothing is corrupted.
     """
 
     formula: ClassVar[str] = "x' = x, y' = y"

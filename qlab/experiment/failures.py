@@ -1,4 +1,4 @@
-"""What failed, in words: what failed alike is said once, with how many of how many it hit."""
+"""What failed, in words: equal failures are reported once, with how many runs they affect."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def failure_lines(experiment: Experiment, failed: Mapping[str, tuple[str, str]])
 
 
 def _named(labels: list[str]) -> str:
-    """Labels that differ in seed only as one."""
+    """Labels that differ only in seed, merged into one."""
     seeds: dict[tuple[str, str], list[str]] = {}
     for label in labels:
         found = _SEED.fullmatch(label)

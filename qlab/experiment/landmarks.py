@@ -1,4 +1,4 @@
-"""Which points a probe can name, and which trials it is for."""
+"""Which points a probe can name, and which trials it applies to."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ class Landmarks:
     def measurements(self, name: str, probe: LandscapeProbe) -> Iterator[Measurement]:
         """The measurements of one probe.
 
-        A probe that compares with the clean twin, an oracle or an unlearned model, or looks at the forget set, is for
-        trials with a ratio above 0 only: the others are what it compares with.
+        A probe that compares with the clean twin, an oracle or an unlearned model, or looks at the forget set, applies
+        only to trials with a ratio above 0; the others are what it compares with.
 
         Args:
             name: how the experiment file names the probe.
             probe: the probe.
 
         Raises:
-            ConfigError: it needs a point that does not exist, or there is no trial for it.
+            ConfigError: it needs a point that does not exist, or there is no trial it applies to.
         """
         points = probe.needed_points
         for point in points:

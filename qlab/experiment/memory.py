@@ -1,4 +1,4 @@
-"""The memory that models may take which train together: as stated, or what the machine has."""
+"""The memory that models trained together may take: as given, or a share of what the machine has."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from qlab.errors import ConfigError
 from qlab.fields import show
 
 SHARE = 0.7
-"""Of the available memory that models may take by default: estimates are not exact, and there are other programs."""
+"""The share of the available memory that models may take by default: estimates are rough, and other programs run."""
 
 _UNITS = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _UNITS |= {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
@@ -38,7 +38,7 @@ def parse_size(text: str) -> int:
 
 
 def budget(text: str | None, device: torch.device) -> int:
-    """Bytes that models may take which train together.
+    """Bytes that models trained together may take.
 
     Args:
         text: a size; None for :data:`SHARE` of what is available.
@@ -52,7 +52,7 @@ def budget(text: str | None, device: torch.device) -> int:
 
 
 def available(root: Path = Path("/")) -> int:
-    """Bytes this process may still take: what the machine has free, or its control group allows if that is less.
+    """Bytes this process may still take: what the machine has available, or its control group leaves, if that is less.
 
     Args:
         root: where the control groups' ``proc`` and ``sys`` are mounted.

@@ -1,4 +1,4 @@
-"""``--set model.depth=2``: changing an experiment file's values from the command line."""
+"""``--set model.depth=2``: overriding an experiment file's values on the command line."""
 
 from __future__ import annotations
 
@@ -64,7 +64,9 @@ def _set_in_tables(
         tables, rest = by_type, rest[1:]
     if rest == ["type"]:
         if len(tables) > 1:
-            raise ConfigError(f"{where}: the file has {len(tables)} of them; accepts {kind}.TYPE.type for one type.")
+            raise ConfigError(
+                f"{where}: the file has {len(tables)} of them; use {kind}.TYPE.type for those of one type."
+            )
         tables[0]["type"] = value
         return
     if kind == "model" and len(rest) == 2 and rest[0] == "training":

@@ -1,4 +1,4 @@
-"""What a running experiment tells the outside; the console implements it."""
+"""What a running experiment reports; the console implements it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from qlab.experiment.plan import Plan
 
 
 class Reporter(Protocol):
-    """Is told what a runner does, in this order."""
+    """Is told what a runner does, in the order of these methods."""
 
     def planned(self, plan: Plan) -> None:
         """Before anything is run."""
@@ -30,16 +30,16 @@ class Reporter(Protocol):
         """An ensemble ended with an error; the next one follows."""
 
     def measuring_started(self, label: str, models: int, probes: int) -> None:
-        """Before so many probes are taken of the landscapes of an ensemble's models."""
+        """Before probes of the landscapes of an ensemble's models: how many models, and how many probes."""
 
     def measured(self) -> None:
         """After each probe."""
 
     def measuring_finished(self, seconds: float, failed: int) -> None:
-        """After the last probe of an ensemble's models; so many failed."""
+        """After the last probe of an ensemble's models, with the number that failed."""
 
     def notice(self, message: str) -> None:
-        """At any time: something that people should know, in one line."""
+        """At any time: something that the user should know, in one line."""
 
 
 class Silent:

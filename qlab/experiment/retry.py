@@ -1,4 +1,4 @@
-"""Running experiments again from what the store has of them."""
+"""Running experiments again from what the store keeps of them."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from qlab.tracking.configs import read_configs
 from qlab.tracking.store import Store
 
 _STOPPED = ("FAILED", "KILLED")
-"""An experiment whose run ended like this has at least no summary."""
+"""An experiment whose run ended with one of these lacks at least its summary."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Unfinished:
-    """The experiments in a store of which something failed, was interrupted or is missing.
+    """The experiments in a store in which something failed, was interrupted or is missing.
 
     Args:
         experiments: those that can be run again.
@@ -39,7 +39,7 @@ class Unfinished:
 
         Args:
             store: where they are.
-            wanted: the names of MLflow experiments, by default of all.
+            wanted: the names of MLflow experiments; all by default.
 
         Raises:
             StoreError: there is no experiment of such a name.
@@ -68,22 +68,22 @@ class Unfinished:
 
 
 def _was_unreadable(run: Any) -> bool:
-    """Whether a run is of a file that made no sense, so that nobody knew its trials."""
+    """Whether a run stands for a file that could not be read, so that its trials were unknown."""
     tags = run.data.tags
     return names.REFUSED in tags and tags[names.REFUSED] == tags.get(names.CONTENT)
 
 
 def _is_done(store: Store, run: Any, done: Set[str | None]) -> bool:
-    """Whether everything that an experiment lists is among what is done; its file may mean other trials by now."""
+    """Whether everything that an experiment lists is done; its file may by now mean other trials."""
     configs = read_configs(store, str(run.info.run_id))
     return configs is not None and configs.keys() <= done
 
 
 def _stored(store: Store, run: Any) -> Experiment:
-    """What the file of a parent run means by now.
+    """The experiment that the file of a parent run describes now.
 
     Raises:
-        ConfigError: it is not in the store, or makes no sense any more.
+        ConfigError: it is not in the store, or can no longer be read.
     """
     tags, name, run_id = run.data.tags, run.info.run_name, str(run.info.run_id)
     source = tags.get(names.SOURCE, "its file")
@@ -100,7 +100,7 @@ def _stored(store: Store, run: Any) -> Experiment:
         return schema.parse(text, source=source, folder=folder, default_name=name, assignments=assignments)
     except ConfigError as error:
         gone = folder is None or not folder.is_dir()
-        hint = f" The folder of {source}, where classes beside it were, is gone; put it back." if gone else ""
+        hint = f" The folder of {source}, which held the classes beside it, is gone; put it back." if gone else ""
         raise ConfigError(f"{name} cannot be run again as it was: {error}{hint}") from error
 
 

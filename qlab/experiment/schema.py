@@ -33,36 +33,36 @@ _NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWX
 
 
 _MLFLOWS_OWN = "Default"
-"""Every store has an experiment of this name, whose artifacts lie somewhere else."""
+"""Every store has an experiment with this name, whose artifacts are kept elsewhere."""
 
 _MODULE = re.compile(r"""["']([\w./]+):\w+["']""")
 """Modules in names of the form ``module:Class``."""
 
 LONGEST_NAME = 200
-"""Names are those of MLflow experiments, and of files."""
+"""Names become those of MLflow experiments and of files."""
 
 MOST_SEEDS = 100_000
 
 DEEPEST = 20
-"""So deeply tables and lists may be nested: Python gives up at some depth, no key needs more than a few."""
+"""Maximum nesting of tables and lists: Python gives up at some depth, and no key needs more than a few levels."""
 
 CHECKPOINT_SECONDS = 30.0
-"""After an interruption at most so much training is done again."""
+"""The most training, in seconds, that is done again after an interruption."""
 
 
 class RunTable(Component):
     """The ``[run]`` table: how the trials are run.
 
     Args:
-        seeds: how many seeds (0, 1, ...), or a list of them.
+        seeds: number of seeds (0, 1, ...), or a list of them.
         device: the PyTorch device to train on: "cpu", "cuda" or "cuda:N". Not part of a trial's identity.
         oracles: how many models are retrained on each retain set, for comparison with unlearned ones.
         repeats: how often each unlearning method is applied to each trained model, with fresh parameters and batches.
-        evaluate_every: epochs of training from one evaluation of the metrics to the next; every epoch of the last
+        evaluate_every: number of epochs from one evaluation of the metrics to the next; every epoch of the last
             fifth is evaluated. Not part of a trial's identity: it does not change what is trained.
         memory: how much models that train together may take, such as "500MB" or "4GiB"; ensembles that need more are
             trained in parts. By default 70 % of what the machine has available. Not part of a trial's identity.
-        checkpoint_seconds: how often the state of trainings under way is written, so that they can be taken up again
+        checkpoint_seconds: how often, in seconds, the state of running trainings is written, so that they can go on
             after an interruption; more rarely if writing takes more than 2 % of the time, after every epoch if 0. Not
             part of a trial's identity.
     """
@@ -92,12 +92,12 @@ class Experiment:
         text: the file's text.
         device: the PyTorch device to train on.
         evaluate_every: epochs from one evaluation to the next.
-        trials: each once; those of the file, then clean twins that only probes need.
+        trials: each once; those of the file, then clean twins needed only by probes.
         unlearnings: every method on every trial of the file.
-        measurements: every probe on every trial of the file that it is for.
+        measurements: every probe on every trial of the file that it applies to.
         folder: where files beside the experiment are.
         memory: how much models that train together may take; None for a share of what is available.
-        checkpoint_seconds: from one writing of the state of trainings to the next.
+        checkpoint_seconds: seconds from one write of the state of trainings to the next.
         assignments: keys and values that replaced those of the text.
     """
 
@@ -117,7 +117,7 @@ class Experiment:
 
     @property
     def items(self) -> tuple[Trial | Unlearning | Measurement, ...]:
-        """Everything that is a run of its own."""
+        """Everything that has a run of its own."""
         return (*self.trials, *self.unlearnings, *self.measurements)
 
     @functools.cached_property
@@ -135,7 +135,7 @@ def load(path: Path, assignments: Sequence[tuple[str, Any]] = ()) -> Experiment:
         assignments: keys and values that replace those of the file, see :mod:`qlab.experiment.overrides`.
 
     Raises:
-        ConfigError: the file cannot be read or says something that is not accepted; the message names file, key,
+        ConfigError: the file cannot be read or contains something that is not accepted; the message names file, key,
             what was given and what is accepted.
     """
     text = read_text(path)
@@ -202,14 +202,14 @@ def name_of(raw: Mapping[str, Any], default: str | None) -> str:
     if name.startswith("."):
         raise ConfigError(f"name: got {show(name)}{of_file}, accepts names that do not begin with a dot.{hint}")
     if name == _MLFLOWS_OWN:
-        raise ConfigError(f"name: got {show(name)}{of_file}, accepts any but that, which is MLflow's own.{hint}")
+        raise ConfigError(f"name: got {show(name)}{of_file}, accepts any other name: this one is MLflow's own.{hint}")
     if len(name) > LONGEST_NAME:
         raise ConfigError(f"name: got {len(name)} characters{of_file}, accepts at most {LONGEST_NAME}.{hint}")
     return name
 
 
 def _deeper_than(value: Any, levels: int) -> bool:
-    """Whether tables and lists lie in each other more than so many levels deep."""
+    """Whether tables and lists are nested more than ``levels`` deep."""
     layer = [value]
     for _ in range(levels + 1):
         layer = [
@@ -245,7 +245,7 @@ class _Reader:
         except ConfigError as error:
             raise ConfigError(f"run.{error}") from None
         if len(set(run.seed_list)) != len(run.seed_list):
-            raise ConfigError(f"run.seeds: got {show(list(run.seed_list))}, accepts each seed once.")
+            raise ConfigError(f"run.seeds: got {show(list(run.seed_list))}, accepts each seed only once.")
         trials = {trial.key: trial for trial in self._trials(raw, run.seed_list)}
         unlearnings = {item.key: item for item in self._unlearnings(raw, trials.values(), run)}
         measurements = {item.key: item for item in self._measurements(raw, trials.values(), unlearnings.values())}
@@ -301,7 +301,7 @@ class _Reader:
         for needed in ("task", "model"):
             if needed not in raw:
                 raise ConfigError(
-                    f"{needed}: missing; give a [{needed}] table with a type. Run `qlab list` for choices."
+                    f"{needed}: missing; add a [{needed}] table with a type. Run `qlab list` for choices."
                 )
         common = self._table(raw.get("training", {}), "training")
         tasks = list(self._variants(raw["task"], "task"))
@@ -369,7 +369,7 @@ class _Reader:
         except ConfigError as error:
             raise ConfigError(f"{where}: {error}") from error
         except (Exception, SystemExit) as error:  # a user's class may raise anything
-            raise ConfigError(f"{where}: {cls.__name__} cannot be made: {described(error)}") from error
+            raise ConfigError(f"{where}: {cls.__name__} cannot be created: {described(error)}") from error
 
     def _tables(self, value: Any, kind: str) -> Iterator[tuple[str, dict[str, Any]]]:
         """Each table of ``[kind]`` or ``[[kind]]`` with its name in messages."""

@@ -37,7 +37,7 @@ def show_experiment(
     *,
     pictured: bool,
 ) -> None:
-    """Writes what the UI shows, as far as it is not there yet.
+    """Writes what the UI shows, unless it is already there.
 
     Args:
         session: what the experiment's parts share.
@@ -64,7 +64,7 @@ def ratio_curves(table: pd.DataFrame, whole: int) -> list[Curve]:
 
     Args:
         table: see :func:`qlab.views.summary.summarize`.
-        whole: by what ratios are multiplied to be steps.
+        whole: the factor that turns ratios into steps.
     """
     curves = []
     for metric in _TRIALS:
@@ -180,8 +180,8 @@ def description(
         if pictured
         else "",
         f"Means over seeds are metrics of the [experiment's run]({run_address(experiment_id, run_id)}); "
-        f"their step is the {_axis(unit(table['ratio']))}, or the unlearning step. Where a page is about evaluations, "
-        "choose *Model training* above the menu.",
+        f"their step is the {_axis(unit(table['ratio']))}, or the unlearning step. If a page shows evaluations, "
+        f"choose *Model training* above the menu.",
         f"    {command}",
     ]
     return "\n\n".join(line for line in lines if line)

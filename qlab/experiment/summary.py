@@ -26,7 +26,7 @@ FIRST_FILE = "summary/summary.csv"
 T = TypeVar("T")
 
 _FORM = 2
-"""Of what is written; summaries of another form are written again."""
+"""The version of what is written; summaries of another version are written again."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -148,7 +148,7 @@ def _summarise_probes(
 def _results(
     session: Session, pictures: Sequence[tuple[str, str]], folder: Path, figures: Attempts
 ) -> list[tuple[str, ProbeResult]]:
-    """The results of runs, by what they are of; those that cannot be read are said to be missing."""
+    """The results of runs, by their labels; those that cannot be read are reported as missing."""
     found = []
     for label, run in pictures:
         result = figures.made(f"landscapes: {label}", functools.partial(_result, session, run, folder))

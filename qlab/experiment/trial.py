@@ -22,14 +22,14 @@ from qlab.unlearning import Unlearner
 from qlab.unlearning.oracle import seed_of
 
 IDENTITY_VERSION = 1
-"""Part of every trial's identity; raised when the same configuration comes to mean another computation."""
+"""Part of every trial's identity; incremented when the same configuration comes to mean a different computation."""
 
 
 REPEAT_SEEDS = 10_000_000
-"""Seeds of an unlearning's repeats lie this far apart."""
+"""The distance between the seeds of an unlearning's repeats."""
 
 INITIAL, CLEAN, ORACLE = "initial", "clean", "oracle"
-"""Points of a trial's landscape that every experiment has, besides those of its unlearners."""
+"""Points that every trial's landscape has, besides those of its unlearners."""
 
 
 def content_hash(content: Any) -> str:
@@ -62,8 +62,8 @@ class Trial:
     def config(self) -> dict[str, Any]:
         """The resolved configuration: every field of every class, defaults included.
 
-        For a class from a file beside the experiment ``code`` holds the digest of its code, and of what it imports from
-        there; for a task that names files ``files`` holds theirs: what was edited makes new trials.
+        For a class from a file beside the experiment, ``code`` holds the digest of its code and of what it imports from
+        there; for a task that names files, ``files`` holds theirs: edits make new trials.
         """
         tables: dict[str, Any] = {}
         for kind, part in (("task", self.task), ("corruption", self.corruption), ("model", self.model)):
@@ -86,13 +86,13 @@ class Trial:
 
     @functools.cached_property
     def ensemble_key(self) -> str:
-        """Equal for trials that can be trained together: those that differ in seed or in the corruption's fields."""
+        """Equal for trials that can be trained together: they differ only in seed or in fields of the corruption."""
         shared = {kind: self.config[kind] for kind in ("task", "model", "training")}
         return content_hash({**shared, "corruption": self.names["corruption"]})
 
     @functools.cached_property
     def seedless_key(self) -> str:
-        """Equal for trials that differ in seed only."""
+        """Equal for trials that differ only in seed."""
         return content_hash({**self.config, "seed": None})
 
     @property
@@ -119,8 +119,8 @@ class Unlearning:
         teacher: the trial whose model is unlearned.
         name: how the experiment file names the method.
         unlearner: the method.
-        oracles: with how many oracles the result is compared.
-        repeat: number of the repeat: fresh parameters and batches are drawn anew in each.
+        oracles: number of oracles that the result is compared with.
+        repeat: index of the repeat; each draws its own fresh parameters and batches.
     """
 
     teacher: Trial
@@ -192,7 +192,7 @@ class Measurement:
 
     @property
     def needs_clean_twin(self) -> bool:
-        """Whether the same trial with nothing corrupted must have been trained."""
+        """Whether the same trial with nothing corrupted must be trained first."""
         return CLEAN in self.points or self.probe.needs().reference
 
     @functools.cached_property
@@ -227,7 +227,7 @@ class Measurement:
 
     @property
     def _methods(self) -> list[str]:
-        """The points that methods lead to."""
+        """The names of the points that are results of unlearnings."""
         return [name for name in self.points if name in self.unlearnings]
 
     @property

@@ -147,7 +147,7 @@ class Explorer:
                 [
                     *([f"Not understood in the address: {', '.join(self.refused)}"] if self.refused else []),
                     *([] if self.state.page in self.pages else [f'There is no page "{self.state.page}".']),
-                    *([f'Not in "{found.experiment}" (any more): run {gone}'] if gone else []),
+                    *([f'Not in "{found.experiment}": run {gone}'] if gone else []),
                 ]
             )
         )
@@ -180,8 +180,8 @@ class Explorer:
             figure.clear()
         if self.state.experiment and self._offered:
             page.say(
-                f'There is no experiment "{self.state.experiment}" in {self.reader.location} (any more). '
-                f"Choose one at the left: {', '.join(self._offered)}"
+                f'There is no experiment "{self.state.experiment}" in {self.reader.location}. '
+                f"Choose one on the left: {', '.join(self._offered)}"
             )
         else:
             page.say(f"No experiments in {self.reader.location} yet. Run: qlab run xxz_flip")

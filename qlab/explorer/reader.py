@@ -252,7 +252,7 @@ class Reader:
         if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
             raise DataError(f"{path}: not a path below a run's artifacts.")
         if not self.store.has_file(run_id, path):
-            raise DataError(f"Run {run_id} has no artifact {path} (any more).")
+            raise DataError(f"Run {run_id} has no artifact {path}.")
         file = self.store.fetch_file(run_id, path, folder)
         if not file.resolve().is_relative_to(folder.resolve()):
             raise DataError(f"{path}: the artifact leads out of the run's folder.")

@@ -35,10 +35,10 @@ class LandscapeProbe(Component):
     Override :meth:`compute`, declare fields, and :meth:`needs` if the landscape must have other points.
 
     Args:
-        samples: the loss is that of these: the training split as trained on, its clean rows, its corrupted rows with
+        samples: what the loss is taken over: the training split as trained on, its clean rows, its corrupted rows with
             either label, or the validation split.
-        n_samples: so many of them, drawn with the trial's seed; 0 takes all.
-        at: the point that is measured: "trained"; in experiment files also "initial", "clean" (the same seed trained on
+        n_samples: how many of them, drawn with the trial's seed; 0 takes all.
+        at: the point to measure: "trained"; in experiment files also "initial", "clean" (the same seed trained on
             clean data), "oracle", or the name of an unlearner of the file.
     """
 

@@ -51,8 +51,8 @@ class CurvatureProbe(LandscapeProbe):
     ``exact_below`` parameters, and above that estimated, with a standard error.
 
     Args:
-        exact_below: up to so many parameters the trace is exact for every model.
-        estimator: above that: "hutchinson" or "hutch++".
+        exact_below: with at most this many parameters the trace is exact for every model.
+        estimator: for larger models: "hutchinson" or "hutch++".
         matvecs: Hessian-vector products of an estimate.
     """
 
@@ -75,15 +75,15 @@ class CurvatureProbe(LandscapeProbe):
 
 
 class HessianProbe(CurvatureProbe):
-    """The Hessian of the loss: its trace, the trace's two terms, in all and by layer, and its eigenvalues.
+    """The Hessian of the loss: its trace and the trace's two terms, in total and by layer, and its eigenvalues.
 
-    The loss must be that of the samples as a whole; estimates from mini-batches do not settle. Models with up to
+    The loss must be that of the samples as a whole; estimates from mini-batches do not converge. Models with up to
     ``full_below`` parameters get the whole spectrum, from the exact matrix; others the lowest and largest eigenvalues
     by Lanczos iteration.
 
     Args:
-        full_below: up to so many parameters the whole spectrum is computed.
-        eigenvalues: how many of the lowest and of the largest above that; 0 for none.
+        full_below: with at most this many parameters the whole spectrum is computed.
+        eigenvalues: for larger models, how many of the lowest and of the largest; 0 for none.
         density: estimate the spectral density of models with more parameters than ``full_below``.
     """
 

@@ -23,12 +23,12 @@ class RougheningProbe(CurvatureProbe):
 
     The two models share seed, initial parameters and the rows of the samples; each is measured with the labels it was
     trained on (``at`` moves the polluted one only). In an experiment file it is measured for every trial with a ratio
-    above 0; its clean twin is trained if the file does not list it. Mind the absolute traces, which are logged beside
-    it: a tiny denominator makes any ratio.
+    above 0; its clean twin is trained if the file does not list it. Look at the absolute traces too, which are logged
+    beside it: a tiny denominator can make any ratio.
 
     Args:
-        keep_collapsed: keep pairs with a collapsed model (one whose output is constant) in means over seeds. Tables and
-            figures say how many pairs were kept of how many either way.
+        keep_collapsed: keep pairs with a collapsed model (one whose output is constant) in means over seeds. Either
+            way, tables and figures say how many of the pairs were kept.
     """
 
     formula: ClassVar[str] = "LRR = Tr H(polluted) / Tr H(clean)"

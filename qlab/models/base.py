@@ -144,7 +144,7 @@ class Model(nn.Module, ABC):
         for label, parameter in self.named_parameters():
             if isinstance(parameter, nn.parameter.UninitializedParameter):
                 raise ConfigError(
-                    f"{where}: {label} has no shape yet; lazy layers are not taken: give nn.Linear its width, "
+                    f"{where}: {label} has no shape yet; lazy layers are not supported: give nn.Linear its width, "
                     "features.dimension."
                 )
 

@@ -151,8 +151,8 @@ class _Probe:
         alone = torch.cat([self._call("prepare", partial(self.model.prepare, row[None])) for row in self.x])
         if not self._alike(prepared, alone):
             raise ConfigError(
-                f"{where}: what it says of a row depends on the others in its batch, as a mean or a norm over the "
-                "batch does; rows come some at a time. Scale by fixed numbers, or each row by itself."
+                f"{where}: the result for a row depends on the other rows of its batch, as with a mean or a norm "
+                f"over the batch; rows come a few at a time. Scale by fixed numbers, or each row by itself."
             )
         return prepared
 
@@ -186,7 +186,7 @@ class _Probe:
         if z.shape == (n, 1):
             return ": z.squeeze(-1)"
         if z.shape == (n, 2):
-            return ": of two outputs the difference z[:, 1] - z[:, 0]"
+            return ": for two outputs their difference, z[:, 1] - z[:, 0]"
         if z.shape == (1, n):
             return ": z.squeeze(0)"
         if not z.ndim:
@@ -198,8 +198,8 @@ class _Probe:
         if self.drawn and number and not bool(torch.isfinite(values).all()):
             bad = int((~torch.isfinite(values)).sum())
             raise ConfigError(
-                f"{where}: {bad} of {values.numel()} values are NaN or infinite; a logarithm, a root or a division of "
-                "zero may do that."
+                f"{where}: {bad} of {values.numel()} values are NaN or infinite; a logarithm or a root of zero or a "
+                f"division by zero may be the cause."
             )
 
     def _check_repeated(self, z: Tensor, prepared: Tensor, mode: str) -> None:
@@ -270,8 +270,8 @@ class _Probe:
             raise ConfigError(f"{self.forward} {vmapped}: {own_code.described(error)}\n{way}") from error
         if together.shape != apart.shape or not self._alike(together.detach(), apart):
             raise ConfigError(
-                f"{self.forward}: members of an ensemble have other logits together, under torch.func.vmap, than one "
-                f"by one: something in it does not depend on parameters and input alone. {way}"
+                f"{self.forward}: members of an ensemble give different logits together, under torch.func.vmap, "
+                f"than one by one: something in it does not depend on parameters and input alone. {way}"
             )
 
     def _logits(self, prepared: Tensor) -> Tensor:

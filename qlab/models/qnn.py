@@ -36,12 +36,12 @@ class PennyLaneQNN(Model):
     a row of RZZ.
 
     Subclasses may override :meth:`weight_shapes` and :meth:`ansatz` with PennyLane operations; every device, the
-    light cone included, then runs those. Usable are all unitary operations on qubits, with or without weights:
+    light cone included, then runs those. All unitary operations on qubits can be used, with or without weights:
     gates, their powers, products, adjoints and controlled versions; ``qml.evolve``, ``qml.exp``, ``TrotterProduct``
-    and the like; ``QubitUnitary`` and ``DiagonalQubitUnitary`` of trained matrices; templates. The circuit must be the
-    same for all weights and at each call: angles and matrices are computed by PyTorch, without ``if``, ``float()`` or
-    NumPy on weights, and without random numbers. Not usable are measurements, noise channels, preparations of states,
-    observables as gates, qutrits and modes of light. :meth:`build` refuses what cannot be trained, with the line that
+    and the like; ``QubitUnitary`` and ``DiagonalQubitUnitary`` of trained matrices; and templates. The circuit must be
+    the same for all weights and at each call: angles and matrices are computed by PyTorch, without ``if``, ``float()``
+    or NumPy on weights, and without random numbers. Measurements, noise channels, state preparations, observables as
+    gates, qutrits and modes of light cannot be used. :meth:`build` refuses what cannot be trained, with the line that
     queued it, and devices on which PennyLane computes a circuit or its gradient wrongly.
 
     Args:

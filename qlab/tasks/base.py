@@ -187,7 +187,9 @@ def draw_features(task: Task, n: int, generator: torch.Generator, like: FeatureR
         raise DataError(f"{where}: {error}") from error
     if not isinstance(found, Tensor) or found.shape != (n, like.shape[1]):
         shape = list(found.shape) if isinstance(found, (Tensor, LazyFeatures)) else type(found).__name__
-        raise DataError(f"{where}: got the shape {shape}, accepts {[n, like.shape[1]]}: {n} rows as long as the data.")
+        raise DataError(
+            f"{where}: got the shape {shape}, accepts {[n, like.shape[1]]}: {n} rows of the same length as the data."
+        )
     if found.is_complex() and not like.is_complex():
         raise DataError(f"{where}: got complex numbers, accepts real ones like the data: x.real.")
     return found.to(like.dtype)

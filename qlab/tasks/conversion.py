@@ -183,7 +183,7 @@ def _doubled(values: Tensor, what: str) -> Tensor:
         largest = max(abs(int(values.max())), abs(int(values.min())))
         if largest > _EXACT:
             raise DataError(
-                f"{what}: got integers up to {largest}, which double precision does not hold; scale them first: "
+                f"{what}: got integers up to {largest}, which double precision cannot hold; scale them first: "
                 f"{_word(what)}.double() / {largest}."
             )
     return values.to(torch.complex128 if values.is_complex() else torch.float64)
@@ -203,7 +203,7 @@ def _array(values: Any, what: str) -> NDArray[Any]:
     if library in _WAYS:
         raise DataError(
             f"{what}: got {_what(values)}, accepts a tensor: {_WAYS[library].replace('x', _word(what), 1)} makes an "
-            "array, which is taken too."
+            f"array, which is accepted too."
         )
     if isinstance(values, (list, tuple, range)):
         return _from_list(list(values), what)
@@ -221,13 +221,13 @@ def _from_list(values: list[Any], what: str) -> NDArray[Any]:
     if len(widths) > 1 and not any(isinstance(value, str) for value in values):
         (first, row), (second, other) = list(widths.items())[:2]
         raise DataError(
-            f"{what}: got rows of different lengths, {first} in row {row} and {second} in row {other}, accepts as "
-            "many values in each row."
+            f"{what}: got rows of different lengths, {first} in row {row} and {second} in row {other}, accepts rows "
+            f"of equal length."
         )
     try:
         return np.asarray(values) if values else np.zeros(0)
     except (ValueError, TypeError, OverflowError) as error:
-        raise DataError(f"{what}: got lists that make no array: {error}.") from None
+        raise DataError(f"{what}: got lists that do not form an array: {error}.") from None
 
 
 def _from_pandas(values: Any, what: str) -> NDArray[Any]:
@@ -264,7 +264,7 @@ def _from_array(values: NDArray[Any], what: str) -> Tensor:
     if values.dtype.kind == "f":
         return torch.from_numpy(np.array(values, dtype=np.float64, order="C"))
     if values.dtype.kind == "u" and values.dtype.itemsize == 8 and values.size and int(values.max()) > _EXACT:
-        raise DataError(f"{what}: got integers up to {values.max()}, which double precision does not hold.")
+        raise DataError(f"{what}: got integers up to {values.max()}, which double precision cannot hold.")
     return torch.from_numpy(np.array(values, dtype=np.bool_ if values.dtype.kind == "b" else np.int64, order="C"))
 
 

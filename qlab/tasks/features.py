@@ -89,7 +89,8 @@ class LazyFeatures(ABC):
     def __getitem__(self, rows: Selection) -> LazyFeatures:
         if not isinstance(rows, (Tensor, slice)) or (isinstance(rows, Tensor) and rows.ndim != 1):
             raise DataError(
-                f"Features that are not held take rows by a slice, a bool mask [{len(self)}] or positions [n], got "
+                f"Features that are not held in memory are indexed by a slice, a bool mask [{len(self)}] or "
+                f"positions [n], got "
                 f"{_described(rows)}; x[i : i + 1].dense()[0] is one row."
             )
         if isinstance(rows, Tensor) and rows.dtype == torch.bool and len(rows) != len(self):

@@ -23,11 +23,11 @@ class ImageTask(Task):
     Override :meth:`pictures`, and :attr:`shape`.
 
     Args:
-        classes: the labels in the collection of class 0 and of class 1.
+        classes: the collection's labels of class 0 and class 1.
         per_class: training pictures of each class.
         validation: validation pictures of both classes together, none of them a training picture.
         normalization: "l2" divides a picture by its norm (the paper's text); "column" divides each column of pixels by
-            its own (the paper's released code), so that the vectors have not unit norm.
+            its own (the paper's released code), so that the vectors do not have unit norm.
         subset_seed: decides which pictures are taken.
     """
 

@@ -34,9 +34,9 @@ class XXZ(Task):
 
     Features are the 2^L amplitudes in the computational basis, complex128, site 0 the most significant bit.
     The overall phase of a state is not physics: a QNN cannot see it, an MLP on amplitudes can. ``gauge``
-    chooses it. With the default grids there are 97 + 100 training and 99 + 100 validation states. Costs
-    about 2 ms a state at 12 spins and 4 ms at 20. From 16 spins on states are not held but made from what their
-    symmetries leave free, some rows at a time.
+    chooses it. With the default grids there are 97 + 100 training and 99 + 100 validation states. A state costs about 2
+    ms at 12 spins and 4 ms at 20. From 16 spins on, states are not held in memory but made a few rows
+    at a time from what their symmetries leave free.
 
     Args:
         length: number of spins L, even (odd chains have no zero-magnetisation sector).

@@ -216,7 +216,7 @@ class _Executor:
                 progress(name, number, len(self._items))
                 try:
                     if item.claim not in won:
-                        raise StoreError("another command is at it in the destination")
+                        raise StoreError("another command is working on it in the destination")
                     self._copy(item)
                 except StoreAwayError:
                     raise

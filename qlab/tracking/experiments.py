@@ -61,7 +61,8 @@ def _check_place(client: MlflowClient, uri: str, experiment: entities.Experiment
         number, name = str(experiment.experiment_id), experiment.name
         if not made:
             raise StoreError(
-                f'{error} The MLflow experiment "{name}" keeps its place also after that: rename it there, or give '
+                f'{error} The MLflow experiment "{name}" keeps its artifacts there even when that is mended: rename '
+                f"it in the UI, or give "
                 "this experiment another name."
             ) from None
         # A deleted experiment keeps its name; the name is to be free when the server has been mended.

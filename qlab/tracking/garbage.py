@@ -16,7 +16,7 @@ from qlab.tracking.store import Store
 
 FINISHED_LATER: Final = "did not finish, and was run again"
 DUPLICATE: Final = "finished more than once"
-UNLISTED: Final = "is of no experiment run that there is"
+UNLISTED: Final = "its experiment run no longer exists"
 
 _KINDS = (names.TRIAL, names.UNLEARNING, names.ORACLE, names.PROBE)
 

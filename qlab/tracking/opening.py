@@ -113,8 +113,8 @@ def check_server(uri: str) -> None:
         socket.create_connection((address.hostname or "", port), timeout=_SERVER_SECONDS).close()
     except (OSError, ValueError) as error:
         raise StoreError(
-            f"The tracking server {shown(uri)} does not answer: {redact(str(error), uri)}. Is it running, and the "
-            "address right?"
+            f"The tracking server {shown(uri)} does not answer: {redact(str(error), uri)}. Is it running, and is "
+            f"the address right?"
         ) from None
 
 
@@ -132,8 +132,8 @@ def check_login(uri: str) -> None:
     except (sqlalchemy.exc.SQLAlchemyError, ImportError, ValueError) as error:
         said = " ".join(redact(str(error).partition("(Background on")[0], uri).split())
         raise StoreError(
-            f"The database {shown(uri)} cannot be opened: {said} Are its address, user and password right, and is the "
-            "package installed that Python needs for it?"
+            f"The database {shown(uri)} cannot be opened: {said} Are its address, user and password right, and is "
+            f"the Python package that it needs installed?"
         ) from None
 
 
@@ -155,7 +155,7 @@ def check_file(file: Path, *, create: bool, read_only: bool) -> None:
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise StoreError(f"The store {file} cannot be made: {error.strerror}: {error.filename}") from None
+            raise StoreError(f"The store {file} cannot be created: {error.strerror}: {error.filename}") from None
     if not read_only and not writable(file):
         raise StoreError(f"The store {file} cannot be written: no permission. Give another with --tracking-uri.")
 
@@ -167,7 +167,7 @@ def check_database(file: Path) -> None:
     """
     if "?" in str(file) or unquote(str(file)) != str(file):
         raise StoreError(
-            f'The store {file} cannot be opened: MLflow takes "%" and "?" in its path for something else. Run in '
+            f'The store {file} cannot be opened: MLflow does not take "%" and "?" in its path literally. Run in '
             "another folder, or give another store with --tracking-uri."
         )
     if file.is_dir():
@@ -180,7 +180,7 @@ def check_database(file: Path) -> None:
     except OSError as error:
         raise StoreError(f"The store {file} cannot be read: {error.strerror}.") from None
     if start not in (b"", b"SQLite format 3\0"):
-        raise StoreError(f"The store {file} is not a database (no SQLite file); give another with --tracking-uri.")
+        raise StoreError(f"The store {file} is not an SQLite database; give another with --tracking-uri.")
 
 
 @contextlib.contextmanager

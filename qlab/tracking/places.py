@@ -73,11 +73,11 @@ def _check_folder(uri: str, location: str) -> None:
             reason = error.strerror or str(error)
     if is_server(uri):
         raise StoreError(
-            f"The tracking server {shown(uri)} hands out a folder of its own disk for artifacts, {folder}, and this "
+            f"The tracking server {shown(uri)} keeps artifacts in a folder of its own disk, {folder}, and this "
             f"machine cannot write there: {reason}. {_SERVE}. Or share that folder with this machine, at the same path."
         )
     raise StoreError(
-        f"The database {shown(uri)} has artifacts in the folder {folder}, and this machine cannot write there: "
+        f"The database {shown(uri)} keeps artifacts in the folder {folder}, and this machine cannot write there: "
         f"{reason}. Share that folder with this machine, at the same path; or run `mlflow server "
         "--backend-store-uri DATABASE --artifacts-destination FOLDER`, and give that server's address."
     )
@@ -118,15 +118,15 @@ def _is_here(uri: str) -> bool:
 def _check_served(uri: str, location: str) -> None:
     if not is_server(uri):
         raise StoreError(
-            f"The database {shown(uri)} has artifacts at {shown(location)}, behind an MLflow server: give that "
+            f"The database {shown(uri)} keeps artifacts at {shown(location)}, behind an MLflow server: give that "
             "server's address instead of the database's."
         )
     with explain(uri):
         answer = ask(uri, _PROXIED, {"path": unquote(urlsplit(location).path).strip("/")})
     if DISABLED in answer.text:
         raise StoreError(
-            f"The tracking server {shown(uri)} does not take artifacts: it was started with --no-serve-artifacts, and "
-            f"its experiments say that it does. {_SERVE}."
+            f"The tracking server {shown(uri)} does not take artifacts: it was started with --no-serve-artifacts, "
+            f"although its experiments say that it does. {_SERVE}."
         )
     try:
         shut_by(uri, answer.status_code if answer.status_code != 404 else 200, answer.text)
@@ -156,6 +156,6 @@ def _check_cloud(uri: str, location: str) -> None:
         else "Set what it needs (for s3:// AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and MLFLOW_S3_ENDPOINT_URL)"
     )
     raise StoreError(
-        f"The store {shown(uri)} has artifacts put at {shown(location)}, which cannot be reached from here: "
+        f"The store {shown(uri)} keeps artifacts at {shown(location)}, which cannot be reached from here: "
         f"{type(failed[0]).__name__}: {said}. {todo}, or let them go through the server. {_SERVE}."
     )

@@ -124,7 +124,7 @@ def shut_by(uri: str, status: int, body: str) -> None:
         message = f"refuses this address (403: {said}). Start it with `mlflow server --cors-allowed-origins`."
     elif status == 403:
         message = (
-            f"gives no permission (403: {said}). Ask whoever runs it for permission to read and write experiments, or "
+            f"denies permission (403: {said}). Ask whoever runs it for permission to read and write experiments, or "
             f"be another user with {_LOGIN}."
         )
     elif status == 407:
@@ -132,7 +132,7 @@ def shut_by(uri: str, status: int, body: str) -> None:
     elif status in (404, 405, 410):
         message = f"has no MLflow at this address ({status}: {said}). {_where(uri)}"
     else:
-        message = f"refuses what it is asked ({status}: {said}). {_where(uri)}"
+        message = f"refuses the request ({status}: {said}). {_where(uri)}"
     raise _refused(uri, message)
 
 

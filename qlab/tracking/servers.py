@@ -83,7 +83,7 @@ def serve_explorer(
         raise ConfigError(
             f"--host {host}: others could reach the explorer. Name the address under which they open it, for example "
             f"--allow-origin {addresses.netloc(socket.gethostname() if host in addresses.EVERY else host, port)}, "
-            "and think of --basic-auth."
+            "and consider --basic-auth."
         )
     port = addresses.free_port(host, port)
     allowed = [

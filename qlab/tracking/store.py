@@ -454,7 +454,7 @@ class Store:
             if isinstance(error, StoreAwayError):
                 self._gave_up = (time.monotonic(), error)
             elif waited:  # the store is away: clean-up does not wait for it as well
-                self._gave_up = (time.monotonic(), StoreAwayError(f"{self.location} was waited for."))
+                self._gave_up = (time.monotonic(), StoreAwayError(f"Waited for {self.location} in vain."))
             raise
         self._gave_up = None
         return found

@@ -57,8 +57,8 @@ class Member:
         if not same or [tensor._version for tensor in shared] != versions:
             where = own_code.defined(type(corruption), "apply")
             raise ConfigError(
-                f"{type(corruption).__name__}.apply changes the clean split in place, and with it every other trial; "
-                "copy first: y = split.y.clone()." + (f" [{where}]" if where else "")
+                f"{type(corruption).__name__}.apply changes the clean split in place, which affects every other "
+                f"trial; copy first: y = split.y.clone()." + (f" [{where}]" if where else "")
             )
         if own:
             corrupted = check_corrupted(corruption, dataset.train, corrupted)

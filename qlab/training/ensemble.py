@@ -37,13 +37,13 @@ def initial_parameters(model: Model, seeds: Sequence[int], purpose: str = "initi
         first = drawn[name][0]
         if not torch.equal(value.nan_to_num(), first.nan_to_num()):
             raise ConfigError(
-                f"{type(model).__name__}.reset_parameters gives {name} other values for the same seed: it must draw "
-                "from its generator alone, as in torch.nn.init.normal_(weight, generator=generator)."
+                f"{type(model).__name__}.reset_parameters gives {name} different values for the same seed: it must "
+                f"draw only from its generator, as in torch.nn.init.normal_(weight, generator=generator)."
             )
         if name in model.drawn_in_setup and torch.equal(moved[name], first):
             raise ConfigError(
-                f"{type(model).__name__}.reset_parameters leaves {name} as setup drew it, which is different each "
-                "time: draw it from the generator, or set it."
+                f"{type(model).__name__}.reset_parameters leaves {name} as setup drew it, which differs each time: "
+                f"draw it from the generator, or set it."
             )
     return {name: torch.stack(parameters) for name, parameters in drawn.items()}
 

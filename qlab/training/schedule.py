@@ -36,7 +36,7 @@ class Schedule:
 
     def __post_init__(self) -> None:
         if self.evaluate_every < 1:
-            raise ConfigError(f"evaluate_every: got {self.evaluate_every}, accepts an integer from 1.")
+            raise ConfigError(f"evaluate_every: got {self.evaluate_every}, accepts an integer of at least 1.")
         kept = sorted({epoch for epoch in self.snapshots if 0 <= epoch <= self.epochs})
         object.__setattr__(self, "snapshots", tuple(kept))
 

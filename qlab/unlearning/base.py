@@ -58,8 +58,8 @@ class Unlearner(Component):
         steps: unlearning steps. One step is one pass over the retain set.
         learning_rate: the optimizer's step size.
         optimizer: "Adam", or "SGD" without momentum.
-        batch_size: rows of the retain set in a mini-batch; 0 takes the whole set at once, as the paper does. The
-            forget set is always whole.
+        batch_size: rows of the retain set in a mini-batch; 0 takes the whole set at once, as the paper does. The forget
+            set is always used whole.
         start_fresh: start from newly drawn parameters instead of the teacher's.
     """
 

@@ -74,7 +74,8 @@ class Partition:
         sizes = set(forget.sum(1).tolist())
         if len(sizes) != 1:
             raise DataError(
-                f"Models are unlearned together if as many of their rows are corrupted, got {sorted(sizes)}."
+                f"Models are unlearned together only if the same number of their rows is corrupted, got "
+                f"{sorted(sizes)}."
             )
         [size] = sizes
         if size == 0:
@@ -242,8 +243,8 @@ def _check_loss(unlearner: Unlearner, loss: object, step: int, dtype: torch.dtyp
         raise LossError(f"{name} must be a scalar tensor, got {shape}{_where(unlearner)}{way}.")
     if not loss.is_floating_point() or loss.dtype.itemsize < dtype.itemsize:
         raise LossError(
-            f"{name} must be of the student's {dtype}, got {loss.dtype}{_where(unlearner)}: make it of the logits as "
-            "they are."
+            f"{name} must be of the student's {dtype}, got {loss.dtype}{_where(unlearner)}: compute it from the "
+            f"logits as they are."
         )
 
 

@@ -11,7 +11,7 @@ from qlab.unlearning.divergences import cross_entropy
 
 
 class Finetune(Unlearner):
-    """Goes on training on the retain set alone, and trusts in catastrophic forgetting."""
+    """Continues training on the retain set alone and relies on catastrophic forgetting."""
 
     formula: ClassVar[str] = "L = CE(retain), from the teacher's parameters"
     source: ClassVar[str] = "arXiv:2508.02422, Methods; catastrophic forgetting, also called CF"

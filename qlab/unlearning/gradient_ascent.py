@@ -48,7 +48,8 @@ class NPO(Unlearner):
     """Negative preference optimisation: ascent that saturates once a label is much less likely than for the teacher.
 
     With r = p_student(y|x) / p_teacher(y|x) the forget term is (2 / beta) log(1 + r^beta), at least 0; its gradient is
-    that of plain ascent times a weight between 0 and 2 that vanishes as r does. For beta to 0 it becomes plain ascent.
+    that of plain ascent times a weight between 0 and 2 that vanishes as r does. As beta goes to 0 it becomes plain
+    ascent.
 
     Args:
         beta: how soon the ascent saturates.

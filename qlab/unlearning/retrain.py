@@ -11,7 +11,7 @@ from qlab.unlearning.divergences import cross_entropy
 
 
 class Retrain(Unlearner):
-    """Discards the teacher and trains a new model on the retain set. The literature's exact unlearning.
+    """Discards the teacher and trains a new model on the retain set. The literature calls this exact unlearning.
 
     Args:
         start_fresh: newly drawn parameters; that is what makes it exact.

@@ -52,7 +52,7 @@ class AlternatingScrub(Unlearner):
     Args:
         alpha: weight of the divergence from the teacher on the retain set.
         gamma: weight of the cross-entropy on the retain set.
-        max_steps: how long the two kinds of step alternate, steps of both kinds counted.
+        max_steps: how many steps, of both kinds together, alternate.
     """
 
     formula: ClassVar[str] = "odd steps L = -KL(forget), even steps L = alpha KL(retain) + gamma CE(retain)"

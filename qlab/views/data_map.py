@@ -59,7 +59,7 @@ def project_features(features: FeatureRows, projection: Projection = "pca", seed
     if not isinstance(features, LazyFeatures):
         return project(features.numpy(), projection, seed)
     if projection != "pca":
-        raise DataError("Features that are too long to be held have a map of principal components only.")
+        raise DataError("Features too large to be held in memory can only be drawn in their principal components.")
     return project_lazy(features)
 
 

@@ -127,12 +127,12 @@ def test_a_server_that_was_only_busy_keeps_the_page(visitor: Any, store: Store, 
 def test_what_is_gone_is_named_and_nothing_else_shown(visitor: Any, address: str, store: Store) -> None:
     page = visitor.open(link(address, experiment="nothing of that name", page="Resilience"))
     page.get_by_text('There is no experiment "nothing of that name"').wait_for()
-    page.get_by_text("Choose one at the left").wait_for()
+    page.get_by_text("Choose one on the left").wait_for()
     assert page.locator(FIGURE).count() == 0
     assert query(page)["experiment"] == "nothing of that name"
     page = visitor.open(link(address, page="Landscape", points=["0123456789abcdef"]))
     page.get_by_text("0123456789abcdef: no finished run").wait_for()
-    page.get_by_text("(any more): run 0123456789abcdef").wait_for()
+    page.get_by_text(": run 0123456789abcdef").wait_for()
     assert page.locator(FIGURE).count() == 0
     page = visitor.open(link(address, page="Nowhere"))
     page.get_by_text('There is no page "Nowhere"').wait_for()

@@ -94,7 +94,7 @@ def test_what_failed_is_listed_with_its_error(folder: Path) -> None:
     assert "own:Fails" in " ".join(output.split())
     assert "MLP NoCorruption" not in output
     assert "qlab retry" in output
-    assert "accepts neither" in refused("runs", "--failed", "--trials")
+    assert "cannot be combined" in refused("runs", "--failed", "--trials")
 
 
 def test_retry_runs_only_what_is_missing_and_with_the_values_given_then(folder: Path) -> None:

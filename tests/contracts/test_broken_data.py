@@ -92,7 +92,7 @@ def test_an_array_is_copied():
         (np.array([[1.0, "q"]] * 8, dtype=object), Y, r"x\[0\]\[1\]: got 'q'"),
         (X.reshape(2, 3, 4), Y[:2], r"x\.flatten\(1\)"),
         (X[:, 0], Y, r"x\[:, None\]"),
-        (torch.full((8, 1), 2**60 + 1), Y, "double precision does not hold"),
+        (torch.full((8, 1), 2**60 + 1), Y, "double precision cannot hold"),
         (None, Y, "got None, accepts a tensor"),
         (X, Y[:3], r"x \[8, 3\] and y \[3\]"),
     ],
@@ -196,7 +196,7 @@ def unseeded(self, split, generator):
         ),
         (lambda self, s, g: Corrupted(Split(s.x[:, :2], s.y), flipped(self, s, g)[0], s.y), "features of length 2"),
         (lambda self, s, g: s, "got Split, accepts a corrupted split"),
-        (unseeded, "other rows or values for the same seed"),
+        (unseeded, "different rows or values for the same seed"),
         (lambda self, s, g: s.nothing, r"AttributeError: .*\[in test_broken_data"),
     ],
 )

@@ -185,7 +185,7 @@ BROKEN = {
     ),
     "prepares from the batch": (
         type("Odd", (Good,), {"prepare": lambda self, x: x - x.mean(0)}),
-        "depends on the others in its batch",
+        "depends on the other rows of its batch",
     ),
     "prepares in other precision": (
         type("Odd", (Good,), {"prepare": lambda self, x: x.float()}),

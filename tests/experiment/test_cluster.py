@@ -152,7 +152,7 @@ def test_a_cluster_that_does_not_answer_is_one_message(folder: Path) -> None:
     ("arguments", "message"),
     [
         (["--cluster", "nonsense"], 'got "nonsense", accepts the address of a Dask scheduler'),
-        (["--cluster", "tcp://a:1", "--jobs", "2"], "--cluster: got --jobs beside it"),
+        (["--cluster", "tcp://a:1", "--jobs", "2"], "--cluster: cannot be combined with --jobs"),
     ],
 )
 def test_what_is_no_cluster_is_refused(folder: Path, arguments: list[str], message: str) -> None:

@@ -214,7 +214,7 @@ MALFORMED = {
         MINIMAL + '[corruption]\ntype = "NoCorruption"\nratio = 0.3\n',
         ["corruption", "ratio", "got 0.3", "accepts 0", "LabelFlip"],
     ),
-    "a grid of two values": (TASK + "gapped = [1.5, 2.0]\n" + MLP, ["task.gapped", "got [1.5, 2.0]", "a list of"]),
+    "a grid of two values": (TASK + "gapped = [1.5, 2.0]\n" + MLP, ["task.gapped", "got [1.5, 2.0]", "a list [a number"]),
     "a grid with a zero step": (TASK + "gapped = [1.5, 2.0, 0]\n" + MLP, ["task.gapped", "got [1.5, 2.0, 0]"]),
     "a grid without points": (TASK + "gapped = [2.0, 1.5, 0.1]\n" + MLP, ["task", "gapped", "[2.0, 1.5, 0.1]"]),
     "a grid in the other phase": (
@@ -254,7 +254,7 @@ MALFORMED = {
     "no seeds": (TASK + MLP + "[run]\nseeds = 0\n", ["run.seeds", "got 0", "an integer of at least 1"]),
     "an empty list of seeds": (TASK + MLP + "[run]\nseeds = []\n", ["run.seeds", "got []", "an integer of at least 1"]),
     "a negative seed": (TASK + MLP + "[run]\nseeds = [0, -1]\n", ["run.seeds", "got [0, -1]", "of at least 0"]),
-    "a seed twice": (TASK + MLP + "[run]\nseeds = [0, 1, 0]\n", ["run.seeds", "got [0, 1, 0]", "each seed once"]),
+    "a seed twice": (TASK + MLP + "[run]\nseeds = [0, 1, 0]\n", ["run.seeds", "got [0, 1, 0]", "each seed only once"]),
     "more seeds than there can be": (TASK + MLP + f"[run]\nseeds = {10**30}\n", ["run.seeds", f"got {10**30}"]),
     "device of another type": (TASK + MLP + "[run]\ndevice = 0\n", ["run.device", "got 0", "accepts a string"]),
     "an integer of five thousand digits": (TASK + MLP + f"[run]\nseeds = {'9' * 5000}\n", ["not valid TOML"]),

@@ -93,20 +93,20 @@ UNSEEDED = {
         "mask = self.choose_rows(split, generator)",
         "mask = torch.rand(len(split)) < self.ratio",
         "own:Flip",
-        r"Flip\.apply .*got other rows or values for the same seed",
+        r"Flip\.apply .*got different rows or values for the same seed",
     ),
     "labels of a corruption": (
         "torch.where(mask, 1 - split.y, split.y)",
         "torch.where(mask, torch.randint(0, 2, (20,)), split.y)",
         "own:Flip",
-        r"Flip\.apply .*got other rows or values for the same seed",
+        r"Flip\.apply .*got different rows or values for the same seed",
     ),
     "parameters of a model": (
         '"""A network."""',
         '"""A network."""\n\n    def reset_parameters(self, generator):\n        for p in self.parameters():\n'
         "            torch.nn.init.normal_(p)",
         "own:Flip",
-        r"Net\.reset_parameters gives .* other values for the same seed.*generator=generator",
+        r"Net\.reset_parameters gives .* different values for the same seed.*generator=generator",
     ),
 }
 

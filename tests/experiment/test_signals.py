@@ -55,7 +55,7 @@ oracles = 1
 checkpoint_seconds = 0.0
 """
 
-UNMARKED = "has not been marked in time"
+UNMARKED = "there was no time to mark what was running"
 """What a process says that was ended since its clean-up took too long, as it may on a busy machine."""
 
 ALLOWED_SECONDS = GRACE_SECONDS + 4.0

@@ -840,7 +840,7 @@ NOT_METHODS = {
     "no such method": ("Scrubb", 'unlearner.type.*unknown unlearner "Scrubb".*Did you mean "Scrub"'),
     "no such file": ("elsewhere:Method", 'There is no module "elsewhere"'),
     "no such class": ("own_unlearners:Gently", 'Did you mean "Gentle"'),
-    "a file that does not import": ("faulty:Method", 'The module "faulty" does not import: ZeroDivisionError'),
+    "a file that does not import": ("faulty:Method", 'The module "faulty" cannot be imported: ZeroDivisionError'),
     "a file without a method": ("empty:Method", "Choices: none"),
     "a method without a loss": ("half:Method", "does not define loss"),
     "a model": ("own_models:Breaks", "unknown unlearner"),

@@ -416,7 +416,7 @@ class Constant(Torch):
 
 
 def test_parameters_that_the_seed_does_not_decide_are_refused():
-    with pytest.raises(ConfigError, match=r"Habit.reset_parameters gives second\.weight other values"):
+    with pytest.raises(ConfigError, match=r"Habit.reset_parameters gives second\.weight different values"):
         initial_parameters(Habit().build(features(4)), [0, 1])
     with pytest.raises(ConfigError, match=r"Forgetful.reset_parameters leaves first\.weight as setup drew it"):
         initial_parameters(Forgetful().build(features(4)), [0, 1])

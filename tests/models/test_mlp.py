@@ -160,7 +160,7 @@ def test_inputs_that_were_zero_must_stay_zero(small_data):
     ("fields", "message"),
     [
         ({"hidden": []}, r"MLP: hidden: got \[\]"),
-        ({"hidden": [4, 0]}, r"MLP: hidden: got \[4, 0\], accepts a list, each an integer of at least 1"),
+        ({"hidden": [4, 0]}, r"MLP: hidden: got \[4, 0\], accepts a list, each value an integer of at least 1"),
         ({"hidden": 4}, "MLP: hidden: got 4"),
         ({"dtype": "float16"}, 'MLP: dtype: got "float16", accepts one of "float32", "float64"'),
     ],

@@ -253,7 +253,7 @@ def test_grid_stops_below_a_last_value_between_points():
         pytest.param({"gapless": (0.0, 0.5, 0.0)}, "got [0.0, 0.5, 0.0]", "above 0", id="step of zero"),
         pytest.param({"gapless": (0.0, 0.5)}, "got [0.0, 0.5]", "a number above 0", id="grid without a step"),
         pytest.param({"gapless": (0.0, math.nan, 0.1)}, "nan", "a number", id="NaN in a grid"),
-        pytest.param({"gapless": "all"}, 'got "all"', "a list of a number", id="grid is a string"),
+        pytest.param({"gapless": "all"}, 'got "all"', "a list [a number", id="grid is a string"),
         pytest.param({"gauge": "random"}, 'got "random"', '"random-phase"', id="unknown gauge"),
         pytest.param({"gauge_seed": -1}, "got -1", "at least 0", id="negative gauge seed"),
     ],

@@ -260,7 +260,7 @@ def test_a_damaged_checkpoint_is_named_and_copied_when_it_is_mended(source: Path
         (["nowhere.db", "DST"], "There is no store at"),
         (["mlruns", "localhost:5000"], "there is no such file or folder"),
         (["http://me:secret@127.0.0.1:1", "DST"], "The tracking server http://me:***@127.0.0.1:1 does not answer"),
-        (["small.toml", "DST"], "is not a database"),
+        (["small.toml", "DST"], "is not an SQLite database"),
     ],
 )
 def test_what_cannot_be_used_is_said_before_anything_is_copied(
@@ -278,7 +278,8 @@ def test_what_another_command_is_at_in_the_destination_is_left_to_it(finished: P
     with Claims(store, store.experiment_id("small")) as claims:
         claims.claim([key])
         assert (
-            "another command is at it in the destination" in invoke("copy", finished / "mlruns", empty, code=1).stderr
+            "another command is working on it in the "
+            "destination" in invoke("copy", finished / "mlruns", empty, code=1).stderr
         )
     invoke("copy", finished / "mlruns", empty)
     assert_same(of(finished / "mlruns"), of(empty))

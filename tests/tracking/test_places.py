@@ -60,7 +60,7 @@ def test_a_folder_of_the_servers_disk_is_found_before_training_and_the_name_is_f
 
     # An experiment that was there before keeps its folder, which is said.
     store.client.create_experiment("placed")
-    assert "keeps its place" in run(server.uri).stderr
+    assert "keeps its artifacts there" in run(server.uri).stderr
     (number,) = store.experiment_ids(["placed"])
     assert list(store.search([number])) == []
     store.client.rename_experiment(number, "other")

@@ -114,7 +114,7 @@ def test_artifacts_stay_with_the_store_when_the_current_folder_has_a_space(
 def test_a_path_that_mlflow_takes_for_another_is_refused_at_once(name: str, tmp_path: Path) -> None:
     place = tmp_path / "here" / name
     place.mkdir(parents=True)
-    with pytest.raises(StoreError, match=r"MLflow takes .* in its path for something else"):
+    with pytest.raises(StoreError, match=r"MLflow does not take .* in its path literally"):
         Store(f"sqlite:///{place}/mlflow.db")
     assert list(tmp_path.iterdir()) == [tmp_path / "here"]
     assert list(place.parent.iterdir()) == [place]
@@ -129,7 +129,7 @@ def test_reading_does_not_make_a_store(folder: Path) -> None:
 
 def test_a_folder_that_cannot_be_made_is_named(folder: Path) -> None:
     (folder / "file").write_text("not a folder")
-    with pytest.raises(StoreError, match=r"file/store/mlflow\.db cannot be made: Not a directory"):
+    with pytest.raises(StoreError, match=r"file/store/mlflow\.db cannot be created: Not a directory"):
         Store(f"sqlite:///{folder}/file/store/mlflow.db")
 
 
@@ -145,7 +145,7 @@ def test_a_file_that_is_no_database_is_named_and_left_alone(folder: Path) -> Non
     file = folder / "notes.db"
     file.write_text("These are notes, and not a database, however long one reads on.\n" * 20)
     before = file.read_bytes()
-    with pytest.raises(StoreError, match=r"notes\.db.*not a database"):
+    with pytest.raises(StoreError, match=r"notes\.db.*not an SQLite database"):
         Store(f"sqlite:///{file}")
     assert file.read_bytes() == before
 

@@ -120,7 +120,7 @@ class LandscapePage(Page):
             results: dict[str, ProbeResult] = {}
             missing = [f"{run}: no finished run with a checkpoint." for run in chosen if run not in self._every]
             if not chosen and selected and not set(selected) & set(self._every):
-                missing.append("No selected run has a checkpoint; these are others.")
+                missing.append("No selected run has a checkpoint; others are shown.")
             for name in items:
                 try:
                     results[name] = self._slice(experiment, name, items, fields)
@@ -139,8 +139,8 @@ class LandscapePage(Page):
         found = [self._every[run] for run in chosen if run in self._every]
         if chosen and not found:
             raise DataError(
-                f'{", ".join(chosen)}: no finished run of "{self.state.experiment}" with a checkpoint (any more). '
-                "Choose others, or none for the most telling."
+                f'{", ".join(chosen)}: no finished run of "{self.state.experiment}" with a checkpoint. '
+                "Choose others, or clear the field for the most telling ones."
             )
         if not found:
             picked = [self._every[run] for run in selected if run in self._every]
@@ -166,7 +166,7 @@ class LandscapePage(Page):
             points = [other for other in named if other in landscape.points]
             if len(points) < own["dimensions"]:
                 raise DataError(
-                    f"a slice through other checkpoints takes {own['dimensions']} more of the same model; choose them."
+                    f"a slice through other checkpoints needs {own['dimensions']} more of the same model; choose them."
                 )
             own["points"] = tuple(points[: own["dimensions"]])
         result = SliceProbe(**own).measure(landscape)
@@ -240,7 +240,7 @@ class LandscapePage(Page):
             other = f"{name} (other)" if name == TRAINED else name
             landscape = self.context.loader.landscape(experiment, first, {other: second})
             if other not in landscape.points:
-                raise DataError(f"{first.label} and {second.label} are models of different shape: no line joins them.")
+                raise DataError(f"{first.label} and {second.label} are models of different shapes: no line joins them.")
             fields: dict[str, Any] = {"path": (TRAINED, other), "samples": samples}  # checked when the probe is made
             result = landscape.measure(InterpolationProbe(**fields))
             return dataclasses.replace(result, about={**result.about, "path": [start, name]})

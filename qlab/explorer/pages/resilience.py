@@ -99,7 +99,7 @@ class ResiliencePage(Page):
         self._corruptions.offer(shown.corruptions)
         if (shown.table["model"] == UNKNOWN).all():
             self.curve.clear()
-            self.say("The trials of this experiment have no params (yet) that say what they are of.")
+            self.say("The trials of this experiment do not have the params yet that describe them.")
             return
         published = None if self._published is None else matched(shown.table["model"].unique(), self._published)
         traces = shown.trials if self.state.traces else None

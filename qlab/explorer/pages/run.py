@@ -56,7 +56,7 @@ class RunPage(Page):
             frame = self.context.reader.runs(experiment)
             rows = frame[frame["run_id"] == chosen[0]]
             if rows.empty:
-                raise DataError(f'The run {chosen[0]} is not in "{experiment}" (any more).')
+                raise DataError(f'The run {chosen[0]} is not in "{experiment}".')
             return self._read(frame, rows.iloc[0])
 
         self.compute(compute, self._show)
