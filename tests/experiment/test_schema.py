@@ -214,7 +214,7 @@ MALFORMED = {
         MINIMAL + '[corruption]\ntype = "NoCorruption"\nratio = 0.3\n',
         ["corruption", "ratio", "got 0.3", "accepts 0", "LabelFlip"],
     ),
-    "a grid of two values": (TASK + "gapped = [1.5, 2.0]\n" + MLP, ["task.gapped", "got [1.5, 2.0]", "a list [a number"]),
+    "a grid of two values": (TASK + "gapped = [1.5, 2.0]\n" + MLP, ["task.gapped", "got [1.5, 2.0]", "a list [a"]),
     "a grid with a zero step": (TASK + "gapped = [1.5, 2.0, 0]\n" + MLP, ["task.gapped", "got [1.5, 2.0, 0]"]),
     "a grid without points": (TASK + "gapped = [2.0, 1.5, 0.1]\n" + MLP, ["task", "gapped", "[2.0, 1.5, 0.1]"]),
     "a grid in the other phase": (
