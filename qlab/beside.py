@@ -7,6 +7,7 @@ sees it, and neither a folder's twin nor an edited file is taken for another. ``
 
 from __future__ import annotations
 
+import atexit
 import builtins
 import hashlib
 import importlib
@@ -14,7 +15,9 @@ import importlib.abc
 import importlib.machinery
 import importlib.util
 import re
+import shutil
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import CodeType, ModuleType
@@ -32,17 +35,15 @@ class Shelf:
 
     Args:
         folder: where they are.
-        number: tells the states of a folder apart.
+        root: the package under which they are in ``sys.modules``.
 
     Attributes:
-        root: the package under which they are in ``sys.modules``.
         sources: what was read of each file, and is run, whatever becomes of the file.
     """
 
-    def __init__(self, folder: Path, number: int) -> None:
-        place = hashlib.sha256(str(folder).encode()).hexdigest()[:8]
+    def __init__(self, folder: Path, root: str) -> None:
         self.folder = folder
-        self.root = f"{ROOT}_{place}_{number}"
+        self.root = root
         self.sources: dict[Path, bytes] = {}
         self._needed: dict[str, Mapping[str, Path]] = {}
         self.builtins = {**vars(builtins), "__import__": self._import}
@@ -231,16 +232,60 @@ _finder = _Finder()
 
 def shelf_of(folder: Path, name: str) -> Shelf:
     """The modules of a folder as they are now, where ``name`` is one of them."""
-    if _finder not in sys.meta_path:
-        sys.meta_path.insert(0, _finder)
     folder = folder.resolve()
     known = [shelf for shelf in _shelves.values() if shelf.folder == folder]
     for shelf in reversed(known):
         if shelf.is_current(name):
             return shelf
-    shelf = Shelf(folder, len(known))
+    place = hashlib.sha256(str(folder).encode()).hexdigest()[:8]
+    return _add(Shelf(folder, f"{ROOT}_{place}_{len(known)}"))
+
+
+def _add(shelf: Shelf) -> Shelf:
+    if _finder not in sys.meta_path:
+        sys.meta_path.insert(0, _finder)
     _shelves[shelf.root] = shelf
     return shelf
+
+
+def packed() -> dict[str, tuple[str, dict[str, bytes]]]:
+    """Folder and sources of all modules that were imported so, by their package: another process has them then."""
+    return {
+        root: (
+            str(shelf.folder),
+            {file.relative_to(shelf.folder).as_posix(): source for file, source in shelf.sources.items()},
+        )
+        for root, shelf in _shelves.items()
+    }
+
+
+def unpack(sources: Mapping[str, tuple[str, Mapping[str, bytes]]]) -> None:
+    """Makes the modules of another process importable here, under the same names; earlier ones of the names go.
+
+    They are where they were if the folder is here too, so that files beside them are found; else in a folder of their
+    own.
+    """
+    for root, (place, files) in sources.items():
+        if root in _shelves and packed()[root][1] == files:
+            continue
+        for module in [name for name in sys.modules if name == root or name.startswith(f"{root}.")]:
+            del sys.modules[module]
+        folder = Path(place)
+        if not all(_holds(folder / path, source) for path, source in files.items()):
+            folder = Path(tempfile.mkdtemp(prefix="qlab-")).resolve()
+            atexit.register(shutil.rmtree, folder, ignore_errors=True)
+            for path, source in files.items():
+                (folder / path).parent.mkdir(parents=True, exist_ok=True)
+                (folder / path).write_bytes(source)
+        shelf = _add(Shelf(folder, root))
+        shelf.sources |= {folder / path: source for path, source in files.items()}
+
+
+def _holds(file: Path, source: bytes) -> bool:
+    try:
+        return file.read_bytes() == source
+    except OSError:
+        return False
 
 
 def origin(module: str) -> tuple[Shelf, str] | None:

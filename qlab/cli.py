@@ -104,9 +104,16 @@ no_figures = click.option(
     help="Memory for models that train together, shared by all --jobs: 500MB, 4GiB. Default: 70 % of what is "
     "available.",
 )
-@click.option("--jobs", type=click.IntRange(1), metavar="N", help="Number of processes, this one included. Default: 1.")
+@click.option(
+    "--jobs", type=click.IntRange(1), metavar="N", help="Number of worker processes. Default: none but this one."
+)
 @click.option("--cluster", metavar="ADDRESS", help="Run on the Dask cluster with this scheduler: tcp://host:8786.")
 @no_figures
+@click.option(
+    "--no-wait",
+    is_flag=True,
+    help="If another command is running the experiment, exit with status 1 instead of waiting.",
+)
 @click.option("--dry-run", is_flag=True, help="Print which trials are done and which would run; run nothing.")
 @tracking_uri
 def run(
@@ -118,6 +125,7 @@ def run(
     jobs: int | None,
     cluster: str | None,
     no_figures: bool,
+    no_wait: bool,
     dry_run: bool,
     tracking_uri: str | None,
 ) -> None:
@@ -147,7 +155,7 @@ def run(
         for experiment in experiments:
             running.print_plan(experiment, tracking_uri)
         return
-    if not running.run_all(experiments, tracking_uri, jobs or 1, cluster, figures=not no_figures):
+    if not running.run_all(experiments, tracking_uri, jobs or 1, cluster, figures=not no_figures, wait=not no_wait):
         sys.exit(1)
 
 

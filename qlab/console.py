@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
-from qlab.tracking.redaction import redact
 from qlab.views.kept import joined
 from qlab.views.labels import ratio_text
-from qlab.words import counted
 
 if TYPE_CHECKING:  # commands that only show tables do without PyTorch
-    from qlab.experiment.plan import Plan
     from qlab.experiment.runner import Outcome
-
-_PLAIN_SECONDS = 10.0
-"""Without a terminal a line of progress is printed at most this often."""
 
 
 def printer(file: Any = None) -> Console:
@@ -33,133 +24,6 @@ def printer(file: Any = None) -> Console:
     if not console.is_terminal:
         console.width = max(console.width, 140)
     return console
-
-
-class ConsoleReporter:
-    """Shows progress: a live display on a terminal, plain lines elsewhere.
-
-    Use as a context manager, so that the display is taken down whatever happens.
-
-    Args:
-        console: where to.
-    """
-
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._live = console.is_terminal
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[numbers]}", markup=False),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(elapsed_when_finished=False),
-            console=console,
-            disable=not self._live,
-        )
-        self._label = ""
-        self._number = 0
-        self._of = 0
-        self._epochs = 0
-        self._start = self._printed = 0.0
-
-    def __enter__(self) -> ConsoleReporter:
-        self._progress.start()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._progress.stop()
-
-    def planned(self, plan: Plan) -> None:
-        """Says how much there is to do."""
-        total = len(plan.experiment.trials)
-        reused = len(plan.done)
-        # Each group of teachers is one ensemble of oracles and one for each method.
-        methods = [{item.method_key for item in group} for group in plan.unlearnings]
-        self._of = len(plan.ensembles) + sum(1 + len(keys) for keys in methods)
-        self._number = 0
-        self._print(
-            f"{plan.experiment.name}: {total} trials, {reused} in the store already, {total - reused} to train "
-            f"in {counted(len(plan.ensembles), 'ensemble')}"
-        )
-        if plan.experiment.unlearnings:
-            known, left = len(plan.unlearned), len(plan.todo_unlearnings)
-            self._print(f"{known + left} unlearning runs, {known} in the store already, {left} to run")
-        if plan.experiment.measurements:
-            self._of += len(plan.measurements)
-            known, left = len(plan.measured), len(plan.todo_measurements)
-            self._print(f"{known + left} probes, {known} in the store already, {left} to take")
-        if self._live and self._of:
-            self._ensembles = self._progress.add_task("ensembles", total=self._of, numbers="")
-
-    def ensemble_started(self, label: str, engine: str, trials: int, epochs: int) -> None:
-        """Opens an ensemble's line."""
-        self._count()
-        self._label, self._epochs = label, epochs
-        self._start = self._printed = time.monotonic()
-        self._print(
-            f"[{self._number}/{self._of}] {label}: {trials} trials, {epochs} epochs" + (f"; {engine}" if engine else "")
-        )
-        if self._live:
-            self._epoch_task = self._progress.add_task("epochs", total=epochs, numbers="")
-
-    def epoch(self, epoch: int, metrics: dict[str, NDArray[np.float64]]) -> None:
-        """Shows the mean over the ensemble's members."""
-        numbers = f"loss {_mean(metrics['train_loss'])}, validation accuracy {_mean(metrics['validation_accuracy'])}"
-        if self._live:
-            self._progress.update(self._epoch_task, completed=epoch, numbers=numbers)
-        elif time.monotonic() - self._printed > _PLAIN_SECONDS and 0 < epoch < self._epochs:
-            self._printed = time.monotonic()
-            left = (self._printed - self._start) / epoch * (self._epochs - epoch)
-            self._print(f"[{self._number}/{self._of}] epoch {epoch}/{self._epochs}, {numbers}, {left:.0f} s left")
-
-    def ensemble_finished(self, seconds: float, health: Sequence[str]) -> None:
-        """Closes an ensemble's line with the health of its models."""
-        counts = {state: list(health).count(state) for state in dict.fromkeys(sorted(health))}
-        states = ", ".join(f"{count} {state}" for state, count in counts.items())
-        self._close()
-        self._print(f"[{self._number}/{self._of}] done in {seconds:.1f} s: {states}")
-
-    def ensemble_failed(self, error: str) -> None:
-        """Closes an ensemble's line with what went wrong."""
-        self._close()
-        self._print(f"[{self._number}/{self._of}] FAILED: {error}")
-
-    def measuring_started(self, label: str, models: int, probes: int) -> None:
-        """Opens the line of an ensemble's landscapes."""
-        self._count()
-        self._print(f"[{self._number}/{self._of}] {label}: {models} models, {probes} probes")
-        if self._live:
-            self._epoch_task = self._progress.add_task("probes", total=probes, numbers="")
-
-    def measured(self) -> None:
-        """Moves the bar."""
-        if self._live:
-            self._progress.advance(self._epoch_task)
-
-    def measuring_finished(self, seconds: float, failed: int) -> None:
-        """Closes the line of an ensemble's landscapes."""
-        self._close()
-        self._print(f"[{self._number}/{self._of}] done in {seconds:.1f} s" + (f": {failed} failed" if failed else ""))
-
-    def notice(self, message: str) -> None:
-        """Prints a line."""
-        self._print(message)
-
-    def _count(self) -> None:
-        """The next ensemble; oracles and trajectories that only probes need come on top of those planned."""
-        self._number += 1
-        self._of = max(self._of, self._number)
-
-    def _close(self) -> None:
-        if self._live:
-            self._progress.refresh()
-            self._progress.remove_task(self._epoch_task)
-            self._progress.update(self._ensembles, completed=self._number)
-
-    def _print(self, line: str) -> None:
-        self._console.print(Text(redact(line)), soft_wrap=True)
 
 
 def print_outcome(
@@ -336,8 +200,3 @@ def _interval(row: Mapping[Hashable, Any]) -> str:
 def _digits(value: float, digits: int = 3) -> str:
     """Some significant digits; integers in full."""
     return f"{value:.0f}" if 10**digits <= abs(value) < 1e6 else f"{value:.{digits}g}"
-
-
-def _mean(values: NDArray[np.float64]) -> str:
-    finite = values[np.isfinite(values)]
-    return f"{finite.mean():.3f}" if len(finite) else "nan"

@@ -37,6 +37,14 @@ class UnsentError(StoreAwayError):
     """Writes of a run wait on this machine, since the tracking server is away; the command line exits with 1."""
 
 
+class JobStopped(QlabError):
+    """What a job reports to takes nothing more of it: it was cancelled, or another command has the experiment now."""
+
+
+class WorkersLostError(QlabError):
+    """A cluster whose scheduler or workers went away; the command line exits with 1."""
+
+
 class MissingExtraError(QlabError, ImportError):
     """A part of qlab whose optional dependency is not installed."""
 

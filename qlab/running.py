@@ -4,27 +4,28 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
 import click
 
 from qlab import interrupts, output
-from qlab.errors import QlabError, StoreError
+from qlab.errors import JobStopped, QlabError, StoreError, WorkersLostError
 from qlab.experiment import schema
-from qlab.experiment.cluster import Cluster
 from qlab.experiment.devices import training_device
-from qlab.experiment.jobs import Jobs
+from qlab.experiment.engine.graph import Workers
+from qlab.experiment.engine.here import Alone
 from qlab.experiment.plan import Plan
+from qlab.experiment.recording.recorder import Recorder
 from qlab.experiment.refusal import is_of_own_code, record_refusal, record_unreadable
 from qlab.experiment.reporting import Silent
 from qlab.experiment.runner import Runner
 from qlab.experiment.schema import Experiment
-from qlab.experiment.session import Session
 from qlab.experiment.summary import summarise, tabulate
 from qlab.output import say
+from qlab.tracking.holding import HeldError
 from qlab.tracking.orphans import end_orphans
 from qlab.tracking.redaction import redact, shown
 from qlab.tracking.spool import default_root, spools
@@ -51,7 +52,7 @@ def _record_refusals(experiments: Sequence[Experiment], uri: str | None, error: 
     with suppress(QlabError):
         store = open_store(uri, tell=say)
         for experiment in experiments:
-            record_refusal(Session(store, Silent(), experiment, training_device("cpu")), error)
+            record_refusal(Recorder(store, Silent(), experiment), error)
 
 
 def run_all(
@@ -61,9 +62,11 @@ def run_all(
     cluster: str | None = None,
     *,
     figures: bool = True,
+    wait: bool = True,
 ) -> bool:
-    """Runs experiments one after the other, each by several workers; whether all trials finished."""
-    from qlab.console import ConsoleReporter, print_outcome, printer  # libraries that draw tables: others do without
+    """Runs experiments one after the other, by several workers if asked to; whether all trials finished."""
+    from qlab.console import print_outcome, printer  # libraries that draw tables: others do without
+    from qlab.progress import ConsoleReporter
 
     for experiment in experiments:
         training_device(experiment.device)
@@ -74,7 +77,7 @@ def run_all(
         console.print(redact(line), markup=False, soft_wrap=True)
 
     try:
-        team = Jobs(jobs, show) if cluster is None else Cluster(cluster, show)
+        made = _workers(jobs, cluster, show)
     except QlabError as error:
         _record_refusals(experiments, uri, error)
         raise
@@ -84,12 +87,13 @@ def run_all(
     option = f" --tracking-uri {shlex.quote(shown(uri))}" if uri else ""
     finished = True
     try:
-        with team:
+        with made as workers:
             for number, experiment in enumerate(experiments, 1):
                 interrupts.check()
                 try:
                     with ConsoleReporter(console) as reporter:
-                        outcome = Runner(store, reporter, team, summarise if figures else tabulate).run(experiment)
+                        summed = summarise if figures else tabulate
+                        outcome = Runner(store, reporter, workers, summed, wait=wait).run(experiment)
                 except QlabError:
                     interrupts.check()
                     if left := ", ".join(other.name for other in experiments[number:]):
@@ -101,6 +105,10 @@ def run_all(
     except KeyboardInterrupt as interrupt:
         _say_interrupted(store, interrupt.__context__)
         raise
+    except (HeldError, JobStopped, WorkersLostError) as error:
+        interrupts.check()
+        say(f"Error: {redact(str(error))}")
+        sys.exit(1)
     except StoreError as error:
         unsent = store.unsent()
         if unsent is None or interrupts.interrupted():
@@ -108,18 +116,24 @@ def run_all(
         said = redact(str(error))
         say(f"Error: {said}" if unsent in said else f"Error: {said} {unsent}")
         sys.exit(1)
-    for unsent in team.unsent:
-        say(f"Error: {unsent}")
     if printed.error is not None:
         say(f"Error: {output.described(printed.error)} The runs are in the store: see `qlab runs`.")
-    return finished and not team.unsent and printed.error is None
+    return finished and printed.error is None
+
+
+def _workers(jobs: int, cluster: str | None, tell: Callable[[str], None]) -> AbstractContextManager[Workers]:
+    if jobs == 1 and cluster is None:
+        return nullcontext(Alone())
+    from qlab.experiment.engine.workers import Cluster, Processes  # Dask: others do without
+
+    return Processes(jobs, tell) if cluster is None else Cluster(cluster, tell)
 
 
 def _say_interrupted(store: Store, error: BaseException | None) -> None:
     """One line: what became of the runs, what waits to be sent, and an error on the way if there was one."""
     interrupts.heed()
     message = "Interrupted: runs in progress are marked as killed, finished ones are kept; run again to go on."
-    with suppress(QlabError):  # helpers that had to be killed have marked nothing
+    with suppress(QlabError):  # what was killed has marked nothing
         end_orphans(store, store.experiment_ids())
     also = f"({error})" if isinstance(error, StoreError) else None
     say(" ".join(filter(None, [message, also, store.unsent()])))

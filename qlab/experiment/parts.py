@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
-from qlab.experiment.session import Session
+from qlab.experiment.jobs.materials import Materials
 from qlab.experiment.trial import Trial, Unlearning
 from qlab.models import Model
 from qlab.models.base import prepare_features
@@ -15,14 +15,15 @@ from qlab.training.schedule import snapshot_epochs
 
 
 def training_parts(
-    session: Session, trials: Sequence[Trial], model: Model, *, trajectories: bool = False
+    materials: Materials, budget: int, trials: Sequence[Trial], model: Model, *, trajectories: bool = False
 ) -> list[Sequence[Trial]]:
     """Trials of one ensemble in parts that fit into memory.
 
     Results do not depend on it: a trial gives the same, to rounding, in an ensemble of any size.
 
     Args:
-        session: what the experiment's parts share.
+        materials: the trials' data.
+        budget: bytes that models may take which train together.
         trials: of one ensemble.
         model: their model, built.
         trajectories: whether parameters are kept at some epochs.
@@ -30,48 +31,56 @@ def training_parts(
     Raises:
         DataError: a single trial does not fit.
     """
-    need = _need(session, trials, model, trajectories=trajectories)
-    return need.parts(trials, session.memory, _called(trials[0]))
+    need = _need(materials, trials, model, trajectories=trajectories)
+    return need.parts(trials, budget, _called(trials[0]))
 
 
 def oracle_parts(
-    session: Session, trial: Trial, model: Model, places: Sequence[tuple[int, int]]
-) -> list[Sequence[tuple[int, int]]]:
+    materials: Materials, budget: int, model: Model, wanted: Sequence[tuple[Trial, int]]
+) -> list[Sequence[tuple[Trial, int]]]:
     """Oracles that are to be trained in parts that fit into memory.
 
     Args:
-        session: what the experiment's parts share.
-        trial: one of their teachers.
+        materials: the trials' data.
+        budget: bytes that models may take which train together.
         model: their model, built.
-        places: one for each oracle.
+        wanted: of each its teacher and number.
     """
-    need = _need(session, [trial], model, shared=False)
-    return need.parts(places, session.memory, f"an oracle of {_called(trial)}")
+    trial = wanted[0][0]
+    need = _need(materials, [trial], model, shared=False)
+    return need.parts(wanted, budget, f"an oracle of {_called(trial)}")
 
 
-def unlearning_parts(session: Session, group: Sequence[Unlearning]) -> list[list[Unlearning]]:
+def unlearning_parts(
+    materials: Materials, budget: int, group: Sequence[Unlearning], model: Model
+) -> list[list[Unlearning]]:
     """Unlearning runs, whose teachers differ in seed only, in parts that fit into memory.
+
+    Args:
+        materials: the teachers' data.
+        budget: bytes that models may take which are unlearned together.
+        group: the unlearning runs.
+        model: the teachers' model, built.
 
     Raises:
         DataError: a single one does not fit.
     """
     trial = group[0].teacher
-    model = session.build(trial)
-    shared, own_bytes = _features(session, [item.teacher for item in group])
-    need = unlearning_need(model, *_sizes(session, trial, model), shared=shared, own_bytes=own_bytes)
+    shared, own_bytes = _features(materials, [item.teacher for item in group])
+    need = unlearning_need(model, *_sizes(materials, trial, model), shared=shared, own_bytes=own_bytes)
     together = list(dict.fromkeys((item.teacher.key, item.repeat) for item in group))
-    parts = need.parts(together, session.memory, f"unlearning {_called(trial)}")
+    parts = need.parts(together, budget, f"unlearning {_called(trial)}")
     return [[item for item in group if (item.teacher.key, item.repeat) in part] for part in map(set, parts)]
 
 
 def _need(
-    session: Session, trials: Sequence[Trial], model: Model, *, shared: bool = True, trajectories: bool = False
+    materials: Materials, trials: Sequence[Trial], model: Model, *, shared: bool = True, trajectories: bool = False
 ) -> Need:
     first = trials[0]
-    same, own_bytes = _features(session, trials)
+    same, own_bytes = _features(materials, trials)
     return training_need(
         model,
-        *_sizes(session, first, model),
+        *_sizes(materials, first, model),
         batch_size=first.trainer.batch_size,
         shared=shared and same,
         own_bytes=own_bytes,
@@ -79,17 +88,17 @@ def _need(
     )
 
 
-def _sizes(session: Session, trial: Trial, model: Model) -> tuple[int, int, int]:
+def _sizes(materials: Materials, trial: Trial, model: Model) -> tuple[int, int, int]:
     """Rows for training and for validation, and the elements of a prepared row."""
-    dataset = session.dataset(trial.task)
+    dataset = materials.dataset(trial.task)
     return len(dataset.train), len(dataset.validation), prepare_features(model, dataset.train.x[:1]).numel()
 
 
-def _features(session: Session, trials: Sequence[Trial]) -> tuple[bool, int]:
+def _features(materials: Materials, trials: Sequence[Trial]) -> tuple[bool, int]:
     """Whether the trials are trained on the same features, and if not how many bytes of them each of them holds."""
     most = max(trials, key=lambda trial: trial.corruption.ratio)
-    x = session.member(most).corrupted.split.x
-    if x is session.dataset(most.task).train.x:
+    x = materials.member(most).corrupted.split.x
+    if x is materials.dataset(most.task).train.x:
         return True, 0
     return False, x.nbytes if isinstance(x, torch.Tensor) else 0
 

@@ -87,13 +87,13 @@ class Plan:
             tuple(tuple(group) for group in measurements.values()),
         )
 
-    def only(self, keys: Collection[str]) -> Self:
+    def without(self, keys: Collection[str]) -> Self:
         """The same plan with less left to do."""
         return dataclasses.replace(
             self,
-            ensembles=_only(self.ensembles, keys),
-            unlearnings=_only(self.unlearnings, keys),
-            measurements=_only(self.measurements, keys),
+            ensembles=_without(self.ensembles, keys),
+            unlearnings=_without(self.unlearnings, keys),
+            measurements=_without(self.measurements, keys),
         )
 
     @property
@@ -132,8 +132,8 @@ class Plan:
 _T = TypeVar("_T", Trial, Unlearning, Measurement)
 
 
-def _only(groups: tuple[tuple[_T, ...], ...], keys: Collection[str]) -> tuple[tuple[_T, ...], ...]:
-    kept = (tuple(item for item in group if item.key in keys) for group in groups)
+def _without(groups: tuple[tuple[_T, ...], ...], keys: Collection[str]) -> tuple[tuple[_T, ...], ...]:
+    kept = (tuple(item for item in group if item.key not in keys) for group in groups)
     return tuple(group for group in kept if group)
 
 

@@ -18,8 +18,8 @@ from typing import Any
 from qlab.errors import QlabError, StoreError
 from qlab.experiment import overrides
 from qlab.experiment.parent import TEXT_FILE, open_parent
+from qlab.experiment.recording.recorder import Recorder, first_line
 from qlab.experiment.schema import Experiment, class_folder, name_of
-from qlab.experiment.session import Session, first_line
 from qlab.experiment.trial import content_hash
 from qlab.textfile import read_text
 from qlab.tracking import names, provenance
@@ -32,28 +32,27 @@ def is_of_own_code(error: BaseException) -> bool:
     return cause is not None and (not isinstance(cause, QlabError) or is_of_own_code(cause))
 
 
-def record_refusal(session: Session, error: QlabError) -> None:
+def record_refusal(recorder: Recorder, error: QlabError) -> None:
     """Marks an experiment as failed that cannot begin; as well as the store allows, as the error is on its way."""
-    with contextlib.suppress(StoreError), session.claims:
-        run_id = open_parent(session, busy=False)
-        run = session.store.get_run(run_id)
-        worker = run.data.tags.get(names.WORKER, "")
-        if run.info.status == "RUNNING" and worker not in {session.claims.worker.id, *session.claims.gone([worker])}:
+    with contextlib.suppress(StoreError):
+        run_id = open_parent(recorder, busy=False)
+        run = recorder.store.get_run(run_id)
+        if run.info.status == "RUNNING" and not recorder.lock.held and recorder.lock.holder() is not None:
             return  # it has begun elsewhere
         if run.info.status == "FINISHED":
             return  # what is in the store is whole; that it cannot be run again changes nothing of it
-        session.store.set_tags(run_id, {names.REFUSED: _identity_of(session.experiment)})
-        session.end([run_id], "FAILED", str(error))
+        recorder.store.set_tags(run_id, {names.REFUSED: _identity_of(recorder.experiment)})
+        recorder.end([run_id], "FAILED", str(error))
 
 
-def clear_refusals(session: Session, parent: str) -> None:
+def clear_refusals(recorder: Recorder, parent: str) -> None:
     """Takes away what is recorded of earlier failures of the same file with the same values, as it can be run now."""
-    own = f"tags.`{names.REFUSED}` = '{_identity_of(session.experiment)}'"
-    for run in session.store.search([session.experiment_id], own):
+    own = f"tags.`{names.REFUSED}` = '{_identity_of(recorder.experiment)}'"
+    for run in recorder.store.search([recorder.experiment_id], own):
         run_id = str(run.info.run_id)
-        session.store.delete_tag(run_id, names.REFUSED)
+        recorder.store.delete_tag(run_id, names.REFUSED)
         if run_id != parent:
-            session.store.delete_run(run_id)
+            recorder.store.delete_run(run_id)
 
 
 def record_unreadable(store: Store, path: Path, assignments: Sequence[tuple[str, Any]], error: QlabError) -> None:

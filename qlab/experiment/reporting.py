@@ -14,6 +14,9 @@ from qlab.experiment.plan import Plan
 class Reporter(Protocol):
     """Is told what a runner does, in the order of these methods."""
 
+    def beside(self) -> Reporter:
+        """What is told about a job that runs beside others, from when it starts to when it finishes or fails."""
+
     def planned(self, plan: Plan) -> None:
         """Before anything is run."""
 
@@ -44,6 +47,10 @@ class Reporter(Protocol):
 
 class Silent:
     """Tells nobody."""
+
+    def beside(self) -> Reporter:
+        """Itself."""
+        return self
 
     def planned(self, plan: Plan) -> None:
         """Does nothing."""

@@ -14,18 +14,21 @@ from collections.abc import Mapping
 from typing import Any
 
 from qlab.errors import DataError, StoreAwayError
+from qlab.experiment.data_records import dataset_records
+from qlab.experiment.jobs.materials import Materials
 from qlab.experiment.plan import Plan
+from qlab.experiment.schema import Experiment
 from qlab.experiment.seeds import check_load
-from qlab.experiment.session import Session
 from qlab.experiment.trial import Trial
 from qlab.own_code import is_own
 from qlab.tasks.images import ImageTask
 from qlab.tracking import names
+from qlab.tracking.store import Store
 
 _SHOWN = 3
 
 
-def check_same_data(session: Session, plan: Plan) -> None:
+def check_same_data(store: Store, materials: Materials, plan: Plan) -> None:
     """Compares what tasks load with what the finished runs of the same task say of their data.
 
     Runs that say nothing of it (of older versions, or not sent yet) are taken as they are.
@@ -33,13 +36,13 @@ def check_same_data(session: Session, plan: Plan) -> None:
     Raises:
         DataError: they differ; a table would mix results of two data sets.
     """
-    loaded = _loaded(session, plan)
+    loaded = _loaded(plan)
     if not loaded:
         return
     try:
-        experiment_id = session.store.find_experiment(session.experiment.name)
+        experiment_id = store.find_experiment(plan.experiment.name)
         kind = f"tags.`{names.KIND}` = '{names.TRIAL}'"
-        runs = [] if experiment_id is None else list(session.store.search([experiment_id], kind))
+        runs = [] if experiment_id is None else list(store.search([experiment_id], kind))
     except StoreAwayError:
         return
     done = {run_id: trial for trial in loaded if (run_id := plan.done.get(trial.key)) is not None}
@@ -53,49 +56,49 @@ def check_same_data(session: Session, plan: Plan) -> None:
         alike = hit or by_task.get(_task_params(run.data.params))
         if alike is None:
             continue
-        if split := _other_split(session, run, alike, exact=hit is not None):
+        if split := _other_split(materials, run, alike, exact=hit is not None):
             differing.setdefault(split, []).append(run)
             first.setdefault(split, alike)
     for split, others in differing.items():
         if is_own(type(first[split].task)):
-            check_load(session, first[split].task)
-        raise DataError(_message(session, first[split], split, others))
+            check_load(materials, first[split].task)
+        raise DataError(_message(plan.experiment, first[split], split, others))
 
 
-def other_data(session: Session, run: Any, trial: Trial) -> bool:
+def other_data(materials: Materials, run: Any, trial: Trial) -> bool:
     """Whether a run of a trial was begun with other data than its task loads now, as far as the store says."""
-    return _other_split(session, run, trial, exact=True) is not None
+    return _other_split(materials, run, trial, exact=True) is not None
 
 
-def _loaded(session: Session, plan: Plan) -> list[Trial]:
+def _loaded(plan: Plan) -> list[Trial]:
     """The trials whose data are compared: those of own tasks, and of qlab's image tasks that are loaded anyway."""
     work = [*plan.todo, *(item.teacher for item in plan.todo_unlearnings), *(m.trial for m in plan.todo_measurements)]
     needed = {_task_params(trial.params) for trial in work if isinstance(trial.task, ImageTask)}
-    trials = session.experiment.trials
+    trials = plan.experiment.trials
     return [trial for trial in trials if is_own(type(trial.task)) or _task_params(trial.params) in needed]
 
 
-def _other_split(session: Session, run: Any, trial: Trial, *, exact: bool) -> str | None:
+def _other_split(materials: Materials, run: Any, trial: Trial, *, exact: bool) -> str | None:
     """The split in which a run's data differ; ``exact`` if it is of this very trial, else it is of the same task."""
     clean = run.data.tags.get(names.DATA)
     if not is_own(type(trial.task)):
-        return _other_pictures(session, clean, trial)
+        return _other_pictures(materials, clean, trial)
     recorded = _recorded(run)
-    same = clean is not None and clean == session.data_digest(trial.task)
+    same = clean is not None and clean == materials.data_digest(trial.task)
     if same or (clean is None and not recorded):
         return None
-    now = {record.context: record.digest for record in session.dataset_records(trial, session.member(trial))}
+    now = {record.context: record.digest for record in dataset_records(materials, trial)}
     if clean is not None:
         return "training" if recorded.get("validation", now["validation"]) == now["validation"] else "validation"
     wanted = ("training", "validation") if exact else ("validation",)
     return next((context for context in wanted if recorded.get(context, now[context]) != now[context]), None)
 
 
-def _other_pictures(session: Session, recorded: str | None, trial: Trial) -> str | None:
+def _other_pictures(materials: Materials, recorded: str | None, trial: Trial) -> str | None:
     """The split whose pictures are others than a run of one of qlab's own tasks says; None if it says nothing."""
     if recorded is None or not isinstance(trial.task, ImageTask):
         return None
-    now = session.data_digest(trial.task)
+    now = materials.data_digest(trial.task)
     if now is None or now == recorded:
         return None
     return "validation" if now.partition("-")[0] == recorded.partition("-")[0] else "training"
@@ -114,7 +117,7 @@ def _task_params(params: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
     return tuple(sorted((name, value) for name, value in params.items() if name.startswith("task.")))
 
 
-def _message(session: Session, trial: Trial, split: str, runs: list[Any]) -> str:
+def _message(experiment: Experiment, trial: Trial, split: str, runs: list[Any]) -> str:
     name = trial.names["task"]
     shown = ", ".join(f"{run.info.run_name} (run {run.info.run_id})" for run in runs[:_SHOWN])
     more = f" and {len(runs) - _SHOWN} more" if len(runs) > _SHOWN else ""
@@ -124,7 +127,7 @@ def _message(session: Session, trial: Trial, split: str, runs: list[Any]) -> str
     elif isinstance(task, ImageTask):
         restore = f"Restore the pictures in {task.place}"
     return (
-        f"{session.experiment.name}: the {split} data that {name} loads now are not those of its finished runs: {shown}"
+        f"{experiment.name}: the {split} data that {name} loads now are not those of its finished runs: {shown}"
         f"{more}. Results of both would become one. {restore}; or give the experiment another name; or delete these "
         "runs in `qlab ui`."
     )

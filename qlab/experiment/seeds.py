@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from qlab.errors import DataError, QlabError
-from qlab.experiment.session import Session
+from qlab.experiment.jobs.materials import Materials
 from qlab.experiment.trial import Trial, content_hash
 from qlab.models import Model
 from qlab.own_code import is_own
 from qlab.tasks import Dataset, Task
 from qlab.tasks.base import digest
+from qlab.training import Member
 from qlab.training.ensemble import initial_parameters
 
 _SEEDED = (
@@ -19,7 +20,7 @@ _SEEDED = (
 )
 
 
-def check_seeds(session: Session, trials: Iterable[Trial]) -> None:
+def check_seeds(materials: Materials, trials: Iterable[Trial]) -> None:
     """Loads the data of own tasks twice, and has their features randomised twice where that is asked for.
 
     Own corruptions are compared wherever they are applied, see :class:`qlab.training.Member`.
@@ -38,18 +39,18 @@ def check_seeds(session: Session, trials: Iterable[Trial]) -> None:
         if randomises and (key not in randomised or randomised[key].corruption.ratio < trial.corruption.ratio):
             randomised[key] = trial
     for task in tasks.values():
-        check_load(session, task)
+        check_load(materials, task)
     for trial in randomised.values():
-        _check_features(session, trial)
+        _check_features(materials, trial)
 
 
-def check_load(session: Session, task: Task) -> None:
+def check_load(materials: Materials, task: Task) -> None:
     """Loads the data of a task once more.
 
     Raises:
         DataError: they are others than before.
     """
-    first, second = _digests(session.dataset(task)), _digests(session.load(task))
+    first, second = _digests(materials.dataset(task)), _digests(materials.load(task))
     for part, before in first.items():
         if second[part] != before:
             name = type(task).__name__
@@ -78,8 +79,10 @@ def check_initial(model: Model, seed: int) -> None:
             pass
 
 
-def _check_features(session: Session, trial: Trial) -> None:
-    first, second = (digest(session.member(trial).corrupted.split.x) for _ in range(2))
+def _check_features(materials: Materials, trial: Trial) -> None:
+    dataset = materials.dataset(trial.task)
+    members = (Member.of(trial.task, dataset, trial.corruption, trial.seed) for _ in range(2))
+    first, second = (digest(member.corrupted.split.x) for member in members)
     if first != second:
         raise DataError(
             f"{type(trial.task).__name__}.random_features gives others for the same generator; draw from the one it is "

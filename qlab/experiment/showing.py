@@ -12,8 +12,8 @@ from urllib.parse import urlencode
 
 import pandas as pd
 
+from qlab.experiment.recording.recorder import Recorder
 from qlab.experiment.schema import Experiment
-from qlab.experiment.session import Session
 from qlab.tracking import names
 from qlab.tracking.curves import Curve, unit, write_curves
 from qlab.tracking.groups import RATIO
@@ -28,7 +28,7 @@ _MARKDOWN = re.compile(r"([\\`*_{}\[\]<#|])")
 
 
 def show_experiment(
-    session: Session,
+    recorder: Recorder,
     parent: str,
     trials: pd.DataFrame,
     table: pd.DataFrame,
@@ -40,7 +40,7 @@ def show_experiment(
     """Writes what the UI shows, unless it is already there.
 
     Args:
-        session: what the experiment's parts share.
+        recorder: of the experiment.
         parent: the experiment's run.
         trials: one row for each trial.
         table: see :func:`qlab.views.summary.summarize`.
@@ -48,14 +48,14 @@ def show_experiment(
         steps: see :func:`qlab.views.unlearning.curves_of`.
         pictured: whether the experiment's run has the summary's figure.
     """
-    store, experiment_id = session.store, session.experiment_id
-    with session.tracking():
+    store, experiment_id = recorder.store, recorder.experiment_id
+    with recorder.tracking():
         whole = unit(table["ratio"])
         against_ratio, against_step = ratio_curves(table, whole), step_curves(steps)
         write_curves(store, parent, [*against_ratio, *against_step])
         views = prepared_views(trials, unlearned, against_ratio, against_step, whole)
         run = store.known_as(parent)
-        note = description(session.experiment, experiment_id, run, table, views, pictured=pictured)
+        note = description(recorder.experiment, experiment_id, run, table, views, pictured=pictured)
         show(store, experiment_id, note, views)
 
 

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import pandas as pd
 
 from qlab.attempts import Attempts
-from qlab.experiment.session import Session
+from qlab.experiment.recording.recorder import Recorder
 from qlab.experiment.trial import Measurement, Trial, Unlearning, content_hash
 from qlab.landscape import ProbeResult
 from qlab.tracking import frames, names
@@ -53,49 +53,49 @@ class _Undrawn(Attempts):
         return None
 
 
-def summarise(session: Session, parent: str) -> Summary:
+def summarise(recorder: Recorder, parent: str) -> Summary:
     """The tables of all that an experiment asks for, wherever in the MLflow experiment the runs are.
 
     They are written to the parent run, and drawn, unless that has been done of the same runs, and to the end. A figure
     that cannot be drawn keeps nothing else from being written; it is tried again the next time.
     """
-    return _summarised(session, parent, Attempts(), draw=True)
+    return _summarised(recorder, parent, Attempts(), draw=True)
 
 
-def tabulate(session: Session, parent: str) -> Summary:
+def tabulate(recorder: Recorder, parent: str) -> Summary:
     """The same without PNG and HTML, which take most of the time: figures are drawn by the next :func:`summarise`."""
-    return _summarised(session, parent, _Undrawn(), draw=False)
+    return _summarised(recorder, parent, _Undrawn(), draw=False)
 
 
-def _summarised(session: Session, parent: str, figures: Attempts, draw: bool) -> Summary:
-    trials = _latest(session, names.TRIAL, session.experiment.trials)
-    unlearnings = _latest(session, names.UNLEARNING, session.experiment.unlearnings)
-    probes = _latest(session, names.PROBE, session.experiment.measurements)
+def _summarised(recorder: Recorder, parent: str, figures: Attempts, draw: bool) -> Summary:
+    trials = _latest(recorder, names.TRIAL, recorder.experiment.trials)
+    unlearnings = _latest(recorder, names.UNLEARNING, recorder.experiment.unlearnings)
+    probes = _latest(recorder, names.PROBE, recorder.experiment.measurements)
     shown = [frame[["run_id", "status", "health"]].fillna("") for frame in (trials, unlearnings, probes)]
     digest = content_hash([_FORM, *(part.to_numpy().tolist() for part in shown)])
-    with session.tracking():
-        drawn = session.store.get_run(parent).data.tags.get(names.SUMMARY)
-        write = drawn != digest or not session.store.has_file(parent, FIRST_FILE)
-    unlearned, steps = _summarise_unlearning(session, parent, unlearnings, write, figures)
+    with recorder.tracking():
+        drawn = recorder.store.get_run(parent).data.tags.get(names.SUMMARY)
+        write = drawn != digest or not recorder.store.has_file(parent, FIRST_FILE)
+    unlearned, steps = _summarise_unlearning(recorder, parent, unlearnings, write, figures)
     found = Summary(
-        _summarise_trials(session, parent, trials, write, figures),
+        _summarise_trials(recorder, parent, trials, write, figures),
         unlearned,
-        _summarise_probes(session, parent, probes, write, figures),
+        _summarise_probes(recorder, parent, probes, write, figures),
         figures.missing,
     )
     if write:
         from qlab.experiment.showing import show_experiment
 
         pictured = draw and "accuracy" not in figures.missing
-        show_experiment(session, parent, trials, found.trials, unlearnings, steps, pictured=pictured)
+        show_experiment(recorder, parent, trials, found.trials, unlearnings, steps, pictured=pictured)
     if write and draw and not figures.missing:
-        with session.tracking():
-            session.store.set_tags(parent, {names.SUMMARY: digest})
+        with recorder.tracking():
+            recorder.store.set_tags(parent, {names.SUMMARY: digest})
     return found
 
 
 def _summarise_trials(
-    session: Session, parent: str, frame: pd.DataFrame, write: bool, figures: Attempts
+    recorder: Recorder, parent: str, frame: pd.DataFrame, write: bool, figures: Attempts
 ) -> pd.DataFrame:
     from qlab.views.summary import summarize
 
@@ -103,12 +103,12 @@ def _summarise_trials(
     if not write:
         return table
     with tempfile.TemporaryDirectory() as folder:
-        _log(session, parent, write_summary(table, Path(folder), session.experiment.name, figures))
+        _log(recorder, parent, write_summary(table, Path(folder), recorder.experiment.name, figures))
     return table
 
 
 def _summarise_unlearning(
-    session: Session, parent: str, frame: pd.DataFrame, write: bool, figures: Attempts
+    recorder: Recorder, parent: str, frame: pd.DataFrame, write: bool, figures: Attempts
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The table, and the curves that are drawn; empty if nothing is to be written."""
     if frame.empty:
@@ -118,17 +118,17 @@ def _summarise_unlearning(
     table = summarize_unlearning(frame)
     if not write:
         return table, pd.DataFrame()
-    with session.tracking():
-        history = history_of(frame, session.store.metric_history)
+    with recorder.tracking():
+        history = history_of(frame, recorder.store.metric_history)
     curves = pd.DataFrame() if history.empty else curves_of(history)
     with tempfile.TemporaryDirectory() as folder:
-        files = write_unlearning(table, curves, Path(folder), session.experiment.name, figures)
-        _log(session, parent, files)
+        files = write_unlearning(table, curves, Path(folder), recorder.experiment.name, figures)
+        _log(recorder, parent, files)
     return table, curves
 
 
 def _summarise_probes(
-    session: Session, parent: str, frame: pd.DataFrame, write: bool, figures: Attempts
+    recorder: Recorder, parent: str, frame: pd.DataFrame, write: bool, figures: Attempts
 ) -> pd.DataFrame:
     if frame.empty:
         return pd.DataFrame()
@@ -139,26 +139,26 @@ def _summarise_probes(
         return table
     pictures = _pictured(frame)
     with tempfile.TemporaryDirectory() as folder:
-        with session.tracking():
-            results = _results(session, pictures, Path(folder), figures)
-        _log(session, parent, write_probes(table, results, Path(folder), session.experiment.name, figures))
+        with recorder.tracking():
+            results = _results(recorder, pictures, Path(folder), figures)
+        _log(recorder, parent, write_probes(table, results, Path(folder), recorder.experiment.name, figures))
     return table
 
 
 def _results(
-    session: Session, pictures: Sequence[tuple[str, str]], folder: Path, figures: Attempts
+    recorder: Recorder, pictures: Sequence[tuple[str, str]], folder: Path, figures: Attempts
 ) -> list[tuple[str, ProbeResult]]:
     """The results of runs, by their labels; those that cannot be read are reported as missing."""
     found = []
     for label, run in pictures:
-        result = figures.made(f"landscapes: {label}", functools.partial(_result, session, run, folder))
+        result = figures.made(f"landscapes: {label}", functools.partial(_result, recorder, run, folder))
         if result is not None:
             found.append((label, result))
     return found
 
 
-def _result(session: Session, run: str, folder: Path) -> ProbeResult:
-    return ProbeResult.load(session.store.fetch_file(run, names.PROBE_RESULT, _made(folder / run)))
+def _result(recorder: Recorder, run: str, folder: Path) -> ProbeResult:
+    return ProbeResult.load(recorder.store.fetch_file(run, names.PROBE_RESULT, _made(folder / run)))
 
 
 def _pictured(frame: pd.DataFrame) -> list[tuple[str, str]]:
@@ -273,13 +273,13 @@ def _tried(name: str, make: Callable[[], T], figures: Attempts | None) -> T | No
     return make() if figures is None else figures.made(name, make)
 
 
-def _latest(session: Session, kind: str, items: Sequence[Trial | Unlearning | Measurement]) -> pd.DataFrame:
-    with session.tracking():
-        frame = frames.runs_of_kind(session.store, [session.experiment_id], kind)
+def _latest(recorder: Recorder, kind: str, items: Sequence[Trial | Unlearning | Measurement]) -> pd.DataFrame:
+    with recorder.tracking():
+        frame = frames.runs_of_kind(recorder.store, [recorder.experiment_id], kind)
     return frames.latest_per_trial(frame[frame["trial"].isin([item.key for item in items])])
 
 
-def _log(session: Session, parent: str, files: Sequence[Path]) -> None:
-    with session.tracking():
+def _log(recorder: Recorder, parent: str, files: Sequence[Path]) -> None:
+    with recorder.tracking():
         for file in files:
-            session.store.log_file(parent, file, "summary")
+            recorder.store.log_file(parent, file, "summary")

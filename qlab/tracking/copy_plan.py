@@ -32,7 +32,6 @@ class Item:
         kind: see :mod:`qlab.tracking.names`.
         name: for people.
         origin: the run that it was first, if it is a copy itself.
-        claim: what of the experiment it is, for :class:`qlab.tracking.claims.Claims`.
         above: the run in the source that it belongs to, which is copied before it or is there; None if it is gone.
         below: all runs in the source that it is below.
         status: in the source; ``RUNNING`` of an experiment that goes on, ``INTERRUPTED`` of what nobody runs any more.
@@ -43,7 +42,6 @@ class Item:
     kind: str
     name: str
     origin: str
-    claim: str
     above: str | None
     below: frozenset[str]
     status: str
@@ -204,13 +202,11 @@ class _Planner:
 
     def _item(self, row: _Row, above: str | None) -> Item:
         run_id, kind = str(row["run_id"]), str(row["kind"])
-        claim = f"parent-{row[names.CONTENT]}" if kind == names.EXPERIMENT else row["trial"]
         return Item(
             run_id,
             kind,
             str(row["name"]),
             origin_of(row),
-            str(claim or run_id),
             above,
             frozenset(map(self._stands_for, self._above(row))),
             str(row["status"]),

@@ -10,7 +10,7 @@ from __future__ import annotations
 import collections
 import contextlib
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence
 
 import mlflow.entities as entities
 import pandas as pd
@@ -18,11 +18,12 @@ import pandas as pd
 from qlab import interrupts
 from qlab.errors import QlabError, StoreAwayError, StoreError
 from qlab.tracking import frames, names, whole
-from qlab.tracking.claims import Claims
 from qlab.tracking.copy_plan import TAGS, CopyPlan, Item, plan_copy
+from qlab.tracking.holding import HeldError
+from qlab.tracking.lock import experiment_lock
 from qlab.tracking.redaction import redact
 from qlab.tracking.sameness import check_addresses, check_contents
-from qlab.tracking.standing import INTERRUPTED, REASON, SILENT_SECONDS
+from qlab.tracking.standing import INTERRUPTED, REASON
 from qlab.tracking.store import MetricRow, Status, Store
 from qlab.tracking.uri import resolve
 from qlab.words import counted
@@ -33,7 +34,7 @@ Progress = Callable[[str, int, int], None]
 _PARAMS = 100
 """MLflow takes so many params at once."""
 
-_NOT_CARRIED = (names.CLIENT, names.SUMMARY, names.PARENT, names.WORKER, names.COPIED)
+_NOT_CARRIED = (names.CLIENT, names.SUMMARY, names.PARENT, names.COPIED)
 """Tags that mean something in one store only."""
 
 _PARTLY = "copied in part: not everything below it was there to be copied; copy it again"
@@ -164,23 +165,28 @@ class _Copy:
         copied.running += self._plan.running
 
     def run(self, copied: Copied, progress: Progress) -> None:
-        """Copies what is left; another command that copies or runs the same keeps what it is at."""
+        """Copies what is left, unless another command copies or runs the experiment in the destination."""
         assert self._id is not None
-        with Claims(self._destination, self._id, silent=SILENT_SECONDS) as claims:
-            claims.claim(item.claim for item in self._plan.items)
-            self._plan = self._planned()  # others may have finished some before they were claimed
-            won = claims.claim(item.claim for item in self._plan.items)
+        with experiment_lock(self._destination, self._id) as lock:
+            try:
+                lock.acquire(wait=False)
+            except HeldError as held:
+                copied.failed[self.name] = f"another command is working on it in the destination: {held.holder}"
+                return
+            self._plan = self._planned(held=True)  # others may have made some of it
             for run_id in self._plan.half_made:
                 self._destination.delete_run(run_id)
             for run_id, origin in self._plan.whole.items():
                 self._destination.set_tags(run_id, {names.COPIED: origin})
-            executor = _Executor(self._source, self._destination, self._id, self._runs, self._plan, claims.worker.id)
-            executor.copy(self.name, won, copied, progress)
+            executor = _Executor(self._source, self._destination, self._id, self._runs, self._plan)
+            executor.copy(self.name, copied, progress)
 
-    def _planned(self) -> CopyPlan:
+    def _planned(self, *, held: bool = False) -> CopyPlan:
         theirs = pd.DataFrame(columns=["run_id"])
         if self._id is not None:
             theirs = frames.frame_of(self._destination, self._destination.search([self._id]), TAGS)
+            if held:  # so that nobody else is at what says that it is running
+                theirs["status"] = theirs["status"].replace("RUNNING", INTERRUPTED)
         return plan_copy(self._frame, theirs, every=self._every)
 
 
@@ -194,14 +200,12 @@ class _Executor:
         experiment_id: str,
         runs: Mapping[str, entities.Run],
         plan: CopyPlan,
-        worker: str,
     ) -> None:
         self._source = source
         self._destination = destination
         self._experiment_id = experiment_id
         self._runs = runs
         self._items = plan.items
-        self._worker = worker
         self._made = dict(plan.there)
         """Runs in the destination, by the source's."""
         self._open: list[Item] = []
@@ -209,14 +213,12 @@ class _Executor:
         self._short: set[str] = set()
         """Runs of the source below which something could not be copied."""
 
-    def copy(self, name: str, won: Set[str], copied: Copied, progress: Progress) -> None:
-        """Copies the runs whose claims were won, and counts them."""
+    def copy(self, name: str, copied: Copied, progress: Progress) -> None:
+        """Copies the runs, and counts them."""
         try:
             for number, item in enumerate(self._items):
                 progress(name, number, len(self._items))
                 try:
-                    if item.claim not in won:
-                        raise StoreError("another command is working on it in the destination")
                     self._copy(item)
                 except StoreAwayError:
                     raise
@@ -264,7 +266,7 @@ class _Executor:
         tags = {key: value for key, value in run.data.tags.items() if key not in _NOT_CARRIED}
         if run.info.status == "FINISHED":
             tags.pop(names.RESUME, None)
-        tags |= {names.COPIED: names.COPYING + item.origin, names.WORKER: self._worker}
+        tags |= {names.COPIED: names.COPYING + item.origin}
         if item.above is not None:
             tags[names.PARENT] = self._made[item.above]
         if item.into is None:
@@ -294,7 +296,7 @@ class _Executor:
     def _finish(self, made: str, item: Item, values: Sequence[MetricRow]) -> None:
         """Ends a run that is whole; its tag says so last."""
         run = self._runs[item.run_id]
-        tags = {names.COPIED: item.origin, names.WORKER: run.data.tags.get(names.WORKER, "")}
+        tags = {names.COPIED: item.origin}
         status: Status = run.info.status
         if item.status == INTERRUPTED:
             status = "KILLED"

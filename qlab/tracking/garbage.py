@@ -10,8 +10,8 @@ from typing import Final
 import pandas as pd
 
 from qlab.tracking import frames, names
-from qlab.tracking.claims import Claims
 from qlab.tracking.configs import read_configs
+from qlab.tracking.lock import experiment_lock
 from qlab.tracking.store import Store
 
 FINISHED_LATER: Final = "did not finish, and was run again"
@@ -43,7 +43,7 @@ class Garbage:
 def find_garbage(store: Store, experiment_ids: Sequence[str]) -> list[Garbage]:
     """The runs of some MLflow experiments that can go.
 
-    Runs without the tag ``qlab.kind``, experiments' own runs, and runs of live workers always stay.
+    Runs without the tag ``qlab.kind``, experiments' own runs, and those that are being run always stay.
     """
     found: list[Garbage] = []
     for experiment_id in experiment_ids:
@@ -52,8 +52,7 @@ def find_garbage(store: Store, experiment_ids: Sequence[str]) -> list[Garbage]:
         if own.empty:
             continue
         reasons = _unlisted(store, frame, own) | _superseded(own)
-        gone = Claims(store, experiment_id).gone(own[names.WORKER].dropna().unique())
-        idle = own[(own["status"] != "RUNNING") | own[names.WORKER].isna() | own[names.WORKER].isin(gone)]
+        idle = own if experiment_lock(store, experiment_id).holder() is None else own[own["status"] != "RUNNING"]
         for row in idle[idle["run_id"].isin(reasons)].to_dict("records"):
             run_id = str(row["run_id"])
             size = _size(store, run_id)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Self
 
 from qlab import interrupts
-from qlab.errors import QlabError, StoreError
+from qlab.errors import JobStopped, QlabError, StoreError
 from qlab.tracking.faults import explain
 from qlab.tracking.store import Store
 from qlab.tracking.workers import Worker
@@ -56,7 +56,7 @@ class HeldError(QlabError):
         self.holder = holder
 
 
-class TakenOver(QlabError):
+class TakenOver(JobStopped):
     """Another command has the lock that this one held.
 
     Args:

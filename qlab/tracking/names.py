@@ -13,7 +13,7 @@ UNLEARNING: Final = "unlearning"
 ORACLE: Final = "oracle"
 PROBE: Final = "probe"
 CLAIMS: Final = "claims"
-"""Who works at what; see :mod:`qlab.tracking.claims` and :mod:`qlab.tracking.lease`. Not a result: found only if it is
+"""Who works at what; see :mod:`qlab.tracking.lease`. Not a result: found only if it is
 asked for."""
 
 TRIAL_KEY: Final = "qlab.trial"

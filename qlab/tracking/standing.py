@@ -1,7 +1,7 @@
 """How runs stand: those that say they are running although nobody runs them any more were interrupted.
 
-A command that is killed (SIGKILL, a power cut) cannot say so in the store. Whoever reads runs asks here who of their
-workers is there; whoever writes marks those that are not.
+A command that is killed (SIGKILL, a power cut) cannot say so in the store. Whoever reads runs asks here whether a
+command runs their experiment; who runs it next marks those that were left.
 """
 
 from __future__ import annotations
@@ -11,36 +11,30 @@ from typing import Final
 import pandas as pd
 
 from qlab.tracking import names
-from qlab.tracking.claims import Claims
+from qlab.tracking.lock import experiment_lock
 from qlab.tracking.store import Store
 
 INTERRUPTED: Final = "INTERRUPTED"
 """What the status of such a run is read as; MLflow has no such status."""
 
-REASON: Final = "interrupted: its worker is gone"
-
-SILENT_SECONDS: Final = 600.0
-"""A worker of another machine that was last heard of so long ago is gone, for a reader, who cannot wait and see."""
+REASON: Final = "interrupted: its command is gone"
 
 
 def with_interrupted(store: Store, frame: pd.DataFrame) -> pd.DataFrame:
-    """Runs of qlab with the status :data:`INTERRUPTED` where the worker of a running one is gone.
+    """Runs of qlab with the status :data:`INTERRUPTED` where nobody runs the experiment of a running one.
 
     Args:
         store: where they are from.
-        frame: with the columns ``status``, ``kind``, ``experiment_id``, ``qlab.worker`` and ``qlab.error``.
+        frame: with the columns ``status``, ``kind``, ``experiment_id`` and ``qlab.error``.
     """
     running = frame[(frame["status"] == "RUNNING") & frame["kind"].notna()]
     if running.empty:
         return frame
     gone = pd.Series(False, index=frame.index)
     for experiment_id, runs in running.groupby("experiment_id"):
-        workers = Claims(store, str(experiment_id), silent=SILENT_SECONDS).gone(
-            str(worker) for worker in runs[names.WORKER].dropna().unique()
-        )
-        orphans = runs[runs[names.WORKER].isna() | runs[names.WORKER].isin(workers)]
-        if not orphans.empty:  # a worker may have ended its runs, and gone, since they were read
-            gone[orphans.index] = orphans["run_id"].isin(_running(store, str(experiment_id)))
+        if experiment_lock(store, str(experiment_id)).holder() is None:
+            # A command may have ended its runs, and gone, since they were read.
+            gone[runs.index] = runs["run_id"].isin(_running(store, str(experiment_id)))
     return frame.assign(
         **{
             "status": frame["status"].mask(gone, INTERRUPTED),
@@ -59,3 +53,17 @@ def mark_interrupted(store: Store, frame: pd.DataFrame) -> int:
     if not orphans.empty:
         store.end([str(run_id) for run_id in orphans["run_id"]], "KILLED", REASON)
     return len(orphans)
+
+
+def end_left(store: Store, experiment_id: str, but: str) -> None:
+    """Marks the runs of an experiment as killed that an earlier command left running; for who holds the experiment.
+
+    Args:
+        store: where they are.
+        experiment_id: the MLflow experiment.
+        but: a run that is running.
+    """
+    left = f"attributes.status = 'RUNNING' and tags.`{names.KIND}` != ''"
+    found = [str(run.info.run_id) for run in store.search([experiment_id], left)]
+    if orphans := [run_id for run_id in found if run_id != but]:
+        store.end(orphans, "KILLED", REASON)

@@ -21,24 +21,24 @@ class MetricWriter:
     Args:
         store: where to.
         run_ids: the run of each member.
-        known: for runs that are taken up again, the last step that the store has of each metric; up to it nothing is
-            logged a second time.
+        known: for runs that are taken up again, the last step that the store has of each metric.
     """
 
     def __init__(self, store: Store, run_ids: Sequence[str], known: Sequence[Mapping[str, int]] = ()) -> None:
         self._store = store
         self._run_ids = list(run_ids)
-        self._known = known or [{} for _ in run_ids]
+        self._known = [dict(steps) for steps in known] or [{} for _ in run_ids]
         self._rows: list[list[MetricRow]] = [[] for _ in run_ids]
         self._flushed = time.monotonic()
 
     def log(self, step: int, metrics: Mapping[str, NDArray[np.float64]]) -> None:
-        """Takes one value per member of every metric; logs what is due."""
+        """Takes one value per member of every metric; logs what is due, and no step a second time."""
         now = now_ms()
         for name, values in metrics.items():
             for rows, known, value in zip(self._rows, self._known, values.tolist(), strict=True):
                 if step > known.get(name, -1):
                     rows.append((name, value, step, now))
+                    known[name] = step
         if time.monotonic() - self._flushed > FLUSH_SECONDS:
             self.flush()
 

@@ -9,10 +9,11 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from qlab import console
-from qlab.console import ConsoleReporter, frame_table, probe_tables, summary_table
+from qlab import progress
+from qlab.console import frame_table, probe_tables, summary_table
 from qlab.experiment import schema
 from qlab.experiment.plan import Plan
+from qlab.progress import ConsoleReporter
 
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:sqlalchemy.exc.SADeprecationWarning")
 
@@ -31,7 +32,7 @@ def metrics(loss: float) -> dict[str, np.ndarray]:
 
 
 def test_a_long_ensemble_tells_how_far_it_is(monkeypatch: pytest.MonkeyPatch, tiny: str) -> None:
-    monkeypatch.setattr(console, "_PLAIN_SECONDS", 0.0)
+    monkeypatch.setattr(progress, "_PLAIN_SECONDS", 0.0)
     out = plain()
     with ConsoleReporter(out) as reporter:
         reporter.planned(Plan.of(schema.parse(tiny, source="tiny.toml"), None))

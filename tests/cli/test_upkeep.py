@@ -15,7 +15,7 @@ from support.experiments import TASK
 from qlab.cli import main
 from qlab.experiment import schema
 from qlab.tracking import garbage, names
-from qlab.tracking.claims import Claims
+from qlab.tracking.lock import experiment_lock
 from qlab.tracking.store import Store
 
 MODEL = '''
@@ -184,14 +184,14 @@ def test_gc_knows_duplicates_and_what_no_experiment_lists_and_leaves_the_rest(fo
     key = finished.data.tags[names.TRIAL_KEY]
     foreign = opened.create_run(place, "not of qlab")
     other = schema.load(folder / "files" / "kept.toml", [("training.epochs", 2)]).trials[0]
-    with Claims(opened, place) as live:
-        live.claim(["something"])
+    with experiment_lock(opened, place) as lock:
+        lock.acquire()
         kinds = {names.KIND: names.TRIAL}
         newer = opened.create_run(place, "newer", tags={**kinds, names.TRIAL_KEY: key})
         opened.finish(newer)
         unlisted = opened.create_run(place, "unlisted", tags={**kinds, names.TRIAL_KEY: other.key})
         opened.finish(unlisted)
-        busy = {**kinds, names.TRIAL_KEY: key, names.WORKER: live.worker.id}
+        busy = {**kinds, names.TRIAL_KEY: key}
         running = opened.create_run(place, "running", tags=busy)
         found = {item.run_id: item.reason for item in garbage.find_garbage(opened, [place])}
         assert found == {finished.info.run_id: garbage.DUPLICATE, unlisted: garbage.UNLISTED}

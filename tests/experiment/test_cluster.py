@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -21,7 +22,9 @@ from support.experiments import SLOW, TASK
 
 from qlab.cli import main
 from qlab.errors import ConfigError
-from qlab.experiment.cluster import check_versions
+from qlab.experiment import schema
+from qlab.experiment.engine.versions import check_versions
+from qlab.experiment.runner import Runner
 from qlab.tracking import names
 from qlab.tracking.store import Store
 
@@ -30,13 +33,25 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals are not
 EXPERIMENT = f"""
 name = "shared"
 {TASK}
+[corruption]
+type = "LabelFlip"
+ratio = 0.25
 [[model]]
 type = "slow:Slow"
 hidden = [4]
+[[model]]
+type = "PennyLaneQNN"
+depth = 1
 [training]
 epochs = 3
+[[unlearner]]
+type = "Finetune"
+steps = 3
+[[probe]]
+type = "HessianProbe"
 [run]
 seeds = 4
+oracles = 1
 """
 
 CLUSTER = """
@@ -51,6 +66,19 @@ if __name__ == "__main__":
         sys.stdin.read()
 """
 
+NO_MLFLOW = """
+import sys
+
+
+class NoMlflow:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == "mlflow":
+            raise ImportError("workers have no store")
+
+
+sys.meta_path.insert(0, NoMlflow())
+"""
+
 
 @pytest.fixture
 def folder(tmp_path: Path, write_empty_store: Callable[[Path], str]) -> Path:
@@ -61,82 +89,142 @@ def folder(tmp_path: Path, write_empty_store: Callable[[Path], str]) -> Path:
     return tmp_path
 
 
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, list[int]]]:
-    """A scheduler's address and the processes of its two workers, in another folder than the experiment's."""
-    place = tmp_path_factory.mktemp("cluster")
+@contextlib.contextmanager
+def clustered(place: Path) -> Iterator[tuple[str, list[int], subprocess.Popen[str]]]:
+    """A scheduler's address, the processes of its two workers, and its own; MLflow cannot be imported there."""
     (place / "start.py").write_text(CLUSTER)
+    (place / "sitecustomize.py").write_text(NO_MLFLOW)
     process = subprocess.Popen(
-        [sys.executable, "start.py"], cwd=place, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "start.py"],
+        cwd=place,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(place), *filter(None, sys.path)])},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     assert process.stdout is not None
-    yield process.stdout.readline().strip(), [int(process.stdout.readline()) for _ in range(2)]
     try:
+        yield process.stdout.readline().strip(), [int(process.stdout.readline()) for _ in range(2)], process
         process.communicate(timeout=30)
-    except subprocess.TimeoutExpired:
+    finally:
         process.kill()
+        process.communicate()
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, list[int]]]:
+    """A cluster of two workers in another folder than the experiments'."""
+    with clustered(tmp_path_factory.mktemp("cluster")) as (address, pids, _):
+        yield address, pids
 
 
 def running(folder: Path, address: str) -> AbstractContextManager[subprocess.Popen[str]]:
     return started(folder, "run", "shared.toml", "--cluster", address)
 
 
-def trials_of(folder: Path) -> list[Any]:
-    store = Store(f"sqlite:///{folder}/mlruns/mlflow.db", create=False)
+def store_of(folder: Path) -> Store:
+    return Store(f"sqlite:///{folder}/mlruns/mlflow.db", create=False)
+
+
+def runs_of(store: Store, status: str | None = None) -> list[Any]:
     if store.find_experiment("shared") is None:
         return []
-    own = f"tags.`{names.KIND}` = '{names.TRIAL}'"
-    return list(store.search(store.experiment_ids(["shared"]), own))
+    found = store.search(store.experiment_ids(["shared"]))
+    return [run for run in found if names.TRIAL_KEY in run.data.tags and status in (None, run.info.status)]
 
 
-def workers(folder: Path, status: str) -> set[str]:
-    return {run.data.tags[names.WORKER] for run in trials_of(folder) if run.info.status == status}
-
-
-def until_both_train(folder: Path) -> None:
+def until_trials_run(folder: Path) -> None:
     end = time.monotonic() + 90.0
-    while len(workers(folder, "RUNNING")) < 2:
-        assert time.monotonic() < end, "two workers never train"
+    while len(runs_of(store_of(folder), "RUNNING")) < 4:
+        assert time.monotonic() < end, "no trials are running"
         time.sleep(0.1)
 
 
-def test_an_interrupt_ends_the_helpers_on_the_cluster(folder: Path, cluster: tuple[str, list[int]]) -> None:
+def finals(store: Store) -> dict[str, dict[str, float]]:
+    left_out = ("seconds", "loss_evaluations")
+    return {
+        run.data.tags[names.TRIAL_KEY]: {
+            name: value for name, value in run.data.metrics.items() if not name.endswith(left_out)
+        }
+        for run in runs_of(store)
+    }
+
+
+def test_workers_elsewhere_without_a_store_give_what_one_process_gives(
+    folder: Path, cluster: tuple[str, list[int]], write_empty_store: Callable[[Path], str]
+) -> None:
+    (folder / "wait").unlink()
     with running(folder, cluster[0]) as process:
-        until_both_train(folder)
+        output, errors = process.communicate(timeout=240)
+    assert process.returncode == 0, (output, errors)
+    assert "2 workers on 1 machines" in output
+    assert "8 trials trained, 0 from the store, 8 unlearning runs, 8 probes taken" in output
+    alone = Store(write_empty_store(folder / "alone" / "mlflow.db"))
+    Runner(alone).run(schema.load(folder / "shared.toml"))
+    expected, found = finals(alone), finals(store_of(folder))
+    assert found.keys() == expected.keys()
+    for key, metrics in expected.items():
+        assert found[key] == pytest.approx(metrics, abs=1e-9, rel=1e-9, nan_ok=True)
+
+
+def test_an_interrupt_ends_the_jobs_on_the_cluster(folder: Path, cluster: tuple[str, list[int]]) -> None:
+    with running(folder, cluster[0]) as process:
+        until_trials_run(folder)
         process.send_signal(signal.SIGINT)
         output, errors = process.communicate(timeout=60)
     assert process.returncode == 130, (output, errors)
     assert "Traceback" not in output + errors
-    assert len(workers(folder, "KILLED")) == 2
-    assert not workers(folder, "RUNNING")
+    assert len(runs_of(store_of(folder), "KILLED")) >= 4
+    assert not runs_of(store_of(folder), "RUNNING")
+    (folder / "wait").unlink()
+    with running(folder, cluster[0]) as process:  # nothing of it keeps the cluster busy
+        output, errors = process.communicate(timeout=240)
+    assert process.returncode == 0, (output, errors)
 
 
-def test_helpers_end_with_a_command_that_is_killed(folder: Path, cluster: tuple[str, list[int]]) -> None:
+def test_the_cluster_is_free_when_a_command_was_killed(folder: Path, cluster: tuple[str, list[int]]) -> None:
     with running(folder, cluster[0]) as process:
-        until_both_train(folder)
+        until_trials_run(folder)
         process.kill()
         process.wait()
-        end = time.monotonic() + 30.0
-        while workers(folder, "RUNNING"):
-            assert time.monotonic() < end, "helpers go on"
-            time.sleep(0.2)
-    assert len(workers(folder, "KILLED")) == 2
+    (folder / "wait").unlink()
+    with running(folder, cluster[0]) as process:
+        output, errors = process.communicate(timeout=240)
+    assert process.returncode == 0, (output, errors)
+    assert "8 trials trained" in output
 
 
 def test_a_worker_that_is_killed_is_replaced_by_the_others(folder: Path, cluster: tuple[str, list[int]]) -> None:
     with running(folder, cluster[0]) as process:
-        until_both_train(folder)
+        until_trials_run(folder)
         os.kill(cluster[1][0], signal.SIGKILL)
         time.sleep(1.0)
         (folder / "wait").unlink()
         output, errors = process.communicate(timeout=240)
     assert process.returncode == 0, (output, errors)
-    assert "2 workers on 1 machines" in output
-    assert "4 trials trained" in output
-    trials = trials_of(folder)
-    finished = Counter(run.data.tags[names.TRIAL_KEY] for run in trials if run.info.status == "FINISHED")
-    assert list(finished.values()) == [1] * 4
-    assert not workers(folder, "RUNNING")
+    assert "8 trials trained" in output
+    finished = Counter(run.data.tags[names.TRIAL_KEY] for run in runs_of(store_of(folder), "FINISHED"))
+    assert set(finished.values()) == {1}
+    assert not runs_of(store_of(folder), "RUNNING")
+
+
+def test_a_scheduler_that_is_killed_is_one_message_and_the_work_goes_on_later(
+    folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    with clustered(tmp_path_factory.mktemp("killed")) as (address, _, scheduler):
+        with running(folder, address) as process:
+            until_trials_run(folder)
+            scheduler.kill()
+            output, errors = process.communicate(timeout=90)
+        assert process.returncode == 1, (output, errors)
+        assert re.fullmatch(
+            r"Error: (The cluster's scheduler does not answer any more|There has been no worker).*\n", errors
+        )
+        assert not runs_of(store_of(folder), "RUNNING")
+    (folder / "wait").unlink()
+    with started(folder, "run", "shared.toml") as process:
+        output, errors = process.communicate(timeout=240)
+    assert process.returncode == 0, (output, errors)
 
 
 def test_a_cluster_that_does_not_answer_is_one_message(folder: Path) -> None:

@@ -8,17 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from support.experiments import TASK
 from support.runs import runner
 
+from qlab.digests import file_digest
 from qlab.experiment import schema
-from qlab.experiment.plan import DAMAGED, Plan
+from qlab.experiment.plan import DAMAGED
 from qlab.experiment.reporting import Silent
 from qlab.experiment.runner import Outcome
-from qlab.experiment.session import Session, file_digest
 from qlab.tracking import names
-from qlab.tracking.claims import Claims
 from qlab.tracking.store import Store
 
 TRIALS = f"""
@@ -105,42 +103,6 @@ def test_a_trial_is_trained_again(setting: Setting, damage: Callable[[Path], obj
     assert (marked.info.status, marked.data.tags[names.ERROR]) == ("FAILED", DAMAGED)
     again, notices = setting.run(TRIALS + then)
     assert (again.trained, again.reused, notices) == (0, 2, [])
-
-
-def test_who_trained_it_and_lives_on_is_not_waited_for(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Another worker has the trials for itself, and will not do them again."""
-    setting.run(TRIALS)
-    trials = setting.runs(names.TRIAL)
-    for run in trials:
-        setting.checkpoint(run).unlink()
-
-    def wait(seconds: float) -> None:
-        raise AssertionError("waits for what nobody will do")
-
-    monkeypatch.setattr("qlab.experiment.sharing.time.sleep", wait)
-    with Claims(setting.store, setting.store.experiment_id("damaged")) as other:
-        keys = {run.data.tags[names.TRIAL_KEY] for run in trials}
-        assert other.claim(keys) == keys
-        outcome, notices = setting.run(TRIALS + UNLEARNING)
-        assert (outcome.trained, outcome.unlearned, outcome.failed, len(notices)) == (2, 2, {}, 2)
-        # The other finds the same damage, and then what was made in its place.
-        assert Plan.of(schema.parse(TRIALS + UNLEARNING, source="damaged.toml"), setting.store).todo == []
-
-
-def test_the_same_damage_is_mended_by_one_worker(setting: Setting) -> None:
-    setting.run(TRIALS)
-    spoilt = setting.runs(names.TRIAL)[0]
-    key = spoilt.data.tags[names.TRIAL_KEY]
-    experiment = schema.parse(TRIALS, source="damaged.toml")
-    workers = [Session(setting.store, Silent(), experiment, torch.device("cpu")) for _ in range(2)]
-    with workers[0].claims, workers[1].claims:
-        assert workers[0].claim(Plan.of(experiment, setting.store), [key]) == {key}
-        for worker in workers:
-            worker.discard(spoilt.info.run_id, key)
-        plan = Plan.of(experiment, setting.store)
-        assert workers[1].claim(plan, [key]) == {key}
-        assert workers[0].claim(plan, [key]) == set()
-        assert list(workers[0].holders(plan, [key])) == [key]
 
 
 def test_what_is_not_needed_is_not_looked_at(setting: Setting) -> None:

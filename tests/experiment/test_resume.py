@@ -20,8 +20,9 @@ from support.forks import Forks
 from support.runs import runner
 
 from qlab.errors import StoreError
-from qlab.experiment import schema, training_runs
+from qlab.experiment import schema
 from qlab.experiment.plan import Plan
+from qlab.experiment.recording import trainings
 from qlab.experiment.reporting import Silent
 from qlab.experiment.runner import Outcome
 from qlab.experiment.schema import Experiment
@@ -49,7 +50,7 @@ seeds = 1
 checkpoint_seconds = 0.0
 """
 
-EVERY_EPOCH = training_runs.EVERY_EPOCH
+EVERY_EPOCH = trainings.EVERY_EPOCH
 
 
 @pytest.fixture

@@ -17,10 +17,10 @@ from support.experiments import TASK
 from qlab.errors import ConfigError, DataError, QlabError, StoreError
 from qlab.experiment import schema, summary
 from qlab.experiment.plan import Plan
+from qlab.experiment.recording import recorder as recording
 from qlab.experiment.reporting import Silent
 from qlab.experiment.runner import Outcome, Runner
 from qlab.experiment.schema import Experiment
-from qlab.experiment.session import Session
 from qlab.experiment.summary import tabulate
 from qlab.models import MLP
 from qlab.tracking import frames, names
@@ -335,7 +335,7 @@ oracles = 1
 def test_an_error_while_an_ensemble_is_written_fails_what_is_left_of_it_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write_empty_store: Callable[[Path], str]
 ) -> None:
-    save, calls = Session.save_checkpoint, []
+    save, calls = recording.Recorder.save_checkpoint, []
 
     def save_but_the_third(*given: Any, **more: Any) -> None:
         calls.append(given)
@@ -343,7 +343,7 @@ def test_an_error_while_an_ensemble_is_written_fails_what_is_left_of_it_alone(
             raise OSError("no room for a temporary file")
         save(*given, **more)
 
-    monkeypatch.setattr(Session, "save_checkpoint", save_but_the_third)
+    monkeypatch.setattr(recording.Recorder, "save_checkpoint", save_but_the_third)
     store = Store(write_empty_store(tmp_path / "mlflow.db"))
     outcome = Runner(store).run(schema.parse(UNLEARNED, source="given.toml", default_name="partial"))
     assert (outcome.trained, outcome.unlearned) == (2, 2)

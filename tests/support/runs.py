@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from qlab.experiment.engine.graph import Workers
 from qlab.experiment.reporting import Reporter
 from qlab.experiment.runner import Runner
 from qlab.experiment.summary import tabulate
-from qlab.experiment.team import Team
 from qlab.tracking import names
 from qlab.tracking.store import Store
 
 
-def runner(store: Store, reporter: Reporter | None = None, team: Team | None = None) -> Runner:
+def runner(store: Store, reporter: Reporter | None = None, workers: Workers | None = None) -> Runner:
     """One that draws no figures, for tests of all else: they take longer than what most tests run."""
-    return Runner(store, reporter, team, summarise=tabulate)
+    return Runner(store, reporter, workers, summarise=tabulate)
 
 
 def refused_alone(store: Store) -> None:

@@ -15,7 +15,7 @@ from support.copies import ALL, assert_same, of, results
 
 from qlab.explorer.reader import Reader
 from qlab.tracking import names
-from qlab.tracking.claims import Claims
+from qlab.tracking.lock import experiment_lock
 
 
 def states(place: Path, everything: bool = False) -> list[str]:
@@ -59,7 +59,7 @@ def test_commands_work_on_a_copy_as_on_the_first(
     assert "0 trials trained, 2 from the store, 0 unlearning runs, 0 probes taken" in run
     assert "2 finished" in invoke("runs", *there).stdout
     assert "Nothing to retry" in invoke("retry", *there).stdout
-    assert "1 experiments" in invoke("report", "-o", tmp_path / "report", *there).stdout
+    assert "1 experiment;" in invoke("report", "-o", tmp_path / "report", *there).stdout
     assert "Nothing to delete" in invoke("gc", "--dry-run", *there).stdout
     reader = Reader(there[1])
     frame = reader.runs("small")
@@ -146,7 +146,7 @@ def stop(self, *given):
     left -= 1
     if left == 0:
         os.kill(os.getpid(), signal.{signal})
-    write(self, *given)
+    return write(self, *given)
 
 Store._write = stop
 main(["copy", *sys.argv[1:3]])
@@ -220,10 +220,9 @@ def test_a_run_that_is_still_running_is_named_and_copied_when_it_has_finished(so
     number = store.experiment_ids(["small"])[0]
     trial = frame[frame["kind"] == names.TRIAL].iloc[0]
     parent = str(frame[frame["kind"] == names.EXPERIMENT].iloc[0]["run_id"])
-    with Claims(store, number) as claims:
-        claims.claim(["anything"])
+    with experiment_lock(store, number) as lock:
+        lock.acquire()
         for run_id in (str(trial["run_id"]), parent):
-            store.set_tags(run_id, {names.WORKER: claims.worker.id})
             store.finish(run_id, "RUNNING")
         first = invoke("copy", source, empty).stdout
     assert f"still running, not copied: {trial['name']} (run {trial['run_id']}), small (run {parent})" in first
@@ -274,9 +273,8 @@ def test_what_cannot_be_used_is_said_before_anything_is_copied(
 
 def test_what_another_command_is_at_in_the_destination_is_left_to_it(finished: Path, empty: Path) -> None:
     store = of(empty)
-    key = str(results(of(finished / "mlruns"))["trial"].dropna().iloc[-1])
-    with Claims(store, store.experiment_id("small")) as claims:
-        claims.claim([key])
+    with experiment_lock(store, store.experiment_id("small")) as lock:
+        lock.acquire()
         assert (
             "another command is working on it in the "
             "destination" in invoke("copy", finished / "mlruns", empty, code=1).stderr

@@ -1,7 +1,7 @@
 """States of trainings under way among the artifacts of their runs: written now and then, found after an interruption.
 
 Each trial has two files, of which the older is written next. Its tag ``qlab.resume`` names the newer one, with its
-epoch and checksum, and is set after the file is complete: whenever the worker is killed, the tag names a file that is
+epoch and checksum, and is set after the file is complete: whenever the command is killed, the tag names a file that is
 whole.
 """
 
@@ -16,8 +16,9 @@ from typing import Any
 
 from qlab.digests import file_digest
 from qlab.errors import DataError, StoreError
+from qlab.experiment.jobs.materials import Materials
+from qlab.experiment.recording.recorder import Recorder
 from qlab.experiment.same_data import other_data
-from qlab.experiment.session import Session
 from qlab.experiment.trial import Trial
 from qlab.models import Model
 from qlab.tracking import names, standing
@@ -46,35 +47,27 @@ class StateWriter:
     """Writes the states of an ensemble's trials to their runs.
 
     Args:
-        session: what the experiment's parts share.
-        trials: the members.
-        run_ids: their runs.
+        recorder: of the experiment.
+        run_ids: the members' runs.
         before: called first; it makes sure that the metrics up to this state are in the store.
         entries: what the tags say already, of members that were taken up again.
     """
 
     def __init__(
         self,
-        session: Session,
-        trials: Sequence[Trial],
+        recorder: Recorder,
         run_ids: Sequence[str],
         before: Callable[[], None],
         entries: Sequence[dict[str, Any] | None],
     ) -> None:
-        self._session = session
-        self._trials = trials
+        self._recorder = recorder
         self._run_ids = run_ids
         self._before = before
         self._entries = list(entries)
 
     def __call__(self, state: TrainingState) -> None:
-        """Writes the state of every member.
-
-        Raises:
-            TakenOver: others have some of the trials by now, and their runs.
-        """
-        self._session.confirm(self._trials)
-        with self._session.tracking(), tempfile.TemporaryDirectory() as folder:
+        """Writes the state of every member."""
+        with self._recorder.tracking(), tempfile.TemporaryDirectory() as folder:
             self._before()
             for index, run_id in enumerate(self._run_ids):
                 previous = self._entries[index]
@@ -82,29 +75,23 @@ class StateWriter:
                 path = Path(folder) / Path(file).name
                 state.members(slice(index, index + 1)).save(path)
                 entry = {"file": file, "sha256": file_digest(path), "epoch": state.epoch}
-                self._session.store.log_file(run_id, path, str(Path(file).parent))
+                self._recorder.store.log_file(run_id, path, str(Path(file).parent))
                 shown = entry if previous is None else {**entry, "previous": previous}
-                self._session.store.set_tags(run_id, {names.RESUME: json.dumps(shown)})
+                self._recorder.store.set_tags(run_id, {names.RESUME: json.dumps(shown)})
                 self._entries[index] = entry
 
     def remove(self, index: int) -> None:
         """Takes away what is not needed any more: the member's run is finished."""
         if self._entries[index] is not None:
-            _delete_state(self._session.store, self._run_ids[index])
+            _delete_state(self._recorder.store, self._run_ids[index])
 
 
-def delete_left_states(session: Session) -> None:
-    """Deletes states of trainings that had finished when their worker was killed."""
-    with session.tracking():
+def delete_left_states(recorder: Recorder) -> None:
+    """Deletes states of trainings that had finished when their command was killed."""
+    with recorder.tracking():
         left = f"attributes.status = 'FINISHED' and tags.`{names.RESUME}` != ''"
-        workers = {
-            str(run.info.run_id): run.data.tags.get(names.WORKER, "")
-            for run in session.store.search([session.experiment_id], left)
-        }
-        gone = session.claims.gone(workers.values())
-        for run_id, worker in workers.items():
-            if worker in gone:
-                _delete_state(session.store, run_id)
+        for run in list(recorder.store.search([recorder.experiment_id], left)):
+            _delete_state(recorder.store, str(run.info.run_id))
 
 
 def _delete_state(store: Store, run_id: str) -> None:
@@ -114,12 +101,13 @@ def _delete_state(store: Store, run_id: str) -> None:
 
 
 def interrupted_trials(
-    session: Session, trials: Sequence[Trial], model: Model, unfinished: Mapping[str, str]
+    recorder: Recorder, materials: Materials, trials: Sequence[Trial], model: Model, unfinished: Mapping[str, str]
 ) -> dict[str, Interrupted]:
     """Those of some trials that can go on where they were interrupted, by key.
 
     Args:
-        session: what the experiment's parts share; its worker has claimed the trials.
+        recorder: of the experiment, which it holds.
+        materials: the trials' data.
         trials: of one ensemble.
         model: their model, built.
         unfinished: the last run of trials that were interrupted, by key.
@@ -129,19 +117,19 @@ def interrupted_trials(
         run_id = unfinished.get(trial.key)
         if run_id is None:
             continue
-        run = session.store.get_run(run_id)
+        run = recorder.store.get_run(run_id)
         entries = _entries(run.data.tags.get(names.RESUME))
-        if entries and other_data(session, run, trial):
-            session.reporter.notice(f"{trial.label}: its data are others than before the interruption; it starts anew")
+        if entries and other_data(materials, run, trial):
+            recorder.reporter.notice(f"{trial.label}: its data are others than before the interruption; it starts anew")
             entries = []
         for entry in entries:
-            state = _load(session, trial, run_id, entry)
+            state = _load(recorder, trial, run_id, entry)
             if state is not None and state.fits(model) and state.epoch <= trial.trainer.epochs:
                 found[trial.key] = Interrupted(run_id, state, entry, tuple(run.data.metrics))
                 break
         else:
-            if run.info.status == "RUNNING":  # its worker is gone, or the trial could not have been claimed
-                session.end([run_id], "KILLED", standing.REASON)
+            if run.info.status == "RUNNING":  # its command is gone, or the experiment could not be held
+                recorder.end([run_id], "KILLED", standing.REASON)
     return found
 
 
@@ -161,11 +149,11 @@ def _entries(text: str | None) -> list[dict[str, Any]]:
     ]
 
 
-def _load(session: Session, trial: Trial, run_id: str, entry: Mapping[str, Any]) -> TrainingState | None:
+def _load(recorder: Recorder, trial: Trial, run_id: str, entry: Mapping[str, Any]) -> TrainingState | None:
     """A state, or None if its file is not what was written."""
     with tempfile.TemporaryDirectory() as folder:
         try:
-            path = session.store.fetch_file(run_id, entry["file"], Path(folder))
+            path = recorder.store.fetch_file(run_id, entry["file"], Path(folder))
             if file_digest(path) == entry["sha256"]:
                 return TrainingState.load(path)
             reason = "is damaged"
@@ -173,5 +161,5 @@ def _load(session: Session, trial: Trial, run_id: str, entry: Mapping[str, Any])
             reason = "is missing"
         except DataError:
             reason = "is of another version"
-    session.reporter.notice(f"{trial.label}: its state after epoch {entry['epoch']} {reason} and is not used")
+    recorder.reporter.notice(f"{trial.label}: its state after epoch {entry['epoch']} {reason} and is not used")
     return None

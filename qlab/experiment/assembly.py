@@ -1,0 +1,202 @@
+"""Assembling the graph of jobs that a plan leaves to be done."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from torch import Tensor
+
+from qlab.experiment.engine.graph import Node
+from qlab.experiment.jobs.base import Inputs
+from qlab.experiment.jobs.materials import Materials
+from qlab.experiment.jobs.oracles import TrainOracles
+from qlab.experiment.jobs.probe import TakeProbe, needed_models
+from qlab.experiment.jobs.train import Retrace, Train
+from qlab.experiment.jobs.unlearn import Unlearn
+from qlab.experiment.plan import Plan
+from qlab.experiment.recording.oracles import OracleRecording
+from qlab.experiment.recording.probes import ProbeGroup, ProbeRecording, read_health
+from qlab.experiment.recording.recorder import Recorder
+from qlab.experiment.recording.resumption import Interrupted, interrupted_trials
+from qlab.experiment.recording.trainings import RetraceRecording, TrainRecording
+from qlab.experiment.recording.unlearnings import UnlearnRecording
+from qlab.experiment.trial import ORACLE, Measurement, Trial, Unlearning
+from qlab.experiment.work import Work
+from qlab.tracking import frames, names
+from qlab.training.state import TrainingState
+
+
+class Assembly:
+    """Makes the graph: trainings, then what needs them, then what needs those.
+
+    Args:
+        recorder: of the experiment, which it holds.
+        materials: the experiment's data.
+        work: what is to be done in which parts.
+        plan: what is left to do.
+        parent: the experiment's run.
+    """
+
+    def __init__(self, recorder: Recorder, materials: Materials, work: Work, plan: Plan, parent: str) -> None:
+        self._recorder = recorder
+        self._materials = materials
+        self._work = work
+        self._plan = plan
+        self._parent = parent
+        self._nodes: list[Node] = []
+        self._made_by: dict[str, Node] = {}
+        self._traced_by: dict[str, Node] = {}
+        self._oracles = _stored_oracles(recorder) if plan.todo_unlearnings or plan.todo_measurements else {}
+        self._read = _Reader(recorder, self._oracles)
+
+    def graph(self) -> list[Node]:
+        """The jobs; each comes after those that it needs."""
+        for trials in self._plan.ensembles:
+            for part in self._work.training_parts(self._plan, trials):
+                self._add_training(part, trajectories=self._work.followed(self._plan, trials))
+        for group in self._plan.unlearnings:
+            for cut in self._work.unlearning_parts(group):
+                self._add_unlearning(cut)
+        if self._plan.todo_measurements:
+            self._recorder.health |= read_health(self._recorder)
+        for measurements in self._plan.measurements:
+            self._add_probes(measurements)
+        return self._nodes
+
+    def _add_training(self, trials: Sequence[Trial], *, trajectories: bool) -> None:
+        model = self._work.model(trials[0])
+        with self._recorder.tracking():
+            interrupted = interrupted_trials(self._recorder, self._materials, trials, model, self._plan.unfinished)
+        # A command may be killed while it writes states: some trials may be an interval behind the others.
+        groups: dict[object, list[Trial]] = {}
+        for trial in trials:
+            saved = interrupted.get(trial.key)
+            groups.setdefault(None if saved is None else saved.state.together, []).append(trial)
+        for together in sorted(groups, key=lambda together: together is not None):
+            self._add_part(
+                groups[together], [interrupted[trial.key] for trial in groups[together] if together], trajectories
+            )
+
+    def _add_part(self, trials: Sequence[Trial], saved: Sequence[Interrupted], trajectories: bool) -> None:
+        state = TrainingState.stack([item.state for item in saved]) if saved else None
+        job = Train(tuple(trials), trajectories, state)
+        model = self._work.model(trials[0])
+        node = Node(job, TrainRecording(self._recorder, self._materials, job, model, self._parent, saved))
+        self._nodes.append(node)
+        for trial in trials:
+            self._made_by[trial.key] = node
+            if trajectories:
+                self._traced_by[trial.key] = node
+
+    def _add_unlearning(self, group: Sequence[Unlearning]) -> None:
+        """Oracles that are missing, then each method."""
+        teachers = tuple({item.teacher.key: item.teacher for item in group}.values())
+        numbers = range(group[0].oracles)
+        self._add_oracles([(trial, number) for trial in teachers for number in numbers])
+        keys = [trial.key for trial in teachers]
+        oracles = [trial.oracle_key(number) for trial in teachers for number in numbers]
+        methods: dict[str, list[Unlearning]] = {}
+        for item in group:
+            methods.setdefault(item.method_key, []).append(item)
+        for items in methods.values():
+            job = Unlearn(tuple(items), teachers)
+            recording = UnlearnRecording(
+                self._recorder, job, self._work.model(teachers[0]), lambda made: self._read(made, [*keys, *oracles])
+            )
+            node = Node(job, recording, self._makers([*keys, *oracles]))
+            self._nodes.append(node)
+            self._made_by |= {item.key: node for item in items}
+
+    def _add_oracles(self, wanted: Iterable[tuple[Trial, int]]) -> None:
+        missing = [
+            (trial, number)
+            for trial, number in wanted
+            if (key := trial.oracle_key(number)) not in self._oracles and key not in self._made_by
+        ]
+        for part in self._work.oracle_parts(missing, len(self._plan.unlearnings)) if missing else ():
+            job = TrainOracles(tuple(part))
+            recording = OracleRecording(self._recorder, job, self._work.model(part[0][0]))
+            node = Node(job, recording, self._makers(trial.key for trial, _ in part))
+            self._nodes.append(node)
+            self._made_by |= dict.fromkeys(job.keys, node)
+
+    def _add_probes(self, measurements: Sequence[Measurement]) -> None:
+        """Trajectories and oracles that only probes need, then the probes of one ensemble's models."""
+        trials = {item.trial.key: item.trial for item in measurements}
+        self._add_retracing([trial for trial in trials.values() if self._work.followed(self._plan, [trial])])
+        alike: dict[str, list[Trial]] = {}
+        for key in dict.fromkeys(item.trial.key for item in measurements if ORACLE in item.points):
+            alike.setdefault(trials[key].seedless_key, []).append(trials[key])
+        for group in alike.values():
+            self._add_oracles([(trial, 0) for trial in group])
+        progress = ProbeGroup(self._recorder, measurements[0].trial, len(trials), len(measurements))
+        for key in trials:
+            for item in measurements:
+                if item.trial.key == key:
+                    self._add_probe(item, progress)
+
+    def _add_retracing(self, trials: Sequence[Trial]) -> None:
+        stored = self._plan.done
+        with self._recorder.tracking():
+            missing = [
+                trial
+                for trial in trials
+                if trial.key in stored and not self._recorder.store.has_file(stored[trial.key], names.TRAJECTORY)
+            ]
+        for part in self._work.retracing_parts(missing) if missing else ():
+            job = Retrace(tuple(part))
+            node = Node(job, RetraceRecording(self._recorder, job))
+            self._nodes.append(node)
+            self._traced_by |= {trial.key: node for trial in part}
+
+    def _add_probe(self, item: Measurement, progress: ProbeGroup) -> None:
+        keys = [*needed_models(item), *([item.points[ORACLE]] if ORACLE in item.points else [])]
+        path = item.trial.key if item.probe.needs().trajectory else None
+        tracer = self._traced_by.get(item.trial.key) if path else None
+        job = TakeProbe(item)
+        recording = ProbeRecording(self._recorder, job, progress, lambda made: self._read(made, keys, path))
+        needs = dict.fromkeys([*self._makers(keys), *([tracer] if tracer else [])])
+        self._nodes.append(Node(job, recording, tuple(needs)))
+
+    def _makers(self, keys: Iterable[str]) -> tuple[Node, ...]:
+        """The nodes that make some of these models."""
+        return tuple(dict.fromkeys(self._made_by[key] for key in keys if key in self._made_by))
+
+
+class _Reader:
+    """Reads models from the store. What was read last is kept: the next job often needs the same.
+
+    Args:
+        recorder: of the experiment.
+        oracles: the runs of oracles in the store, by key.
+    """
+
+    def __init__(self, recorder: Recorder, oracles: dict[str, str]) -> None:
+        self._recorder = recorder
+        self._oracles = oracles
+        self._states: dict[str, dict[str, Tensor]] = {}
+
+    def __call__(self, made: Inputs, keys: Iterable[str], path: str | None = None) -> Inputs:
+        """What other jobs have made, and what the store has of these models, and of the trajectory of one."""
+        runs = self._oracles | self._recorder.run_ids
+        wanted = {key: runs[key] for key in keys if key not in made.states and key in runs}
+        with self._recorder.tracking():
+            self._states = {
+                key: self._states[key] if key in self._states else self._recorder.load_state(run_id)
+                for key, run_id in wanted.items()
+            }
+            trajectories = dict(made.trajectories)
+            if path is not None and path not in trajectories and path in self._recorder.run_ids:
+                run_id = self._recorder.run_ids[path]
+                if self._recorder.store.has_file(run_id, str(Path(names.TRAJECTORY))):
+                    trajectories[path] = self._recorder.load_tensors(run_id, names.TRAJECTORY)
+        return Inputs({**made.states, **self._states}, trajectories, made.known)
+
+
+def _stored_oracles(recorder: Recorder) -> dict[str, str]:
+    """The runs of finished oracles, by key."""
+    with recorder.tracking():
+        known = frames.runs_of_kind(recorder.store, [recorder.experiment_id], names.ORACLE)
+    finished = known[known["status"] == "FINISHED"]
+    return dict(zip(finished["trial"], finished["run_id"], strict=True))

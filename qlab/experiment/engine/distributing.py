@@ -1,0 +1,230 @@
+"""Running jobs on a Dask cluster. Dask schedules them, and runs again what a worker had that died."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import time
+import uuid
+import warnings
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import cloudpickle
+from distributed import Client, Future
+from distributed.client import FutureCancelledError
+from distributed.scheduler import KilledWorker
+
+from qlab import beside
+from qlab.errors import WorkersLostError
+from qlab.experiment.engine import worker
+from qlab.experiment.engine.graph import Node, inherited, record, why
+from qlab.experiment.jobs.base import Inputs, Result
+from qlab.experiment.jobs.materials import Materials
+
+LONELY_SECONDS = 60.0
+"""If there is no worker for so long, the command gives up."""
+
+_LOOK_SECONDS = 0.5
+
+_PARDONS = 2
+
+
+class Distributed:
+    """The engine of a command that has workers.
+
+    Args:
+        client: of the cluster.
+        materials: the data of the jobs.
+        threads: how many PyTorch may use in a worker; None for as many as Dask has it run.
+        lonely: seconds, see :data:`LONELY_SECONDS`.
+    """
+
+    def __init__(
+        self, client: Client, materials: Materials, threads: int | None = None, lonely: float = LONELY_SECONDS
+    ) -> None:
+        self._client = client
+        self._materials = materials
+        self._threads = threads
+        self._lonely = lonely
+        self._topic = f"qlab-{uuid.uuid4().hex}"
+        self._inbox: queue.SimpleQueue[tuple[int, str, Any]] = queue.SimpleQueue()
+        self._futures: dict[Node, Future[Any]] = {}
+        self._shared: dict[str, Future[Any]] = {}
+        self._recorded: dict[Node, Result] = {}
+        self._starts: Counter[Node] = Counter()
+        self._blamed: Counter[Node] = Counter()
+
+    def run(self, graph: Sequence[Node]) -> None:
+        """See :class:`qlab.experiment.engine.graph.Engine`.
+
+        Raises:
+            WorkersLostError: the scheduler is gone, or all workers are.
+        """
+        if not graph:
+            return
+        self._client.subscribe_topic(self._topic, self._hear)
+        try:
+            for number, node in enumerate(graph):
+                self._submit(number, node)
+            self._record(graph)
+        except BaseException as stopped:
+            self._stop(graph, why(stopped))
+            raise
+        finally:
+            with contextlib.suppress(Exception):  # of a scheduler that is gone
+                self._client.unsubscribe_topic(self._topic)
+
+    def _submit(self, number: int, node: Node) -> None:
+        job = node.job
+        inputs = node.recording.inputs(Inputs())
+        binding = [need.job.binding for need in node.needs]
+        payload = cloudpickle.dumps((job, self._materials.setting, inputs, binding, self._threads))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of large graphs: data go with them so that they survive workers
+            future = self._client.submit(
+                worker.perform,
+                number,
+                self._topic,
+                self._given("modules", beside.packed),
+                payload,
+                self._data_of(job.task),
+                [self._futures[need] for need in node.needs],
+                key=f"{job.label}-{uuid.uuid4().hex}",
+                resources={"GPU": 1} if self._materials.device.type == "cuda" else None,
+                pure=False,
+            )
+        self._futures[node] = future
+        future.add_done_callback(lambda done: self._inbox.put((number, "done", done)))
+
+    def _data_of(self, task: Any) -> Future[Any]:
+        dataset = self._materials.dataset(task)
+        return self._given(f"data-{id(dataset)}", lambda: cloudpickle.dumps(dataset))
+
+    def _given(self, name: str, make: Callable[[], Any]) -> Future[Any]:
+        """What many jobs take, sent once; once more if it went down with workers."""
+        if name not in self._shared or self._shared[name].status not in ("pending", "finished"):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                self._shared[name] = self._client.submit(worker.given, make(), key=f"{name}-{uuid.uuid4().hex}")
+        return self._shared[name]
+
+    def _hear(self, event: tuple[float, Any]) -> None:
+        """Called in a thread of the client."""
+        number, what, value = event[1]
+        self._inbox.put((int(number), str(what), value))
+
+    def _record(self, graph: Sequence[Node]) -> None:
+        """Records what is heard, until all jobs have ended."""
+        early: list[tuple[int, str, Any]] = []
+
+        def ready(message: tuple[int, str, Any]) -> bool:
+            return all(need in self._recorded for need in graph[message[0]].needs)
+
+        seen = time.monotonic()
+        while len(self._recorded) < len(graph):
+            message = next(filter(ready, early), None)
+            if message is not None:
+                early.remove(message)
+            else:
+                try:
+                    message = self._inbox.get(timeout=_LOOK_SECONDS)
+                except queue.Empty:
+                    seen = self._look(seen)
+                    continue
+                if not ready(message):  # what it needs has ended, and that has not been heard yet
+                    early.append(message)
+                    continue
+            node = graph[message[0]]
+            if node not in self._recorded:
+                self._take(node, *message)
+
+    def _take(self, node: Node, number: int, what: str, value: Any) -> None:
+        recording = node.recording
+        if what == "done":
+            self._end(node, number, value)
+            return
+        if what == "started":
+            self._starts[node] += 1
+            recording.start()
+        if not self._starts[node]:
+            return
+        if what == "epochs":
+            for epoch, metrics in value:
+                recording.epoch(epoch, _arrays(metrics))
+        if what == "state":
+            with contextlib.suppress(Exception):  # the worker is gone: then there is no state, and the job is run again
+                found = self._client.run(worker.state_of, f"{self._topic} {number}", workers=[value])
+                if (state := found.get(value)) is not None:
+                    recording.state(state)
+
+    def _end(self, node: Node, number: int, future: Future[Any]) -> None:
+        try:
+            result = self._result(future)
+        except KilledWorker as killed:
+            # Dask blames all jobs that a worker had when it died; who has not begun as often has not killed it. What
+            # needs a job that was blamed has failed with it, and is sent anew as well.
+            self._blamed[node] += 1
+            if self._blamed[node] <= _PARDONS and self._starts[node] <= killed.allowed_failures:
+                self._submit(number, node)
+                return
+            result = Result(error=f"{killed.allowed_failures + 1} workers died while they ran it")
+            self._futures[node] = self._client.submit(worker.given, result, key=f"failed-{uuid.uuid4().hex}")
+        needed = [(need, self._recorded[need]) for need in node.needs]
+        if result.error is not None:
+            node.recording.fail(result.error)
+        elif (error := inherited(needed)) is not None:
+            node.recording.fail(error)
+        elif node.recording.start():
+            record(node.recording, result)
+        self._recorded[node] = Result(error=result.error)
+        waiting = Counter(need for other in self._futures for need in other.needs if other not in self._recorded)
+        for done in [done for done in self._futures if done in self._recorded and not waiting[done]]:
+            del self._futures[done]
+
+    def _result(self, future: Future[Any]) -> Result:
+        """What a job has returned.
+
+        Raises:
+            KilledWorker: workers died that had it.
+            WorkersLostError: it was cancelled, since the scheduler is gone.
+        """
+        try:
+            found: Result = future.result()
+            return found
+        except KilledWorker:
+            raise
+        except (FutureCancelledError, OSError, TimeoutError):
+            raise WorkersLostError(f"The cluster's scheduler does not answer any more. {_NEXT}") from None
+        except Exception as error:
+            return Result(error=f"{type(error).__name__}: {error}")
+
+    def _look(self, seen: float) -> float:
+        """When there was a worker last.
+
+        Raises:
+            WorkersLostError: that is long ago.
+        """
+        if self._client.status == "running" and self._client.scheduler_info(n_workers=1)["workers"]:
+            return time.monotonic()
+        if time.monotonic() - seen > self._lonely:
+            raise WorkersLostError(f"There has been no worker for {self._lonely:.0f} s. {_NEXT}")
+        return seen
+
+    def _stop(self, graph: Sequence[Node], reason: str) -> None:
+        """Cancels what still runs, and marks it."""
+        for node in graph:
+            if self._starts[node] and node not in self._recorded:
+                node.recording.abandon(reason)
+        with contextlib.suppress(Exception):  # of a scheduler that is gone
+            self._client.cancel(list(self._futures.values()), force=True)
+
+
+_NEXT = "What was running is marked as killed; run again to go on from there."
+
+
+def _arrays(metrics: dict[str, list[float]]) -> dict[str, Any]:
+    import numpy as np
+
+    return {name: np.asarray(values, dtype=np.float64) for name, values in metrics.items()}

@@ -1,0 +1,97 @@
+"""The graph of an experiment's jobs, and what an engine does with it."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol
+
+import torch
+
+from qlab import interrupts
+from qlab.errors import JobStopped, StoreError
+from qlab.experiment.jobs.base import Job, Result
+from qlab.experiment.jobs.materials import Materials
+from qlab.experiment.recording.recorder import DamagedCheckpoint
+from qlab.experiment.recording.recording import Recording
+from qlab.own_code import described
+
+
+@dataclasses.dataclass(eq=False)
+class Node:
+    """A job, what it needs, and how it is recorded.
+
+    Args:
+        job: what is run.
+        recording: how it comes into the store.
+        needs: the nodes whose results it takes; they come before it in the graph.
+    """
+
+    job: Job
+    recording: Recording[Any]
+    needs: tuple[Node, ...] = ()
+
+
+class Engine(Protocol):
+    """Runs jobs. Recordings are called in this process and thread."""
+
+    def run(self, graph: Sequence[Node]) -> None:
+        """Runs all jobs of a graph, whose nodes come after those that they need.
+
+        Raises:
+            BaseException: what a recording raises; then all that was begun has been abandoned.
+        """
+
+
+class Workers(Protocol):
+    """The processes that run jobs.
+
+    Attributes:
+        number: how many there are.
+    """
+
+    number: int
+
+    def memory(self, text: str | None, device: torch.device) -> int:
+        """Bytes that models may take which train together in one of them.
+
+        Args:
+            text: what models may take on a machine, as a size; None for a share of what it has.
+            device: where they train.
+        """
+
+    def engine(self, materials: Materials) -> contextlib.AbstractContextManager[Engine]:
+        """Has them run jobs.
+
+        Args:
+            materials: the data of the jobs.
+        """
+
+
+def record(recording: Recording[Any], result: Result) -> None:
+    """Writes a result; what goes wrong with it alone, such as a disk that is full, fails what is not written of it."""
+    if result.error is not None:
+        recording.fail(result.error)
+        return
+    try:
+        recording.finish(result)
+    except (StoreError, JobStopped):
+        raise
+    except Exception as error:
+        interrupts.check()
+        recording.fail(described(error))
+
+
+def inherited(results: Iterable[tuple[Node, Result]]) -> str | None:
+    """Why a job cannot be run: one that it cannot do without has failed."""
+    return next((result.error for node, result in results if node.job.binding and result.error is not None), None)
+
+
+def why(stopped: BaseException) -> str:
+    """What runs are marked with that were in progress when an error or an interrupt came."""
+    if isinstance(stopped, StoreError):
+        return "the store failed"
+    if isinstance(stopped, DamagedCheckpoint):
+        return "a checkpoint that it needs is damaged"
+    return "the experiment stopped" if isinstance(stopped, Exception) else "interrupted"

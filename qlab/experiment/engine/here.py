@@ -1,0 +1,73 @@
+"""Running jobs in this process, one after the other."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+import torch
+
+from qlab.experiment.engine.graph import Node, inherited, record, why
+from qlab.experiment.jobs.base import Inputs, Result
+from qlab.experiment.jobs.materials import Materials
+from qlab.experiment.memory import budget
+
+SKIPPED = Result()
+
+
+class Alone:
+    """No workers: this process runs the jobs."""
+
+    number = 1
+
+    def memory(self, text: str | None, device: torch.device) -> int:
+        """See :class:`qlab.experiment.engine.graph.Workers`."""
+        return budget(text, device)
+
+    @contextlib.contextmanager
+    def engine(self, materials: Materials) -> Iterator[Here]:
+        """See :class:`qlab.experiment.engine.graph.Workers`."""
+        yield Here(materials)
+
+
+class Here:
+    """The engine of a command without workers.
+
+    Args:
+        materials: the data of the jobs.
+    """
+
+    def __init__(self, materials: Materials) -> None:
+        self._materials = materials
+
+    def run(self, graph: Sequence[Node]) -> None:
+        """See :class:`qlab.experiment.engine.graph.Engine`."""
+        results: dict[Node, Result] = {}
+        wanted = Counter(need for node in graph for need in node.needs)
+        for node in graph:
+            try:
+                result = self._run(node, results)
+            except BaseException as stopped:
+                node.recording.abandon(why(stopped))
+                raise
+            wanted -= Counter(node.needs)
+            for need in node.needs:
+                if not wanted[need]:
+                    results.pop(need, None)
+            if wanted[node]:  # trajectories are large, and can be read again
+                results[node] = Result(states=result.states, error=result.error)
+
+    def _run(self, node: Node, results: dict[Node, Result]) -> Result:
+        job, recording = node.job, node.recording
+        needed = [(need, results[need]) for need in node.needs]
+        error = inherited(needed)
+        if error is not None:
+            recording.fail(error)
+            return Result(error=error)
+        inputs = recording.inputs(Inputs().with_results(result for _, result in needed))
+        if not recording.start():
+            return SKIPPED
+        result = job.perform(self._materials, inputs, recording)
+        record(recording, result)
+        return result

@@ -1,0 +1,92 @@
+"""Training oracles: models that never saw a teacher's corrupted rows."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+from qlab.experiment.jobs.base import Inputs, Job, Report, Result
+from qlab.experiment.jobs.materials import Materials
+from qlab.experiment.trial import Trial
+from qlab.tasks import Task
+from qlab.training import Member
+from qlab.training.health import Health
+from qlab.unlearning import oracle
+
+LAST = ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy")
+"""Metrics of an oracle after its last epoch."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class TrainedOracles(Result):
+    """Oracles that were trained together.
+
+    Args:
+        last: their metrics after the last epoch, by key.
+        health: of each, by key.
+        seeds: of each, by key.
+    """
+
+    last: Mapping[str, Mapping[str, float]] = dataclasses.field(default_factory=dict)
+    health: Mapping[str, Health] = dataclasses.field(default_factory=dict)
+    seeds: Mapping[str, int] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class TrainOracles(Job):
+    """Trains oracles with their teachers' schedule.
+
+    Args:
+        wanted: of each the teacher and its number; the teachers differ in seed only.
+    """
+
+    binding = True
+
+    wanted: tuple[tuple[Trial, int], ...]
+
+    @property
+    def label(self) -> str:
+        """See the base class."""
+        first = self.wanted[0][0]
+        return f"oracles of {first.names['model']} on {first.names['task']}"
+
+    @property
+    def task(self) -> Task:
+        """See the base class."""
+        return self.wanted[0][0].task
+
+    @property
+    def keys(self) -> list[str]:
+        """Of the oracles."""
+        return [trial.oracle_key(number) for trial, number in self.wanted]
+
+    def is_needed(self, inputs: Inputs) -> bool:
+        """Whether a teacher was trained."""
+        return any(teacher.key in inputs.states or teacher.key in inputs.known for teacher, _ in self.wanted)
+
+    def run(self, materials: Materials, inputs: Inputs, report: Report) -> TrainedOracles:
+        """See the base class."""
+        first = self.wanted[0][0]
+        # The oracles of one teacher share its clean rows, which are then prepared once.
+        teachers = {trial.key: trial for trial, _ in self.wanted}
+        kept = {
+            key: oracle.retain_only(materials.member(trial).corrupted, 0).corrupted for key, trial in teachers.items()
+        }
+        members = [Member(oracle.seed_of(trial.seed, number), kept[trial.key]) for trial, number in self.wanted]
+        trained = first.trainer.fit(
+            materials.build(first),
+            members,
+            materials.dataset(self.task).validation,
+            observer=report.epoch,
+            device=materials.device,
+            evaluate_every=materials.setting.evaluate_every,
+        )
+        return TrainedOracles(
+            seconds=trained.seconds,
+            states={key: trained.state_of(row) for row, key in enumerate(self.keys)},
+            last={
+                key: {name: float(trained.history[name][row, -1]) for name in LAST} for row, key in enumerate(self.keys)
+            },
+            health=dict(zip(self.keys, trained.health, strict=True)),
+            seeds={key: member.seed for key, member in zip(self.keys, members, strict=True)},
+        )

@@ -1,0 +1,127 @@
+"""Training an ensemble of trials."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qlab.experiment.jobs.base import Inputs, Job, Report, Result
+from qlab.experiment.jobs.materials import Materials
+from qlab.experiment.trial import Trial
+from qlab.tasks import Task
+from qlab.training.health import Health
+from qlab.training.schedule import snapshot_epochs
+from qlab.training.state import Checkpoints, TrainingState
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Trained(Result):
+    """Trials that were trained together.
+
+    Args:
+        history: metrics after each evaluated epoch, ``[members, evaluations]``.
+        epochs: the epochs that were evaluated.
+        health: of each member.
+    """
+
+    history: dict[str, NDArray[np.float64]] = dataclasses.field(default_factory=dict)
+    epochs: tuple[int, ...] = ()
+    health: tuple[Health, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Train(Job):
+    """Trains trials of one ensemble, from the beginning or from a state that all of them have got to.
+
+    Args:
+        trials: of one ensemble.
+        trajectories: whether to keep parameters at some epochs.
+        saved: what to go on from.
+    """
+
+    trials: tuple[Trial, ...]
+    trajectories: bool = False
+    saved: TrainingState | None = None
+
+    @property
+    def label(self) -> str:
+        """See the base class."""
+        first = self.trials[0]
+        after = f", after epoch {self.saved.epoch}" if self.saved is not None else ""
+        return f"{first.names['model']} on {first.names['task']}, {first.names['corruption']}{after}"
+
+    @property
+    def task(self) -> Task:
+        """See the base class."""
+        return self.trials[0].task
+
+    def run(self, materials: Materials, inputs: Inputs, report: Report) -> Trained:
+        """See the base class."""
+        trainer = self.trials[0].trainer
+        members = [materials.member(trial) for trial in self.trials]
+        trained = trainer.fit(
+            materials.build(self.trials[0]),
+            members,
+            materials.dataset(self.task).validation,
+            observer=report.epoch,
+            device=materials.device,
+            snapshots=snapshot_epochs(trainer.epochs) if self.trajectories else (),
+            evaluate_every=materials.setting.evaluate_every,
+            resume=self.saved,
+            checkpoint=Checkpoints(report.state, materials.setting.checkpoint_seconds),
+        )
+        keys = [trial.key for trial in self.trials]
+        return Trained(
+            seconds=trained.seconds,
+            states={key: trained.state_of(index) for index, key in enumerate(keys)},
+            trajectories={
+                key: {name: points[index] for name, points in trained.trajectory.items()}
+                for index, key in enumerate(keys if trained.trajectory else ())
+            },
+            history=trained.history,
+            epochs=trained.epochs,
+            health=trained.health,
+        )
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Retrace(Job):
+    """Trains trials once more with the same seeds, for the trajectories that the store has without.
+
+    Args:
+        trials: finished ones of one ensemble.
+    """
+
+    binding = True
+
+    trials: tuple[Trial, ...]
+
+    @property
+    def label(self) -> str:
+        """See the base class."""
+        first = self.trials[0]
+        return f"trajectories of {first.names['model']} on {first.names['task']}"
+
+    @property
+    def task(self) -> Task:
+        """See the base class."""
+        return self.trials[0].task
+
+    def run(self, materials: Materials, inputs: Inputs, report: Report) -> Trained:
+        """See the base class."""
+        trainer = self.trials[0].trainer
+        trained = trainer.fit(
+            materials.build(self.trials[0]),
+            [materials.member(trial) for trial in self.trials],
+            materials.dataset(self.task).validation,
+            observer=report.epoch,
+            device=materials.device,
+            snapshots=snapshot_epochs(trainer.epochs),
+        )
+        paths = {
+            trial.key: {name: points[index] for name, points in trained.trajectory.items()}
+            for index, trial in enumerate(self.trials)
+        }
+        return Trained(seconds=trained.seconds, trajectories=paths, health=trained.health)

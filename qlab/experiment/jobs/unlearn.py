@@ -1,0 +1,211 @@
+"""Applying an unlearning method to trained models, and comparing what comes of it with their oracles."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from qlab import seeding
+from qlab.experiment.jobs.base import Inputs, Job, Report, Result
+from qlab.experiment.jobs.materials import Materials
+from qlab.experiment.trial import Trial, Unlearning
+from qlab.models import Model
+from qlab.models.base import prepare_features, take_rows
+from qlab.tasks import Task
+from qlab.training import Member, ensemble
+from qlab.training.data import EnsembleData, prepare
+from qlab.training.health import Health, health_of
+from qlab.training.threads import suited_threads
+from qlab.unlearning import oracle
+from qlab.unlearning.engine import Partition, Unlearned, unlearn
+
+STEPS_TO_ORACLE = 0.95
+"""``steps_to_oracle`` is the first step with this fraction of the oracles' validation accuracy."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Taught:
+    """Trained models that are unlearned together: they differ in seed only.
+
+    Args:
+        trials: their trials.
+        model: their model, built.
+        data: their data, prepared.
+        parameters: their trained parameters, stacked.
+        compared: for each the rows on which it is compared with its oracles.
+    """
+
+    trials: tuple[Trial, ...]
+    model: Model
+    data: EnsembleData
+    parameters: ensemble.Parameters
+    compared: tuple[oracle.ComparedRows, ...]
+
+    @classmethod
+    def of(cls, materials: Materials, trials: tuple[Trial, ...], inputs: Inputs) -> Taught:
+        """Prepares teachers whose trained models are among the inputs."""
+        model = materials.build(trials[0])
+        members = [materials.member(trial) for trial in trials]
+        data = prepare(model, members, materials.dataset(trials[0].task).validation, materials.device)
+        stacked = ensemble.stack([dict(inputs.states[trial.key]) for trial in trials], model)
+        return cls(
+            trials,
+            model,
+            data,
+            {name: value.to(materials.device) for name, value in stacked.items()},
+            tuple(
+                _compared_rows(materials, trial, member, model, data)
+                for trial, member in zip(trials, members, strict=True)
+            ),
+        )
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Ended:
+    """How one model was unlearned.
+
+    Args:
+        health: of what came of it.
+        failed_at: the step at which its loss was not finite; then nothing is measured.
+        metrics: what is measured at the end.
+    """
+
+    health: Health
+    failed_at: int | None
+    metrics: Mapping[str, float]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Forgotten(Result):
+    """Models after unlearning.
+
+    Args:
+        history: metrics before the first step and after each, ``[members, steps + 1]``.
+        ended: how each went, by the unlearning's key, in the order of the members.
+    """
+
+    history: dict[str, NDArray[np.float64]] = dataclasses.field(default_factory=dict)
+    ended: Mapping[str, Ended] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Unlearn(Job):
+    """Applies one method to teachers that differ in seed only; those that failed to train are left out.
+
+    Args:
+        unlearnings: of the method.
+        teachers: of these and of the other methods that are applied to the same models, prepared together.
+    """
+
+    unlearnings: tuple[Unlearning, ...]
+    teachers: tuple[Trial, ...]
+
+    @property
+    def label(self) -> str:
+        """See the base class."""
+        first = self.unlearnings[0]
+        return f"{first.name} of {first.teacher.names['model']}"
+
+    @property
+    def task(self) -> Task:
+        """See the base class."""
+        return self.teachers[0].task
+
+    def able(self, keys: Mapping[str, object]) -> list[Unlearning]:
+        """Those whose teachers were trained, by the keys of what was."""
+        return [item for item in self.unlearnings if item.teacher.key in keys]
+
+    def is_needed(self, inputs: Inputs) -> bool:
+        """Whether a teacher was trained."""
+        return bool(self.able(inputs.states))
+
+    def run(self, materials: Materials, inputs: Inputs, report: Report) -> Forgotten:
+        """See the base class."""
+        trials = tuple(trial for trial in self.teachers if trial.key in inputs.states)
+        taught = materials.latest(
+            "teachers", tuple(trial.key for trial in trials), lambda: Taught.of(materials, trials, inputs)
+        )
+        able = self.able(inputs.states)
+        first = able[0]
+        positions = [[trial.key for trial in trials].index(item.teacher.key) for item in able]
+        rows = torch.tensor(positions)
+        parameters = {name: value[rows] for name, value in taught.parameters.items()}
+        data = taught.data.members(rows.to(materials.device))
+        seeds = [item.seed for item in able]
+        result = unlearn(first.unlearner, taught.model, parameters, data, seeds, observer=report.epoch)
+        relearned = _relearn(taught.model, result, data, first)
+        ended = {
+            item.key: _ended(taught, item, positions[index], result, index, relearned[index], inputs)
+            for index, item in enumerate(able)
+        }
+        buffers = taught.model.state_dict()
+        states = {
+            item.key: {**buffers, **ensemble.member(result.parameters, index)}
+            for index, item in enumerate(able)
+            if ended[item.key].failed_at is None
+        }
+        return Forgotten(seconds=result.seconds, states=states, history=result.history, ended=ended)
+
+
+def _ended(
+    taught: Taught,
+    item: Unlearning,
+    position: int,
+    result: Unlearned,
+    index: int,
+    relearned: int | None,
+    inputs: Inputs,
+) -> Ended:
+    """What is measured of one model at the end."""
+    if index in result.failures:
+        return Ended("diverged", result.failures[index], {})
+    student = {name: parameter[index : index + 1] for name, parameter in result.parameters.items()}
+    states = [dict(inputs.states[item.teacher.oracle_key(number)]) for number in range(item.oracles)]
+    oracles = ensemble.stack(states, taught.model)
+    with suited_threads(taught.model, len(states)):
+        final = oracle.oracle_distance(taught.model, student, oracles, taught.compared[position])
+    if "oracle_accuracy" in final:
+        target = STEPS_TO_ORACLE * final["oracle_accuracy"]
+        reached = np.flatnonzero(result.history["validation_accuracy"][index] >= target)
+        if len(reached):
+            final["steps_to_oracle"] = float(reached[0])
+    if relearned is not None:
+        final["relearn_steps"] = float(relearned)
+    final |= {"unlearning_seconds": result.seconds, "loss_evaluations": float(result.loss_evaluations)}
+    return Ended(health_of(result.history["train_loss"][index][-1:], result.logits[index]), None, final)
+
+
+def _relearn(model: Model, result: Unlearned, data: EnsembleData, first: Unlearning) -> Sequence[int | None]:
+    """Steps until the forgotten labels are back, at the learning rate of the teachers' training."""
+    forget = Partition.of(data.forget).forget
+    parameters = {name: value.to(data.train_y.device) for name, value in result.parameters.items()}
+    with suited_threads(model, len(forget)):
+        return oracle.relearn_steps(
+            model,
+            parameters,
+            take_rows(data.train_x, forget, data.shared),
+            data.train_y.gather(1, forget),
+            first.teacher.trainer.learning_rate,
+        )
+
+
+def _compared_rows(
+    materials: Materials, trial: Trial, member: Member, model: Model, data: EnsembleData
+) -> oracle.ComparedRows:
+    validation = materials.dataset(trial.task).validation
+    everything = dataclasses.replace(trial.corruption, ratio=1.0)
+    unseen = everything.apply(validation, trial.task, seeding.generator(trial.seed, "unseen"))
+    corrupted = member.corrupted
+    return oracle.ComparedRows(
+        validation_x=data.validation_x.cpu(),
+        validation_y=validation.y,
+        forget_x=prepare_features(model, corrupted.split.x[corrupted.mask]),
+        forget_y=corrupted.split.y[corrupted.mask],
+        # Not every corruption takes every row at ratio 1.
+        unseen_x=prepare_features(model, unseen.split.x[unseen.mask]),
+        unseen_y=unseen.split.y[unseen.mask],
+    )

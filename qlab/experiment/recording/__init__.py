@@ -1,0 +1,1 @@
+"""Recording: what of the work of an experiment is written to the store. Only the command itself writes."""

@@ -1,0 +1,210 @@
+"""Recording the trainings of trials, a run in the store for each."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qlab.errors import StoreError
+from qlab.experiment.data_records import dataset_records
+from qlab.experiment.jobs.materials import Materials
+from qlab.experiment.jobs.train import Retrace, Train, Trained
+from qlab.experiment.recording.recorder import Recorder
+from qlab.experiment.recording.recording import Recording
+from qlab.experiment.recording.resumption import Interrupted, StateWriter
+from qlab.experiment.trial import Trial
+from qlab.models import Model
+from qlab.tracking import names
+from qlab.tracking.writer import MetricWriter
+from qlab.tracking.writes import DatasetRecord
+from qlab.training.state import TrainingState
+
+EVERY_EPOCH = ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy")
+"""Metrics logged after each epoch. The others are logged after the last one."""
+
+
+class TrainRecording(Recording[Trained]):
+    """Writes the runs of trials that train together; those that were interrupted go on in their old runs.
+
+    Args:
+        recorder: of the experiment.
+        materials: the trials' data.
+        job: what is recorded.
+        model: the trials' model, built.
+        parent: the experiment's run.
+        saved: the runs of trials that were interrupted, in the order of the job's; empty if they begin anew.
+    """
+
+    def __init__(
+        self,
+        recorder: Recorder,
+        materials: Materials,
+        job: Train,
+        model: Model,
+        parent: str,
+        saved: Sequence[Interrupted] = (),
+    ) -> None:
+        super().__init__(recorder)
+        self._materials = materials
+        self._job = job
+        self._model = model
+        self._parent = parent
+        self._saved = saved
+        self._run_ids: list[str] = []
+        self._unfinished: dict[str, Trial] = {}
+        self._writer = MetricWriter(recorder.store, ())
+        self._states: StateWriter | None = None
+        self._heard = -1
+
+    def start(self) -> bool:
+        """See the base class."""
+        self._open()
+        return True
+
+    def epoch(self, epoch: int, metrics: dict[str, NDArray[np.float64]]) -> None:
+        """See the base class."""
+        self.recorder.confirm()
+        with self.recorder.tracking():
+            self._log(epoch, metrics)
+        self.reporter.epoch(epoch, metrics)
+
+    def state(self, state: TrainingState) -> None:
+        """See the base class."""
+        self.recorder.confirm()
+        if self._states is not None:
+            with self.recorder.tracking():
+                self._log_missed(state.evaluated, state.history)
+            self._states(state)
+
+    def finish(self, result: Trained) -> None:
+        """See the base class."""
+        self.recorder.confirm()
+        with self.recorder.tracking():
+            self._log_missed(result.epochs, result.history)
+            for index, run_id in enumerate(self._run_ids):
+                trial = self._unfinished[run_id]
+                self.recorder.save_checkpoint(
+                    run_id,
+                    self._model,
+                    result.states[trial.key],
+                    trial.names["model"],
+                    {names.HEALTH: result.health[index]},
+                    self._writer.take(index),
+                )
+                if trial.key in result.trajectories:
+                    self.recorder.save_tensors(run_id, result.trajectories[trial.key], names.TRAJECTORY)
+                self.recorder.finish(trial, run_id, result.health[index])
+                del self._unfinished[run_id]
+                if self._states is not None:
+                    self._states.remove(index)
+        self.reporter.ensemble_finished(result.seconds, result.health)
+
+    def fail(self, error: str) -> None:
+        """See the base class."""
+        if not self._run_ids:
+            self._open()
+        with self.recorder.tracking():
+            self._writer.flush()
+            self.recorder.end(list(self._unfinished), "FAILED", error)
+        self.recorder.fail(self._unfinished.values(), error)
+        self.reporter.ensemble_failed(error)
+
+    def abandon(self, reason: str) -> None:
+        """See the base class."""
+        self.recorder.abandon(list(self._unfinished), reason)
+        if self.recorder.owns():
+            with contextlib.suppress(StoreError):
+                self._writer.flush()
+
+    def _open(self) -> None:
+        """Creates the runs, or starts again those that there are."""
+        if self._run_ids:
+            return
+        trials = self._job.trials
+        engine = getattr(self._model, "engine_name", "")
+        self.reporter.ensemble_started(self._job.label, engine, len(trials), trials[0].trainer.epochs)
+        with self.recorder.tracking(), self.recorder.starting() as run_ids:
+            for index, trial in enumerate(trials):
+                tags = self.recorder.tags(names.TRIAL, trial.key, self._parent, trial.seed, engine) | trial.group_tags
+                if self._saved:
+                    run_ids.append(self._saved[index].run_id)
+                    self._open_again(run_ids[-1], tags)
+                else:
+                    run_ids.append(self._create(trial, tags))
+            known = []
+            if self._saved:
+                logged = sorted({name for item in self._saved for name in item.metrics})
+                known = self.recorder.store.last_steps(run_ids, logged)
+        self._run_ids = run_ids
+        self._unfinished = dict(zip(run_ids, trials, strict=True))
+        self._writer = MetricWriter(self.recorder.store, run_ids, known)
+        entries: list[dict[str, Any] | None] = [item.entry for item in self._saved]
+        entries = entries or [None] * len(trials)
+        self._states = StateWriter(self.recorder, run_ids, self._writer.flush, entries)
+
+    def _open_again(self, run_id: str, tags: dict[str, str]) -> None:
+        self.recorder.store.set_tags(run_id, tags)
+        self.recorder.store.delete_tag(run_id, names.ERROR)
+        self.recorder.store.finish(run_id, "RUNNING")
+
+    def _create(self, trial: Trial, tags: dict[str, str]) -> str:
+        records: list[DatasetRecord] = []
+        data: dict[str, str] = {}
+        # What fails here fails in the job as well, which says so.
+        with contextlib.suppress(Exception):
+            records = dataset_records(self._materials, trial)
+            # What tells a task's data from others, see :mod:`qlab.experiment.same_data`.
+            if (digest := self._materials.data_digest(trial.task)) is not None:
+                data = {names.DATA: digest}
+        return self.recorder.store.create_run(
+            self.recorder.experiment_id, trial.label, params=trial.params, tags={**tags, **data}, datasets=records
+        )
+
+    def _log(self, epoch: int, metrics: Mapping[str, NDArray[np.float64]]) -> None:
+        last = self._job.trials[0].trainer.epochs
+        self._writer.log(epoch, {name: metrics[name] for name in EVERY_EPOCH} if epoch < last else metrics)
+        self._heard = max(self._heard, epoch)
+
+    def _log_missed(self, epochs: Sequence[int], history: Mapping[str, NDArray[np.float64]]) -> None:
+        """Logs epochs of which nothing was heard yet: what a job in another process says may be late, or lost."""
+        for column, epoch in enumerate(epochs):
+            if epoch > self._heard:
+                values = {name: found[:, column] for name, found in history.items()}
+                self._log(epoch, values)
+
+
+class RetraceRecording(Recording[Trained]):
+    """Writes trajectories to the runs of trials that have none.
+
+    Args:
+        recorder: of the experiment.
+        job: what is recorded.
+    """
+
+    def __init__(self, recorder: Recorder, job: Retrace) -> None:
+        super().__init__(recorder)
+        self._job = job
+
+    def start(self) -> bool:
+        """See the base class."""
+        trials = self._job.trials
+        self.reporter.ensemble_started(self._job.label, "", len(trials), trials[0].trainer.epochs)
+        return True
+
+    def finish(self, result: Trained) -> None:
+        """See the base class."""
+        with self.recorder.tracking():
+            for key, path in result.trajectories.items():
+                self.recorder.save_tensors(self.recorder.run_ids[key], path, names.TRAJECTORY)
+        self.reporter.ensemble_finished(result.seconds, result.health)
+
+    def fail(self, error: str) -> None:
+        """See the base class."""
+        self.reporter.ensemble_failed(error)
+
+    def abandon(self, reason: str) -> None:
+        """There is no run of it."""

@@ -1,0 +1,112 @@
+"""Whether what is left of an experiment can be done, and in which parts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+from qlab.errors import DataError
+from qlab.experiment import parts
+from qlab.experiment.jobs.materials import Materials
+from qlab.experiment.jobs.probe import check_samples
+from qlab.experiment.plan import Plan
+from qlab.experiment.seeds import check_initial
+from qlab.experiment.trial import Trial, Unlearning
+from qlab.models import Model
+from qlab.own_code import is_out_of_memory
+from qlab.unlearning.engine import Partition
+
+T = TypeVar("T")
+
+
+class Work:
+    """What an experiment has to do, after a check that it can be done.
+
+    Args:
+        materials: the experiment's data.
+        plan: what is left to do.
+        budget: bytes that models may take which train together.
+        workers: how many processes there are to do it; an ensemble is cut into parts so that all have something to do.
+
+    Raises:
+        QlabError: something of it cannot be done at all.
+    """
+
+    def __init__(self, materials: Materials, plan: Plan, budget: int, workers: int = 1) -> None:
+        self._materials = materials
+        self._budget = budget
+        self._workers = workers
+        self._models: dict[str, Model] = {}
+        self._corrupted: dict[str, int] = {}
+        for trials in plan.ensembles:
+            self.training_parts(plan, trials)
+        for group in plan.unlearnings:
+            self.unlearning_parts(group)
+        for measurement in plan.todo_measurements:
+            check_samples(materials, measurement)
+
+    def model(self, trial: Trial) -> Model:
+        """A trial's model, built once for all trials that train together.
+
+        Raises:
+            DataError: it takes more memory than there is.
+        """
+        if trial.ensemble_key not in self._models:
+            try:
+                model = self._materials.build(trial)
+                check_initial(model, trial.seed)
+            except (MemoryError, RuntimeError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                config = trial.config["model"]
+                raise DataError(f"There is not enough memory for {trial.label} with {config}.") from None
+            self._models[trial.ensemble_key] = model
+        return self._models[trial.ensemble_key]
+
+    def training_parts(self, plan: Plan, trials: Sequence[Trial]) -> list[Sequence[Trial]]:
+        """An ensemble cut into parts that fit into memory, and that keep all workers busy."""
+        found = parts.training_parts(
+            self._materials, self._budget, trials, self.model(trials[0]), trajectories=self.followed(plan, trials)
+        )
+        return [cut for part in found for cut in self._spread(part, len(plan.ensembles))]
+
+    def retracing_parts(self, trials: Sequence[Trial]) -> list[Sequence[Trial]]:
+        """Trials whose trajectories are missing, cut in the same way."""
+        return parts.training_parts(self._materials, self._budget, trials, self.model(trials[0]), trajectories=True)
+
+    def oracle_parts(self, wanted: Sequence[tuple[Trial, int]], groups: int) -> list[Sequence[tuple[Trial, int]]]:
+        """Oracles cut in the same way, of so many groups."""
+        found = parts.oracle_parts(self._materials, self._budget, self.model(wanted[0][0]), wanted)
+        return [cut for part in found for cut in self._spread(part, groups)]
+
+    @staticmethod
+    def followed(plan: Plan, trials: Sequence[Trial]) -> bool:
+        """Whether a probe asks for the trajectory of some of these trials."""
+        keys = {trial.key for trial in trials}
+        return any(item.probe.needs().trajectory and item.trial.key in keys for item in plan.todo_measurements)
+
+    def _spread(self, part: Sequence[T], groups: int) -> list[Sequence[T]]:
+        """A part cut so that there are two jobs for each worker in all, as far as that goes."""
+        wanted = min(len(part), self._workers, -(-2 * self._workers // max(1, groups)))
+        if self._workers == 1 or wanted <= 1:
+            return [part]
+        size = -(-len(part) // wanted)
+        return [part[start : start + size] for start in range(0, len(part), size)]
+
+    def unlearning_parts(self, group: Sequence[Unlearning]) -> list[list[Unlearning]]:
+        """A group cut into parts whose teachers have as many corrupted rows, and that fit into memory.
+
+        Raises:
+            DataError: a teacher has nothing to forget or nothing to retain, or a single one does not fit.
+        """
+        alike: dict[int, list[Unlearning]] = {}
+        for item in group:
+            if item.teacher.key not in self._corrupted:
+                mask = self._materials.member(item.teacher).corrupted.mask
+                Partition.of(mask[None])
+                self._corrupted[item.teacher.key] = int(mask.sum())
+            alike.setdefault(self._corrupted[item.teacher.key], []).append(item)
+        model = self.model(group[0].teacher)
+        return [
+            cut for part in alike.values() for cut in parts.unlearning_parts(self._materials, self._budget, part, model)
+        ]

@@ -1,0 +1,196 @@
+"""The progress of `qlab run`: a live display on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+from qlab.tracking.redaction import redact
+from qlab.words import counted
+
+if TYPE_CHECKING:  # commands that only show tables do without PyTorch
+    from qlab.experiment.plan import Plan
+    from qlab.experiment.reporting import Reporter
+
+_PLAIN_SECONDS = 10.0
+"""Without a terminal a line is printed this often."""
+
+
+class _Display:
+    """What the lines of progress share.
+
+    Args:
+        console: where to.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self.live = console.is_terminal
+        self.progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[numbers]}", markup=False),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(elapsed_when_finished=False),
+            console=console,
+            disable=not self.live,
+        )
+        self.begun = self.ended = self.all = 0
+        self.ensembles: TaskID | None = None
+        self._console = console
+
+    def print(self, line: str) -> None:
+        """Prints a line above the display."""
+        self._console.print(Text(redact(line)), soft_wrap=True)
+
+
+class _Line:
+    """Shows the progress of one job after the other.
+
+    Args:
+        display: where to.
+    """
+
+    def __init__(self, display: _Display) -> None:
+        self._display = display
+        self._number = 0
+        self._epochs = 0
+        self._start = self._printed = 0.0
+        self._bar: TaskID | None = None
+
+    def beside(self) -> Reporter:
+        """A line of its own."""
+        return _Line(self._display)
+
+    def planned(self, plan: Plan) -> None:
+        """Says how much is to be done."""
+        total = len(plan.experiment.trials)
+        reused = len(plan.done)
+        display = self._display
+        # Each group of teachers is one ensemble of oracles and one for each method.
+        methods = [{item.method_key for item in group} for group in plan.unlearnings]
+        display.all = len(plan.ensembles) + sum(1 + len(keys) for keys in methods) + len(plan.measurements)
+        display.begun = display.ended = 0
+        display.print(
+            f"{plan.experiment.name}: {total} trials, {reused} in the store already, {total - reused} to train "
+            f"in {counted(len(plan.ensembles), 'ensemble')}"
+        )
+        if plan.experiment.unlearnings:
+            known, left = len(plan.unlearned), len(plan.todo_unlearnings)
+            display.print(f"{known + left} unlearning runs, {known} in the store already, {left} to run")
+        if plan.experiment.measurements:
+            known, left = len(plan.measured), len(plan.todo_measurements)
+            display.print(f"{known + left} probes, {known} in the store already, {left} to take")
+        if display.live and display.all:
+            display.ensembles = display.progress.add_task("ensembles", total=display.all, numbers="")
+
+    def ensemble_started(self, label: str, engine: str, trials: int, epochs: int) -> None:
+        """See :class:`qlab.experiment.reporting.Reporter`."""
+        self._epochs = epochs
+        self._start = self._printed = time.monotonic()
+        self._open(f"{label}: {trials} trials, {epochs} epochs" + (f"; {engine}" if engine else ""), "epochs", epochs)
+
+    def epoch(self, epoch: int, metrics: dict[str, NDArray[np.float64]]) -> None:
+        """See :class:`qlab.experiment.reporting.Reporter`."""
+        numbers = f"loss {_mean(metrics['train_loss'])}, validation accuracy {_mean(metrics['validation_accuracy'])}"
+        if self._bar is not None:
+            self._display.progress.update(self._bar, completed=epoch, numbers=numbers)
+        elif time.monotonic() - self._printed > _PLAIN_SECONDS and 0 < epoch < self._epochs:
+            self._printed = time.monotonic()
+            left = (self._printed - self._start) / epoch * (self._epochs - epoch)
+            self._print(f"epoch {epoch}/{self._epochs}, {numbers}, {left:.0f} s left")
+
+    def ensemble_finished(self, seconds: float, health: Sequence[str]) -> None:
+        """See :class:`qlab.experiment.reporting.Reporter`."""
+        counts = {state: list(health).count(state) for state in dict.fromkeys(sorted(health))}
+        states = ", ".join(f"{count} {state}" for state, count in counts.items())
+        self._close(f"done in {seconds:.1f} s: {states}")
+
+    def ensemble_failed(self, error: str) -> None:
+        """See :class:`qlab.experiment.reporting.Reporter`."""
+        self._close(f"FAILED: {error}")
+
+    def measuring_started(self, label: str, models: int, probes: int) -> None:
+        """See :class:`qlab.experiment.reporting.Reporter`."""
+        self._open(f"{label}: {models} models, {probes} probes", "probes", probes)
+
+    def measured(self) -> None:
+        """See :class:`qlab.experiment.reporting.Reporter`."""
+        if self._bar is not None:
+            self._display.progress.advance(self._bar)
+
+    def measuring_finished(self, seconds: float, failed: int) -> None:
+        """See :class:`qlab.experiment.reporting.Reporter`."""
+        self._close(f"done in {seconds:.1f} s" + (f": {failed} failed" if failed else ""))
+
+    def notice(self, message: str) -> None:
+        """See :class:`qlab.experiment.reporting.Reporter`."""
+        self._display.print(message)
+
+    def _open(self, line: str, what: str, total: int) -> None:
+        """The next ensemble; oracles and trajectories that only probes need come on top of those planned."""
+        display = self._display
+        display.begun += 1
+        display.all = max(display.all, display.begun)
+        self._number = display.begun
+        self._print(line)
+        if display.live:
+            self._bar = display.progress.add_task(what, total=total, numbers="")
+
+    def _close(self, line: str) -> None:
+        display = self._display
+        display.ended += 1
+        if not self._number:  # it has failed before it began
+            display.begun += 1
+            self._number = display.begun
+        if self._bar is not None:
+            display.progress.refresh()
+            display.progress.remove_task(self._bar)
+            self._bar = None
+        if display.ensembles is not None:
+            display.progress.update(display.ensembles, completed=display.ended, total=display.all)
+        self._print(line)
+
+    def _print(self, line: str) -> None:
+        self._display.print(f"[{self._number}/{self._display.all}] {line}")
+
+
+class ConsoleReporter(_Line):
+    """Shows the progress of an experiment.
+
+    Use as a context manager, so that the display is taken down whatever happens.
+
+    Args:
+        console: where to.
+    """
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(_Display(console))
+
+    def __enter__(self) -> ConsoleReporter:
+        self._display.progress.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._display.progress.stop()
+
+
+def _mean(values: NDArray[np.float64]) -> str:
+    finite = values[np.isfinite(values)]
+    return f"{finite.mean():.3f}" if len(finite) else "nan"
