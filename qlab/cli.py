@@ -139,7 +139,7 @@ def run(
         raise ConfigError("--cluster: cannot be combined with --jobs: a cluster has its own workers.")
     paths = [experiment_file(file) for file in files]
 
-    from qlab.experiment import overrides
+    from qlab.experiment.asking import overrides
 
     pairs = [overrides.parse(assignment) for assignment in assignments]
     if seeds is not None:
@@ -168,7 +168,7 @@ def retry(experiments: Sequence[str], no_figures: bool, tracking_uri: str | None
 
     Classes beside an experiment's file are read from the folder that it was in.
     """
-    from qlab.experiment.retry import Unfinished
+    from qlab.experiment.planning.retry import Unfinished
     from qlab.running import run_all
     from qlab.tracking.store import Store
 
@@ -271,7 +271,7 @@ def list_names(kind: str | None) -> None:
     for section in sections if kind is None else [kind.removesuffix("s")]:
         click.secho(f"{section}s", bold=True)
         if section == "experiment":
-            from qlab.experiment import schema
+            from qlab.experiment.asking import schema
 
             for name, file in experiments().items():
                 click.echo(f"  {name:22} {schema.load(file).about}")

@@ -24,7 +24,7 @@ from qlab.tracking.redaction import redact
 from qlab.words import counted
 
 if TYPE_CHECKING:  # commands that only show tables do without PyTorch
-    from qlab.experiment.plan import Plan
+    from qlab.experiment.planning.plan import Plan
     from qlab.experiment.reporting import Reporter
 
 _PLAIN_SECONDS = 10.0

@@ -13,17 +13,17 @@ import click
 
 from qlab import interrupts, output
 from qlab.errors import JobStopped, QlabError, StoreError, WorkersLostError
-from qlab.experiment import schema
-from qlab.experiment.devices import training_device
+from qlab.experiment.asking import schema
+from qlab.experiment.asking.devices import training_device
+from qlab.experiment.asking.schema import Experiment
 from qlab.experiment.engine.graph import Workers
 from qlab.experiment.engine.here import Alone
-from qlab.experiment.plan import Plan
+from qlab.experiment.planning.plan import Plan
 from qlab.experiment.recording.recorder import Recorder
-from qlab.experiment.refusal import is_of_own_code, record_refusal, record_unreadable
+from qlab.experiment.recording.refusal import is_of_own_code, record_refusal, record_unreadable
+from qlab.experiment.recording.summary import summarise, tabulate
 from qlab.experiment.reporting import Silent
 from qlab.experiment.runner import Runner
-from qlab.experiment.schema import Experiment
-from qlab.experiment.summary import summarise, tabulate
 from qlab.output import say
 from qlab.tracking.holding import HeldError
 from qlab.tracking.orphans import end_orphans

@@ -16,9 +16,9 @@ import torch
 
 from qlab import registry
 from qlab.errors import ConfigError
-from qlab.experiment import schema
-from qlab.experiment.plan import Plan
-from qlab.experiment.retry import Unfinished
+from qlab.experiment.asking import schema
+from qlab.experiment.planning.plan import Plan
+from qlab.experiment.planning.retry import Unfinished
 from qlab.tracking.store import Store
 
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:sqlalchemy.exc.SADeprecationWarning")

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from qlab.corruptions import FeatureRandomization, LabelFlip
-from qlab.experiment import schema
+from qlab.experiment.asking import schema
 from qlab.experiment.runner import Runner
 from qlab.models import CNOTQNN, MLP, Features, PennyLaneQNN
 from qlab.tracking import frames

@@ -123,7 +123,7 @@ def test_further_commands(line, folder):
     sorted({name for text in blocks("sh") for name in re.findall(r"^qlab run ([\w/]+)(?:\s|$)", text, re.MULTILINE)}),
 )
 def test_experiments_that_are_named_ship(name):
-    from qlab.experiment import schema
+    from qlab.experiment.asking import schema
     from qlab.resources import experiment_file
 
     assert schema.load(experiment_file(name)).trials

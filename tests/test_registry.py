@@ -12,7 +12,7 @@ import pytest
 
 from qlab import registry
 from qlab.errors import ConfigError
-from qlab.experiment import schema
+from qlab.experiment.asking import schema
 from qlab.fields import fields_of
 from qlab.landscape import LandscapeProbe
 from qlab.models import MLP, Model, PennyLaneQNN

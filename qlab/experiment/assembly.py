@@ -7,6 +7,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from qlab.experiment.asking.trial import ORACLE, Measurement, Trial, Unlearning
 from qlab.experiment.engine.graph import Node
 from qlab.experiment.jobs.base import Inputs
 from qlab.experiment.jobs.materials import Materials
@@ -14,15 +15,14 @@ from qlab.experiment.jobs.oracles import TrainOracles
 from qlab.experiment.jobs.probe import TakeProbe, needed_models
 from qlab.experiment.jobs.train import Retrace, Train
 from qlab.experiment.jobs.unlearn import Unlearn
-from qlab.experiment.plan import Plan
+from qlab.experiment.planning.plan import Plan
+from qlab.experiment.planning.work import Work
 from qlab.experiment.recording.oracles import OracleRecording
 from qlab.experiment.recording.probes import ProbeGroup, ProbeRecording, read_health
 from qlab.experiment.recording.recorder import Recorder
 from qlab.experiment.recording.resumption import Interrupted, interrupted_trials
 from qlab.experiment.recording.trainings import RetraceRecording, TrainRecording
 from qlab.experiment.recording.unlearnings import UnlearnRecording
-from qlab.experiment.trial import ORACLE, Measurement, Trial, Unlearning
-from qlab.experiment.work import Work
 from qlab.tracking import frames, names
 from qlab.training.state import TrainingState
 

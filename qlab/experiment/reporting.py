@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from qlab.experiment.plan import Plan
+from qlab.experiment.planning.plan import Plan
 
 
 class Reporter(Protocol):

@@ -10,24 +10,24 @@ import pandas as pd
 
 from qlab import interrupts
 from qlab.errors import QlabError, StoreError, UnsentError
+from qlab.experiment.asking.devices import training_device
+from qlab.experiment.asking.schema import Experiment
+from qlab.experiment.asking.trial import Measurement, Trial, Unlearning
 from qlab.experiment.assembly import Assembly
-from qlab.experiment.devices import training_device
 from qlab.experiment.engine.graph import Workers
 from qlab.experiment.engine.here import Alone
-from qlab.experiment.failures import failure_lines
 from qlab.experiment.jobs.materials import Materials, Setting
-from qlab.experiment.parent import find_parent, open_parent
-from qlab.experiment.plan import DAMAGED, Plan
+from qlab.experiment.planning.plan import DAMAGED, Plan
+from qlab.experiment.planning.same_data import check_same_data
+from qlab.experiment.planning.seeds import check_seeds
+from qlab.experiment.planning.work import Work
+from qlab.experiment.recording.failures import failure_lines
+from qlab.experiment.recording.parent import find_parent, open_parent
 from qlab.experiment.recording.recorder import DamagedCheckpoint, Recorder
+from qlab.experiment.recording.refusal import clear_refusals, record_refusal
 from qlab.experiment.recording.resumption import delete_left_states
-from qlab.experiment.refusal import clear_refusals, record_refusal
+from qlab.experiment.recording.summary import Summary, summarise
 from qlab.experiment.reporting import Reporter, Silent
-from qlab.experiment.same_data import check_same_data
-from qlab.experiment.schema import Experiment
-from qlab.experiment.seeds import check_seeds
-from qlab.experiment.summary import Summary, summarise
-from qlab.experiment.trial import Measurement, Trial, Unlearning
-from qlab.experiment.work import Work
 from qlab.tracking import names
 from qlab.tracking.standing import end_left
 from qlab.tracking.store import Store

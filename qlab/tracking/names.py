@@ -107,6 +107,9 @@ SHARED_VIEW: Final = "mlflow.sharedViewState."
 
 DATASET_CONTEXT: Final = "mlflow.data.context"
 
+TEXT_FILE: Final = "experiment.toml"
+"""Artifact of an experiment's run: the experiment file as it was read."""
+
 CONFIGS: Final = "trials.json"
 """Artifact of an experiment's run: the configuration of everything in it, by identity."""
 

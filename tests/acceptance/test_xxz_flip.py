@@ -14,7 +14,7 @@ import pytest
 from support.runs import runner
 
 from qlab import MLP, XXZ, Dataset, LabelFlip, Trainer, seeding
-from qlab.experiment.schema import load
+from qlab.experiment.asking.schema import load
 from qlab.resources import experiment_file
 from qlab.tasks.xxz import grid
 from qlab.tracking.store import Store

@@ -13,7 +13,7 @@ from statistics import mean
 import pytest
 from support.runs import runner
 
-from qlab.experiment.schema import load
+from qlab.experiment.asking.schema import load
 from qlab.resources import experiment_file
 from qlab.tracking import frames
 from qlab.tracking.store import Store

@@ -13,7 +13,7 @@ from support.commands import serving
 from support.experiments import TASK
 from support.runs import runner
 
-from qlab.experiment import schema
+from qlab.experiment.asking import schema
 from qlab.tracking import frames, names
 from qlab.tracking.store import Store
 

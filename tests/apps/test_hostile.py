@@ -17,7 +17,7 @@ from support.experiments import TASK
 from support.hostile import PAYLOADS, Fields, Watch
 from support.runs import runner
 
-from qlab.experiment import schema
+from qlab.experiment.asking import schema
 from qlab.explorer.state import PAGES, State
 from qlab.landscape.result import ProbeResult
 from qlab.tracking import names

@@ -9,7 +9,7 @@ import time
 
 import mlflow.entities as entities
 
-from qlab.experiment import schema
+from qlab.experiment.asking import schema
 from qlab.experiment.runner import Runner
 from qlab.tracking.store import Store
 from qlab.tracking.writes import DatasetRecord

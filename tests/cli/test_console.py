@@ -11,8 +11,8 @@ from rich.console import Console
 
 from qlab import progress
 from qlab.console import frame_table, probe_tables, summary_table
-from qlab.experiment import schema
-from qlab.experiment.plan import Plan
+from qlab.experiment.asking import schema
+from qlab.experiment.planning.plan import Plan
 from qlab.progress import ConsoleReporter
 
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:sqlalchemy.exc.SADeprecationWarning")

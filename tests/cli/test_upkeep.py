@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 from support.experiments import TASK
 
 from qlab.cli import main
-from qlab.experiment import schema
+from qlab.experiment.asking import schema
 from qlab.tracking import garbage, names
 from qlab.tracking.lock import experiment_lock
 from qlab.tracking.store import Store

@@ -22,7 +22,7 @@ from support.experiments import SLOW, TASK
 
 from qlab.cli import main
 from qlab.errors import ConfigError
-from qlab.experiment import schema
+from qlab.experiment.asking import schema
 from qlab.experiment.engine.versions import check_versions
 from qlab.experiment.runner import Runner
 from qlab.tracking import names

@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 from support.experiments import SLOW, TASK
 
-from qlab.experiment import schema
-from qlab.experiment.plan import Plan
+from qlab.experiment.asking import schema
+from qlab.experiment.planning.plan import Plan
 from qlab.experiment.runner import Runner
 from qlab.tracking import names
 from qlab.tracking.lock import experiment_lock

@@ -12,8 +12,8 @@ from support.experiments import TASK
 from support.runs import runner
 
 from qlab.digests import file_digest
-from qlab.experiment import schema
-from qlab.experiment.plan import DAMAGED
+from qlab.experiment.asking import schema
+from qlab.experiment.planning.plan import DAMAGED
 from qlab.experiment.reporting import Silent
 from qlab.experiment.runner import Outcome
 from qlab.tracking import names

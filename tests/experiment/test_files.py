@@ -8,7 +8,7 @@ import pytest
 from support.experiments import TASK
 
 from qlab.errors import ConfigError
-from qlab.experiment import schema
+from qlab.experiment.asking import schema
 from qlab.resources import experiment_file
 
 MODEL = '[model]\ntype = "own:Own"\n'

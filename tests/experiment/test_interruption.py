@@ -18,7 +18,7 @@ import pytest
 from support.experiments import SLOW, TASK
 from support.runs import runner
 
-from qlab.experiment import schema
+from qlab.experiment.asking import schema
 from qlab.tracking import frames, names
 from qlab.tracking.store import Store
 

@@ -22,7 +22,7 @@ from support.experiments import SLOW, TASK
 from support.runs import runner
 
 from qlab.cli import main
-from qlab.experiment import schema
+from qlab.experiment.asking import schema
 from qlab.tracking import frames, names
 from qlab.tracking.store import Store
 

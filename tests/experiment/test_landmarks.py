@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from qlab.errors import ConfigError
-from qlab.experiment import schema
-from qlab.experiment.schema import Experiment
-from qlab.experiment.trial import Measurement, Trial
+from qlab.experiment.asking import schema
+from qlab.experiment.asking.schema import Experiment
+from qlab.experiment.asking.trial import Measurement, Trial
 
 TASK = """
 [task]

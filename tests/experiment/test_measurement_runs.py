@@ -22,12 +22,12 @@ from support.runs import refused_alone, runner
 
 from qlab import seeding
 from qlab.errors import ConfigError, DataError, QlabError
-from qlab.experiment import schema
-from qlab.experiment.plan import Plan
+from qlab.experiment.asking import schema
+from qlab.experiment.asking.schema import Experiment
+from qlab.experiment.asking.trial import Trial
+from qlab.experiment.planning.plan import Plan
 from qlab.experiment.reporting import Silent
 from qlab.experiment.runner import Outcome, Runner
-from qlab.experiment.schema import Experiment
-from qlab.experiment.trial import Trial
 from qlab.landscape import HessianProbe, InterpolationProbe, Landscape, ProbeResult, SliceProbe
 from qlab.models import Model, checkpoint
 from qlab.tasks import Dataset, Task

@@ -8,8 +8,8 @@ import torch
 from support.runs import runner
 
 from qlab.errors import ConfigError, DataError
-from qlab.experiment import schema
-from qlab.experiment.memory import SHARE, available, budget, parse_size
+from qlab.experiment.asking import schema
+from qlab.experiment.asking.memory import SHARE, available, budget, parse_size
 from qlab.experiment.reporting import Silent
 from qlab.tracking import frames
 from qlab.tracking.store import Store

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from qlab.errors import ConfigError
-from qlab.experiment import overrides, schema
-from qlab.experiment.schema import Experiment
+from qlab.experiment.asking import overrides, schema
+from qlab.experiment.asking.schema import Experiment
 
 FILE = """
 [task]

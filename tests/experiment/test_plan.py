@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from qlab.experiment import schema
-from qlab.experiment.plan import Plan
-from qlab.experiment.schema import Experiment
-from qlab.experiment.trial import Trial
+from qlab.experiment.asking import schema
+from qlab.experiment.asking.schema import Experiment
+from qlab.experiment.asking.trial import Trial
+from qlab.experiment.planning.plan import Plan
 from qlab.tracking import names
 from qlab.tracking.store import Status, Store
 

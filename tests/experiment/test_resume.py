@@ -20,12 +20,12 @@ from support.forks import Forks
 from support.runs import runner
 
 from qlab.errors import StoreError
-from qlab.experiment import schema
-from qlab.experiment.plan import Plan
+from qlab.experiment.asking import schema
+from qlab.experiment.asking.schema import Experiment
+from qlab.experiment.planning.plan import Plan
 from qlab.experiment.recording import trainings
 from qlab.experiment.reporting import Silent
 from qlab.experiment.runner import Outcome
-from qlab.experiment.schema import Experiment
 from qlab.tracking import frames, names
 from qlab.tracking.store import Store
 

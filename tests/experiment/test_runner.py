@@ -15,13 +15,14 @@ from numpy.typing import NDArray
 from support.experiments import TASK
 
 from qlab.errors import ConfigError, DataError, QlabError, StoreError
-from qlab.experiment import schema, summary
-from qlab.experiment.plan import Plan
+from qlab.experiment.asking import schema
+from qlab.experiment.asking.schema import Experiment
+from qlab.experiment.planning.plan import Plan
 from qlab.experiment.recording import recorder as recording
+from qlab.experiment.recording import summary
+from qlab.experiment.recording.summary import tabulate
 from qlab.experiment.reporting import Silent
 from qlab.experiment.runner import Outcome, Runner
-from qlab.experiment.schema import Experiment
-from qlab.experiment.summary import tabulate
 from qlab.models import MLP
 from qlab.tracking import frames, names
 from qlab.tracking.store import Store

@@ -10,10 +10,10 @@ from support.commands import invoke
 from support.runs import runner
 
 from qlab.errors import ConfigError, DataError
-from qlab.experiment import schema
-from qlab.experiment.plan import Plan
+from qlab.experiment.asking import schema
+from qlab.experiment.planning.plan import Plan
+from qlab.experiment.planning.retry import Unfinished
 from qlab.experiment.reporting import Silent
-from qlab.experiment.retry import Unfinished
 from qlab.experiment.runner import Outcome
 from qlab.registry import make
 from qlab.tracking import names

@@ -17,7 +17,7 @@ from support.runs import runner
 from torch import Tensor
 
 from qlab.errors import DataError
-from qlab.experiment import schema
+from qlab.experiment.asking import schema
 from qlab.experiment.reporting import Silent
 from qlab.experiment.runner import Outcome
 from qlab.tasks import MNIST, Digits

@@ -9,7 +9,7 @@ import pytest
 from support.runs import runner
 
 from qlab.errors import QlabError
-from qlab.experiment import schema
+from qlab.experiment.asking import schema
 from qlab.tracking.store import Store
 
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:sqlalchemy.exc.SADeprecationWarning")

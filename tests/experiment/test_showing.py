@@ -12,7 +12,8 @@ import pytest
 from support.experiments import TASK, TINY
 from support.runs import runner
 
-from qlab.experiment import schema, showing
+from qlab.experiment.asking import schema
+from qlab.experiment.recording import showing
 from qlab.experiment.runner import Outcome, Runner
 from qlab.models import MLP
 from qlab.tracking import names

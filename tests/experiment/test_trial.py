@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from qlab.corruptions import LabelFlip
-from qlab.experiment import schema
-from qlab.experiment.trial import Trial, content_hash
+from qlab.experiment.asking import schema
+from qlab.experiment.asking.trial import Trial, content_hash
 from qlab.fields import fields_of
 from qlab.models import MLP, PennyLaneQNN
 from qlab.tasks import XXZ

@@ -14,7 +14,7 @@ from support.experiments import TASK
 from support.runs import runner
 
 from qlab.errors import ConfigError, DataError, StoreError
-from qlab.experiment import schema
+from qlab.experiment.asking import schema
 from qlab.explorer.loaded import Loader, checkpoints, corrupted_of, related
 from qlab.explorer.reader import Reader
 from qlab.landscape import SliceProbe

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from qlab.experiment.engine.graph import Workers
+from qlab.experiment.recording.summary import tabulate
 from qlab.experiment.reporting import Reporter
 from qlab.experiment.runner import Runner
-from qlab.experiment.summary import tabulate
 from qlab.tracking import names
 from qlab.tracking.store import Store
 

@@ -20,7 +20,7 @@ from support.children import Child, Children
 from support.copies import SMALL
 from support.runs import runner
 
-from qlab.experiment import schema
+from qlab.experiment.asking import schema
 from qlab.tracking.store import Store
 
 

@@ -16,7 +16,7 @@ from support.commands import invoke, tree
 from support.experiments import FLIPPED, SLOW
 from support.runs import runner
 
-from qlab.experiment import schema
+from qlab.experiment.asking import schema
 from qlab.explorer.reader import Reader
 from qlab.tracking import names
 from qlab.tracking.moving import Home, settle

@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 from support.experiments import TASK
 
 from qlab.cli import main
-from qlab.experiment import schema
+from qlab.experiment.asking import schema
 from qlab.experiment.runner import Runner
 from qlab.tracking import names, spooling
 from qlab.tracking.patience import Limits

@@ -20,9 +20,9 @@ from support.pages import Page
 from support.runs import runner
 
 import qlab
-from qlab.experiment import schema
+from qlab.experiment.asking import schema
+from qlab.experiment.asking.schema import Experiment
 from qlab.experiment.runner import Outcome, Runner
-from qlab.experiment.schema import Experiment
 from qlab.models import checkpoint
 from qlab.tracking import frames, names
 from qlab.tracking.store import Store

@@ -8,10 +8,10 @@ from collections.abc import Iterator, Sequence
 
 import torch
 
+from qlab.experiment.asking.memory import budget
 from qlab.experiment.engine.graph import Node, inherited, record, why
 from qlab.experiment.jobs.base import Inputs, Result
 from qlab.experiment.jobs.materials import Materials
-from qlab.experiment.memory import budget
 
 SKIPPED = Result()
 

@@ -15,10 +15,10 @@ from distributed import Client, LocalCluster
 
 from qlab import interrupts
 from qlab.errors import ConfigError
+from qlab.experiment.asking.memory import budget
 from qlab.experiment.engine.distributing import Distributed
 from qlab.experiment.engine.versions import check_versions, own_versions, versions_of
 from qlab.experiment.jobs.materials import Materials
-from qlab.experiment.memory import budget
 
 CONNECT_SECONDS: Final = 10.0
 

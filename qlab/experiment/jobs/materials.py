@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import torch
 
 from qlab.errors import DataError
-from qlab.experiment.trial import Trial, content_hash
+from qlab.experiment.asking.trial import Trial, content_hash
 from qlab.models import Features, Model
 from qlab.models.base import prepare_features
 from qlab.models.probe import check_model

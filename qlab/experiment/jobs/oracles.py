@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 
+from qlab.experiment.asking.trial import Trial
 from qlab.experiment.jobs.base import Inputs, Job, Report, Result
 from qlab.experiment.jobs.materials import Materials
-from qlab.experiment.trial import Trial
 from qlab.tasks import Task
 from qlab.training import Member
 from qlab.training.health import Health

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from qlab.errors import DataError
+from qlab.experiment.asking.trial import INITIAL, ORACLE, Measurement
 from qlab.experiment.jobs.base import Inputs, Job, Report, Result
 from qlab.experiment.jobs.materials import Materials
-from qlab.experiment.trial import INITIAL, ORACLE, Measurement
 from qlab.landscape import Landscape, ProbeResult
 from qlab.landscape.landscape import flat_trajectory
 from qlab.tasks import Task

@@ -10,9 +10,9 @@ import torch
 from numpy.typing import NDArray
 
 from qlab import seeding
+from qlab.experiment.asking.trial import Trial, Unlearning
 from qlab.experiment.jobs.base import Inputs, Job, Report, Result
 from qlab.experiment.jobs.materials import Materials
-from qlab.experiment.trial import Trial, Unlearning
 from qlab.models import Model
 from qlab.models.base import prepare_features, take_rows
 from qlab.tasks import Task

@@ -6,11 +6,11 @@ import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from qlab.experiment.asking.trial import Measurement, Trial
 from qlab.experiment.jobs.base import Inputs
 from qlab.experiment.jobs.probe import Probed, TakeProbe
 from qlab.experiment.recording.recorder import Recorder
 from qlab.experiment.recording.recording import Recording
-from qlab.experiment.trial import Measurement, Trial
 from qlab.landscape.landscape import TRAINED
 from qlab.tracking import frames, names
 from qlab.tracking.store import now_ms

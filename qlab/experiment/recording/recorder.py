@@ -16,10 +16,10 @@ from torch import Tensor
 from qlab import interrupts
 from qlab.digests import file_digest
 from qlab.errors import DataError, JobStopped, StoreError
-from qlab.experiment.plan import DAMAGED
+from qlab.experiment.asking.schema import Experiment
+from qlab.experiment.asking.trial import Measurement, Trial, Unlearning
+from qlab.experiment.planning.plan import DAMAGED
 from qlab.experiment.reporting import Reporter
-from qlab.experiment.schema import Experiment
-from qlab.experiment.trial import Measurement, Trial, Unlearning
 from qlab.models import Model, checkpoint
 from qlab.tracking import names, provenance
 from qlab.tracking.holding import Lock

@@ -16,10 +16,10 @@ from typing import Any
 
 from qlab.digests import file_digest
 from qlab.errors import DataError, StoreError
+from qlab.experiment.asking.trial import Trial
 from qlab.experiment.jobs.materials import Materials
+from qlab.experiment.planning.same_data import other_data
 from qlab.experiment.recording.recorder import Recorder
-from qlab.experiment.same_data import other_data
-from qlab.experiment.trial import Trial
 from qlab.models import Model
 from qlab.tracking import names, standing
 from qlab.tracking.store import Store

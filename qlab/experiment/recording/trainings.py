@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qlab.errors import StoreError
-from qlab.experiment.data_records import dataset_records
+from qlab.experiment.asking.trial import Trial
 from qlab.experiment.jobs.materials import Materials
 from qlab.experiment.jobs.train import Retrace, Train, Trained
+from qlab.experiment.planning.data_records import dataset_records
 from qlab.experiment.recording.recorder import Recorder
 from qlab.experiment.recording.recording import Recording
 from qlab.experiment.recording.resumption import Interrupted, StateWriter
-from qlab.experiment.trial import Trial
 from qlab.models import Model
 from qlab.tracking import names
 from qlab.tracking.writer import MetricWriter
@@ -157,7 +157,7 @@ class TrainRecording(Recording[Trained]):
         # What fails here fails in the job as well, which says so.
         with contextlib.suppress(Exception):
             records = dataset_records(self._materials, trial)
-            # What tells a task's data from others, see :mod:`qlab.experiment.same_data`.
+            # What tells a task's data from others, see :mod:`qlab.experiment.planning.same_data`.
             if (digest := self._materials.data_digest(trial.task)) is not None:
                 data = {names.DATA: digest}
         return self.recorder.store.create_run(

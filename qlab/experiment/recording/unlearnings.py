@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qlab.errors import StoreError
+from qlab.experiment.asking.trial import Unlearning
 from qlab.experiment.jobs.base import Inputs
 from qlab.experiment.jobs.unlearn import Forgotten, Unlearn
 from qlab.experiment.recording.recorder import Recorder
 from qlab.experiment.recording.recording import Recording
-from qlab.experiment.trial import Unlearning
 from qlab.models import Model
 from qlab.tracking import names
 from qlab.tracking.store import now_ms

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 from qlab.errors import DataError
-from qlab.experiment import parts
+from qlab.experiment.asking.trial import Trial, Unlearning
 from qlab.experiment.jobs.materials import Materials
 from qlab.experiment.jobs.probe import check_samples
-from qlab.experiment.plan import Plan
-from qlab.experiment.seeds import check_initial
-from qlab.experiment.trial import Trial, Unlearning
+from qlab.experiment.planning import parts
+from qlab.experiment.planning.plan import Plan
+from qlab.experiment.planning.seeds import check_initial
 from qlab.models import Model
 from qlab.own_code import is_out_of_memory
 from qlab.unlearning.engine import Partition

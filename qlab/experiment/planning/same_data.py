@@ -14,12 +14,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from qlab.errors import DataError, StoreAwayError
-from qlab.experiment.data_records import dataset_records
+from qlab.experiment.asking.schema import Experiment
+from qlab.experiment.asking.trial import Trial
 from qlab.experiment.jobs.materials import Materials
-from qlab.experiment.plan import Plan
-from qlab.experiment.schema import Experiment
-from qlab.experiment.seeds import check_load
-from qlab.experiment.trial import Trial
+from qlab.experiment.planning.data_records import dataset_records
+from qlab.experiment.planning.plan import Plan
+from qlab.experiment.planning.seeds import check_load
 from qlab.own_code import is_own
 from qlab.tasks.images import ImageTask
 from qlab.tracking import names

@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from qlab.errors import ConfigError, StoreError
-from qlab.experiment import schema
-from qlab.experiment.parent import TEXT_FILE
-from qlab.experiment.schema import Experiment
+from qlab.experiment.asking import schema
+from qlab.experiment.asking.schema import Experiment
 from qlab.tracking import names
 from qlab.tracking.configs import read_configs
 from qlab.tracking.store import Store
@@ -90,10 +89,10 @@ def _stored(store: Store, run: Any) -> Experiment:
     folder = Path(tags[names.FOLDER]) if names.FOLDER in tags else None
     with tempfile.TemporaryDirectory() as place:
         try:
-            text = store.fetch_file(run_id, TEXT_FILE, Path(place)).read_text(encoding="utf-8")
+            text = store.fetch_file(run_id, names.TEXT_FILE, Path(place)).read_text(encoding="utf-8")
         except StoreError:
             raise ConfigError(
-                f"{name}: run {run_id} has no {TEXT_FILE}; run {source} itself: qlab run {source}"
+                f"{name}: run {run_id} has no {names.TEXT_FILE}; run {source} itself: qlab run {source}"
             ) from None
     assignments = [(str(key), value) for key, value in json.loads(tags.get(names.ASSIGNMENTS, "[]"))]
     try:

@@ -5,13 +5,9 @@ from __future__ import annotations
 import json
 import tempfile
 from pathlib import Path
-from typing import Final
 
 from qlab.experiment.recording.recorder import Recorder
 from qlab.tracking import names, provenance
-
-TEXT_FILE: Final = "experiment.toml"
-"""Artifact: the experiment file as it was read."""
 
 
 def open_parent(recorder: Recorder, *, busy: bool) -> str:
@@ -58,7 +54,7 @@ def _create(recorder: Recorder) -> str:
 
 def _describe(recorder: Recorder, run_id: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        text, resolved = Path(folder) / TEXT_FILE, Path(folder) / names.CONFIGS
+        text, resolved = Path(folder) / names.TEXT_FILE, Path(folder) / names.CONFIGS
         text.write_text(recorder.experiment.text, encoding="utf-8")
         configs = {item.key: item.config for item in recorder.experiment.items}
         resolved.write_text(json.dumps(configs, indent=1), encoding="utf-8")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from qlab.experiment.asking.trial import Trial
 from qlab.experiment.jobs.materials import Materials
-from qlab.experiment.trial import Trial
 from qlab.tracking.writes import DatasetRecord
 
 

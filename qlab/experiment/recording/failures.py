@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from qlab.experiment.schema import Experiment
-from qlab.experiment.trial import Measurement, Trial, Unlearning
+from qlab.experiment.asking.schema import Experiment
+from qlab.experiment.asking.trial import Measurement, Trial, Unlearning
 
 _MOST_NAMED = 3
 

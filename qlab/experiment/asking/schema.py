@@ -15,11 +15,11 @@ import annotated_types as at
 
 from qlab.component import Component
 from qlab.errors import ConfigError, DataError, unknown
-from qlab.experiment import overrides
-from qlab.experiment.devices import parse_device
-from qlab.experiment.landmarks import Landmarks
-from qlab.experiment.memory import parse_size
-from qlab.experiment.trial import Measurement, Trial, Unlearning, content_hash
+from qlab.experiment.asking import overrides
+from qlab.experiment.asking.devices import parse_device
+from qlab.experiment.asking.landmarks import Landmarks
+from qlab.experiment.asking.memory import parse_size
+from qlab.experiment.asking.trial import Measurement, Trial, Unlearning, content_hash
 from qlab.fields import Field, NonNegativeFloat, NonNegativeInt, PositiveInt, fields_of, show
 from qlab.models import Model
 from qlab.own_code import described, has_own_frame
@@ -132,7 +132,7 @@ def load(path: Path, assignments: Sequence[tuple[str, Any]] = ()) -> Experiment:
 
     Args:
         path: the TOML file.
-        assignments: keys and values that replace those of the file, see :mod:`qlab.experiment.overrides`.
+        assignments: keys and values that replace those of the file, see :mod:`qlab.experiment.asking.overrides`.
 
     Raises:
         ConfigError: the file cannot be read or contains something that is not accepted; the message names file, key,

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import torch
 
+from qlab.experiment.asking.trial import Trial, Unlearning
 from qlab.experiment.jobs.materials import Materials
-from qlab.experiment.trial import Trial, Unlearning
 from qlab.models import Model
 from qlab.models.base import prepare_features
 from qlab.training.memory import Need, training_need, unlearning_need

@@ -8,7 +8,7 @@ import functools
 from collections.abc import Iterator
 
 from qlab.errors import ConfigError, unknown
-from qlab.experiment.trial import CLEAN, INITIAL, ORACLE, Measurement, Trial, Unlearning
+from qlab.experiment.asking.trial import CLEAN, INITIAL, ORACLE, Measurement, Trial, Unlearning
 from qlab.landscape import LandscapeProbe
 from qlab.landscape.landscape import TRAINED
 

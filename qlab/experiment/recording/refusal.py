@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from qlab.errors import QlabError, StoreError
-from qlab.experiment import overrides
-from qlab.experiment.parent import TEXT_FILE, open_parent
+from qlab.experiment.asking import overrides
+from qlab.experiment.asking.schema import Experiment, class_folder, name_of
+from qlab.experiment.asking.trial import content_hash
+from qlab.experiment.recording.parent import open_parent
 from qlab.experiment.recording.recorder import Recorder, first_line
-from qlab.experiment.schema import Experiment, class_folder, name_of
-from qlab.experiment.trial import content_hash
 from qlab.textfile import read_text
 from qlab.tracking import names, provenance
 from qlab.tracking.store import Store
@@ -75,7 +75,7 @@ def record_unreadable(store: Store, path: Path, assignments: Sequence[tuple[str,
     }
     run_id = str(unread[0].info.run_id) if unread else store.create_run(experiment_id, name, tags=tags)
     with tempfile.TemporaryDirectory() as place:
-        for file, content in ((TEXT_FILE, text), (names.CONFIGS, "{}")):
+        for file, content in ((names.TEXT_FILE, text), (names.CONFIGS, "{}")):
             (Path(place) / file).write_text(content, encoding="utf-8")
             store.log_file(run_id, Path(place) / file)
     store.end([run_id], "FAILED", first_line(str(error)))

@@ -15,8 +15,8 @@ from typing import Any, TypeVar
 import pandas as pd
 
 from qlab.attempts import Attempts
+from qlab.experiment.asking.trial import Measurement, Trial, Unlearning, content_hash
 from qlab.experiment.recording.recorder import Recorder
-from qlab.experiment.trial import Measurement, Trial, Unlearning, content_hash
 from qlab.landscape import ProbeResult
 from qlab.tracking import frames, names
 
@@ -84,7 +84,7 @@ def _summarised(recorder: Recorder, parent: str, figures: Attempts, draw: bool) 
         figures.missing,
     )
     if write:
-        from qlab.experiment.showing import show_experiment
+        from qlab.experiment.recording.showing import show_experiment
 
         pictured = draw and "accuracy" not in figures.missing
         show_experiment(recorder, parent, trials, found.trials, unlearnings, steps, pictured=pictured)

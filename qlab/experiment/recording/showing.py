@@ -12,8 +12,8 @@ from urllib.parse import urlencode
 
 import pandas as pd
 
+from qlab.experiment.asking.schema import Experiment
 from qlab.experiment.recording.recorder import Recorder
-from qlab.experiment.schema import Experiment
 from qlab.tracking import names
 from qlab.tracking.curves import Curve, unit, write_curves
 from qlab.tracking.groups import RATIO

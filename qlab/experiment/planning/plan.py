@@ -8,8 +8,8 @@ from typing import Final, Self, TypeVar
 
 import pandas as pd
 
-from qlab.experiment.schema import Experiment
-from qlab.experiment.trial import Measurement, Trial, Unlearning
+from qlab.experiment.asking.schema import Experiment
+from qlab.experiment.asking.trial import Measurement, Trial, Unlearning
 from qlab.tracking import frames, names
 from qlab.tracking.standing import INTERRUPTED
 from qlab.tracking.store import Store

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from qlab.errors import DataError, QlabError
+from qlab.experiment.asking.trial import Trial, content_hash
 from qlab.experiment.jobs.materials import Materials
-from qlab.experiment.trial import Trial, content_hash
 from qlab.models import Model
 from qlab.own_code import is_own
 from qlab.tasks import Dataset, Task

@@ -1,0 +1,1 @@
+"""Asking: what an experiment file says, as trials, unlearning runs and probes with identities."""

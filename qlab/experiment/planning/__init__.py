@@ -1,0 +1,1 @@
+"""Planning: what of an experiment is left to do, whether it can be done, and in which parts."""
