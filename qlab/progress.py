@@ -85,7 +85,7 @@ class _Line:
         display = self._display
         # Each group of teachers is one ensemble of oracles and one for each method.
         methods = [{item.method_key for item in group} for group in plan.unlearnings]
-        display.all = len(plan.ensembles) + sum(1 + len(keys) for keys in methods) + len(plan.measurements)
+        display.all = len(plan.ensembles) + sum(1 + len(keys) for keys in methods) + len(plan.probe_runs)
         display.begun = display.ended = 0
         display.print(
             f"{plan.experiment.name}: {total} trials, {reused} in the store already, {total - reused} to train "
@@ -94,8 +94,8 @@ class _Line:
         if plan.experiment.unlearnings:
             known, left = len(plan.unlearned), len(plan.todo_unlearnings)
             display.print(f"{known + left} unlearning runs, {known} in the store already, {left} to run")
-        if plan.experiment.measurements:
-            known, left = len(plan.measured), len(plan.todo_measurements)
+        if plan.experiment.probe_runs:
+            known, left = len(plan.measured), len(plan.todo_probe_runs)
             display.print(f"{known + left} probes, {known} in the store already, {left} to take")
         if display.live and display.all:
             display.ensembles = display.progress.add_task("ensembles", total=display.all, numbers="")

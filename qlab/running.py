@@ -155,6 +155,6 @@ def print_plan(experiment: Experiment, uri: str | None) -> None:
     if experiment.unlearnings:
         left = len(plan.todo_unlearnings)
         click.echo(f"{len(experiment.unlearnings)} unlearning runs: {len(plan.unlearned)} done, {left} would run")
-    if experiment.measurements:
-        left = len(plan.todo_measurements)
-        click.echo(f"{len(experiment.measurements)} probes: {len(plan.measured)} done, {left} would be taken")
+    if experiment.probe_runs:
+        left = len(plan.todo_probe_runs)
+        click.echo(f"{len(experiment.probe_runs)} probes: {len(plan.measured)} done, {left} would be taken")

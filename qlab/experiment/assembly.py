@@ -7,7 +7,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from qlab.experiment.asking.trial import ORACLE, Measurement, Trial, Unlearning
+from qlab.experiment.asking.trial import ORACLE, ProbeRun, Trial, Unlearning
 from qlab.experiment.engine.graph import Node
 from qlab.experiment.jobs.base import Inputs
 from qlab.experiment.jobs.materials import Materials
@@ -47,7 +47,7 @@ class Assembly:
         self._nodes: list[Node] = []
         self._made_by: dict[str, Node] = {}
         self._traced_by: dict[str, Node] = {}
-        self._oracles = _stored_oracles(recorder) if plan.todo_unlearnings or plan.todo_measurements else {}
+        self._oracles = _stored_oracles(recorder) if plan.todo_unlearnings or plan.todo_probe_runs else {}
         self._read = _Reader(recorder, self._oracles)
 
     def graph(self) -> list[Node]:
@@ -58,10 +58,10 @@ class Assembly:
         for group in self._plan.unlearnings:
             for cut in self._work.unlearning_parts(group):
                 self._add_unlearning(cut)
-        if self._plan.todo_measurements:
+        if self._plan.todo_probe_runs:
             self._recorder.health |= read_health(self._recorder)
-        for measurements in self._plan.measurements:
-            self._add_probes(measurements)
+        for probe_runs in self._plan.probe_runs:
+            self._add_probes(probe_runs)
         return self._nodes
 
     def _add_training(self, trials: Sequence[Trial], *, trajectories: bool) -> None:
@@ -121,18 +121,18 @@ class Assembly:
             self._nodes.append(node)
             self._made_by |= dict.fromkeys(job.keys, node)
 
-    def _add_probes(self, measurements: Sequence[Measurement]) -> None:
+    def _add_probes(self, probe_runs: Sequence[ProbeRun]) -> None:
         """Trajectories and oracles that only probes need, then the probes of one ensemble's models."""
-        trials = {item.trial.key: item.trial for item in measurements}
+        trials = {item.trial.key: item.trial for item in probe_runs}
         self._add_retracing([trial for trial in trials.values() if self._work.followed(self._plan, [trial])])
         alike: dict[str, list[Trial]] = {}
-        for key in dict.fromkeys(item.trial.key for item in measurements if ORACLE in item.points):
+        for key in dict.fromkeys(item.trial.key for item in probe_runs if ORACLE in item.points):
             alike.setdefault(trials[key].seedless_key, []).append(trials[key])
         for group in alike.values():
             self._add_oracles([(trial, 0) for trial in group])
-        progress = ProbeGroup(self._recorder, measurements[0].trial, len(trials), len(measurements))
+        progress = ProbeGroup(self._recorder, probe_runs[0].trial, len(trials), len(probe_runs))
         for key in trials:
-            for item in measurements:
+            for item in probe_runs:
                 if item.trial.key == key:
                     self._add_probe(item, progress)
 
@@ -150,7 +150,7 @@ class Assembly:
             self._nodes.append(node)
             self._traced_by |= {trial.key: node for trial in part}
 
-    def _add_probe(self, item: Measurement, progress: ProbeGroup) -> None:
+    def _add_probe(self, item: ProbeRun, progress: ProbeGroup) -> None:
         keys = [*needed_models(item), *([item.points[ORACLE]] if ORACLE in item.points else [])]
         path = item.trial.key if item.probe.needs().trajectory else None
         tracer = self._traced_by.get(item.trial.key) if path else None

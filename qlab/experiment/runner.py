@@ -12,7 +12,7 @@ from qlab import interrupts
 from qlab.errors import QlabError, StoreError, UnsentError
 from qlab.experiment.asking.devices import training_device
 from qlab.experiment.asking.schema import Experiment
-from qlab.experiment.asking.trial import Measurement, Trial, Unlearning
+from qlab.experiment.asking.trial import ProbeRun, Trial, Unlearning
 from qlab.experiment.assembly import Assembly
 from qlab.experiment.engine.graph import Workers
 from qlab.experiment.engine.here import Alone
@@ -160,7 +160,7 @@ class Runner:
             reused=len(experiment.trials) - _count(experiment.trials, finished | recorder.failed.keys()),
             unlearned=_count(experiment.unlearnings, finished),
             probes=tables.probes,
-            measured=_count(experiment.measurements, finished),
+            measured=_count(experiment.probe_runs, finished),
             failed=recorder.failed,
             failures=failure_lines(experiment, recorder.failed),
             missing=tables.missing,
@@ -230,8 +230,8 @@ class Runner:
 
 
 def _is_busy(plan: Plan) -> bool:
-    return bool(plan.todo or plan.todo_unlearnings or plan.todo_measurements)
+    return bool(plan.todo or plan.todo_unlearnings or plan.todo_probe_runs)
 
 
-def _count(items: Iterable[Trial | Unlearning | Measurement], keys: Collection[str]) -> int:
+def _count(items: Iterable[Trial | Unlearning | ProbeRun], keys: Collection[str]) -> int:
     return sum(item.key in keys for item in items)

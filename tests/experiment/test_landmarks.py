@@ -11,7 +11,7 @@ import pytest
 from qlab.errors import ConfigError
 from qlab.experiment.asking import schema
 from qlab.experiment.asking.schema import Experiment
-from qlab.experiment.asking.trial import Measurement, Trial
+from qlab.experiment.asking.trial import ProbeRun, Trial
 
 TASK = """
 [task]
@@ -89,11 +89,11 @@ def refused(*parts: str, folder: Path | None = None) -> str:
 
 def measured(experiment: Experiment) -> Counter[tuple[float, int]]:
     """For how many probes each ratio and seed is."""
-    return Counter((item.trial.corruption.ratio, item.trial.seed) for item in experiment.measurements)
+    return Counter((item.trial.corruption.ratio, item.trial.seed) for item in experiment.probe_runs)
 
 
-def one(experiment: Experiment, seed: int = 0) -> Measurement:
-    [found] = [item for item in experiment.measurements if item.trial.seed == seed]
+def one(experiment: Experiment, seed: int = 0) -> ProbeRun:
+    [found] = [item for item in experiment.probe_runs if item.trial.seed == seed]
     return found
 
 
@@ -137,7 +137,7 @@ def test_a_probe_that_compares_is_for_trials_with_corrupted_rows_only(text: str)
 
 def test_without_probes_there_are_no_measurements_and_no_twins() -> None:
     experiment = small()
-    assert experiment.measurements == ()
+    assert experiment.probe_runs == ()
     assert {trial.corruption.ratio for trial in experiment.trials} == {0.5}
 
 
@@ -147,7 +147,7 @@ def test_every_probe_is_for_every_model_task_and_corruption() -> None:
     )
     experiment = parse(TASK, corruptions, MLP, QNN, TWO_SEEDS, HESSIAN, LRR)
     found = Counter(
-        (item.name, item.trial.names["model"], item.trial.names["corruption"]) for item in experiment.measurements
+        (item.name, item.trial.names["model"], item.trial.names["corruption"]) for item in experiment.probe_runs
     )
     assert len(found) == 8
     assert set(found.values()) == {4}
@@ -158,7 +158,7 @@ def test_values_of_a_probe_can_be_swept() -> None:
         probe("HessianProbe", 'at = ["trained", "initial"]', "n_samples = [3, 5]"),
         probe("SliceProbe", 'directions = "hessian"', "dimensions = 1", "eigenvectors = [[0], [-1]]"),
     )
-    fields = [item.probe.config() for item in swept.measurements if item.trial.seed == 0]
+    fields = [item.probe.config() for item in swept.probe_runs if item.trial.seed == 0]
     assert [(config["at"], config["n_samples"]) for config in fields[:4]] == [
         ("trained", 3),
         ("trained", 5),
@@ -169,11 +169,11 @@ def test_values_of_a_probe_can_be_swept() -> None:
 
 
 def test_a_single_table_is_a_probe_too() -> None:
-    assert len(small('[probe]\ntype = "HessianProbe"\n').measurements) == 2
+    assert len(small('[probe]\ntype = "HessianProbe"\n').probe_runs) == 2
 
 
 def test_the_same_probe_twice_is_measured_once() -> None:
-    assert len(small(HESSIAN, HESSIAN).measurements) == 2
+    assert len(small(HESSIAN, HESSIAN).probe_runs) == 2
 
 
 # Clean twins
@@ -181,7 +181,7 @@ def test_the_same_probe_twice_is_measured_once() -> None:
 
 def twin_pairs(experiment: Experiment) -> list[tuple[Trial, Trial]]:
     by_key = {trial.key: trial for trial in experiment.trials}
-    return [(item.trial, by_key[item.trial.clean_twin.key]) for item in experiment.measurements]
+    return [(item.trial, by_key[item.trial.clean_twin.key]) for item in experiment.probe_runs]
 
 
 @pytest.mark.parametrize("text", [LRR, FOR_POLLUTED["at the clean model"]], ids=["LRR", "clean"])
@@ -256,7 +256,7 @@ NAMED = ("initial", "clean", "oracle", "Scrub", "NPO")
 def test_every_name_is_the_identity_of_what_it_stands_for() -> None:
     experiment = small(SCRUB, NPO, *(probe("HessianProbe", f'at = "{name}"') for name in NAMED))
     unlearnings = {(item.name, item.teacher.seed): item for item in experiment.unlearnings}
-    for item in experiment.measurements:
+    for item in experiment.probe_runs:
         trial = item.trial
         expected = {
             "initial": "initial",
@@ -266,7 +266,7 @@ def test_every_name_is_the_identity_of_what_it_stands_for() -> None:
             "NPO": unlearnings["NPO", trial.seed].key,
         }
         assert item.points == {item.probe.at: expected[item.probe.at]}
-    assert len(experiment.measurements) == 10
+    assert len(experiment.probe_runs) == 10
 
 
 def test_the_trained_model_is_no_further_point() -> None:
@@ -296,7 +296,7 @@ def test_methods_of_one_name_are_numbered_in_the_order_of_the_file() -> None:
     names = ("Scrub[1]", "Scrub[2]", "Scrub[3]", "NPO")
     swept = SCRUB + "lambda_fo = [0.5, 0.25]\n"
     experiment = small(swept, NPO, SCRUB + "steps = 7\n", *(probe("HessianProbe", f'at = "{name}"') for name in names))
-    found = {item.probe.at: item.unlearnings[item.probe.at] for item in experiment.measurements if item.trial.seed == 1}
+    found = {item.probe.at: item.unlearnings[item.probe.at] for item in experiment.probe_runs if item.trial.seed == 1}
     assert [found[name].config["unlearner"].get("lambda_fo") for name in names[:2]] == [0.5, 0.25]
     assert found["Scrub[3]"].config["unlearner"]["steps"] == 7
     assert found["NPO"].name == "NPO"
@@ -316,10 +316,10 @@ def test_of_a_method_that_is_repeated_the_first_is_the_point() -> None:
 
 def test_points_are_those_of_the_trials_own_model_and_ratio() -> None:
     experiment = parse(TASK, flips(0.25, 0.5), MLP, QNN, TWO_SEEDS, SCRUB, probe("HessianProbe", 'at = "Scrub"'))
-    assert len(experiment.measurements) == 8
-    for item in experiment.measurements:
+    assert len(experiment.probe_runs) == 8
+    for item in experiment.probe_runs:
         assert item.unlearnings["Scrub"].teacher.key == item.trial.key
-    assert len({item.points["Scrub"] for item in experiment.measurements}) == 8
+    assert len({item.points["Scrub"] for item in experiment.probe_runs}) == 8
 
 
 # Identity
@@ -345,17 +345,17 @@ OTHER = {
 
 @pytest.mark.parametrize("parts", SAME.values(), ids=SAME.keys())
 def test_what_a_probe_does_not_depend_on_leaves_its_identity(parts: tuple[str, ...]) -> None:
-    assert one(small(*BASE)).key in {item.key for item in small(*parts).measurements}
+    assert one(small(*BASE)).key in {item.key for item in small(*parts).probe_runs}
 
 
 @pytest.mark.parametrize("parts", OTHER.values(), ids=OTHER.keys())
 def test_what_a_probe_depends_on_changes_its_identity(parts: tuple[str, ...]) -> None:
-    assert not {item.key for item in small(*BASE).measurements} & {item.key for item in small(*parts).measurements}
+    assert not {item.key for item in small(*BASE).probe_runs} & {item.key for item in small(*parts).probe_runs}
 
 
 def test_other_trials_are_other_measurements() -> None:
     keys = [
-        {item.key for item in parse(TASK, corruption, model, seeds, HESSIAN).measurements}
+        {item.key for item in parse(TASK, corruption, model, seeds, HESSIAN).probe_runs}
         for corruption, model, seeds in (
             (flips(0.5), MLP, TWO_SEEDS),
             (flips(0.25), MLP, TWO_SEEDS),
@@ -375,7 +375,7 @@ def test_measurements_are_no_trials_and_no_unlearnings() -> None:
 
 def test_device_and_name_do_not_change_what_is_measured() -> None:
     other = parse(TASK, flips(0.5), MLP, "[run]\nseeds = 2\noracles = 1\n", HESSIAN)
-    assert [item.key for item in other.measurements] == [item.key for item in small(HESSIAN).measurements]
+    assert [item.key for item in other.probe_runs] == [item.key for item in small(HESSIAN).probe_runs]
 
 
 def test_an_edited_file_makes_new_measurements_and_leaves_the_trials(tmp_path: Path) -> None:
@@ -385,12 +385,10 @@ def test_an_edited_file_makes_new_measurements_and_leaves_the_trials(tmp_path: P
     (tmp_path / "own.py").write_text(PROBES + "\nEDITED = 1\n")
     after = small(text, folder=tmp_path)
     assert [trial.key for trial in after.trials] == [trial.key for trial in before.trials]
-    same = [item.key for item in before.measurements if item.name == "HessianProbe"]
-    assert {item.key for item in before.measurements} & {item.key for item in after.measurements} == set(same)
+    same = [item.key for item in before.probe_runs if item.name == "HessianProbe"]
+    assert {item.key for item in before.probe_runs} & {item.key for item in after.probe_runs} == set(same)
     (tmp_path / "own.py").write_text(PROBES)
-    assert [item.key for item in small(text, folder=tmp_path).measurements] == [
-        item.key for item in before.measurements
-    ]
+    assert [item.key for item in small(text, folder=tmp_path).probe_runs] == [item.key for item in before.probe_runs]
 
 
 def test_a_users_probe_has_its_fields_and_its_code_in_its_params(tmp_path: Path) -> None:
@@ -412,7 +410,7 @@ def test_params_say_probe_trial_and_points() -> None:
 
 
 def test_labels_say_probe_model_ratio_and_seed() -> None:
-    for item in small(HESSIAN, probe("SliceProbe", 'directions = "hessian"', "dimensions = 1")).measurements:
+    for item in small(HESSIAN, probe("SliceProbe", 'directions = "hessian"', "dimensions = 1")).probe_runs:
         for part in (item.name, "MLP", "LabelFlip", "0.5", f"seed {item.trial.seed}"):
             assert part in item.label
     assert "1-D hessian 0" in item.label
@@ -521,7 +519,7 @@ def test_where_every_row_is_corrupted_there_is_no_oracle(text: str, ratios: tupl
 
 
 def test_other_probes_take_a_ratio_of_1() -> None:
-    assert len(small(LRR, HESSIAN, ratios=(1.0,)).measurements) == 4
+    assert len(small(LRR, HESSIAN, ratios=(1.0,)).probe_runs) == 4
 
 
 NOWHERE = {
@@ -539,7 +537,7 @@ def test_points_of_one_name_that_coincide_are_refused_before_anything_is_trained
 
 
 def test_a_path_may_come_back() -> None:
-    assert len(small(probe("InterpolationProbe", 'path = ["trained", "oracle", "trained"]')).measurements) == 2
+    assert len(small(probe("InterpolationProbe", 'path = ["trained", "oracle", "trained"]')).probe_runs) == 2
 
 
 NOT_PROBES = {

@@ -8,7 +8,7 @@ import functools
 from collections.abc import Iterator
 
 from qlab.errors import ConfigError, unknown
-from qlab.experiment.asking.trial import CLEAN, INITIAL, ORACLE, Measurement, Trial, Unlearning
+from qlab.experiment.asking.trial import CLEAN, INITIAL, ORACLE, ProbeRun, Trial, Unlearning
 from qlab.landscape import LandscapeProbe
 from qlab.landscape.landscape import TRAINED
 
@@ -25,8 +25,8 @@ class Landmarks:
     trials: tuple[Trial, ...]
     unlearnings: tuple[Unlearning, ...]
 
-    def measurements(self, name: str, probe: LandscapeProbe) -> Iterator[Measurement]:
-        """The measurements of one probe.
+    def probe_runs(self, name: str, probe: LandscapeProbe) -> Iterator[ProbeRun]:
+        """The runs of one probe.
 
         A probe that compares with the clean twin, an oracle or an unlearned model, or looks at the forget set, applies
         only to trials with a ratio above 0; the others are what it compares with.
@@ -52,7 +52,7 @@ class Landmarks:
             if ORACLE in points and trial.corruption.ratio == 1.0:
                 raise ConfigError(f"{trial.label} has no oracle: every row is corrupted.")
             own = self._methods.get(trial.key, {})
-            yield Measurement(trial, name, probe, {point: own[point] for point in points if point in own})
+            yield ProbeRun(trial, name, probe, {point: own[point] for point in points if point in own})
 
     @functools.cached_property
     def _names(self) -> list[str]:

@@ -19,7 +19,7 @@ from qlab.experiment.asking import overrides
 from qlab.experiment.asking.devices import parse_device
 from qlab.experiment.asking.landmarks import Landmarks
 from qlab.experiment.asking.memory import parse_size
-from qlab.experiment.asking.trial import Measurement, Trial, Unlearning, content_hash
+from qlab.experiment.asking.trial import ProbeRun, Trial, Unlearning, content_hash
 from qlab.fields import Field, NonNegativeFloat, NonNegativeInt, PositiveInt, fields_of, show
 from qlab.models import Model
 from qlab.own_code import described, has_own_frame
@@ -94,7 +94,7 @@ class Experiment:
         evaluate_every: epochs from one evaluation to the next.
         trials: each once; those of the file, then clean twins needed only by probes.
         unlearnings: every method on every trial of the file.
-        measurements: every probe on every trial of the file that it applies to.
+        probe_runs: every probe on every trial of the file that it applies to.
         folder: where files beside the experiment are.
         memory: how much models that train together may take; None for a share of what is available.
         checkpoint_seconds: seconds from one write of the state of trainings to the next.
@@ -109,16 +109,16 @@ class Experiment:
     evaluate_every: int
     trials: tuple[Trial, ...]
     unlearnings: tuple[Unlearning, ...] = ()
-    measurements: tuple[Measurement, ...] = ()
+    probe_runs: tuple[ProbeRun, ...] = ()
     folder: Path | None = None
     memory: str | None = None
     checkpoint_seconds: float = CHECKPOINT_SECONDS
     assignments: tuple[tuple[str, Any], ...] = ()
 
     @property
-    def items(self) -> tuple[Trial | Unlearning | Measurement, ...]:
+    def items(self) -> tuple[Trial | Unlearning | ProbeRun, ...]:
         """Everything that has a run of its own."""
-        return (*self.trials, *self.unlearnings, *self.measurements)
+        return (*self.trials, *self.unlearnings, *self.probe_runs)
 
     @functools.cached_property
     def content(self) -> str:
@@ -248,8 +248,8 @@ class _Reader:
             raise ConfigError(f"run.seeds: got {show(list(run.seed_list))}, accepts each seed only once.")
         trials = {trial.key: trial for trial in self._trials(raw, run.seed_list)}
         unlearnings = {item.key: item for item in self._unlearnings(raw, trials.values(), run)}
-        measurements = {item.key: item for item in self._measurements(raw, trials.values(), unlearnings.values())}
-        for item in measurements.values():
+        probe_runs = {item.key: item for item in self._probe_runs(raw, trials.values(), unlearnings.values())}
+        for item in probe_runs.values():
             if item.needs_clean_twin:
                 twin = item.trial.clean_twin
                 trials.setdefault(twin.key, twin)
@@ -262,20 +262,20 @@ class _Reader:
             run.evaluate_every,
             tuple(trials.values()),
             tuple(unlearnings.values()),
-            tuple(measurements.values()),
+            tuple(probe_runs.values()),
             self.folder,
             memory=run.memory,
             checkpoint_seconds=run.checkpoint_seconds,
         )
 
-    def _measurements(
+    def _probe_runs(
         self, raw: dict[str, Any], trials: Iterable[Trial], unlearnings: Iterable[Unlearning]
-    ) -> Iterator[Measurement]:
+    ) -> Iterator[ProbeRun]:
         landmarks = Landmarks(tuple(trials), tuple(unlearnings))
         for where, table in self._tables(raw["probe"], "probe") if "probe" in raw else ():
             for name, probe in self._variant(table, "probe", where):
                 try:
-                    yield from landmarks.measurements(name, probe)
+                    yield from landmarks.probe_runs(name, probe)
                 except ConfigError as error:
                     raise ConfigError(f"{where}: {error}") from None
 

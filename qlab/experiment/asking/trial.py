@@ -168,7 +168,7 @@ class Unlearning:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Measurement:
+class ProbeRun:
     """One probe on the landscape around one trained model.
 
     Args:

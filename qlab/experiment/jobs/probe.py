@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from qlab.errors import DataError
-from qlab.experiment.asking.trial import INITIAL, ORACLE, Measurement
+from qlab.experiment.asking.trial import INITIAL, ORACLE, ProbeRun
 from qlab.experiment.jobs.base import Inputs, Job, Report, Result
 from qlab.experiment.jobs.materials import Materials
 from qlab.landscape import Landscape, ProbeResult
@@ -35,24 +35,24 @@ class TakeProbe(Job):
     """Takes one probe.
 
     Args:
-        measurement: which, and of which model.
+        probe_run: which, and of which model.
     """
 
-    measurement: Measurement
+    probe_run: ProbeRun
 
     @property
     def label(self) -> str:
         """See the base class."""
-        return self.measurement.label
+        return self.probe_run.label
 
     @property
     def task(self) -> Task:
         """See the base class."""
-        return self.measurement.trial.task
+        return self.probe_run.trial.task
 
     def run(self, materials: Materials, inputs: Inputs, report: Report) -> Probed:
         """See the base class."""
-        item, start = self.measurement, time.perf_counter()
+        item, start = self.probe_run, time.perf_counter()
         for key, label in needed_models(item).items():
             inputs.state_of(key, label)
         landscape = landscape_of(materials, item, inputs)
@@ -61,16 +61,16 @@ class TakeProbe(Job):
         return Probed(seconds=time.perf_counter() - start, found=found)
 
 
-def needed_models(measurement: Measurement) -> dict[str, str]:
+def needed_models(probe_run: ProbeRun) -> dict[str, str]:
     """The labels of all trained and unlearned models that a probe needs, by key."""
-    needed = {measurement.trial.key: measurement.trial.label}
-    needed |= {unlearning.key: unlearning.label for unlearning in measurement.unlearnings.values()}
-    if measurement.needs_clean_twin:
-        needed[measurement.trial.clean_twin.key] = measurement.trial.clean_twin.label
+    needed = {probe_run.trial.key: probe_run.trial.label}
+    needed |= {unlearning.key: unlearning.label for unlearning in probe_run.unlearnings.values()}
+    if probe_run.needs_clean_twin:
+        needed[probe_run.trial.clean_twin.key] = probe_run.trial.clean_twin.label
     return needed
 
 
-def landscape_of(materials: Materials, item: Measurement, inputs: Inputs) -> Landscape:
+def landscape_of(materials: Materials, item: ProbeRun, inputs: Inputs) -> Landscape:
     """The landscape around a trial's model, with the points that a probe of it needs, and no others."""
     trial = item.trial
     model = materials.build(trial)
@@ -98,13 +98,13 @@ def landscape_of(materials: Materials, item: Measurement, inputs: Inputs) -> Lan
     )
 
 
-def check_samples(materials: Materials, measurement: Measurement) -> None:
+def check_samples(materials: Materials, probe_run: ProbeRun) -> None:
     """Compares the samples a probe asks for with those there will be.
 
     Raises:
         DataError: there are not as many.
     """
-    probe, trial = measurement.probe, measurement.trial
+    probe, trial = probe_run.probe, probe_run.trial
     corrupted = materials.member(trial).corrupted
     forget = int(corrupted.mask.sum())
     sizes = {
@@ -114,10 +114,10 @@ def check_samples(materials: Materials, measurement: Measurement) -> None:
         "forget_clean": forget,
         "validation": len(materials.dataset(trial.task).validation),
     }
-    if ORACLE in measurement.points and not sizes["retain"]:
-        raise DataError(f"probe {measurement.name}: {trial.label} has no oracle: every row is corrupted.")
+    if ORACLE in probe_run.points and not sizes["retain"]:
+        raise DataError(f"probe {probe_run.name}: {trial.label} has no oracle: every row is corrupted.")
     if probe.n_samples > sizes[probe.samples] or not sizes[probe.samples]:
         raise DataError(
-            f"probe {measurement.name}: n_samples = {probe.n_samples} of {probe.samples}, but {trial.label} has "
+            f"probe {probe_run.name}: n_samples = {probe.n_samples} of {probe.samples}, but {trial.label} has "
             f"{sizes[probe.samples]}; 0 takes all there are."
         )

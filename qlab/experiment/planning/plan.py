@@ -9,7 +9,7 @@ from typing import Final, Self, TypeVar
 import pandas as pd
 
 from qlab.experiment.asking.schema import Experiment
-from qlab.experiment.asking.trial import Measurement, Trial, Unlearning
+from qlab.experiment.asking.trial import ProbeRun, Trial, Unlearning
 from qlab.tracking import frames, names
 from qlab.tracking.standing import INTERRUPTED
 from qlab.tracking.store import Store
@@ -34,7 +34,7 @@ class Plan:
         interrupted: those of them that look as if they were running, but their worker is gone.
         ensembles: the trials that are left, in groups that train together.
         unlearnings: the unlearning runs that are left, in groups whose teachers differ in seed only.
-        measurements: the probes that are left, in groups whose models were trained together.
+        probe_runs: the probes that are left, in groups whose models were trained together.
     """
 
     experiment: Experiment
@@ -48,7 +48,7 @@ class Plan:
     interrupted: frozenset[str]
     ensembles: tuple[tuple[Trial, ...], ...]
     unlearnings: tuple[tuple[Unlearning, ...], ...]
-    measurements: tuple[tuple[Measurement, ...], ...]
+    probe_runs: tuple[tuple[ProbeRun, ...], ...]
 
     @classmethod
     def of(cls, experiment: Experiment, store: Store | None) -> Self:
@@ -68,15 +68,15 @@ class Plan:
         for item in experiment.unlearnings:
             if item.key not in run_ids:
                 unlearnings.setdefault(item.teacher.seedless_key, []).append(item)
-        measurements: dict[str, list[Measurement]] = {}
-        for measurement in experiment.measurements:
-            if measurement.key not in run_ids:
-                measurements.setdefault(measurement.trial.ensemble_key, []).append(measurement)
+        probe_runs: dict[str, list[ProbeRun]] = {}
+        for probe_run in experiment.probe_runs:
+            if probe_run.key not in run_ids:
+                probe_runs.setdefault(probe_run.trial.ensemble_key, []).append(probe_run)
         return cls(
             experiment,
             {trial.key: run_ids[trial.key] for trial in experiment.trials if trial.key in run_ids},
             {item.key: run_ids[item.key] for item in experiment.unlearnings if item.key in run_ids},
-            {item.key: run_ids[item.key] for item in experiment.measurements if item.key in run_ids},
+            {item.key: run_ids[item.key] for item in experiment.probe_runs if item.key in run_ids},
             dict(zip(begun["trial"], begun["status"], strict=True)),
             dict(zip(begun["trial"], begun["run_id"], strict=True)),
             dict(zip(failed["trial"], failed[names.ERROR], strict=True)),
@@ -84,7 +84,7 @@ class Plan:
             frozenset(begun[begun["status"] == INTERRUPTED]["trial"]),
             tuple(tuple(group) for group in ensembles.values()),
             tuple(tuple(group) for group in unlearnings.values()),
-            tuple(tuple(group) for group in measurements.values()),
+            tuple(tuple(group) for group in probe_runs.values()),
         )
 
     def without(self, keys: Collection[str]) -> Self:
@@ -93,7 +93,7 @@ class Plan:
             self,
             ensembles=_without(self.ensembles, keys),
             unlearnings=_without(self.unlearnings, keys),
-            measurements=_without(self.measurements, keys),
+            probe_runs=_without(self.probe_runs, keys),
         )
 
     @property
@@ -118,9 +118,9 @@ class Plan:
         return [item for group in self.unlearnings for item in group]
 
     @property
-    def todo_measurements(self) -> Sequence[Measurement]:
+    def todo_probe_runs(self) -> Sequence[ProbeRun]:
         """The probes that are left."""
-        return [item for group in self.measurements for item in group]
+        return [item for group in self.probe_runs for item in group]
 
     def state(self, key: str) -> str:
         """``done``, ``new``, ``interrupted``, or how the last run of a trial, unlearning run or probe ended."""
@@ -129,7 +129,7 @@ class Plan:
         return self.states.get(key, "new").lower()
 
 
-_T = TypeVar("_T", Trial, Unlearning, Measurement)
+_T = TypeVar("_T", Trial, Unlearning, ProbeRun)
 
 
 def _without(groups: tuple[tuple[_T, ...], ...], keys: Collection[str]) -> tuple[tuple[_T, ...], ...]:

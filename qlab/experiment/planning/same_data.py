@@ -72,7 +72,7 @@ def other_data(materials: Materials, run: Any, trial: Trial) -> bool:
 
 def _loaded(plan: Plan) -> list[Trial]:
     """The trials whose data are compared: those of own tasks, and of qlab's image tasks that are loaded anyway."""
-    work = [*plan.todo, *(item.teacher for item in plan.todo_unlearnings), *(m.trial for m in plan.todo_measurements)]
+    work = [*plan.todo, *(item.teacher for item in plan.todo_unlearnings), *(m.trial for m in plan.todo_probe_runs)]
     needed = {_task_params(trial.params) for trial in work if isinstance(trial.task, ImageTask)}
     trials = plan.experiment.trials
     return [trial for trial in trials if is_own(type(trial.task)) or _task_params(trial.params) in needed]

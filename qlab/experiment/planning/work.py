@@ -42,8 +42,8 @@ class Work:
             self.training_parts(plan, trials)
         for group in plan.unlearnings:
             self.unlearning_parts(group)
-        for measurement in plan.todo_measurements:
-            check_samples(materials, measurement)
+        for probe_run in plan.todo_probe_runs:
+            check_samples(materials, probe_run)
 
     def model(self, trial: Trial) -> Model:
         """A trial's model, built once for all trials that train together.
@@ -83,7 +83,7 @@ class Work:
     def followed(plan: Plan, trials: Sequence[Trial]) -> bool:
         """Whether a probe asks for the trajectory of some of these trials."""
         keys = {trial.key for trial in trials}
-        return any(item.probe.needs().trajectory and item.trial.key in keys for item in plan.todo_measurements)
+        return any(item.probe.needs().trajectory and item.trial.key in keys for item in plan.todo_probe_runs)
 
     def _spread(self, part: Sequence[T], groups: int) -> list[Sequence[T]]:
         """A part cut so that there are two jobs for each worker in all, as far as that goes."""

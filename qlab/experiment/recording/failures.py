@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 
 from qlab.experiment.asking.schema import Experiment
-from qlab.experiment.asking.trial import Measurement, Trial, Unlearning
+from qlab.experiment.asking.trial import ProbeRun, Trial, Unlearning
 
 _MOST_NAMED = 3
 
@@ -20,7 +20,7 @@ def failure_lines(experiment: Experiment, failed: Mapping[str, tuple[str, str]])
         experiment: what was run.
         failed: for each trial, unlearning run or probe that failed, by key, its label and why.
     """
-    words = ((Trial, "trials"), (Unlearning, "unlearning runs"), (Measurement, "probes"))
+    words = ((Trial, "trials"), (Unlearning, "unlearning runs"), (ProbeRun, "probes"))
     kinds = {item.key: next(word for kind, word in words if isinstance(item, kind)) for item in experiment.items}
     groups: dict[tuple[str, str], list[str]] = {}
     for key, (label, error) in failed.items():

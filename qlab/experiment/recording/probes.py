@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from qlab.experiment.asking.trial import Measurement, Trial
+from qlab.experiment.asking.trial import ProbeRun, Trial
 from qlab.experiment.jobs.base import Inputs
 from qlab.experiment.jobs.probe import Probed, TakeProbe
 from qlab.experiment.recording.recorder import Recorder
@@ -69,7 +69,7 @@ class ProbeRecording(Recording[Probed]):
 
     def __init__(self, recorder: Recorder, job: TakeProbe, group: ProbeGroup, read: Callable[[Inputs], Inputs]) -> None:
         super().__init__(recorder)
-        self._item: Measurement = job.measurement
+        self._item: ProbeRun = job.probe_run
         self._group = group
         self._read = read
         self._run_id: str | None = None
@@ -142,7 +142,7 @@ def read_health(recorder: Recorder) -> dict[str, str]:
     return dict(zip(every["trial"], every["health"], strict=True))
 
 
-def _worst(health: Mapping[str, str], item: Measurement) -> str | None:
+def _worst(health: Mapping[str, str], item: ProbeRun) -> str | None:
     """The health of the model that is measured; of the worse one, if it is compared with its clean twin."""
     at = item.probe.at
     keys = [item.trial.key if at == TRAINED else item.points[at]]

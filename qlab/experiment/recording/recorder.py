@@ -17,7 +17,7 @@ from qlab import interrupts
 from qlab.digests import file_digest
 from qlab.errors import DataError, JobStopped, StoreError
 from qlab.experiment.asking.schema import Experiment
-from qlab.experiment.asking.trial import Measurement, Trial, Unlearning
+from qlab.experiment.asking.trial import ProbeRun, Trial, Unlearning
 from qlab.experiment.planning.plan import DAMAGED
 from qlab.experiment.reporting import Reporter
 from qlab.models import Model, checkpoint
@@ -105,11 +105,11 @@ class Recorder:
         finally:
             self.tracking_seconds += time.perf_counter() - start
 
-    def fail(self, items: Iterable[Trial | Unlearning | Measurement], error: str) -> None:
+    def fail(self, items: Iterable[Trial | Unlearning | ProbeRun], error: str) -> None:
         """Takes down that trials, unlearning runs or probes failed, and why."""
         self.failed |= {item.key: (item.label, redact(error)) for item in items}
 
-    def finish(self, item: Trial | Unlearning | Measurement, run_id: str, health: str | None = None) -> None:
+    def finish(self, item: Trial | Unlearning | ProbeRun, run_id: str, health: str | None = None) -> None:
         """Ends a run that has all it is to have."""
         self.store.finish(run_id)
         self.finished[item.key] = run_id

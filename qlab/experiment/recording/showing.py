@@ -166,8 +166,8 @@ def description(
     ]
     if experiment.unlearnings:
         asked.append(counted(len(experiment.unlearnings), "unlearning run"))
-    if experiment.measurements:
-        asked.append(counted(len(experiment.measurements), "probe"))
+    if experiment.probe_runs:
+        asked.append(counted(len(experiment.probe_runs), "probe"))
     source = redact(experiment.source)
     sets = [f"--set {key}={json.dumps(value)}" for key, value in experiment.assignments]
     command = " ".join(["qlab run", shlex.quote(source), *(redact(text) for text in sets)])

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import pandas as pd
 
 from qlab.attempts import Attempts
-from qlab.experiment.asking.trial import Measurement, Trial, Unlearning, content_hash
+from qlab.experiment.asking.trial import ProbeRun, Trial, Unlearning, content_hash
 from qlab.experiment.recording.recorder import Recorder
 from qlab.landscape import ProbeResult
 from qlab.tracking import frames, names
@@ -70,7 +70,7 @@ def tabulate(recorder: Recorder, parent: str) -> Summary:
 def _summarised(recorder: Recorder, parent: str, figures: Attempts, draw: bool) -> Summary:
     trials = _latest(recorder, names.TRIAL, recorder.experiment.trials)
     unlearnings = _latest(recorder, names.UNLEARNING, recorder.experiment.unlearnings)
-    probes = _latest(recorder, names.PROBE, recorder.experiment.measurements)
+    probes = _latest(recorder, names.PROBE, recorder.experiment.probe_runs)
     shown = [frame[["run_id", "status", "health"]].fillna("") for frame in (trials, unlearnings, probes)]
     digest = content_hash([_FORM, *(part.to_numpy().tolist() for part in shown)])
     with recorder.tracking():
@@ -273,7 +273,7 @@ def _tried(name: str, make: Callable[[], T], figures: Attempts | None) -> T | No
     return make() if figures is None else figures.made(name, make)
 
 
-def _latest(recorder: Recorder, kind: str, items: Sequence[Trial | Unlearning | Measurement]) -> pd.DataFrame:
+def _latest(recorder: Recorder, kind: str, items: Sequence[Trial | Unlearning | ProbeRun]) -> pd.DataFrame:
     with recorder.tracking():
         frame = frames.runs_of_kind(recorder.store, [recorder.experiment_id], kind)
     return frames.latest_per_trial(frame[frame["trial"].isin([item.key for item in items])])

@@ -448,7 +448,7 @@ def test_a_second_time_nothing_is_run(done: Done) -> None:
 
 
 def test_runs_of_probes_are_children_of_their_models(done: Done) -> None:
-    items = {item.key: item for item in done.experiment.measurements}
+    items = {item.key: item for item in done.experiment.probe_runs}
     for run in done.bench.runs("probe"):
         item = items.pop(run.data.tags[names.TRIAL_KEY])
         trial = done.bench.run_of(item.trial.key)
@@ -466,7 +466,7 @@ def test_runs_of_probes_are_children_of_their_models(done: Done) -> None:
 
 
 def test_points_are_the_parameters_in_the_checkpoints(done: Done) -> None:
-    items = {item.key: item for item in done.experiment.measurements}
+    items = {item.key: item for item in done.experiment.probe_runs}
     found = list(done.runs_of("own_probes:Points"))
     assert len(found) == 4
     for run, trial in found:
@@ -650,7 +650,7 @@ def test_a_roughening_ratio_has_the_worse_health_of_the_pair(done: Done) -> None
 
 @pytest.mark.parametrize("name", ["clean", "oracle", "Scrub"])
 def test_a_probe_at_another_models_point_has_that_models_health(done: Done, name: str) -> None:
-    items = {item.key: item for item in done.experiment.measurements}
+    items = {item.key: item for item in done.experiment.probe_runs}
     for run, trial in done.runs_of("own_probes:Curvature", probe__at=name):
         expected = health_of(done, items[run.data.tags[names.TRIAL_KEY]].points[name])
         assert run.data.tags[names.HEALTH] == expected, f"{trial.label} is {health_of(done, trial.key)}"
@@ -683,7 +683,7 @@ def test_the_summary_of_trials_has_the_twins(done: Done) -> None:
 def test_the_experiments_run_lists_the_probes(done: Done) -> None:
     text = done.bench.store.fetch_file(done.outcome.parent_run, "trials.json", done.bench.folder).read_text()
     listed = json.loads(text)
-    for item in done.experiment.measurements:
+    for item in done.experiment.probe_runs:
         assert listed[item.key]["probe"]["type"] == item.name
 
 
@@ -715,14 +715,14 @@ def test_only_what_a_change_touches_is_measured_again(
     done: Done, change: tuple[str, str], left: dict[str, int]
 ) -> None:
     plan = done.bench.plan("".join(ALL).replace(*change))
-    assert Counter(item.name for item in plan.todo_measurements) == left
-    assert {plan.state(item.key) for item in plan.todo_measurements} == {"new"}
+    assert Counter(item.name for item in plan.todo_probe_runs) == left
+    assert {plan.state(item.key) for item in plan.todo_probe_runs} == {"new"}
 
 
 def test_other_trials_are_measured_anew(done: Done) -> None:
     plan = done.bench.plan("".join(ALL).replace("ratio = 0.5", "ratio = [0.5, 0.25]"))
-    assert {item.trial.corruption.ratio for item in plan.todo_measurements} == {0.25}
-    assert len(plan.todo_measurements) == 44
+    assert {item.trial.corruption.ratio for item in plan.todo_probe_runs} == {0.25}
+    assert len(plan.todo_probe_runs) == 44
     assert {trial.corruption.ratio for trial in plan.todo} == {0.25}
 
 
@@ -731,7 +731,7 @@ def test_what_a_change_does_not_touch_is_done(done: Done) -> None:
         "".join(ALL).replace("[run]", '[run]\ndevice = "cpu"').replace(SCRUB, SCRUB + '[[unlearner]]\ntype = "NPO"\n')
     )
     plan = done.bench.plan('about = "something else"\n' + text, HESSIAN)
-    assert [(item.name, item.probe.n_samples, item.probe.at) for item in plan.todo_measurements] == [
+    assert [(item.name, item.probe.n_samples, item.probe.at) for item in plan.todo_probe_runs] == [
         ("HessianProbe", 0, "trained")
     ] * 4
     assert plan.todo == []
@@ -742,7 +742,7 @@ def test_listing_the_twins_finds_them_trained(done: Done) -> None:
     plan = done.bench.plan(without.replace("ratio = 0.5", "ratio = [0.0, 0.5]"))
     assert plan.todo == []
     # Probes of the model itself are for the twins as well, now that the file lists them.
-    assert {(item.name, item.trial.corruption.ratio) for item in plan.todo_measurements} == {
+    assert {(item.name, item.trial.corruption.ratio) for item in plan.todo_probe_runs} == {
         ("own_probes:Curvature", 0.0),
         ("own_probes:Cut", 0.0),
     }
@@ -755,7 +755,7 @@ def test_an_edited_plugin_is_measured_again_and_trained_again_is_nothing(done: D
         plan = done.bench.plan(*ALL)
     finally:
         file.write_text(PROBES)
-    assert Counter(item.name for item in plan.todo_measurements) == {
+    assert Counter(item.name for item in plan.todo_probe_runs) == {
         "own_probes:Curvature": 20,
         "own_probes:Ratio": 8,
         "own_probes:Cut": 8,
@@ -763,7 +763,7 @@ def test_an_edited_plugin_is_measured_again_and_trained_again_is_nothing(done: D
         "own_probes:Points": 4,
     }
     assert (plan.todo, plan.todo_unlearnings) == ([], [])
-    assert done.bench.plan(*ALL).todo_measurements == []
+    assert done.bench.plan(*ALL).todo_probe_runs == []
 
 
 # Probes on what is in the store
@@ -963,13 +963,13 @@ def test_every_failure_is_counted(broken: Broken) -> None:
 
 def test_only_what_failed_is_left_to_do(broken: Broken) -> None:
     plan = broken.bench.plan(*BROKEN)
-    left = Counter((item.trial.names["model"], item.name) for item in plan.todo_measurements)
+    left = Counter((item.trial.names["model"], item.name) for item in plan.todo_probe_runs)
     assert {name: count for (model, name), count in left.items() if model == "MLP"} == {
         "own_probes:Raises": 1,
         "own_probes:Nothing": 2,
         "InterpolationProbe": 2,
     }
-    states = {plan.state(item.key) for item in plan.todo_measurements if item.trial.names["model"] == "MLP"}
+    states = {plan.state(item.key) for item in plan.todo_probe_runs if item.trial.names["model"] == "MLP"}
     assert states == {"failed"}
 
 
@@ -1045,7 +1045,7 @@ def test_where_a_point_cannot_be_trained_the_rest_goes_on(no_twins: Twins, text:
     assert "own_models:Fragile" in label
     assert "out of luck" in why
     measured = no_twins.bench.plan(*parts, text, probe("HessianProbe", "n_samples = 7"))
-    assert [item.label for item in measured.todo_measurements] == [label]
+    assert [item.label for item in measured.todo_probe_runs] == [label]
 
 
 @pytest.fixture(scope="module")
@@ -1078,7 +1078,7 @@ def test_an_interrupt_kills_the_probe_that_is_taken_and_keeps_what_is_finished(
 def test_what_was_killed_is_left_to_do(stopped: tuple[Bench, tuple[str, ...]]) -> None:
     bench, parts = stopped
     plan = bench.plan(*parts)
-    assert {(item.name, item.trial.seed): plan.state(item.key) for item in plan.todo_measurements} == {
+    assert {(item.name, item.trial.seed): plan.state(item.key) for item in plan.todo_probe_runs} == {
         ("own_probes:Interrupted", 1): "killed",
         ("RougheningProbe", 1): "new",
     }
@@ -1105,7 +1105,7 @@ def test_a_number_with_an_unlucky_name_concerns_its_own_probe_only(bench: Bench,
     assert statuses(bench.runs("probe", probe__type="HessianProbe")) == ["FINISHED"]
     rows = outcome.probes[outcome.probes["probe_type"] == "HessianProbe"].to_dict("records")
     assert {(row["kept"], row["runs"]) for row in rows} == {(1, 1)}
-    assert bench.plan(XXZ, FLIPS, MLP, ONE, HESSIAN).todo_measurements == []
+    assert bench.plan(XXZ, FLIPS, MLP, ONE, HESSIAN).todo_probe_runs == []
 
 
 # Models whose numbers mislead
