@@ -68,7 +68,7 @@ def run_all(
     from qlab.console import print_outcome, printer  # libraries that draw tables: others do without
     from qlab.progress import ConsoleReporter
 
-    for experiment in experiments:
+    for experiment in experiments if cluster is None else ():
         training_device(experiment.device)
     printed = output.Tolerant(sys.stdout)
     console = printer(printed)

@@ -10,7 +10,6 @@ import pandas as pd
 
 from qlab import interrupts
 from qlab.errors import QlabError, StoreError, UnsentError
-from qlab.experiment.asking.devices import training_device
 from qlab.experiment.asking.schema import Experiment
 from qlab.experiment.asking.trial import ProbeRun, Trial, Unlearning
 from qlab.experiment.assembly import Assembly
@@ -109,7 +108,7 @@ class Runner:
         Raises:
             QlabError: the experiment cannot be run at all; then there is no run of it but its parent run, which failed.
         """
-        device = training_device(experiment.device)
+        device = self._workers.device(experiment.device)
         materials = Materials(Setting(str(device), experiment.evaluate_every, experiment.checkpoint_seconds))
         recorder = Recorder(self._store, self._reporter, experiment, side_by_side=self._workers.number > 1)
         with recorder.lock:

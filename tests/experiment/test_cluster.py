@@ -167,6 +167,13 @@ def test_workers_elsewhere_without_a_store_give_what_one_process_gives(
         assert found[key] == pytest.approx(metrics, abs=1e-9, rel=1e-9, nan_ok=True)
 
 
+def test_gpus_are_those_of_the_workers(folder: Path, cluster: tuple[str, list[int]]) -> None:
+    with started(folder, "run", "shared.toml", "--cluster", cluster[0], "--device", "cuda") as process:
+        _, errors = process.communicate(timeout=90)
+    assert process.returncode == 2
+    assert 'no worker offers a GPU for device = "cuda"; start some with `dask worker --resources GPU=1`.' in errors
+
+
 def test_an_interrupt_ends_the_jobs_on_the_cluster(folder: Path, cluster: tuple[str, list[int]]) -> None:
     with running(folder, cluster[0]) as process:
         until_trials_run(folder)

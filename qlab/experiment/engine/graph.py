@@ -53,6 +53,13 @@ class Workers(Protocol):
 
     number: int
 
+    def device(self, name: str) -> torch.device:
+        """Where they train.
+
+        Raises:
+            ConfigError: they have no such device.
+        """
+
     def memory(self, text: str | None, device: torch.device) -> int:
         """Bytes that models may take which train together in one of them.
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 
 import torch
 
+from qlab.experiment.asking.devices import training_device
 from qlab.experiment.asking.memory import budget
 from qlab.experiment.engine.graph import Node, inherited, record, why
 from qlab.experiment.jobs.base import Inputs, Result
@@ -20,6 +21,10 @@ class Alone:
     """No workers: this process runs the jobs."""
 
     number = 1
+
+    def device(self, name: str) -> torch.device:
+        """See :class:`qlab.experiment.engine.graph.Workers`."""
+        return training_device(name)
 
     def memory(self, text: str | None, device: torch.device) -> int:
         """See :class:`qlab.experiment.engine.graph.Workers`."""

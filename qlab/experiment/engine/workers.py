@@ -15,6 +15,7 @@ from distributed import Client, LocalCluster
 
 from qlab import interrupts
 from qlab.errors import ConfigError
+from qlab.experiment.asking.devices import parse_device, training_device
 from qlab.experiment.asking.memory import budget
 from qlab.experiment.engine.distributing import Distributed
 from qlab.experiment.engine.versions import check_versions, own_versions, versions_of
@@ -52,6 +53,10 @@ class Processes:
             if part is not None:
                 with contextlib.suppress(Exception):  # it may be broken, and nobody needs it any more
                     part.close(timeout=min(2.0, interrupts.seconds_left()))
+
+    def device(self, name: str) -> torch.device:
+        """See :class:`qlab.experiment.engine.graph.Workers`."""
+        return training_device(name)
 
     def memory(self, text: str | None, device: torch.device) -> int:
         """See :class:`qlab.experiment.engine.graph.Workers`."""
@@ -114,6 +119,16 @@ class Cluster:
         with contextlib.suppress(Exception):  # the scheduler may be gone
             self._client.close(timeout=min(2.0, interrupts.seconds_left()))
 
+    def device(self, name: str) -> torch.device:
+        """See :class:`qlab.experiment.engine.graph.Workers`; this machine need not have one."""
+        device = parse_device(name)
+        if device.type == "cuda" and not any(found["resources"].get("GPU") for found in self._workers().values()):
+            raise ConfigError(
+                f'--cluster: no worker offers a GPU for device = "{name}"; start some with '
+                "`dask worker --resources GPU=1`."
+            )
+        return device
+
     def memory(self, text: str | None, device: torch.device) -> int:
         """See :class:`qlab.experiment.engine.graph.Workers`; the worker that has the least decides."""
         hosts = Counter(str(worker["host"]) for worker in self._workers().values())
@@ -122,17 +137,8 @@ class Cluster:
 
     @contextlib.contextmanager
     def engine(self, materials: Materials) -> Iterator[Distributed]:
-        """See :class:`qlab.experiment.engine.graph.Workers`.
-
-        Raises:
-            ConfigError: it is to train on GPUs, and no worker has one.
-        """
+        """See :class:`qlab.experiment.engine.graph.Workers`."""
         workers = self._workers()
-        if materials.device.type == "cuda" and not any(worker["resources"].get("GPU") for worker in workers.values()):
-            raise ConfigError(
-                '--cluster: no worker offers a GPU for device = "cuda"; start some with '
-                "`dask worker --resources GPU=1`."
-            )
         hosts = len({str(worker["host"]) for worker in workers.values()})
         self._tell(
             f"{len(workers)} workers on {hosts} machines, by the scheduler at {self._address}; dashboard: "
