@@ -18,6 +18,7 @@ from qlab.landscape.result import ProbeResult
 from qlab.models import Model, checkpoint
 from qlab.tracking import frames, names
 from qlab.tracking.configs import read_configs
+from qlab.tracking.query import Query
 from qlab.tracking.redaction import bare, shown
 from qlab.tracking.showcase import run_address
 from qlab.tracking.store import Store
@@ -232,11 +233,10 @@ class Reader:
     def _newer(self, experiment: str, old: pd.DataFrame) -> pd.DataFrame:
         ids = [self._id(experiment)]
         last = pd.to_numeric(old["start"]).max()
-        pieces = [frames.runs(self.store, ids, f"attributes.start_time >= {int(last)}")]
+        pieces = [frames.runs(self.store, ids, Query(since=int(last)))]
         open_runs = old.loc[~old["status"].isin(["FINISHED", "FAILED", "KILLED"]), "run_id"].tolist()
         for start in range(0, len(open_runs), 100):
-            listed = ", ".join(f"'{run_id}'" for run_id in open_runs[start : start + 100])
-            pieces.append(frames.runs(self.store, ids, f"attributes.run_id IN ({listed})"))
+            pieces.append(frames.runs(self.store, ids, Query(run_ids=tuple(open_runs[start : start + 100]))))
         found = pd.concat([piece for piece in pieces if not piece.empty]) if any(map(len, pieces)) else old.iloc[:0]
         kept = old[~old["run_id"].isin([*found["run_id"], *open_runs])]
         every = pd.concat([kept, found]).drop_duplicates("run_id")

@@ -11,11 +11,12 @@ import pandas as pd
 
 from qlab.tracking import names, params
 from qlab.tracking.groups import RATIO, keys_of_params
+from qlab.tracking.query import Query
 from qlab.tracking.standing import with_interrupted
 from qlab.tracking.store import Store
 
 
-def runs(store: Store, experiment_ids: Sequence[str], filter_string: str = "") -> pd.DataFrame:
+def runs(store: Store, experiment_ids: Sequence[str], query: Query | str = "") -> pd.DataFrame:
     """Runs as rows: identity, status, params under their dotted names, final metrics under theirs.
 
     The status of a run that says it is running while its worker is gone is ``INTERRUPTED``.
@@ -27,9 +28,9 @@ def runs(store: Store, experiment_ids: Sequence[str], filter_string: str = "") -
     Args:
         store: where to look.
         experiment_ids: in which MLflow experiments.
-        filter_string: an MLflow filter, such as ``"params.\\`model.type\\` = 'MLP'"``.
+        query: which runs, or an MLflow filter, such as ``"params.\\`model.type\\` = 'MLP'"``.
     """
-    return frame_of(store, store.search(experiment_ids, filter_string))
+    return frame_of(store, store.search(experiment_ids, query))
 
 
 def frame_of(store: Store, found: Iterable[entities.Run], tags: Sequence[str] = ()) -> pd.DataFrame:
@@ -38,15 +39,14 @@ def frame_of(store: Store, found: Iterable[entities.Run], tags: Sequence[str] = 
     return with_interrupted(store, _frame(rows))
 
 
-def runs_of_kind(store: Store, experiment_ids: Sequence[str], kind: str, filter_string: str = "") -> pd.DataFrame:
-    """The runs of one kind (see :mod:`qlab.tracking.names`) that match a further filter, see :func:`runs`."""
-    own = f"tags.`{names.KIND}` = '{kind}'"
-    return runs(store, experiment_ids, f"{own} and {filter_string}" if filter_string else own)
+def runs_of_kind(store: Store, experiment_ids: Sequence[str], kind: str, query: Query | str = "") -> pd.DataFrame:
+    """The runs of one kind (see :mod:`qlab.tracking.names`) among those asked for, see :func:`runs`."""
+    return runs(store, experiment_ids, Query.of(query).tagged({names.KIND: kind}))
 
 
-def trials(store: Store, experiment_ids: Sequence[str], filter_string: str = "") -> pd.DataFrame:
+def trials(store: Store, experiment_ids: Sequence[str], query: Query | str = "") -> pd.DataFrame:
     """The trials of some experiments, see :func:`runs`."""
-    return runs_of_kind(store, experiment_ids, names.TRIAL, filter_string)
+    return runs_of_kind(store, experiment_ids, names.TRIAL, query)
 
 
 def metric_columns(frame: pd.DataFrame) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Final, Self
 from mlflow import MlflowClient
 
 from qlab.tracking import names
+from qlab.tracking.query import Query
 from qlab.tracking.workers import Worker
 
 _RUNS = 1000
@@ -20,7 +21,7 @@ _HOLDER: Final = f"{names.HOLDER}."
 TAGS: Final = {names.KIND: names.CLAIMS, names.LOCK: "lease", names.NOTE: "Who runs this experiment. Not a result."}
 """The tags of a run that is a lock."""
 
-_FILTER: Final = f"tags.`{names.KIND}` = '{names.CLAIMS}' and tags.`{names.LOCK}` = '{TAGS[names.LOCK]}'"
+_FILTER: Final = Query({key: TAGS[key] for key in (names.KIND, names.LOCK)}).filter
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Iterable, Sequence
 
 import mlflow.entities as entities
 
 from qlab.tracking import names, writes
-
-_FILTER = re.compile(r"(?:tags\.`([^`]+)`|attributes\.status) = '([^']*)'")
-"""A part of the filters that are understood; the first group is a tag's name, or missing."""
+from qlab.tracking.query import Query
 
 
 @dataclasses.dataclass
@@ -66,18 +63,13 @@ class Memory:
         """Whether these experiments have been searched."""
         return set(experiment_ids) <= self._searched
 
-    def search(
-        self, experiment_ids: Sequence[str], filter_string: str = "", *, claims: bool = False
-    ) -> list[entities.Run] | None:
-        """The runs of some experiments that match an MLflow filter, oldest first; None if it is not understood.
+    def search(self, experiment_ids: Sequence[str], query: Query, *, claims: bool = False) -> list[entities.Run] | None:
+        """The runs of some experiments that are asked for, oldest first; None if only MLflow understands the question.
 
         Those that only hold claims are among them if they are asked for.
         """
-        parts = [_FILTER.fullmatch(part) for part in filter_string.split(" and ")] if filter_string else []
-        wanted = {part[1]: part[2] for part in parts if part is not None}
-        if None in parts:
+        if query.text:
             return None
-        status = wanted.pop(None, None)
         found = [self.run(run_id) for run_id in {**self._read, **self._own}]
         return sorted(
             (
@@ -85,8 +77,7 @@ class Memory:
                 for run in found
                 if run is not None
                 and run.info.experiment_id in experiment_ids
-                and status in (None, run.info.status)
-                and all(run.data.tags.get(key) == value for key, value in wanted.items())
+                and query.matches(run)
                 and (claims or run.data.tags.get(names.KIND) != names.CLAIMS)
             ),
             key=lambda run: run.info.start_time,

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from qlab.tracking import frames
+from qlab.tracking.query import Query
 from qlab.tracking.standing import mark_interrupted
 from qlab.tracking.store import Store
 
 
 def end_orphans(store: Store, experiment_ids: Sequence[str]) -> None:
     """Marks the runs of some MLflow experiments as killed whose workers are gone. What they hold is kept."""
-    mark_interrupted(store, frames.runs(store, experiment_ids, "attributes.status = 'RUNNING'"))
+    mark_interrupted(store, frames.runs(store, experiment_ids, Query(status="RUNNING")))

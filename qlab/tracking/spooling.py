@@ -20,6 +20,7 @@ from qlab.tracking import writes
 from qlab.tracking.faults import explain
 from qlab.tracking.memory import Memory
 from qlab.tracking.patience import Limits, patiently
+from qlab.tracking.query import Query
 from qlab.tracking.spool import Header, Spool, default_root
 from qlab.tracking.store import Store
 from qlab.tracking.uri import is_server, resolve
@@ -237,18 +238,18 @@ class SpoolingStore(Store):
             self._gave_up = None
 
     def search(
-        self, experiment_ids: Sequence[str], filter_string: str = "", *, claims: bool = False
+        self, experiment_ids: Sequence[str], query: Query | str = "", *, claims: bool = False
     ) -> Iterator[entities.Run]:
-        """Runs that match an MLflow filter, oldest first; while the server is away, those this process knows of.
+        """Runs that are asked for, oldest first; while the server is away, those this process knows of.
 
         From :meth:`settle` until the next run is created, the server's answer is waited for: a summary has to be right.
         """
         brief = not self._exact and self._memory.knows(experiment_ids)
         try:
             with self._briefly() if brief else contextlib.nullcontext():
-                found = list(super().search(experiment_ids, filter_string, claims=claims))
+                found = list(super().search(experiment_ids, query, claims=claims))
         except StoreAwayError:
-            known = self._memory.search(experiment_ids, filter_string, claims=claims) if brief else None
+            known = self._memory.search(experiment_ids, Query.of(query), claims=claims) if brief else None
             if known is None:
                 raise
             return iter(known)

@@ -12,6 +12,7 @@ import pandas as pd
 
 from qlab.tracking import names
 from qlab.tracking.lock import experiment_lock
+from qlab.tracking.query import Query
 from qlab.tracking.store import Store
 
 INTERRUPTED: Final = "INTERRUPTED"
@@ -44,7 +45,7 @@ def with_interrupted(store: Store, frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _running(store: Store, experiment_id: str) -> set[str]:
-    return {str(run.info.run_id) for run in store.search([experiment_id], "attributes.status = 'RUNNING'")}
+    return {str(run.info.run_id) for run in store.search([experiment_id], Query(status="RUNNING"))}
 
 
 def mark_interrupted(store: Store, frame: pd.DataFrame) -> int:
@@ -63,7 +64,7 @@ def end_left(store: Store, experiment_id: str, but: str) -> None:
         experiment_id: the MLflow experiment.
         but: a run that is running.
     """
-    left = f"attributes.status = 'RUNNING' and tags.`{names.KIND}` != ''"
+    left = Query(status="RUNNING", having=names.KIND)
     found = [str(run.info.run_id) for run in store.search([experiment_id], left)]
     if orphans := [run_id for run_id in found if run_id != but]:
         store.end(orphans, "KILLED", REASON)

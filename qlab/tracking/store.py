@@ -36,6 +36,7 @@ from qlab.tracking.opening import (
     read_only_uri,
 )
 from qlab.tracking.patience import patiently
+from qlab.tracking.query import Query
 from qlab.tracking.redaction import redact, shown
 from qlab.tracking.refusals import check_access
 from qlab.tracking.uri import embedded_file, is_server, resolve
@@ -365,16 +366,16 @@ class Store:
         """The runs of an MLflow experiment that a worker has and that are running."""
         if self._file is not None and (sessions := ending.database(self.client)) is not None:
             return self._patiently(lambda again: ending.running_in_database(sessions, experiment_id, worker))
-        own = f"tags.`{names.WORKER}` = '{worker}' and attributes.status = 'RUNNING'"
+        own = Query({names.WORKER: worker}, status="RUNNING")
         return [str(run.info.run_id) for run in self.search([experiment_id], own)]
 
     def search(
-        self, experiment_ids: Sequence[str], filter_string: str = "", *, claims: bool = False
+        self, experiment_ids: Sequence[str], query: Query | str = "", *, claims: bool = False
     ) -> Iterator[entities.Run]:
-        """Runs that match an MLflow filter, oldest first; those that only hold claims if they are asked for."""
+        """Runs that are asked for, oldest first; those that only hold locks if ``claims`` says so."""
         token: str | None = None
         while experiment_ids:
-            page = self._page(list(experiment_ids), filter_string, token)
+            page = self._page(list(experiment_ids), Query.of(query).filter, token)
             self._places |= {str(run.info.run_id): self._artifacts_of(run.info) for run in page}
             yield from (run for run in page if claims or run.data.tags.get(names.KIND) != names.CLAIMS)
             token = page.token

@@ -18,6 +18,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
 from qlab.tracking import names
+from qlab.tracking.query import Query
 
 MetricRow = tuple[str, float, int, int]
 """Name, value, step, and time in milliseconds since the epoch."""
@@ -129,7 +130,7 @@ def delete_twins(client: MlflowClient, experiment_id: str, own: str, kept: str) 
 
 
 def _made(client: MlflowClient, experiment_id: str, own: str) -> list[entities.RunInfo]:
-    found = client.search_runs([experiment_id], f"tags.`{names.CLIENT}` = '{own}'")
+    found = client.search_runs([experiment_id], Query({names.CLIENT: own}).filter)
     return [run.info for run in found]
 
 

@@ -23,6 +23,7 @@ from qlab.experiment.planning.seeds import check_load
 from qlab.own_code import is_own
 from qlab.tasks.images import ImageTask
 from qlab.tracking import names
+from qlab.tracking.query import Query
 from qlab.tracking.store import Store
 
 _SHOWN = 3
@@ -41,7 +42,7 @@ def check_same_data(store: Store, materials: Materials, plan: Plan) -> None:
         return
     try:
         experiment_id = store.find_experiment(plan.experiment.name)
-        kind = f"tags.`{names.KIND}` = '{names.TRIAL}'"
+        kind = Query({names.KIND: names.TRIAL})
         runs = [] if experiment_id is None else list(store.search([experiment_id], kind))
     except StoreAwayError:
         return

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from qlab.experiment.recording.recorder import Recorder
 from qlab.tracking import names, provenance
+from qlab.tracking.query import Query
 
 
 def open_parent(recorder: Recorder, *, busy: bool) -> str:
@@ -29,7 +30,7 @@ def open_parent(recorder: Recorder, *, busy: bool) -> str:
 def find_parent(recorder: Recorder) -> str | None:
     """The experiment's parent run, if there is one."""
     content = recorder.experiment.content
-    own = f"tags.`{names.CONTENT}` = '{content}' and tags.`{names.KIND}` = '{names.EXPERIMENT}'"
+    own = Query({names.CONTENT: content, names.KIND: names.EXPERIMENT})
     found = sorted(
         (run.info.start_time, str(run.info.run_id)) for run in recorder.store.search([recorder.experiment_id], own)
     )

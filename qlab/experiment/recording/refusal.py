@@ -23,6 +23,7 @@ from qlab.experiment.recording.parent import open_parent
 from qlab.experiment.recording.recorder import Recorder, first_line
 from qlab.textfile import read_text
 from qlab.tracking import names, provenance
+from qlab.tracking.query import Query
 from qlab.tracking.store import Store
 
 
@@ -47,7 +48,7 @@ def record_refusal(recorder: Recorder, error: QlabError) -> None:
 
 def clear_refusals(recorder: Recorder, parent: str) -> None:
     """Takes away what is recorded of earlier failures of the same file with the same values, as it can be run now."""
-    own = f"tags.`{names.REFUSED}` = '{_identity_of(recorder.experiment)}'"
+    own = Query({names.REFUSED: _identity_of(recorder.experiment)})
     for run in recorder.store.search([recorder.experiment_id], own):
         run_id = str(run.info.run_id)
         recorder.store.delete_tag(run_id, names.REFUSED)
@@ -64,7 +65,7 @@ def record_unreadable(store: Store, path: Path, assignments: Sequence[tuple[str,
     folder = class_folder(path, text)
     identity = _identity(name, folder, path.name, assignments)
     experiment_id = store.experiment_id(name)
-    found = list(store.search([experiment_id], f"tags.`{names.REFUSED}` = '{identity}'"))
+    found = list(store.search([experiment_id], Query({names.REFUSED: identity})))
     unread = [run for run in found if run.data.tags.get(names.CONTENT) == identity]
     tags = provenance.tags(str(path)) | {
         names.KIND: names.EXPERIMENT,

@@ -22,6 +22,7 @@ from qlab.experiment.planning.same_data import other_data
 from qlab.experiment.recording.recorder import Recorder
 from qlab.models import Model
 from qlab.tracking import names, standing
+from qlab.tracking.query import Query
 from qlab.tracking.store import Store
 from qlab.training.state import TrainingState
 
@@ -89,7 +90,7 @@ class StateWriter:
 def delete_left_states(recorder: Recorder) -> None:
     """Deletes states of trainings that had finished when their command was killed."""
     with recorder.tracking():
-        left = f"attributes.status = 'FINISHED' and tags.`{names.RESUME}` != ''"
+        left = Query(status="FINISHED", having=names.RESUME)
         for run in list(recorder.store.search([recorder.experiment_id], left)):
             _delete_state(recorder.store, str(run.info.run_id))
 

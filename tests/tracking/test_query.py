@@ -1,0 +1,58 @@
+"""A query means the same to MLflow, which searches, and to this process, which may have to answer for a server."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from qlab.tracking import frames, names
+from qlab.tracking.query import Query
+from qlab.tracking.store import Store
+
+KINDS = ["trial", "oracle", "it's"]
+NOTES = [None, "", "said"]
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory, write_empty_store: Callable[[Path], str]) -> Store:
+    """Nine runs, of every kind with every note, one after the other, every third of which is running."""
+    made = Store(write_empty_store(tmp_path_factory.mktemp("asked") / "mlflow.db"))
+    place = made.experiment_id("asked")
+    for number, (kind, note) in enumerate((kind, note) for kind in KINDS for note in NOTES):
+        tags = {names.KIND: kind} | ({} if note is None else {"said": note})
+        run = made.create_run(place, f"{kind} {note}", tags=tags, start=1000 + number)
+        if number % 3:
+            made.finish(run, "FINISHED" if number % 2 else "KILLED")
+    return made
+
+
+QUERIES = st.builds(
+    Query,
+    tags=st.dictionaries(st.just(names.KIND), st.sampled_from(KINDS[:2])),
+    having=st.sampled_from([None, "said", names.KIND, "missing"]),
+    status=st.sampled_from([None, "RUNNING", "FINISHED", "KILLED"]),
+    since=st.sampled_from([None, 1000, 1004, 2000]),
+)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(query=QUERIES, chosen=st.sets(st.integers(0, 8), max_size=4))
+def test_mlflow_finds_what_matches(store: Store, query: Query, chosen: set[int]) -> None:
+    ids = store.experiment_ids(["asked"])
+    every = list(store.search(ids))
+    query = dataclasses.replace(query, run_ids=tuple(every[number].info.run_id for number in sorted(chosen)))
+    found = [run.info.run_id for run in store.search(ids, query)]
+    assert found == [run.info.run_id for run in every if query.matches(run)]
+
+
+def test_words_of_mlflow_are_taken_as_they_are(store: Store) -> None:
+    ids = store.experiment_ids(["asked"])
+    assert len(list(store.search(ids, "attributes.status = 'RUNNING'"))) == 3
+    assert len(frames.runs_of_kind(store, ids, "trial", "attributes.status = 'RUNNING'")) == 1
+    with pytest.raises(Exception, match="does not accept the filter 'nonsense'"):
+        list(store.search(ids, "nonsense"))
