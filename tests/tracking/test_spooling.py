@@ -14,6 +14,7 @@ from qlab.cli import main
 from qlab.errors import StoreError, UnsentError
 from qlab.tracking import names
 from qlab.tracking.patience import Limits
+from qlab.tracking.query import Query
 from qlab.tracking.spool import JOURNAL
 from qlab.tracking.spooling import SpoolingStore, open_store
 from qlab.tracking.store import Store
@@ -94,7 +95,7 @@ def test_searches_are_answered_from_what_the_process_knows(
             ("before", "FINISHED"),
             ("meanwhile", "RUNNING"),
         ]
-        (oracle,) = store.search([experiment_id], f"tags.`{names.KIND}` = 'oracle'")
+        (oracle,) = store.search([experiment_id], Query({names.KIND: names.ORACLE}))
         assert (oracle.info.run_name, oracle.data.params) == ("meanwhile", {"a": "1"})
         with pytest.raises(StoreError, match=r"cannot go on without.*writes wait in"):
             store.search([experiment_id], "metrics.loss > 1")
