@@ -24,6 +24,7 @@ from qlab.experiment.recording.resumption import Interrupted, interrupted_trials
 from qlab.experiment.recording.trainings import RetraceRecording, TrainRecording
 from qlab.experiment.recording.unlearnings import UnlearnRecording
 from qlab.tracking import frames, names
+from qlab.training.schedule import snapshot_epochs
 from qlab.training.state import TrainingState
 
 
@@ -68,6 +69,13 @@ class Assembly:
         model = self._work.model(trials[0])
         with self._recorder.tracking():
             interrupted = interrupted_trials(self._recorder, self._materials, trials, model, self._plan.unfinished)
+        if trajectories:  # a state without the snapshots so far leads to no trajectory
+            due = snapshot_epochs(trials[0].trainer.epochs)
+            interrupted = {
+                key: item
+                for key, item in interrupted.items()
+                if set(item.state.snapshots) == {epoch for epoch in due if epoch <= item.state.epoch}
+            }
         # A command may be killed while it writes states: some trials may be an interval behind the others.
         groups: dict[object, list[Trial]] = {}
         for trial in trials:

@@ -28,6 +28,7 @@ from qlab.experiment.recording.resumption import delete_left_states
 from qlab.experiment.recording.summary import Summary, summarise
 from qlab.experiment.reporting import Reporter, Silent
 from qlab.tracking import names
+from qlab.tracking.holding import HeldError
 from qlab.tracking.standing import end_left
 from qlab.tracking.store import Store
 
@@ -117,7 +118,7 @@ class Runner:
                 memory = self._workers.memory(experiment.memory, device)
                 # What can go wrong before training goes wrong here, while there are no runs yet.
                 work = Work(materials, plan, memory, self._workers.number)
-            except StoreError:
+            except (StoreError, HeldError):
                 raise
             except QlabError as error:
                 interrupts.check()
@@ -129,11 +130,13 @@ class Runner:
                     parent = open_parent(recorder, busy=_is_busy(plan))
                     clear_refusals(recorder, parent)
                 start, tracked = time.perf_counter(), recorder.tracking_seconds
+                recorder.confirm()
                 if recorder.lock.held:
                     with recorder.tracking():
                         end_left(self._store, recorder.experiment_id, but=parent)
                         delete_left_states(recorder)
                     self._do(recorder, materials, work, plan, parent)
+                recorder.confirm()
                 working = time.perf_counter() - start - (recorder.tracking_seconds - tracked)
                 with recorder.tracking():
                     settled = self._store.settle(_SETTLE_SECONDS)
@@ -179,16 +182,20 @@ class Runner:
         check_same_data(self._store, materials, plan)
         check_seeds(materials, plan.todo)
         with recorder.tracking():
-            if _is_busy(plan) or find_parent(recorder) is None:
-                recorder.lock.acquire(wait=self._wait, tell=self._reporter.notice)
-                # Another command may have done some of it until now, waited for or not.
-                plan = self._left_by_others(recorder, plan)
+            needed = _is_busy(plan) or find_parent(recorder) is None
+        if needed:
+            recorder.lock.acquire(wait=self._wait, tell=self._reporter.notice)
+            # Another command may have done some of it until now, waited for or not.
+            before, plan = plan, self._left_by_others(recorder, plan)
+            if plan.run_ids.keys() != before.run_ids.keys():
+                check_same_data(self._store, materials, plan)
         self._reporter.planned(plan)
         return plan
 
     def _left_by_others(self, recorder: Recorder, before: Plan) -> Plan:
         """What is left after another command has run the same; what it failed at counts, and is not tried again."""
-        plan = Plan.of(recorder.experiment, self._store)
+        with recorder.tracking():
+            plan = Plan.of(recorder.experiment, self._store)
         old = {before.last_runs[key] for key, status in before.states.items() if status == "FAILED"}
         failed = {
             key

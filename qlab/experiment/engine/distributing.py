@@ -19,9 +19,10 @@ from distributed.scheduler import KilledWorker
 from qlab import beside
 from qlab.errors import WorkersLostError
 from qlab.experiment.engine import worker
-from qlab.experiment.engine.graph import Node, inherited, record, why
+from qlab.experiment.engine.graph import Node, inherited, inputs_of, record, why
 from qlab.experiment.jobs.base import Inputs, Result
 from qlab.experiment.jobs.materials import Materials
+from qlab.own_code import described
 
 LONELY_SECONDS = 60.0
 """If there is no worker for so long, the command gives up."""
@@ -64,7 +65,8 @@ class Distributed:
         """
         if not graph:
             return
-        self._client.subscribe_topic(self._topic, self._hear)
+        inbox = self._inbox  # and nothing else: the client keeps what it was given
+        self._client.subscribe_topic(self._topic, lambda event: inbox.put(tuple(event[1])))
         try:
             for number, node in enumerate(graph):
                 self._submit(number, node)
@@ -75,12 +77,20 @@ class Distributed:
         finally:
             with contextlib.suppress(Exception):  # of a scheduler that is gone
                 self._client.unsubscribe_topic(self._topic)
+            self._shared.clear()
 
     def _submit(self, number: int, node: Node) -> None:
         job = node.job
-        inputs = node.recording.inputs(Inputs())
+        inputs = inputs_of(node.recording, Inputs())
         binding = [need.job.binding for need in node.needs]
-        payload = cloudpickle.dumps((job, self._materials.setting, inputs, binding, self._threads))
+        if isinstance(inputs, str):
+            self._give_up(number, node, inputs)
+            return
+        try:
+            payload = cloudpickle.dumps((job, self._materials.setting, inputs, binding, self._threads))
+        except Exception as error:  # a class may hold what cannot be sent
+            self._give_up(number, node, f"It cannot be sent to a worker: {described(error)}")
+            return
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of large graphs: data go with them so that they survive workers
             future = self._client.submit(
@@ -98,6 +108,12 @@ class Distributed:
         self._futures[node] = future
         future.add_done_callback(lambda done: self._inbox.put((number, "done", done)))
 
+    def _give_up(self, number: int, node: Node, error: str) -> None:
+        """A job that fails without having been sent; what needs it is told so."""
+        future = self._client.submit(worker.given, Result(error=error), key=f"failed-{uuid.uuid4().hex}")
+        self._futures[node] = future
+        future.add_done_callback(lambda done: self._inbox.put((number, "done", done)))
+
     def _data_of(self, task: Any) -> Future[Any]:
         dataset = self._materials.dataset(task)
         return self._given(f"data-{id(dataset)}", lambda: cloudpickle.dumps(dataset))
@@ -109,11 +125,6 @@ class Distributed:
                 warnings.simplefilter("ignore")
                 self._shared[name] = self._client.submit(worker.given, make(), key=f"{name}-{uuid.uuid4().hex}")
         return self._shared[name]
-
-    def _hear(self, event: tuple[float, Any]) -> None:
-        """Called in a thread of the client."""
-        number, what, value = event[1]
-        self._inbox.put((int(number), str(what), value))
 
     def _record(self, graph: Sequence[Node]) -> None:
         """Records what is heard, until all jobs have ended."""
@@ -133,6 +144,7 @@ class Distributed:
                 except queue.Empty:
                     seen = self._look(seen)
                     continue
+                seen = time.monotonic()
                 if not ready(message):  # what it needs has ended, and that has not been heard yet
                     early.append(message)
                     continue
@@ -154,10 +166,11 @@ class Distributed:
             for epoch, metrics in value:
                 recording.epoch(epoch, _arrays(metrics))
         if what == "state":
+            state = None
             with contextlib.suppress(Exception):  # the worker is gone: then there is no state, and the job is run again
-                found = self._client.run(worker.state_of, f"{self._topic} {number}", workers=[value])
-                if (state := found.get(value)) is not None:
-                    recording.state(state)
+                state = self._client.run(worker.state_of, f"{self._topic} {number}", workers=[value]).get(value)
+            if state is not None:
+                recording.state(state)
 
     def _end(self, node: Node, number: int, future: Future[Any]) -> None:
         try:
@@ -195,7 +208,9 @@ class Distributed:
             return found
         except KilledWorker:
             raise
-        except (FutureCancelledError, OSError, TimeoutError):
+        except (FutureCancelledError, OSError, TimeoutError) as error:
+            if future.status == "error":  # of the job itself
+                return Result(error=f"{type(error).__name__}: {error}")
             raise WorkersLostError(f"The cluster's scheduler does not answer any more. {_NEXT}") from None
         except Exception as error:
             return Result(error=f"{type(error).__name__}: {error}")
@@ -206,7 +221,11 @@ class Distributed:
         Raises:
             WorkersLostError: that is long ago.
         """
-        if self._client.status == "running" and self._client.scheduler_info(n_workers=1)["workers"]:
+        workers = (
+            self._client.scheduler_info(n_workers=-1)["workers"].values() if self._client.status == "running" else ()
+        )
+        cuda = self._materials.device.type == "cuda"
+        if any(not cuda or found["resources"].get("GPU") for found in workers):
             return time.monotonic()
         if time.monotonic() - seen > self._lonely:
             raise WorkersLostError(f"There has been no worker for {self._lonely:.0f} s. {_NEXT}")

@@ -11,7 +11,7 @@ import torch
 
 from qlab import interrupts
 from qlab.errors import JobStopped, StoreError
-from qlab.experiment.jobs.base import Job, Result
+from qlab.experiment.jobs.base import Inputs, Job, Result
 from qlab.experiment.jobs.materials import Materials
 from qlab.experiment.recording.recorder import DamagedCheckpoint
 from qlab.experiment.recording.recording import Recording
@@ -74,6 +74,21 @@ class Workers(Protocol):
         Args:
             materials: the data of the jobs.
         """
+
+
+def inputs_of(recording: Recording[Any], made: Inputs) -> Inputs | str:
+    """What a job takes; or why it cannot be had, which fails this job and no other.
+
+    Raises:
+        DamagedCheckpoint: something can be made again.
+    """
+    try:
+        return recording.inputs(made)
+    except (StoreError, JobStopped, DamagedCheckpoint):
+        raise
+    except Exception as error:
+        interrupts.check()
+        return described(error)
 
 
 def record(recording: Recording[Any], result: Result) -> None:

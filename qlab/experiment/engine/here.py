@@ -10,7 +10,7 @@ import torch
 
 from qlab.experiment.asking.devices import training_device
 from qlab.experiment.asking.memory import budget
-from qlab.experiment.engine.graph import Node, inherited, record, why
+from qlab.experiment.engine.graph import Node, inherited, inputs_of, record, why
 from qlab.experiment.jobs.base import Inputs, Result
 from qlab.experiment.jobs.materials import Materials
 
@@ -70,7 +70,10 @@ class Here:
         if error is not None:
             recording.fail(error)
             return Result(error=error)
-        inputs = recording.inputs(Inputs().with_results(result for _, result in needed))
+        inputs = inputs_of(recording, Inputs().with_results(result for _, result in needed))
+        if isinstance(inputs, str):
+            recording.fail(inputs)
+            return Result(error=inputs)
         if not recording.start():
             return SKIPPED
         result = job.perform(self._materials, inputs, recording)

@@ -62,17 +62,19 @@ class TrainOracles(Job):
 
     def is_needed(self, inputs: Inputs) -> bool:
         """Whether a teacher was trained."""
-        return any(teacher.key in inputs.states or teacher.key in inputs.known for teacher, _ in self.wanted)
+        return any(_is_trained(teacher, inputs) for teacher, _ in self.wanted)
 
     def run(self, materials: Materials, inputs: Inputs, report: Report) -> TrainedOracles:
         """See the base class."""
         first = self.wanted[0][0]
+        wanted = [pair for pair in self.wanted if _is_trained(pair[0], inputs)]
+        keys = [trial.oracle_key(number) for trial, number in wanted]
         # The oracles of one teacher share its clean rows, which are then prepared once.
-        teachers = {trial.key: trial for trial, _ in self.wanted}
+        teachers = {trial.key: trial for trial, _ in wanted}
         kept = {
             key: oracle.retain_only(materials.member(trial).corrupted, 0).corrupted for key, trial in teachers.items()
         }
-        members = [Member(oracle.seed_of(trial.seed, number), kept[trial.key]) for trial, number in self.wanted]
+        members = [Member(oracle.seed_of(trial.seed, number), kept[trial.key]) for trial, number in wanted]
         trained = first.trainer.fit(
             materials.build(first),
             members,
@@ -83,10 +85,12 @@ class TrainOracles(Job):
         )
         return TrainedOracles(
             seconds=trained.seconds,
-            states={key: trained.state_of(row) for row, key in enumerate(self.keys)},
-            last={
-                key: {name: float(trained.history[name][row, -1]) for name in LAST} for row, key in enumerate(self.keys)
-            },
-            health=dict(zip(self.keys, trained.health, strict=True)),
-            seeds={key: member.seed for key, member in zip(self.keys, members, strict=True)},
+            states={key: trained.state_of(row) for row, key in enumerate(keys)},
+            last={key: {name: float(trained.history[name][row, -1]) for name in LAST} for row, key in enumerate(keys)},
+            health=dict(zip(keys, trained.health, strict=True)),
+            seeds={key: member.seed for key, member in zip(keys, members, strict=True)},
         )
+
+
+def _is_trained(teacher: Trial, inputs: Inputs) -> bool:
+    return teacher.key in inputs.states or teacher.key in inputs.known

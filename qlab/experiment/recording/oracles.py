@@ -26,6 +26,7 @@ class OracleRecording(Recording[TrainedOracles]):
         super().__init__(recorder)
         self._job = job
         self._model = model
+        self._begun = False
 
     def inputs(self, made: Inputs) -> Inputs:
         """See the base class."""
@@ -36,7 +37,9 @@ class OracleRecording(Recording[TrainedOracles]):
         if not any(teacher.key in self.recorder.run_ids for teacher, _ in self._job.wanted):
             return False
         wanted = self._job.wanted
-        self.reporter.ensemble_started(self._job.label, "", len(wanted), wanted[0][0].trainer.epochs)
+        if not self._begun:
+            self._begun = True
+            self.reporter.ensemble_started(self._job.label, "", len(wanted), wanted[0][0].trainer.epochs)
         return True
 
     def finish(self, result: TrainedOracles) -> None:
@@ -45,7 +48,7 @@ class OracleRecording(Recording[TrainedOracles]):
         with self.recorder.tracking():
             for (trial, number), key in zip(self._job.wanted, self._job.keys, strict=True):
                 teacher = self.recorder.run_ids.get(trial.key)
-                if teacher is None:
+                if teacher is None or key not in result.states:
                     continue  # it failed to train, so that nothing is compared with its oracles
                 tags = self.recorder.tags(names.ORACLE, key, teacher, result.seeds[key])
                 tags |= {names.TEACHER: trial.key, names.HEALTH: result.health[key], **trial.group_tags}

@@ -115,10 +115,13 @@ class ProbeRecording(Recording[Probed]):
 
     def _open(self) -> str | None:
         """The probe's run; None if its model failed to train."""
+        self.recorder.confirm()
         item = self._item
         if self._run_id is None:
             parent = self.recorder.run_ids.get(item.trial.key)
             if parent is None:
+                if item.key in self.recorder.failed:
+                    return None
                 self.recorder.fail([item], MODEL_FAILED)
                 self._group.end(0.0, failed=True)
                 return None

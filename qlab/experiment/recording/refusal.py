@@ -38,7 +38,8 @@ def record_refusal(recorder: Recorder, error: QlabError) -> None:
     with contextlib.suppress(StoreError):
         run_id = open_parent(recorder, busy=False)
         run = recorder.store.get_run(run_id)
-        if run.info.status == "RUNNING" and not recorder.lock.held and recorder.lock.holder() is not None:
+        own = run.data.tags.get(names.WORKER) == recorder.worker
+        if run.info.status == "RUNNING" and not own and not recorder.lock.held and recorder.lock.holder() is not None:
             return  # it has begun elsewhere
         if run.info.status == "FINISHED":
             return  # what is in the store is whole; that it cannot be run again changes nothing of it

@@ -67,7 +67,9 @@ class StateWriter:
         self._entries = list(entries)
 
     def __call__(self, state: TrainingState) -> None:
-        """Writes the state of every member."""
+        """Writes the state of every member; an older one, of a job that is run again, is not written."""
+        if any(entry is not None and entry["epoch"] >= state.epoch for entry in self._entries):
+            return
         with self._recorder.tracking(), tempfile.TemporaryDirectory() as folder:
             self._before()
             for index, run_id in enumerate(self._run_ids):

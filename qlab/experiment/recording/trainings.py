@@ -105,8 +105,7 @@ class TrainRecording(Recording[Trained]):
 
     def fail(self, error: str) -> None:
         """See the base class."""
-        if not self._run_ids:
-            self._open()
+        self._open()
         with self.recorder.tracking():
             self._writer.flush()
             self.recorder.end(list(self._unfinished), "FAILED", error)
@@ -122,6 +121,7 @@ class TrainRecording(Recording[Trained]):
 
     def _open(self) -> None:
         """Creates the runs, or starts again those that there are."""
+        self.recorder.confirm()
         if self._run_ids:
             return
         trials = self._job.trials
@@ -188,11 +188,14 @@ class RetraceRecording(Recording[Trained]):
     def __init__(self, recorder: Recorder, job: Retrace) -> None:
         super().__init__(recorder)
         self._job = job
+        self._begun = False
 
     def start(self) -> bool:
         """See the base class."""
         trials = self._job.trials
-        self.reporter.ensemble_started(self._job.label, "", len(trials), trials[0].trainer.epochs)
+        if not self._begun:
+            self._begun = True
+            self.reporter.ensemble_started(self._job.label, "", len(trials), trials[0].trainer.epochs)
         return True
 
     def finish(self, result: Trained) -> None:

@@ -47,6 +47,7 @@ class UnlearnRecording(Recording[Forgotten]):
 
     def start(self) -> bool:
         """See the base class."""
+        self.recorder.confirm()
         if self._run_ids:
             return True
         able = self._job.able(self.recorder.run_ids)
@@ -111,8 +112,11 @@ class UnlearnRecording(Recording[Forgotten]):
     def fail(self, error: str) -> None:
         """See the base class."""
         if not self._run_ids:  # its oracles failed
-            self.recorder.fail(self._job.unlearnings, error)
+            able = self._job.able(self.recorder.run_ids)
+            self.recorder.fail([item for item in self._job.unlearnings if item not in able], TEACHER_FAILED)
+            self.recorder.fail(able, error)
             return
+        self.recorder.confirm()
         with self.recorder.tracking():
             self._writer.flush()
             self.recorder.end(list(self._unfinished), "FAILED", error)
