@@ -89,7 +89,7 @@ def qlab(place: Path, *words: str, alone: bool = True) -> subprocess.CompletedPr
     return subprocess.run(
         [sys.executable, *(["-P"] if alone else []), "-m", "qlab", *words],
         cwd=place,
-        env=os.environ | {"PYTHONPATH": str(Path(schema.__file__).parents[2])},
+        env=os.environ | {"PYTHONPATH": str(Path(schema.__file__).parents[3])},
         capture_output=True,
         text=True,
         check=False,

@@ -198,7 +198,8 @@ def test_the_cluster_is_free_when_a_command_was_killed(folder: Path, cluster: tu
     with running(folder, cluster[0]) as process:
         output, errors = process.communicate(timeout=240)
     assert process.returncode == 0, (output, errors)
-    assert "8 trials trained" in output
+    trials = [run for run in runs_of(store_of(folder), "FINISHED") if run.data.tags[names.KIND] == names.TRIAL]
+    assert len(trials) == 8  # some may have finished before
 
 
 def test_a_worker_that_is_killed_is_replaced_by_the_others(folder: Path, cluster: tuple[str, list[int]]) -> None:

@@ -175,7 +175,7 @@ def disk() -> Iterator[Path]:
     ],
 )
 def test_a_full_disk_is_said_and_forgotten_once_there_is_room(
-    there: bool, room: int, disk: Path, project: Path, write_empty_store: Callable[[Path], str]
+    there: bool, room: int, disk: Path, project: Path, write_empty_store: Callable[[Path], str], figures: None
 ) -> None:
     if there:
         write_empty_store(disk / "mlflow.db")
