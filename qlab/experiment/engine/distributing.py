@@ -31,6 +31,8 @@ _LOOK_SECONDS = 0.5
 
 _PARDONS = 2
 
+_LOSSES = 20
+
 
 class Distributed:
     """The engine of a command that has workers.
@@ -56,6 +58,7 @@ class Distributed:
         self._recorded: dict[Node, Result] = {}
         self._starts: Counter[Node] = Counter()
         self._blamed: Counter[Node] = Counter()
+        self._lost = 0
 
     def run(self, graph: Sequence[Node]) -> None:
         """See :class:`qlab.experiment.engine.graph.Engine`.
@@ -184,6 +187,10 @@ class Distributed:
                 return
             result = Result(error=f"{killed.allowed_failures + 1} workers died while they ran it")
             self._futures[node] = self._client.submit(worker.given, result, key=f"failed-{uuid.uuid4().hex}")
+        if result is None:
+            self._lost += 1
+            self._submit(number, node)
+            return
         needed = [(need, self._recorded[need]) for need in node.needs]
         if result.error is not None:
             node.recording.fail(result.error)
@@ -196,8 +203,8 @@ class Distributed:
         for done in [done for done in self._futures if done in self._recorded and not waiting[done]]:
             del self._futures[done]
 
-    def _result(self, future: Future[Any]) -> Result:
-        """What a job has returned.
+    def _result(self, future: Future[Any]) -> Result | None:
+        """What a job has returned; None if that was lost.
 
         Raises:
             KilledWorker: workers died that had it.
@@ -211,6 +218,8 @@ class Distributed:
         except (FutureCancelledError, OSError, TimeoutError) as error:
             if future.status == "error":  # of the job itself
                 return Result(error=f"{type(error).__name__}: {error}")
+            if self._client.status == "running" and self._lost < _LOSSES:
+                return None  # it went down with a worker before it was here
             raise WorkersLostError(f"The cluster's scheduler does not answer any more. {_NEXT}") from None
         except Exception as error:
             return Result(error=f"{type(error).__name__}: {error}")
