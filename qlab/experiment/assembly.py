@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
 from torch import Tensor
 
@@ -54,8 +53,9 @@ class Assembly:
     def graph(self) -> list[Node]:
         """The jobs; each comes after those that it needs."""
         for trials in self._plan.ensembles:
+            followed = any(trial.key in self._plan.followed for trial in trials)
             for part in self._work.training_parts(self._plan, trials):
-                self._add_training(part, trajectories=self._work.followed(self._plan, trials))
+                self._add_training(part, trajectories=followed)
         for group in self._plan.unlearnings:
             for cut in self._work.unlearning_parts(group):
                 self._add_unlearning(cut)
@@ -132,17 +132,16 @@ class Assembly:
     def _add_probes(self, probe_runs: Sequence[ProbeRun]) -> None:
         """Trajectories and oracles that only probes need, then the probes of one ensemble's models."""
         trials = {item.trial.key: item.trial for item in probe_runs}
-        self._add_retracing([trial for trial in trials.values() if self._work.followed(self._plan, [trial])])
+        self._add_retracing([trial for trial in trials.values() if trial.key in self._plan.followed])
         alike: dict[str, list[Trial]] = {}
         for key in dict.fromkeys(item.trial.key for item in probe_runs if ORACLE in item.points):
             alike.setdefault(trials[key].seedless_key, []).append(trials[key])
         for group in alike.values():
             self._add_oracles([(trial, 0) for trial in group])
         progress = ProbeGroup(self._recorder, probe_runs[0].trial, len(trials), len(probe_runs))
-        for key in trials:
-            for item in probe_runs:
-                if item.trial.key == key:
-                    self._add_probe(item, progress)
+        places = {key: place for place, key in enumerate(trials)}
+        for item in sorted(probe_runs, key=lambda item: places[item.trial.key]):  # those of one model together
+            self._add_probe(item, progress)
 
     def _add_retracing(self, trials: Sequence[Trial]) -> None:
         stored = self._plan.done
@@ -197,7 +196,7 @@ class _Reader:
             trajectories = dict(made.trajectories)
             if path is not None and path not in trajectories and path in self._recorder.run_ids:
                 run_id = self._recorder.run_ids[path]
-                if self._recorder.store.has_file(run_id, str(Path(names.TRAJECTORY))):
+                if self._recorder.store.has_file(run_id, names.TRAJECTORY):
                     trajectories[path] = self._recorder.load_tensors(run_id, names.TRAJECTORY)
         return Inputs({**made.states, **self._states}, trajectories, made.known)
 

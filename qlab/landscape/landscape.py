@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any, Protocol, Self, TypeVar
 
 import torch
@@ -192,13 +192,6 @@ class Landscape:
             raise ConfigError(unknown("point", name, self.points))
         moved = copy.copy(self)
         moved.centre = name
-        return moved
-
-    def only(self, points: Collection[str], *, trajectory: bool) -> Self:
-        """The same landscape without other points than these (and the trained one), or without the trajectory."""
-        moved = copy.copy(self)
-        moved.points = {name: point for name, point in self.points.items() if name == TRAINED or name in points}
-        moved.trajectory = self.trajectory if trajectory else None
         return moved
 
     def flat(self, point: Tensor | Mapping[str, Tensor] | Model, what: str = "the point") -> Tensor:

@@ -106,6 +106,11 @@ class Trial:
         return _group_tags(_flat(self.config))
 
     @property
+    def setting(self) -> str:
+        """What trials that train together have in common, for people."""
+        return f"{self.names['model']} on {self.names['task']}, {self.names['corruption']}"
+
+    @property
     def label(self) -> str:
         """A short name for people."""
         return f"{self.names['model']} {self.names['corruption']} {shown(self.corruption.ratio)} seed {self.seed}"

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import cloudpickle
+import numpy as np
 from distributed import Client, Future
 from distributed.client import FutureCancelledError
 from distributed.scheduler import KilledWorker
@@ -19,7 +20,7 @@ from distributed.scheduler import KilledWorker
 from qlab import beside
 from qlab.errors import WorkersLostError
 from qlab.experiment.engine import worker
-from qlab.experiment.engine.graph import Node, inherited, inputs_of, record, why
+from qlab.experiment.engine.graph import Node, Wanted, inputs_of, record, why
 from qlab.experiment.jobs.base import Inputs, Result
 from qlab.experiment.jobs.materials import Materials
 from qlab.own_code import described
@@ -59,6 +60,7 @@ class Distributed:
         self._starts: Counter[Node] = Counter()
         self._blamed: Counter[Node] = Counter()
         self._lost = 0
+        self._wanted = Wanted(())
 
     def run(self, graph: Sequence[Node]) -> None:
         """See :class:`qlab.experiment.engine.graph.Engine`.
@@ -68,6 +70,7 @@ class Distributed:
         """
         if not graph:
             return
+        self._wanted = Wanted(graph)
         inbox = self._inbox  # and nothing else: the client keeps what it was given
         self._client.subscribe_topic(self._topic, lambda event: inbox.put(tuple(event[1])))
         try:
@@ -108,12 +111,15 @@ class Distributed:
                 resources={"GPU": 1} if self._materials.device.type == "cuda" else None,
                 pure=False,
             )
-        self._futures[node] = future
-        future.add_done_callback(lambda done: self._inbox.put((number, "done", done)))
+        self._follow(number, node, future)
 
     def _give_up(self, number: int, node: Node, error: str) -> None:
-        """A job that fails without having been sent; what needs it is told so."""
-        future = self._client.submit(worker.given, Result(error=error), key=f"failed-{uuid.uuid4().hex}")
+        """A job that fails without having been sent, or is not sent any more; what needs it is told so."""
+        self._follow(
+            number, node, self._client.submit(worker.given, Result(error=error), key=f"failed-{uuid.uuid4().hex}")
+        )
+
+    def _follow(self, number: int, node: Node, future: Future[Any]) -> None:
         self._futures[node] = future
         future.add_done_callback(lambda done: self._inbox.put((number, "done", done)))
 
@@ -184,24 +190,22 @@ class Distributed:
             self._blamed[node] += 1
             if self._blamed[node] <= _PARDONS and self._starts[node] <= killed.allowed_failures:
                 self._submit(number, node)
-                return
-            result = Result(error=f"{killed.allowed_failures + 1} workers died while they ran it")
-            self._futures[node] = self._client.submit(worker.given, result, key=f"failed-{uuid.uuid4().hex}")
+            else:
+                self._give_up(number, node, f"{killed.allowed_failures + 1} workers died while they ran it")
+            return
         if result is None:
             self._lost += 1
             self._submit(number, node)
             return
-        needed = [(need, self._recorded[need]) for need in node.needs]
         if result.error is not None:
             node.recording.fail(result.error)
-        elif (error := inherited(needed)) is not None:
+        elif (error := node.inherited(self._recorded)) is not None:
             node.recording.fail(error)
         elif node.recording.start():
             record(node.recording, result)
         self._recorded[node] = Result(error=result.error)
-        waiting = Counter(need for other in self._futures for need in other.needs if other not in self._recorded)
-        for done in [done for done in self._futures if done in self._recorded and not waiting[done]]:
-            del self._futures[done]
+        for done in self._wanted.done(node):
+            self._futures.pop(done, None)
 
     def _result(self, future: Future[Any]) -> Result | None:
         """What a job has returned; None if that was lost.
@@ -253,6 +257,4 @@ _NEXT = "What was running is marked as killed; run again to go on from there."
 
 
 def _arrays(metrics: dict[str, list[float]]) -> dict[str, Any]:
-    import numpy as np
-
     return {name: np.asarray(values, dtype=np.float64) for name, values in metrics.items()}

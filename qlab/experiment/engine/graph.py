@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import torch
 
 from qlab import interrupts
 from qlab.errors import JobStopped, StoreError
-from qlab.experiment.jobs.base import Inputs, Job, Result
+from qlab.experiment.jobs.base import Inputs, Job, Result, inherited
 from qlab.experiment.jobs.materials import Materials
 from qlab.experiment.recording.recorder import DamagedCheckpoint
 from qlab.experiment.recording.recording import Recording
@@ -31,6 +32,29 @@ class Node:
     job: Job
     recording: Recording[Any]
     needs: tuple[Node, ...] = ()
+
+    def inherited(self, results: Mapping[Node, Result]) -> str | None:
+        """See :func:`qlab.experiment.jobs.base.inherited`."""
+        return inherited((need.job.binding, results[need]) for need in self.needs)
+
+
+class Wanted:
+    """How many jobs that are left need each job's result.
+
+    Args:
+        graph: all jobs.
+    """
+
+    def __init__(self, graph: Iterable[Node]) -> None:
+        self._count = Counter(need for node in graph for need in node.needs)
+
+    def __contains__(self, node: Node) -> bool:
+        return self._count[node] > 0
+
+    def done(self, node: Node) -> list[Node]:
+        """A job is done; returns what is not wanted any more, of what it needed and of itself."""
+        self._count.subtract(node.needs)
+        return [other for other in (*node.needs, node) if other not in self]
 
 
 class Engine(Protocol):
@@ -103,11 +127,6 @@ def record(recording: Recording[Any], result: Result) -> None:
     except Exception as error:
         interrupts.check()
         recording.fail(described(error))
-
-
-def inherited(results: Iterable[tuple[Node, Result]]) -> str | None:
-    """Why a job cannot be run: one that it cannot do without has failed."""
-    return next((result.error for node, result in results if node.job.binding and result.error is not None), None)
 
 
 def why(stopped: BaseException) -> str:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections import Counter
 from collections.abc import Iterator, Sequence
 
 import torch
 
 from qlab.experiment.asking.devices import training_device
 from qlab.experiment.asking.memory import budget
-from qlab.experiment.engine.graph import Node, inherited, inputs_of, record, why
+from qlab.experiment.engine.graph import Node, Wanted, inputs_of, record, why
 from qlab.experiment.jobs.base import Inputs, Result
 from qlab.experiment.jobs.materials import Materials
 
@@ -49,28 +48,25 @@ class Here:
     def run(self, graph: Sequence[Node]) -> None:
         """See :class:`qlab.experiment.engine.graph.Engine`."""
         results: dict[Node, Result] = {}
-        wanted = Counter(need for node in graph for need in node.needs)
+        wanted = Wanted(graph)
         for node in graph:
             try:
                 result = self._run(node, results)
             except BaseException as stopped:
                 node.recording.abandon(why(stopped))
                 raise
-            wanted -= Counter(node.needs)
-            for need in node.needs:
-                if not wanted[need]:
-                    results.pop(need, None)
-            if wanted[node]:  # trajectories are large, and can be read again
-                results[node] = Result(states=result.states, error=result.error)
+            # Trajectories are large, and can be read again.
+            results[node] = Result(states=result.states, error=result.error)
+            for done in wanted.done(node):
+                results.pop(done, None)
 
     def _run(self, node: Node, results: dict[Node, Result]) -> Result:
         job, recording = node.job, node.recording
-        needed = [(need, results[need]) for need in node.needs]
-        error = inherited(needed)
+        error = node.inherited(results)
         if error is not None:
             recording.fail(error)
             return Result(error=error)
-        inputs = inputs_of(recording, Inputs().with_results(result for _, result in needed))
+        inputs = inputs_of(recording, Inputs().with_results(results[need] for need in node.needs))
         if isinstance(inputs, str):
             recording.fail(inputs)
             return Result(error=inputs)

@@ -59,11 +59,11 @@ def _perform(number: int, topic: str, payload: bytes, data: bytes, needed: Seque
     import torch
     from distributed import get_worker
 
-    from qlab.experiment.jobs.base import Result
+    from qlab.experiment.jobs.base import Result, inherited
     from qlab.experiment.jobs.materials import Materials
 
     job, setting, inputs, binding, threads = pickle.loads(payload)
-    failed = next((result.error for result, binds in zip(needed, binding, strict=True) if binds and result.error), None)
+    failed = inherited(zip(binding, needed, strict=True))
     if failed is not None:
         return Result(error=failed)
     inputs = inputs.with_results(needed)

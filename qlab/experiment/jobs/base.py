@@ -122,6 +122,15 @@ class Job(abc.ABC):
             return Result(error=described(error))
 
 
+def inherited(needed: Iterable[tuple[bool, Result]]) -> str | None:
+    """Why a job cannot be run: one that it cannot do without has failed.
+
+    Args:
+        needed: of each job that it needs, whether it is binding, and its result.
+    """
+    return next((result.error for binding, result in needed if binding and result.error is not None), None)
+
+
 @contextlib.contextmanager
 def whole_interrupts() -> Iterator[None]:
     """Turns an error back into the interrupt if that is what it was: libraries may catch one and raise another."""

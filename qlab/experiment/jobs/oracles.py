@@ -8,13 +8,11 @@ from collections.abc import Mapping
 from qlab.experiment.asking.trial import Trial
 from qlab.experiment.jobs.base import Inputs, Job, Report, Result
 from qlab.experiment.jobs.materials import Materials
+from qlab.experiment.jobs.train import EVERY_EPOCH
 from qlab.tasks import Task
 from qlab.training import Member
 from qlab.training.health import Health
 from qlab.unlearning import oracle
-
-LAST = ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy")
-"""Metrics of an oracle after its last epoch."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -86,7 +84,10 @@ class TrainOracles(Job):
         return TrainedOracles(
             seconds=trained.seconds,
             states={key: trained.state_of(row) for row, key in enumerate(keys)},
-            last={key: {name: float(trained.history[name][row, -1]) for name in LAST} for row, key in enumerate(keys)},
+            last={
+                key: {name: float(trained.history[name][row, -1]) for name in EVERY_EPOCH}
+                for row, key in enumerate(keys)
+            },
             health=dict(zip(keys, trained.health, strict=True)),
             seeds={key: member.seed for key, member in zip(keys, members, strict=True)},
         )

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from qlab.experiment.asking.trial import Trial
 from qlab.experiment.jobs.base import Inputs, Job, Report, Result
 from qlab.experiment.jobs.materials import Materials
 from qlab.tasks import Task
+from qlab.training import TrainedEnsemble
 from qlab.training.health import Health
 from qlab.training.schedule import snapshot_epochs
 from qlab.training.state import Checkpoints, TrainingState
+
+EVERY_EPOCH = ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy")
+"""Metrics logged after each epoch. The others are logged after the last one."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -48,9 +54,8 @@ class Train(Job):
     @property
     def label(self) -> str:
         """See the base class."""
-        first = self.trials[0]
         after = f", after epoch {self.saved.epoch}" if self.saved is not None else ""
-        return f"{first.names['model']} on {first.names['task']}, {first.names['corruption']}{after}"
+        return f"{self.trials[0].setting}{after}"
 
     @property
     def task(self) -> Task:
@@ -76,10 +81,7 @@ class Train(Job):
         return Trained(
             seconds=trained.seconds,
             states={key: trained.state_of(index) for index, key in enumerate(keys)},
-            trajectories={
-                key: {name: points[index] for name, points in trained.trajectory.items()}
-                for index, key in enumerate(keys if trained.trajectory else ())
-            },
+            trajectories=_paths(trained, self.trials),
             history=trained.history,
             epochs=trained.epochs,
             health=trained.health,
@@ -120,8 +122,13 @@ class Retrace(Job):
             device=materials.device,
             snapshots=snapshot_epochs(trainer.epochs),
         )
-        paths = {
-            trial.key: {name: points[index] for name, points in trained.trajectory.items()}
-            for index, trial in enumerate(self.trials)
-        }
+        paths = _paths(trained, self.trials)
         return Trained(seconds=trained.seconds, trajectories=paths, health=trained.health)
+
+
+def _paths(trained: TrainedEnsemble, trials: Sequence[Trial]) -> dict[str, dict[str, Tensor]]:
+    """The trajectory of each member, by the trial's key; none if none were kept."""
+    return {
+        trial.key: {name: points[index] for name, points in trained.trajectory.items()}
+        for index, trial in enumerate(trials if trained.trajectory else ())
+    }

@@ -32,7 +32,7 @@ def training_parts(
         DataError: a single trial does not fit.
     """
     need = _need(materials, trials, model, trajectories=trajectories)
-    return need.parts(trials, budget, _called(trials[0]))
+    return need.parts(trials, budget, trials[0].setting)
 
 
 def oracle_parts(
@@ -48,7 +48,7 @@ def oracle_parts(
     """
     trial = wanted[0][0]
     need = _need(materials, [trial], model, shared=False)
-    return need.parts(wanted, budget, f"an oracle of {_called(trial)}")
+    return need.parts(wanted, budget, f"an oracle of {trial.setting}")
 
 
 def unlearning_parts(
@@ -69,7 +69,7 @@ def unlearning_parts(
     shared, own_bytes = _features(materials, [item.teacher for item in group])
     need = unlearning_need(model, *_sizes(materials, trial, model), shared=shared, own_bytes=own_bytes)
     together = list(dict.fromkeys((item.teacher.key, item.repeat) for item in group))
-    parts = need.parts(together, budget, f"unlearning {_called(trial)}")
+    parts = need.parts(together, budget, f"unlearning {trial.setting}")
     return [[item for item in group if (item.teacher.key, item.repeat) in part] for part in map(set, parts)]
 
 
@@ -101,7 +101,3 @@ def _features(materials: Materials, trials: Sequence[Trial]) -> tuple[bool, int]
     if x is materials.dataset(most.task).train.x:
         return True, 0
     return False, x.nbytes if isinstance(x, torch.Tensor) else 0
-
-
-def _called(trial: Trial) -> str:
-    return f"{trial.names['model']} on {trial.names['task']}, {trial.names['corruption']}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Collection, Sequence
 from typing import Final, Self, TypeVar
 
@@ -121,6 +122,11 @@ class Plan:
     def todo_probe_runs(self) -> Sequence[ProbeRun]:
         """The probes that are left."""
         return [item for group in self.probe_runs for item in group]
+
+    @functools.cached_property
+    def followed(self) -> frozenset[str]:
+        """The keys of the trials whose trajectory a probe that is left asks for."""
+        return frozenset(item.trial.key for item in self.todo_probe_runs if item.probe.needs().trajectory)
 
     def state(self, key: str) -> str:
         """``done``, ``new``, ``interrupted``, or how the last run of a trial, unlearning run or probe ended."""

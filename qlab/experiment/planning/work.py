@@ -65,8 +65,9 @@ class Work:
 
     def training_parts(self, plan: Plan, trials: Sequence[Trial]) -> list[Sequence[Trial]]:
         """An ensemble cut into parts that fit into memory, and that keep all workers busy."""
+        followed = any(trial.key in plan.followed for trial in trials)
         found = parts.training_parts(
-            self._materials, self._budget, trials, self.model(trials[0]), trajectories=self.followed(plan, trials)
+            self._materials, self._budget, trials, self.model(trials[0]), trajectories=followed
         )
         return [cut for part in found for cut in self._spread(part, len(plan.ensembles))]
 
@@ -78,12 +79,6 @@ class Work:
         """Oracles cut in the same way, of so many groups."""
         found = parts.oracle_parts(self._materials, self._budget, self.model(wanted[0][0]), wanted)
         return [cut for part in found for cut in self._spread(part, groups)]
-
-    @staticmethod
-    def followed(plan: Plan, trials: Sequence[Trial]) -> bool:
-        """Whether a probe asks for the trajectory of some of these trials."""
-        keys = {trial.key for trial in trials}
-        return any(item.probe.needs().trajectory and item.trial.key in keys for item in plan.todo_probe_runs)
 
     def _spread(self, part: Sequence[T], groups: int) -> list[Sequence[T]]:
         """A part cut so that there are two jobs for each worker in all, as far as that goes."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 
 from qlab.experiment.jobs.base import Inputs
-from qlab.experiment.jobs.oracles import LAST, TrainedOracles, TrainOracles
+from qlab.experiment.jobs.oracles import TrainedOracles, TrainOracles
+from qlab.experiment.jobs.train import EVERY_EPOCH
 from qlab.experiment.recording.recorder import Recorder
 from qlab.experiment.recording.recording import Recording
 from qlab.models import Model
@@ -26,7 +27,6 @@ class OracleRecording(Recording[TrainedOracles]):
         super().__init__(recorder)
         self._job = job
         self._model = model
-        self._begun = False
 
     def inputs(self, made: Inputs) -> Inputs:
         """See the base class."""
@@ -37,9 +37,7 @@ class OracleRecording(Recording[TrainedOracles]):
         if not any(teacher.key in self.recorder.run_ids for teacher, _ in self._job.wanted):
             return False
         wanted = self._job.wanted
-        if not self._begun:
-            self._begun = True
-            self.reporter.ensemble_started(self._job.label, "", len(wanted), wanted[0][0].trainer.epochs)
+        self.announce(self._job.label, len(wanted), wanted[0][0].trainer.epochs)
         return True
 
     def finish(self, result: TrainedOracles) -> None:
@@ -61,7 +59,7 @@ class OracleRecording(Recording[TrainedOracles]):
                     )
                     run_ids.append(run_id)
                     now = now_ms()
-                    metrics = [(name, result.last[key][name], trial.trainer.epochs, now) for name in LAST]
+                    metrics = [(name, result.last[key][name], trial.trainer.epochs, now) for name in EVERY_EPOCH]
                     state = result.states[key]
                     self.recorder.save_checkpoint(run_id, self._model, state, trial.names["model"], metrics=metrics)
                     self.recorder.store.finish(run_id)

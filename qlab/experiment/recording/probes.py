@@ -32,7 +32,7 @@ class ProbeGroup:
 
     def __init__(self, recorder: Recorder, trial: Trial, models: int, probes: int) -> None:
         self._reporter = recorder.line()
-        self._label = f"landscapes of {trial.names['model']} on {trial.names['task']}, {trial.names['corruption']}"
+        self._label = f"landscapes of {trial.setting}"
         self._models = models
         self._probes = probes
         self._begun = False

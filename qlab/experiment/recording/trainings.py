@@ -9,25 +9,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qlab.errors import StoreError
 from qlab.experiment.asking.trial import Trial
 from qlab.experiment.jobs.materials import Materials
-from qlab.experiment.jobs.train import Retrace, Train, Trained
+from qlab.experiment.jobs.train import EVERY_EPOCH, Retrace, Train, Trained
 from qlab.experiment.planning.data_records import dataset_records
 from qlab.experiment.recording.recorder import Recorder
-from qlab.experiment.recording.recording import Recording
+from qlab.experiment.recording.recording import Recording, RunsRecording
 from qlab.experiment.recording.resumption import Interrupted, StateWriter
 from qlab.models import Model
 from qlab.tracking import names
-from qlab.tracking.writer import MetricWriter
 from qlab.tracking.writes import DatasetRecord
 from qlab.training.state import TrainingState
 
-EVERY_EPOCH = ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy")
-"""Metrics logged after each epoch. The others are logged after the last one."""
 
-
-class TrainRecording(Recording[Trained]):
+class TrainRecording(RunsRecording[Trained, Trial]):
     """Writes the runs of trials that train together; those that were interrupted go on in their old runs.
 
     Args:
@@ -54,9 +49,6 @@ class TrainRecording(Recording[Trained]):
         self._model = model
         self._parent = parent
         self._saved = saved
-        self._run_ids: list[str] = []
-        self._unfinished: dict[str, Trial] = {}
-        self._writer = MetricWriter(recorder.store, ())
         self._states: StateWriter | None = None
         self._heard = -1
 
@@ -85,20 +77,20 @@ class TrainRecording(Recording[Trained]):
         self.recorder.confirm()
         with self.recorder.tracking():
             self._log_missed(result.epochs, result.history)
-            for index, run_id in enumerate(self._run_ids):
-                trial = self._unfinished[run_id]
+            for index, run_id in enumerate(self.run_ids):
+                trial = self.unfinished[run_id]
                 self.recorder.save_checkpoint(
                     run_id,
                     self._model,
                     result.states[trial.key],
                     trial.names["model"],
                     {names.HEALTH: result.health[index]},
-                    self._writer.take(index),
+                    self.writer.take(index),
                 )
                 if trial.key in result.trajectories:
                     self.recorder.save_tensors(run_id, result.trajectories[trial.key], names.TRAJECTORY)
                 self.recorder.finish(trial, run_id, result.health[index])
-                del self._unfinished[run_id]
+                del self.unfinished[run_id]
                 if self._states is not None:
                     self._states.remove(index)
         self.reporter.ensemble_finished(result.seconds, result.health)
@@ -106,27 +98,16 @@ class TrainRecording(Recording[Trained]):
     def fail(self, error: str) -> None:
         """See the base class."""
         self._open()
-        with self.recorder.tracking():
-            self._writer.flush()
-            self.recorder.end(list(self._unfinished), "FAILED", error)
-        self.recorder.fail(self._unfinished.values(), error)
-        self.reporter.ensemble_failed(error)
-
-    def abandon(self, reason: str) -> None:
-        """See the base class."""
-        self.recorder.abandon(list(self._unfinished), reason)
-        if self.recorder.owns():
-            with contextlib.suppress(StoreError):
-                self._writer.flush()
+        self.fail_unfinished(error)
 
     def _open(self) -> None:
         """Creates the runs, or starts again those that there are."""
         self.recorder.confirm()
-        if self._run_ids:
+        if self.run_ids:
             return
         trials = self._job.trials
         engine = getattr(self._model, "engine_name", "")
-        self.reporter.ensemble_started(self._job.label, engine, len(trials), trials[0].trainer.epochs)
+        self.announce(self._job.label, len(trials), trials[0].trainer.epochs, engine)
         with self.recorder.tracking(), self.recorder.starting() as run_ids:
             for index, trial in enumerate(trials):
                 tags = self.recorder.tags(names.TRIAL, trial.key, self._parent, trial.seed, engine) | trial.group_tags
@@ -139,12 +120,10 @@ class TrainRecording(Recording[Trained]):
             if self._saved:
                 logged = sorted({name for item in self._saved for name in item.metrics})
                 known = self.recorder.store.last_steps(run_ids, logged)
-        self._run_ids = run_ids
-        self._unfinished = dict(zip(run_ids, trials, strict=True))
-        self._writer = MetricWriter(self.recorder.store, run_ids, known)
+        self.opened(run_ids, trials, known)
         entries: list[dict[str, Any] | None] = [item.entry for item in self._saved]
         entries = entries or [None] * len(trials)
-        self._states = StateWriter(self.recorder, run_ids, self._writer.flush, entries)
+        self._states = StateWriter(self.recorder, run_ids, self.writer.flush, entries)
 
     def _open_again(self, run_id: str, tags: dict[str, str]) -> None:
         self.recorder.store.set_tags(run_id, tags)
@@ -166,7 +145,7 @@ class TrainRecording(Recording[Trained]):
 
     def _log(self, epoch: int, metrics: Mapping[str, NDArray[np.float64]]) -> None:
         last = self._job.trials[0].trainer.epochs
-        self._writer.log(epoch, {name: metrics[name] for name in EVERY_EPOCH} if epoch < last else metrics)
+        self.writer.log(epoch, {name: metrics[name] for name in EVERY_EPOCH} if epoch < last else metrics)
         self._heard = max(self._heard, epoch)
 
     def _log_missed(self, epochs: Sequence[int], history: Mapping[str, NDArray[np.float64]]) -> None:
@@ -188,14 +167,11 @@ class RetraceRecording(Recording[Trained]):
     def __init__(self, recorder: Recorder, job: Retrace) -> None:
         super().__init__(recorder)
         self._job = job
-        self._begun = False
 
     def start(self) -> bool:
         """See the base class."""
         trials = self._job.trials
-        if not self._begun:
-            self._begun = True
-            self.reporter.ensemble_started(self._job.label, "", len(trials), trials[0].trainer.epochs)
+        self.announce(self._job.label, len(trials), trials[0].trainer.epochs)
         return True
 
     def finish(self, result: Trained) -> None:

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from qlab.errors import StoreError
 from qlab.experiment.asking.trial import Unlearning
 from qlab.experiment.jobs.base import Inputs
 from qlab.experiment.jobs.unlearn import Forgotten, Unlearn
 from qlab.experiment.recording.recorder import Recorder
-from qlab.experiment.recording.recording import Recording
+from qlab.experiment.recording.recording import RunsRecording
 from qlab.models import Model
 from qlab.tracking import names
 from qlab.tracking.store import now_ms
-from qlab.tracking.writer import MetricWriter
 
 TEACHER_FAILED = "its teacher failed"
 
 
-class UnlearnRecording(Recording[Forgotten]):
+class UnlearnRecording(RunsRecording[Forgotten, Unlearning]):
     """Writes the runs of one method.
 
     Args:
@@ -37,9 +34,6 @@ class UnlearnRecording(Recording[Forgotten]):
         self._job = job
         self._model = model
         self._read = read
-        self._run_ids: list[str] = []
-        self._unfinished: dict[str, Unlearning] = {}
-        self._writer = MetricWriter(recorder.store, ())
 
     def inputs(self, made: Inputs) -> Inputs:
         """See the base class."""
@@ -48,14 +42,14 @@ class UnlearnRecording(Recording[Forgotten]):
     def start(self) -> bool:
         """See the base class."""
         self.recorder.confirm()
-        if self._run_ids:
+        if self.run_ids:
             return True
         able = self._job.able(self.recorder.run_ids)
         lost = [item for item in self._job.unlearnings if item not in able]
         self.recorder.fail(lost, TEACHER_FAILED)
         if not able:
             return False
-        self.reporter.ensemble_started(self._job.label, "", len(able), able[0].unlearner.steps)
+        self.announce(self._job.label, len(able), able[0].unlearner.steps)
         with self.recorder.tracking(), self.recorder.starting() as run_ids:
             for item in able:
                 teacher = self.recorder.run_ids[item.teacher.key]
@@ -66,18 +60,16 @@ class UnlearnRecording(Recording[Forgotten]):
                         self.recorder.experiment_id, item.label, params=item.params, tags=tags
                     )
                 )
-        self._run_ids = run_ids
-        self._unfinished = dict(zip(run_ids, able, strict=True))
-        self._writer = MetricWriter(self.recorder.store, run_ids)
+        self.opened(run_ids, able)
         return True
 
     def epoch(self, epoch: int, metrics: dict[str, NDArray[np.float64]]) -> None:
         """See the base class."""
         self.recorder.confirm()
         # A teacher that was trained but could not be written is unlearned, and not recorded.
-        if all(len(values) == len(self._run_ids) for values in metrics.values()):
+        if all(len(values) == len(self.run_ids) for values in metrics.values()):
             with self.recorder.tracking():
-                self._writer.log(epoch, metrics)
+                self.writer.log(epoch, metrics)
         self.reporter.epoch(epoch, metrics)
 
     def finish(self, result: Forgotten) -> None:
@@ -85,18 +77,18 @@ class UnlearnRecording(Recording[Forgotten]):
         self.recorder.confirm()
         with self.recorder.tracking():
             places = list(result.ended)
-            rows = [places.index(item.key) for item in self._unfinished.values()]
+            rows = [places.index(item.key) for item in self.unfinished.values()]
             own = {name: values[rows] for name, values in result.history.items()}
             for step in range(len(next(iter(own.values())).T)):
-                self._writer.log(step, {name: values[:, step] for name, values in own.items()})
-            for index, run_id in enumerate(self._run_ids):
-                self._finish_run(run_id, self._unfinished[run_id], result, index)
-                del self._unfinished[run_id]
+                self.writer.log(step, {name: values[:, step] for name, values in own.items()})
+            for index, run_id in enumerate(self.run_ids):
+                self._finish_run(run_id, self.unfinished[run_id], result, index)
+                del self.unfinished[run_id]
         self.reporter.ensemble_finished(result.seconds, [ended.health for ended in result.ended.values()])
 
     def _finish_run(self, run_id: str, item: Unlearning, result: Forgotten, index: int) -> None:
         ended = result.ended[item.key]
-        metrics, tags = self._writer.take(index), {names.HEALTH: ended.health}
+        metrics, tags = self.writer.take(index), {names.HEALTH: ended.health}
         if ended.failed_at is not None:
             message = f"the loss was not finite at step {ended.failed_at} (seed {item.teacher.seed})"
             self.recorder.store.log(run_id, metrics=metrics, tags=tags)
@@ -111,21 +103,10 @@ class UnlearnRecording(Recording[Forgotten]):
 
     def fail(self, error: str) -> None:
         """See the base class."""
-        if not self._run_ids:  # its oracles failed
+        if not self.run_ids:  # its oracles failed
             able = self._job.able(self.recorder.run_ids)
             self.recorder.fail([item for item in self._job.unlearnings if item not in able], TEACHER_FAILED)
             self.recorder.fail(able, error)
             return
         self.recorder.confirm()
-        with self.recorder.tracking():
-            self._writer.flush()
-            self.recorder.end(list(self._unfinished), "FAILED", error)
-        self.recorder.fail(self._unfinished.values(), error)
-        self.reporter.ensemble_failed(error)
-
-    def abandon(self, reason: str) -> None:
-        """See the base class."""
-        self.recorder.abandon(list(self._unfinished), reason)
-        if self.recorder.owns():
-            with contextlib.suppress(StoreError):
-                self._writer.flush()
+        self.fail_unfinished(error)
