@@ -46,7 +46,7 @@ class Component(ABC):  # noqa: B024 - the hierarchies below it declare the abstr
         for base in cls.__mro__[1:]:
             for name, field in fields_of(base).items() if dataclasses.is_dataclass(base) else ():
                 if name in vars(cls) and name not in own:
-                    own[name] = field.annotation
+                    own[name] = field.declared
         cls.__annotations__ = own
         for name in own:
             _settle_default(cls, name)

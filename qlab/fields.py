@@ -39,6 +39,20 @@ _STRICT = pydantic.ConfigDict(strict=True, allow_inf_nan=False, arbitrary_types_
 
 
 @dataclasses.dataclass(frozen=True)
+class AbsentMeans:
+    """Marks a field that came later than stored trials of its class: ``Annotated[int, AbsentMeans(0)] = 0``.
+
+    With this value it is left out of a trial's identity and params, so that those trials are found again. A default
+    that a subclass changes does not change what absence means.
+
+    Args:
+        value: what a configuration without the field means, as an experiment file would say it.
+    """
+
+    value: Any
+
+
+@dataclasses.dataclass(frozen=True)
 class Field:
     """One key of a class: its type, default and description."""
 
@@ -46,6 +60,12 @@ class Field:
     annotation: Any
     default: Any = REQUIRED
     doc: str = ""
+    absent: AbsentMeans | None = None
+
+    @property
+    def declared(self) -> Any:
+        """The type as the class writes it, with what absence means."""
+        return self.annotation if self.absent is None else Annotated[self.annotation, self.absent]
 
     @property
     def accepts(self) -> str:
@@ -160,6 +180,12 @@ def check_fields(cls: type, values: Mapping[str, Any]) -> dict[str, Any]:
     return checked
 
 
+def identity_of(cls: type, config: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration without the fields whose values its absence means, see :class:`AbsentMeans`."""
+    absent = {name: field.absent.value for name, field in fields_of(cls).items() if field.absent is not None}
+    return {name: value for name, value in config.items() if name not in absent or value != absent[name]}
+
+
 @functools.cache
 def _fields_of(cls: type) -> types.MappingProxyType[str, Field]:
     hints, defaults = _component_fields(cls) if dataclasses.is_dataclass(cls) else _model_fields(cls)
@@ -178,8 +204,20 @@ def _fields_of(cls: type) -> types.MappingProxyType[str, Field]:
         if refused := unheld(hint):
             raise ConfigError(f"{cls.__name__}: the field {name} is {refused}{source_place(cls, name)}.")
     docs = _field_docs(cls)
-    found = {name: Field(name, unaliased(hints[name]), defaults[name], docs.get(name, "")) for name in hints}
+    found = {}
+    for name, hint in hints.items():
+        annotation, absent = _without_mark(unaliased(hint))
+        found[name] = Field(name, annotation, defaults[name], docs.get(name, ""), absent)
     return types.MappingProxyType(found)
+
+
+def _without_mark(annotation: Any) -> tuple[Any, AbsentMeans | None]:
+    if typing.get_origin(annotation) is not Annotated:
+        return annotation, None
+    base, *rest = typing.get_args(annotation)
+    marks = [item for item in rest if isinstance(item, AbsentMeans)]
+    kept = tuple(item for item in rest if not isinstance(item, AbsentMeans))
+    return (Annotated[(base, *kept)] if kept else base), (marks[-1] if marks else None)
 
 
 def _hidden(cls: type, name: str) -> str | None:

@@ -14,6 +14,7 @@ from qlab.component import Component
 from qlab.errors import ConfigError, QlabError, nearest, unknown
 from qlab.fields import (
     REQUIRED,
+    AbsentMeans,
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
@@ -22,6 +23,7 @@ from qlab.fields import (
     check_value,
     describe_type,
     fields_of,
+    identity_of,
     show,
 )
 from qlab.models import MLP
@@ -302,3 +304,26 @@ def test_unknown_name_among_no_choices():
 def test_config_errors_are_value_errors_and_qlab_errors():
     assert issubclass(ConfigError, ValueError)
     assert issubclass(ConfigError, QlabError)
+
+
+def test_a_field_that_came_later_is_left_out_of_identities_while_it_means_what_its_absence_does():
+    class Before(Component):
+        rate: PositiveInt = 3
+
+    class Now(Before):
+        kind_of_step: Annotated[Literal["plain", "long"], AbsentMeans("plain")] = "plain"
+        sizes: Annotated[tuple[PositiveInt, ...], AbsentMeans([1])] = (1,)
+
+    class Else(Now):
+        kind_of_step = "long"
+
+    assert fields_of(Now)["kind_of_step"].choices == ("plain", "long")
+    assert fields_of(Now)["kind_of_step"].accepts == 'one of "plain", "long"'
+    assert identity_of(Now, Now().config()) == Before().config()
+    assert identity_of(Now, Now(kind_of_step="long", sizes=(1, 2)).config()) == {
+        "rate": 3,
+        "kind_of_step": "long",
+        "sizes": [1, 2],
+    }
+    assert identity_of(Else, Else().config())["kind_of_step"] == "long"
+    assert "kind_of_step" not in identity_of(Else, Else(kind_of_step="plain").config())

@@ -10,6 +10,7 @@ from typing import Any
 
 from qlab.component import Component
 from qlab.corruptions import Corruption
+from qlab.fields import identity_of
 from qlab.landscape import LandscapeProbe
 from qlab.models import Model
 from qlab.registry import code_digest
@@ -60,7 +61,7 @@ class Trial:
 
     @functools.cached_property
     def config(self) -> dict[str, Any]:
-        """The resolved configuration: every field of every class, defaults included.
+        """The resolved configuration: every field of every class, defaults included but for :class:`AbsentMeans` ones.
 
         For a class from a file beside the experiment, ``code`` holds the digest of its code and of what it imports from
         there; for a task that names files, ``files`` holds theirs: edits make new trials.
@@ -68,7 +69,8 @@ class Trial:
         tables: dict[str, Any] = {}
         for kind, part in (("task", self.task), ("corruption", self.corruption), ("model", self.model)):
             tables[kind] = _table(self.names[kind], part)
-        return {**tables, "training": self.trainer.config(), "seed": self.seed}
+        training = identity_of(type(self.trainer), self.trainer.config())
+        return {**tables, "training": training, "seed": self.seed}
 
     @functools.cached_property
     def key(self) -> str:
@@ -244,7 +246,8 @@ class ProbeRun:
 def _table(name: str, part: Model | Component) -> dict[str, Any]:
     """What an experiment file says of a part, and digests of its class's code beside it and of its data files."""
     digests = {"code": code_digest(type(part), name), "files": part.files_digest if isinstance(part, Task) else None}
-    return {"type": name, **part.config()} | {key: digest for key, digest in digests.items() if digest is not None}
+    fields = identity_of(type(part), part.config())
+    return {"type": name, **fields} | {key: digest for key, digest in digests.items() if digest is not None}
 
 
 def _flat(config: dict[str, Any]) -> dict[str, Any]:
