@@ -21,6 +21,7 @@ _HOME = {
     "MNIST": "qlab.tasks",
     "XXZ": "qlab.tasks",
     "Dataset": "qlab.tasks",
+    "Preprocessing": "qlab.tasks",
     "Split": "qlab.tasks",
     "Task": "qlab.tasks",
     "Corrupted": "qlab.corruptions",
@@ -79,7 +80,7 @@ if TYPE_CHECKING:
         SliceProbe,
     )
     from qlab.models import CNOTQNN, MLP, Features, Model, PennyLaneQNN
-    from qlab.tasks import KMNIST, MNIST, XXZ, Dataset, Digits, FashionMNIST, Split, Task
+    from qlab.tasks import KMNIST, MNIST, XXZ, Dataset, Digits, FashionMNIST, Preprocessing, Split, Task
     from qlab.training import Member, TrainedEnsemble, Trainer
     from qlab.unlearning import (
         NPO,

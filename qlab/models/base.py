@@ -18,6 +18,7 @@ from qlab.errors import ConfigError, DataError
 from qlab.fields import check_fields
 from qlab.tasks.base import Dataset
 from qlab.tasks.features import CHUNK_BYTES, FeatureRows, LazyFeatures, nonzero_columns
+from qlab.tasks.preprocessing import Preprocessing
 
 Precision = Literal["float32", "float64"]
 
@@ -37,22 +38,25 @@ class Features:
         active: which of the d features are nonzero in any sample, shape ``[d]``, bool.
         core: if the corruption changes features: which of them are nonzero in any clean sample. The others are zero in
             all rows but the corrupted ones.
+        preprocessing: how they come from the columns of a table, if they do.
     """
 
     dimension: int
     is_complex: bool
     active: Tensor
     core: Tensor | None = None
+    preprocessing: Preprocessing | None = None
 
     @classmethod
     def of(cls, dataset: Dataset, corruption: Corruption | None = None) -> Self:
         """The features of a data set, as it is or as ``corruption`` may leave it."""
         x = dataset.train.x
         clean = nonzero_columns(x) | nonzero_columns(dataset.validation.x)
+        made = dataset.preprocessing
         if corruption is None or not corruption.changes_features:
-            return cls(x.shape[1], x.is_complex(), clean)
+            return cls(x.shape[1], x.is_complex(), clean, preprocessing=made)
         every = torch.ones(x.shape[1], dtype=torch.bool)
-        return cls(x.shape[1], x.is_complex(), every, None if bool(clean.all()) else clean)
+        return cls(x.shape[1], x.is_complex(), every, None if bool(clean.all()) else clean, made)
 
 
 class Model(nn.Module, ABC):

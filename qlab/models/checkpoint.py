@@ -15,8 +15,10 @@ from torch import Tensor
 from qlab.errors import DataError
 from qlab.models.base import Features, Model
 from qlab.registry import find
+from qlab.tasks.preprocessing import Preprocessing
 
 _ACTIVE, _CORE = "features.active", "features.core"
+_PREPROCESSING = "features.preprocessing."
 _FORMAT = 1
 
 
@@ -37,9 +39,13 @@ def save(path: Path, model: Model, state: Mapping[str, Tensor], type_name: str) 
         "model": {"type": type_name, **model.config()},
         "features": {"dimension": features.dimension, "is_complex": features.is_complex},
     }
-    tensors = {name: tensor.contiguous() for name, tensor in state.items()}
     masks = {_ACTIVE: features.active} | ({} if features.core is None else {_CORE: features.core})
-    safetensors.torch.save_file({**tensors, **masks}, path, {"qlab": json.dumps(metadata)})
+    fitted: dict[str, Tensor] = {}
+    if features.preprocessing is not None:
+        metadata["preprocessing"] = features.preprocessing.described()
+        fitted = {f"{_PREPROCESSING}{name}": part for name, part in features.preprocessing.tensors().items()}
+    tensors = {name: tensor.contiguous() for name, tensor in {**state, **masks, **fitted}.items()}
+    safetensors.torch.save_file(tensors, path, {"qlab": json.dumps(metadata)})
 
 
 def load(path: Path, folder: Path | None = None, *, imports: bool = True) -> Model:
@@ -63,10 +69,18 @@ def load(path: Path, folder: Path | None = None, *, imports: bool = True) -> Mod
         fields = dict(described["model"])
         cls = find("model", fields.pop("type"), folder, imports=imports)
         core = tensors.pop(_CORE, None)
+        fitted = {
+            name.removeprefix(_PREPROCESSING): tensors.pop(name)
+            for name in list(tensors)
+            if name.startswith(_PREPROCESSING)
+        }
         features = Features(
             **described["features"],
             active=tensors.pop(_ACTIVE).to(torch.bool),
             core=None if core is None else core.to(torch.bool),
+            preprocessing=(
+                Preprocessing.restored(described["preprocessing"], fitted) if "preprocessing" in described else None
+            ),
         )
         model: Model = cls(**fields).build(features)
         model.load_state_dict(tensors)

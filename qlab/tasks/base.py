@@ -19,6 +19,7 @@ from qlab.errors import DataError
 from qlab.tasks import checks, conversion
 from qlab.tasks.features import FeatureRows, LazyFeatures
 from qlab.tasks.files import digest_of, missing_beside
+from qlab.tasks.preprocessing import Preprocessing
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -84,17 +85,24 @@ class Dataset:
         validation: the validation split.
         origin: of qlab's own tasks that read pictures: digests of what the two splits were read as, before anything
             was computed of it, so that they are the same on every machine.
+        preprocessing: how the features come from the columns of a table, for predictions on new rows.
     """
 
     train: Split
     validation: Split
     origin: tuple[str, str] | None = dataclasses.field(default=None, kw_only=True)
+    preprocessing: Preprocessing | None = dataclasses.field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         for name in ("train", "validation"):
             split = getattr(self, name)
             if not isinstance(split, Split):
                 raise DataError(f"Dataset: {name} is of type {type(split).__name__}, accepts a split: Split(x, y).")
+        made = self.preprocessing
+        if made is not None and made.dimension != self.train.x.shape[1]:
+            raise DataError(
+                f"Dataset: its preprocessing makes {made.dimension} features, its rows have {self.train.x.shape[1]}."
+            )
 
 
 class Task(Component):
