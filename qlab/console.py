@@ -67,7 +67,8 @@ def summary_table(table: pd.DataFrame, title: str) -> Table:
     shown = Table(title=Text(title), title_justify="left")
     shown.add_column("model", overflow="fold")
     shown.add_column("corruption", overflow="fold")
-    for column in ("ratio", "train accuracy", "validation accuracy", "kept"):
+    measured = [name for name in ("train", "validation", "test") if f"{name}_accuracy_mean" in table]
+    for column in ("ratio", *(f"{name} accuracy" for name in measured), "kept"):
         shown.add_column(column, justify="right")
     notes = bool(table["left_out"].any())
     if notes:
@@ -80,8 +81,7 @@ def summary_table(table: pd.DataFrame, title: str) -> Table:
         cells = [
             *(("", "") if group == previous else (str(part) for part in group)),
             ratio_text(row["ratio"], table["ratio"]),
-            _spread(row["train_accuracy_mean"], row["train_accuracy_std"]),
-            _spread(row["validation_accuracy_mean"], row["validation_accuracy_std"]),
+            *(_spread(row[f"{name}_accuracy_mean"], row[f"{name}_accuracy_std"]) for name in measured),
             f"{row['kept']} of {row['trials']}",
         ]
         shown.add_row(*(Text(cell) for cell in [*cells, *([str(row["left_out"])] if notes else [])]))

@@ -51,7 +51,7 @@ class Features:
     def of(cls, dataset: Dataset, corruption: Corruption | None = None) -> Self:
         """The features of a data set, as it is or as ``corruption`` may leave it."""
         x = dataset.train.x
-        clean = nonzero_columns(x) | nonzero_columns(dataset.validation.x)
+        clean = torch.stack([nonzero_columns(split.x) for split in dataset.splits.values()]).any(0)
         made = dataset.preprocessing
         if corruption is None or not corruption.changes_features:
             return cls(x.shape[1], x.is_complex(), clean, preprocessing=made)

@@ -1,4 +1,4 @@
-"""What a task is: a binary classification problem that yields a training and a validation split."""
+"""What a task is: a binary classification problem that yields a training, a validation and perhaps a test split."""
 
 from __future__ import annotations
 
@@ -74,15 +74,16 @@ def _parts(item: FeatureRows) -> Iterator[Tensor]:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Dataset:
-    """The two splits of a task. Only ``train`` is ever corrupted; ``validation`` stays clean.
+    """The splits of a task. Only ``train`` is ever corrupted; ``validation`` and ``test`` stay clean.
 
-    Before anything is trained, both must have samples of both classes, not all the same, finite numbers, and features
+    Before anything is trained, each must have samples of both classes, not all the same, finite numbers, and features
     of one kind, see :func:`load_data`. A feature may be the same in all samples: amplitudes outside a symmetry sector
     and the margins of images are.
 
     Args:
         train: the training split.
-        validation: the validation split.
+        validation: the validation split, evaluated during training: what is chosen may be chosen by it.
+        test: the test split, if there is one: evaluated once, after the last epoch, so that nothing is chosen by it.
         origin: of qlab's own tasks that read pictures: digests of what the two splits were read as, before anything
             was computed of it, so that they are the same on every machine.
         preprocessing: how the features come from the columns of a table, for predictions on new rows.
@@ -90,12 +91,12 @@ class Dataset:
 
     train: Split
     validation: Split
+    test: Split | None = None
     origin: tuple[str, str] | None = dataclasses.field(default=None, kw_only=True)
     preprocessing: Preprocessing | None = dataclasses.field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
-        for name in ("train", "validation"):
-            split = getattr(self, name)
+        for name, split in self.splits.items():
             if not isinstance(split, Split):
                 raise DataError(f"Dataset: {name} is of type {type(split).__name__}, accepts a split: Split(x, y).")
         made = self.preprocessing
@@ -103,6 +104,12 @@ class Dataset:
             raise DataError(
                 f"Dataset: its preprocessing makes {made.dimension} features, its rows have {self.train.x.shape[1]}."
             )
+
+    @property
+    def splits(self) -> dict[str, Split]:
+        """The splits that there are, by name: ``train``, ``validation``, ``test``."""
+        test = {} if self.test is None else {"test": self.test}
+        return {"train": self.train, "validation": self.validation, **test}
 
 
 class Task(Component):
@@ -116,7 +123,7 @@ class Task(Component):
 
     @abstractmethod
     def load(self) -> Dataset:
-        """The data of the task."""
+        """The data of the task: a training and a validation split, and a test split if there is one."""
 
     @abstractmethod
     def random_features(self, n: int, generator: torch.Generator) -> Tensor:
@@ -162,12 +169,11 @@ def load_data(task: Task) -> Dataset:
             "Split(validation_x, validation_y))."
         )
     try:
-        for name in ("train", "validation"):
-            split = getattr(found, name)
+        for name, split in found.splits.items():
             checks.check_data(name, split.x, split.y)
             for key, values in split.about.items():
                 checks.check_finite(values, f"The {name} split: about[{key!r}]")
-        checks.check_alike(found.train.x, found.validation.x)
+            checks.check_alike(found.train.x, split.x, name)
     except DataError as error:
         raise DataError(f"{where}: {error}") from error
     return found

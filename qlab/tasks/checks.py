@@ -44,20 +44,24 @@ def check_data(name: str, x: FeatureRows, y: Tensor) -> None:
         )
 
 
-def check_alike(train: FeatureRows, validation: FeatureRows) -> None:
-    """Checks that two splits have features of one kind.
+def check_alike(train: FeatureRows, other: FeatureRows, name: str) -> None:
+    """Checks that a split has features of the training split's kind.
+
+    Args:
+        train: features of the training split.
+        other: features of the other split.
+        name: of the other split.
 
     Raises:
         DataError: other widths or types.
     """
-    if train.shape[1] != validation.shape[1]:
+    if train.shape[1] != other.shape[1]:
         raise DataError(
-            f"The train split has {train.shape[1]} features, the validation split {validation.shape[1]}: both need the "
-            "same."
+            f"The train split has {train.shape[1]} features, the {name} split {other.shape[1]}: both need the same."
         )
-    if train.dtype != validation.dtype:
+    if train.dtype != other.dtype:
         raise DataError(
-            f"The train split has features of {train.dtype}, the validation split of {validation.dtype}: both need "
+            f"The train split has features of {train.dtype}, the {name} split of {other.dtype}: both need "
             "the same; x.to(torch.complex128) makes real ones complex."
         )
 

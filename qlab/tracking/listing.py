@@ -19,6 +19,7 @@ _TRIAL_COLUMNS = {
     "health": "health",
     "train_accuracy": "train",
     "validation_accuracy": "validation",
+    "test_accuracy": "test",
     "run_id": "run",
 }
 

@@ -44,7 +44,7 @@ class DatasetRecord:
     Args:
         name: for people.
         digest: identifies the content.
-        context: what it was used for: "training" or "validation".
+        context: what it was used for: "training", "validation" or "test".
         source: how it came about, JSON.
         profile: sizes and the like.
     """

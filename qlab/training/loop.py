@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from qlab import seeding
-from qlab.models.base import Model
+from qlab.models.base import Model, prepare_features
 from qlab.tasks.base import Split
 from qlab.training import ensemble
 from qlab.training.data import Member, prepare
-from qlab.training.metrics import evaluate
+from qlab.training.metrics import evaluate, evaluate_split
 from qlab.training.schedule import Schedule
 from qlab.training.state import Checkpoints, TrainingState
 from qlab.training.tiles import Tile, gather, gather_moments, tile_slices
@@ -144,6 +144,19 @@ class Training:
     def final_logits(self) -> Tensor:
         """Logits on training rows, then validation rows, ``[members, N + M]``, on the CPU."""
         return torch.cat([evaluate(self._model, tile.parameters, tile.data)[1] for tile in self.tiles]).cpu()
+
+    def evaluated_on(self, split: Split, name: str) -> dict[str, NDArray[np.float64]]:
+        """Metrics on a split that has no part in training, ``[members]`` each: ``<name>_loss`` and ``<name>_accuracy``.
+
+        Args:
+            split: the split; it is prepared now.
+            name: of the split.
+        """
+        self._model.to("cpu")  # where data are prepared
+        x, y = prepare_features(self._model, split.x).to(self._device), split.y.to(self._device, self._model.dtype)
+        self._model.to(self._device)
+        parts = [evaluate_split(self._model, tile.parameters, x, y, name) for tile in self.tiles]
+        return {metric: torch.cat([part[metric] for part in parts]).cpu().numpy() for metric in parts[0]}
 
     def _note(self, values: dict[str, NDArray[np.float64]]) -> None:
         self.evaluated.append(self.epoch)

@@ -44,6 +44,23 @@ def _logits_of_parts(model: Model, parameters: Parameters, x: Tensor, some: int,
 
 
 @torch.no_grad()
+def evaluate_split(model: Model, parameters: Parameters, x: Tensor, y: Tensor, name: str) -> Metrics:
+    """Metrics of every member on rows that none was trained on: ``<name>_loss`` and ``<name>_accuracy``.
+
+    Args:
+        model: the built model.
+        parameters: of the members, first axis: member.
+        x: prepared features ``[M, ...]``.
+        y: labels ``[M]``.
+        name: of the split.
+    """
+    members = len(next(iter(parameters.values())))
+    some = max(1, EVALUATION_BYTES // (members * held_per_row(model) * model.dtype.itemsize))
+    z, y = _logits_of_parts(model, parameters, x, some, shared=True).double(), y.double()
+    return {f"{name}_loss": loss(z, y), f"{name}_accuracy": accuracy(z, y)}
+
+
+@torch.no_grad()
 def evaluate(model: Model, parameters: Parameters, data: EnsembleData) -> tuple[Metrics, Tensor]:
     """Metrics of every member, and its logits on training and validation rows, shape ``[members, N + M]``.
 

@@ -44,6 +44,8 @@ class TrainedEnsemble:
         logits: final logits on training rows, then validation rows, ``[members, N + M]``, float64.
         seconds: wall time of the training.
         trajectory: if asked for, parameters by name at the snapshots, ``[members, snapshots, ...]``, on the CPU.
+        final: metrics that are evaluated after the last epoch only, shape ``[members]``, float64: ``test_loss`` and
+            ``test_accuracy`` if there is a test split.
     """
 
     model: Model
@@ -55,6 +57,7 @@ class TrainedEnsemble:
     logits: Tensor
     seconds: float
     trajectory: dict[str, Tensor] = dataclasses.field(default_factory=dict)
+    final: dict[str, NDArray[np.float64]] = dataclasses.field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.seeds)
@@ -118,7 +121,7 @@ class Trainer(Component):
         seeds = [int(seed) for seed in seeds]
         members = [Member.of(task, dataset, item, seed) for item in corruptions for seed in seeds]
         built = model.build(Features.of(dataset, corruptions[0]))
-        return self.fit(built, members, dataset.validation, observer=observer)
+        return self.fit(built, members, dataset.validation, test=dataset.test, observer=observer)
 
     def fit(
         self,
@@ -126,6 +129,7 @@ class Trainer(Component):
         members: Sequence[Member],
         validation: Split,
         *,
+        test: Split | None = None,
         observer: EpochObserver | None = None,
         device: torch.device | str = "cpu",
         snapshots: Collection[int] = (),
@@ -139,6 +143,7 @@ class Trainer(Component):
             model: a built model.
             members: training splits of one size, and the seeds.
             validation: evaluated after every epoch, never trained on.
+            test: evaluated after the last epoch only.
             observer: called after each evaluated epoch.
             device: where to train.
             snapshots: epochs after which the parameters are kept for the trajectory; 0 for the initial ones.
@@ -171,6 +176,7 @@ class Trainer(Component):
             with side_by_side(model, len(training.tiles), torch.device(device)) as each:
                 training.run(each, observer, checkpoint)
             final = training.final_logits()
+            tested = {} if test is None else training.evaluated_on(test, "test")
         history = training.curves()
         health = tuple(health_of(history["train_loss"][row], final[row], self.epochs) for row in range(len(members)))
         model.to("cpu")
@@ -184,4 +190,5 @@ class Trainer(Component):
             logits=final,
             seconds=time.perf_counter() - start,
             trajectory=training.trajectory(),
+            final=tested,
         )

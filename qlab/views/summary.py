@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 
 from qlab.views.kept import ending, flaws, joined, numbers_of, spread
 from qlab.views.labels import in_order, labelled
 
 METRICS = ("train_accuracy", "validation_accuracy")
+
+TEST = "test_accuracy"
+"""Only of tasks with a test split, after the last epoch."""
 
 _GROUP = ["model", "corruption", "ratio"]
 
@@ -19,7 +23,8 @@ def summarize(frame: pd.DataFrame, group_by: Sequence[str] = ()) -> pd.DataFrame
 
     Columns: ``model``, ``corruption``, ``ratio``, then ``<metric>_mean`` and ``<metric>_std`` (n - 1; NaN for one
     trial) of :data:`METRICS` over the trials kept, ``kept`` and ``trials``. A trial is kept if it finished with finite
-    values; ``left_out`` says why the others were not. Trials without params (they ended before they had some) are of
+    values; ``left_out`` says why the others were not. If a trial has :data:`TEST`, there are ``test_accuracy_mean`` and
+    ``test_accuracy_std`` over those kept that have it. Trials without params (they ended before they had some) are of
     an unknown model and have no ratio.
 
     Args:
@@ -27,25 +32,27 @@ def summarize(frame: pd.DataFrame, group_by: Sequence[str] = ()) -> pd.DataFrame
         group_by: params that tell models apart, by default all that differ, see :func:`qlab.views.labels.labelled`.
     """
     work = labelled_trials(frame, group_by)
+    metrics = _metrics(work)
     rows = []
     for key, group in work.groupby(_GROUP, sort=False, dropna=False):
         kept = group[group["kept"]]
         row: dict[str, object] = dict(zip(_GROUP, key, strict=True))
-        for metric in METRICS:
-            row[f"{metric}_mean"], row[f"{metric}_std"] = spread(kept[metric].to_numpy())
+        for metric in metrics:
+            row[f"{metric}_mean"], row[f"{metric}_std"] = spread(kept[metric].dropna().to_numpy())
         rows.append(row | {"kept": len(kept), "trials": len(group), "left_out": joined(group["reason"])})
-    columns = [*_GROUP, *(f"{m}_{s}" for m in METRICS for s in ("mean", "std"))]
+    columns = [*_GROUP, *(f"{m}_{s}" for m in metrics for s in ("mean", "std"))]
     table = pd.DataFrame(rows, columns=[*columns, "kept", "trials", "left_out"])
     return in_order(table, _GROUP)
 
 
 def labelled_trials(frame: pd.DataFrame, group_by: Sequence[str] = ()) -> pd.DataFrame:
     """One row for each trial: ``model`` (its label), ``corruption``, ``ratio``, ``seed``, ``run_id``, ``status``,
-    ``health``, :data:`METRICS`, whether it is ``kept``, and the ``reason`` if not; see :func:`summarize`."""
+    ``health``, :data:`METRICS` and :data:`TEST` if a trial has it, whether it is ``kept``, and the ``reason`` if not;
+    see :func:`summarize`."""
     work = labelled(frame, group_by=group_by)
     for name in ("seed", "run_id", "status", "health"):
         work[name] = frame.get(name)
-    for metric in METRICS:
+    for metric in _metrics(frame):
         work[metric] = numbers_of(frame, metric)
     found = zip(ending(frame), *(flaws(frame, metric) for metric in METRICS), strict=True)
     work["reason"] = pd.Series([ended or _lacking(own) for ended, *own in found], index=frame.index, dtype=str)
@@ -56,6 +63,11 @@ def labelled_trials(frame: pd.DataFrame, group_by: Sequence[str] = ()) -> pd.Dat
 def rounded(table: pd.DataFrame, digits: int = 4) -> pd.DataFrame:
     """A table to look at: numbers rounded, but for ratios, of which two would look the same."""
     return table.round({name: digits for name in table.columns if name != "ratio"})
+
+
+def _metrics(frame: pd.DataFrame) -> tuple[str, ...]:
+    """The metrics of a table: that of test data if any trial has some."""
+    return (*METRICS, TEST) if np.isfinite(numbers_of(frame, TEST)).any() else METRICS
 
 
 def _lacking(wrong: Sequence[str]) -> str:

@@ -14,6 +14,7 @@ from qlab.views.kept import ending, flaws, joined, numbers_of, spread
 from qlab.views.labels import labelled, ratio_text
 from qlab.views.palette import Style, styles
 from qlab.views.panels import row
+from qlab.views.summary import TEST
 
 FINAL = (
     "validation_accuracy",
@@ -32,7 +33,7 @@ FINAL = (
     "unlearning_seconds",
     "loss_evaluations",
 )
-"""Metrics at the end of an unlearning run, in the order of the table."""
+"""Metrics at the end of an unlearning run, in the order of the table; that of test data is added if there are some."""
 
 TITLES = {
     "validation_accuracy": "validation accuracy (clean data)",
@@ -75,8 +76,9 @@ def summarize_unlearning(frame: pd.DataFrame) -> pd.DataFrame:
         frame: one row for each unlearning run.
     """
     work = label_runs(frame)
+    metrics = (*FINAL, TEST) if np.isfinite(numbers_of(frame, TEST)).any() else FINAL
     work["reason"] = pd.Series(ending(frame), index=frame.index, dtype=str)
-    for metric in FINAL:
+    for metric in metrics:
         work[metric] = numbers_of(frame, metric)
         found = [flaw if not ended else "" for flaw, ended in zip(flaws(frame, metric), work["reason"], strict=True)]
         # Not every run has every metric, but one that was measured is there or said to be missing.
@@ -86,8 +88,8 @@ def summarize_unlearning(frame: pd.DataFrame) -> pd.DataFrame:
     for group, members in work.groupby(_GROUP, sort=False, dropna=False):
         kept = members[members["reason"] == ""]
         summary: dict[str, object] = dict(zip(_GROUP, group, strict=True))
-        reasons = [*members["reason"], *(flaw for metric in FINAL for flaw in members[_FLAW + metric])]
-        for metric in FINAL:
+        reasons = [*members["reason"], *(flaw for metric in metrics for flaw in members[_FLAW + metric])]
+        for metric in metrics:
             values = kept[metric].to_numpy()
             values = values[np.isfinite(values)]
             summary[f"{metric}_mean"], summary[f"{metric}_std"] = spread(values)

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from qlab.errors import DataError
-from qlab.tasks import Split
-from qlab.tasks.base import digest
+from qlab.tasks import Dataset, Split, Task
+from qlab.tasks.base import digest, load_data
 
 X = torch.arange(6, dtype=torch.float64).reshape(3, 2)
 Y = torch.tensor([0, 1, 1])
@@ -52,3 +52,40 @@ def test_digest_does_not_depend_on_memory_layout():
     assert digest(columns) == digest(X)
     z = torch.complex(X, X + 1)
     assert digest(z.conj()) == digest(torch.complex(X, -(X + 1)))
+
+
+class Given(Task):
+    """Returns the data set it is made with."""
+
+    def load(self):
+        return DATASETS[-1]
+
+    def random_features(self, n, generator):
+        return torch.randn(n, 2, dtype=torch.float64, generator=generator)
+
+
+DATASETS: list[Dataset] = []
+
+
+@pytest.mark.parametrize(
+    ("test", "message"),
+    [
+        pytest.param(Split(X[:2] * torch.nan, Y[:2]), "The test split: x: 4 values are not a finite number", id="NaN"),
+        pytest.param(Split(X[1:], Y[1:]), "The test split has one class", id="one class"),
+        pytest.param(Split(X[:, :1], Y), "train split has 2 features, the test split 1", id="narrow"),
+        pytest.param(Split(X + 0j, Y), r"the test split of torch\.complex128", id="complex"),
+    ],
+)
+def test_a_test_split_is_checked_like_the_validation_split(test, message):
+    split = Split(X, Y)
+    DATASETS[:] = [Dataset(split, split, test)]
+    with pytest.raises(DataError, match=message):
+        load_data(Given())
+
+
+def test_the_splits_that_there_are_by_name():
+    split = Split(X, Y)
+    assert list(Dataset(split, split).splits) == ["train", "validation"]
+    assert list(Dataset(split, split, split).splits) == ["train", "validation", "test"]
+    with pytest.raises(DataError, match=r"test is of type tuple, accepts a split"):
+        Dataset(split, split, (X, Y))

@@ -124,7 +124,7 @@ class Materials:
         dataset = self.dataset(task)
         if not is_own(type(task)):
             return None if dataset.origin is None else "-".join(dataset.origin)
-        return content_hash([self.digest(dataset.train), self.digest(dataset.validation)])
+        return content_hash([self.digest(split) for split in dataset.splits.values()])
 
     def _own_bytes(self, trial: Trial, member: Member) -> int:
         split = member.corrupted.split
@@ -133,7 +133,7 @@ class Materials:
 
     def digest(self, split: Split) -> str:
         """A split's digest; features of loaded data sets, which trials share, are hashed once."""
-        shared = any(split.x is part.x for data in self._datasets.values() for part in (data.train, data.validation))
+        shared = any(split.x is part.x for data in self._datasets.values() for part in data.splits.values())
         features = self._digests.get(id(split.x)) if shared else None
         if features is None:
             features = digest(split.x)

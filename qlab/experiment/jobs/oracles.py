@@ -77,6 +77,7 @@ class TrainOracles(Job):
             materials.build(first),
             members,
             materials.dataset(self.task).validation,
+            test=materials.dataset(self.task).test,
             observer=report.epoch,
             device=materials.device,
             evaluate_every=materials.setting.evaluate_every,
@@ -86,6 +87,7 @@ class TrainOracles(Job):
             states={key: trained.state_of(row) for row, key in enumerate(keys)},
             last={
                 key: {name: float(trained.history[name][row, -1]) for name in EVERY_EPOCH}
+                | {name: float(values[row]) for name, values in trained.final.items()}
                 for row, key in enumerate(keys)
             },
             health=dict(zip(keys, trained.health, strict=True)),

@@ -30,11 +30,13 @@ class Trained(Result):
         history: metrics after each evaluated epoch, ``[members, evaluations]``.
         epochs: the epochs that were evaluated.
         health: of each member.
+        final: metrics after the last epoch only, ``[members]``.
     """
 
     history: dict[str, NDArray[np.float64]] = dataclasses.field(default_factory=dict)
     epochs: tuple[int, ...] = ()
     health: tuple[Health, ...] = ()
+    final: dict[str, NDArray[np.float64]] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -70,6 +72,7 @@ class Train(Job):
             materials.build(self.trials[0]),
             members,
             materials.dataset(self.task).validation,
+            test=materials.dataset(self.task).test,
             observer=report.epoch,
             device=materials.device,
             snapshots=snapshot_epochs(trainer.epochs) if self.trajectories else (),
@@ -85,6 +88,7 @@ class Train(Job):
             history=trained.history,
             epochs=trained.epochs,
             health=trained.health,
+            final=trained.final,
         )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from qlab import seeding
 from qlab.experiment.asking.trial import Trial, Unlearning
@@ -19,6 +20,7 @@ from qlab.tasks import Task
 from qlab.training import Member, ensemble
 from qlab.training.data import EnsembleData, prepare
 from qlab.training.health import Health, health_of
+from qlab.training.metrics import evaluate_split
 from qlab.training.threads import suited_threads
 from qlab.unlearning import oracle
 from qlab.unlearning.engine import Partition, Unlearned, unlearn
@@ -37,6 +39,7 @@ class Taught:
         data: their data, prepared.
         parameters: their trained parameters, stacked.
         compared: for each the rows on which it is compared with its oracles.
+        test: prepared features and labels of the test split, if there is one.
     """
 
     trials: tuple[Trial, ...]
@@ -44,13 +47,15 @@ class Taught:
     data: EnsembleData
     parameters: ensemble.Parameters
     compared: tuple[oracle.ComparedRows, ...]
+    test: tuple[Tensor, Tensor] | None
 
     @classmethod
     def of(cls, materials: Materials, trials: tuple[Trial, ...], inputs: Inputs) -> Taught:
         """Prepares teachers whose trained models are among the inputs."""
         model = materials.build(trials[0])
         members = [materials.member(trial) for trial in trials]
-        data = prepare(model, members, materials.dataset(trials[0].task).validation, materials.device)
+        dataset = materials.dataset(trials[0].task)
+        data, test = prepare(model, members, dataset.validation, materials.device), dataset.test
         stacked = ensemble.stack([dict(inputs.states[trial.key]) for trial in trials], model)
         return cls(
             trials,
@@ -61,6 +66,7 @@ class Taught:
                 _compared_rows(materials, trial, member, model, data)
                 for trial, member in zip(trials, members, strict=True)
             ),
+            None if test is None else (prepare_features(model, test.x), test.y.to(model.dtype)),
         )
 
 
@@ -168,6 +174,8 @@ def _ended(
     oracles = ensemble.stack(states, taught.model)
     with suited_threads(taught.model, len(states)):
         final = oracle.oracle_distance(taught.model, student, oracles, taught.compared[position])
+        tested = {} if taught.test is None else evaluate_split(taught.model, student, *taught.test, "test")
+    final |= {name: float(value) for name, value in tested.items()}
     if "oracle_accuracy" in final:
         target = STEPS_TO_ORACLE * final["oracle_accuracy"]
         reached = np.flatnonzero(result.history["validation_accuracy"][index] >= target)

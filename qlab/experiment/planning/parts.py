@@ -89,9 +89,11 @@ def _need(
 
 
 def _sizes(materials: Materials, trial: Trial, model: Model) -> tuple[int, int, int]:
-    """Rows for training and for validation, and the elements of a prepared row."""
+    """Rows for training, and for validation and test, and the elements of a prepared row."""
     dataset = materials.dataset(trial.task)
-    return len(dataset.train), len(dataset.validation), prepare_features(model, dataset.train.x[:1]).numel()
+    rows = {name: len(split) for name, split in dataset.splits.items()}
+    n = rows.pop("train")
+    return n, sum(rows.values()), prepare_features(model, dataset.train.x[:1]).numel()
 
 
 def _features(materials: Materials, trials: Sequence[Trial]) -> tuple[bool, int]:

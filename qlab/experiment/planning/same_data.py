@@ -10,7 +10,7 @@ that compute their data are not compared: the last digits differ between machine
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from qlab.errors import DataError, StoreAwayError
@@ -90,9 +90,14 @@ def _other_split(materials: Materials, run: Any, trial: Trial, *, exact: bool) -
         return None
     now = {record.context: record.digest for record in dataset_records(materials, trial)}
     if clean is not None:
-        return "training" if recorded.get("validation", now["validation"]) == now["validation"] else "validation"
-    wanted = ("training", "validation") if exact else ("validation",)
-    return next((context for context in wanted if recorded.get(context, now[context]) != now[context]), None)
+        others = _differing(recorded, now, [*dict.fromkeys([*recorded, *now])] if recorded else [])
+        return next((context for context in others if context != "training"), "training")
+    wanted = ("training", "validation", "test") if exact else ("validation", "test")
+    return next(iter(_differing(recorded, now, [context for context in wanted if context in recorded])), None)
+
+
+def _differing(recorded: Mapping[str, str], now: Mapping[str, str], contexts: Iterable[str]) -> list[str]:
+    return [context for context in contexts if recorded.get(context) != now.get(context)]
 
 
 def _other_pictures(materials: Materials, recorded: str | None, trial: Trial) -> str | None:

@@ -91,5 +91,8 @@ def _check_features(materials: Materials, trial: Trial) -> None:
 
 
 def _digests(dataset: Dataset) -> dict[str, str]:
-    splits = {"training split": dataset.train, "validation split": dataset.validation}
-    return {name: f"{digest(split.x)} {digest(split.y)}" for name, split in splits.items()}
+    words = {"train": "training"}
+    return {
+        f"{words.get(name, name)} split": f"{digest(split.x)} {digest(split.y)}"
+        for name, split in dataset.splits.items()
+    }

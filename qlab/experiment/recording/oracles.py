@@ -6,7 +6,6 @@ import dataclasses
 
 from qlab.experiment.jobs.base import Inputs
 from qlab.experiment.jobs.oracles import TrainedOracles, TrainOracles
-from qlab.experiment.jobs.train import EVERY_EPOCH
 from qlab.experiment.recording.recorder import Recorder
 from qlab.experiment.recording.recording import Recording
 from qlab.models import Model
@@ -59,7 +58,8 @@ class OracleRecording(Recording[TrainedOracles]):
                     )
                     run_ids.append(run_id)
                     now = now_ms()
-                    metrics = [(name, result.last[key][name], trial.trainer.epochs, now) for name in EVERY_EPOCH]
+                    last = result.last[key].items()
+                    metrics = [(name, value, trial.trainer.epochs, now) for name, value in last]
                     state = result.states[key]
                     self.recorder.save_checkpoint(run_id, self._model, state, trial.names["model"], metrics=metrics)
                     self.recorder.store.finish(run_id)

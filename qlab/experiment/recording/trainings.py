@@ -77,6 +77,7 @@ class TrainRecording(RunsRecording[Trained, Trial]):
         self.recorder.confirm()
         with self.recorder.tracking():
             self._log_missed(result.epochs, result.history)
+            self.writer.log(self._job.trials[0].trainer.epochs, result.final)
             for index, run_id in enumerate(self.run_ids):
                 trial = self.unfinished[run_id]
                 self.recorder.save_checkpoint(
