@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -100,7 +101,8 @@ class Training:
             due = self._schedule.due(epoch)
             step = Tile.train_and_evaluate if due else Tile.epoch
             parts = order.to(self._device).split([len(tile) for tile in self.tiles])
-            measured = list(each(step, self.tiles, parts))
+            rates = itertools.repeat(self._schedule.rate.of(epoch))
+            measured = list(each(step, self.tiles, parts, rates))
             self.epoch = epoch
             if epoch in self._snapshots:
                 self._kept.append(gather(self.tiles))
@@ -114,13 +116,11 @@ class Training:
 
     def state(self) -> TrainingState:
         """Where the training is: what it takes to go on as if nothing had happened."""
-        first, second = gather_moments(self.tiles)
         return TrainingState(
             epoch=self.epoch,
             steps=self._schedule.steps(self.epoch, self._rows),
             parameters=self.parameters(),
-            first_moments=first,
-            second_moments=second,
+            moments=gather_moments(self.tiles),
             orders=torch.stack([generator.get_state() for generator in self._orders]),
             history=self.curves(),
             evaluated=tuple(self.evaluated),

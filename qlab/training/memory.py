@@ -10,9 +10,11 @@ from typing import TypeVar
 from qlab.errors import DataError
 from qlab.models.base import Model
 
-COPIES = 6
-"""Of the parameters, while they are trained: initial and present ones, gradients, Adam's two moments, what is kept in
-the end."""
+COPIES = 4
+"""Of the parameters, while they are trained, beside the optimizer's moments: initial and present ones, gradients, what
+is kept in the end."""
+
+ADAM_MOMENTS = 2
 
 EVALUATION_BYTES = 256 * 2**20
 """Metrics are evaluated on so many rows at once that they take about this."""
@@ -79,6 +81,7 @@ def training_need(
     shared: bool,
     own_bytes: int = 0,
     snapshots: int = 0,
+    moments: int = ADAM_MOMENTS,
 ) -> Need:
     """What training an ensemble takes, in the model's dtype.
 
@@ -91,11 +94,12 @@ def training_need(
         shared: whether members have the same training features.
         own_bytes: of features that each member holds before they are prepared.
         snapshots: how many points of the training trajectory are kept.
+        moments: how many tensors of the parameters' shape the optimizer keeps.
     """
     item = model.dtype.itemsize
     batch = min(batch_size, rows)
     step = model.held_elements(batch, gradient=True) + batch * row_elements
-    parameters = (COPIES + 2 * snapshots) * model.n_parameters()
+    parameters = (COPIES + moments + 2 * snapshots) * model.n_parameters()
     own_rows = 0 if shared else rows * row_elements
     member = item * (parameters + own_rows + step) + own_bytes + _LABEL_BYTES * (rows + validation_rows)
     every = item * (rows + validation_rows)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 
 from qlab.errors import ConfigError
+from qlab.training.optimizers import Rule
+from qlab.training.rates import Rate
 
 TRAJECTORY_POINTS = 32
 """Points of a trajectory after the initial parameters, at evenly spaced epochs, the last one included."""
@@ -22,7 +24,8 @@ class Schedule:
     Args:
         epochs: passes over the training split.
         batch_size: rows in a step.
-        learning_rate: the optimizer's step size.
+        rate: the learning rate of every epoch.
+        rule: the optimizer.
         evaluate_every: epochs from one evaluation to the next. Does not change what is trained.
         snapshots: epochs after which the parameters are kept; 0 for the initial ones. Those beyond the last epoch
             are ignored.
@@ -30,7 +33,8 @@ class Schedule:
 
     epochs: int
     batch_size: int
-    learning_rate: float
+    rate: Rate
+    rule: Rule
     evaluate_every: int = 1
     snapshots: tuple[int, ...] = ()
 

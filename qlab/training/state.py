@@ -20,9 +20,14 @@ from qlab.errors import DataError
 from qlab.models.base import Model
 from qlab.training.ensemble import Parameters
 
-_FORMAT = 1
+_FORMAT = 2
 
-_PARTS = ("parameters", "first_moments", "second_moments", "trajectory")
+_READ = (1, 2)
+"""States of format 1 are of Adam, the only optimizer there was; what came later is absent from them."""
+
+_PARTS = ("parameters", "trajectory")
+
+_MOMENTS = ("first_moments", "second_moments")
 
 WRITING_SHARE = 0.02
 """Writing states takes at most this fraction of the time."""
@@ -36,8 +41,8 @@ class TrainingState:
         epoch: how many epochs are done.
         steps: how many steps of the optimizer.
         parameters: by name.
-        first_moments: Adam's running mean of the gradients, by name of the parameter.
-        second_moments: Adam's running mean of their squares.
+        moments: the optimizer's running means, each by name of the parameter: Adam's of the gradients and of their
+            squares, SGD's momentum.
         orders: states of the generators of batch orders, ``[members, bytes]``.
         history: metrics so far, ``[members, evaluations]``.
         evaluated: the epochs that were evaluated.
@@ -48,8 +53,7 @@ class TrainingState:
     epoch: int
     steps: int
     parameters: Parameters
-    first_moments: Parameters
-    second_moments: Parameters
+    moments: tuple[Parameters, ...]
     orders: Tensor
     history: dict[str, NDArray[np.float64]]
     evaluated: tuple[int, ...]
@@ -64,6 +68,7 @@ class TrainingState:
         parts: dict[str, Any] = {
             part: {name: value[rows] for name, value in getattr(self, part).items()} for part in _PARTS
         }
+        parts["moments"] = tuple({name: value[rows] for name, value in part.items()} for part in self.moments)
         history = {name: values[rows] for name, values in self.history.items()}
         return dataclasses.replace(self, **parts, orders=self.orders[rows], history=history)
 
@@ -92,6 +97,10 @@ class TrainingState:
             for first in states[:1]
             for part in _PARTS
         }
+        parts["moments"] = tuple(
+            {name: torch.cat([state.moments[number][name] for state in states]) for name in part}
+            for number, part in enumerate(states[0].moments)
+        )
         history = {name: np.concatenate([state.history[name] for state in states]) for name in states[0].history}
         orders = torch.cat([state.orders for state in states])
         return dataclasses.replace(states[0], **parts, orders=orders, history=history)
@@ -99,6 +108,8 @@ class TrainingState:
     def save(self, path: Path) -> None:
         """Writes the state to a safetensors file."""
         tensors = {f"{part}/{name}": value for part in _PARTS for name, value in getattr(self, part).items()}
+        for label, moments in zip(_MOMENTS, self.moments, strict=False):
+            tensors |= {f"{label}/{name}": value for name, value in moments.items()}
         tensors |= {f"history/{name}": torch.from_numpy(values.copy()) for name, values in self.history.items()}
         tensors["orders"] = self.orders
         about = {
@@ -122,11 +133,14 @@ class TrainingState:
             with safetensors.safe_open(path, framework="pt") as file:
                 about: Any = json.loads((file.metadata() or {})["qlab"])
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-            if about["format"] != _FORMAT:
-                raise DataError(f"{path} is a training state of format {about['format']}; this qlab reads {_FORMAT}.")
+            if about["format"] not in _READ:
+                raise DataError(
+                    f"{path} is a state of format {about['format']}; this qlab reads {_READ[0]} and {_READ[1]}."
+                )
             return cls(
                 epoch=int(about["epoch"]),
                 steps=int(about["steps"]),
+                moments=tuple(part for label in _MOMENTS if (part := _part(tensors, label))),
                 orders=tensors["orders"],
                 history={name: values.numpy() for name, values in _part(tensors, "history").items()},
                 evaluated=tuple(about["evaluated"]),

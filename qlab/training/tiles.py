@@ -11,7 +11,6 @@ from qlab.models.base import Model
 from qlab.training import ensemble
 from qlab.training.data import EnsembleData
 from qlab.training.metrics import Metrics, evaluate, loss
-from qlab.training.optimizers import Adam
 from qlab.training.schedule import Schedule
 from qlab.training.state import TrainingState
 
@@ -27,7 +26,7 @@ class Tile:
         model: their model; calling it with other parameters changes it for the time being.
         parameters: their parameters, stacked; copied.
         data: theirs.
-        schedule: says batch size and learning rate.
+        schedule: says batch size and optimizer.
         resume: their state, to go on from.
     """
 
@@ -43,19 +42,20 @@ class Tile:
         self.data = data
         self.batch_size = schedule.batch_size
         self.parameters = ensemble.trainable(model, parameters)
-        begun = () if resume is None else (resume.first_moments, resume.second_moments, resume.steps)
-        self.optimizer = Adam(self.parameters, schedule.learning_rate, *begun)
+        begun = ((), 0) if resume is None else (resume.moments, resume.steps)
+        self.optimizer = schedule.rule.make(self.parameters, schedule.rate.initial, *begun)
 
     def __len__(self) -> int:
         return len(self.data.train_y)
 
-    def train_and_evaluate(self, order: Tensor) -> Metrics:
+    def train_and_evaluate(self, order: Tensor, learning_rate: float) -> Metrics:
         """An epoch, and the metrics after it."""
-        self.epoch(order)
+        self.epoch(order, learning_rate)
         return evaluate(self.model, self.parameters, self.data)[0]
 
-    def epoch(self, order: Tensor) -> None:
+    def epoch(self, order: Tensor, learning_rate: float) -> None:
         """One pass over the rows in the order given, shape ``[members, N]``."""
+        self.optimizer.learning_rate = learning_rate
         self.model.train()
         try:
             for batch in order.split(self.batch_size, dim=1):
@@ -73,11 +73,9 @@ def gather(tiles: Sequence[Tile]) -> ensemble.Parameters:
     return _join([tile.parameters for tile in tiles])
 
 
-def gather_moments(tiles: Sequence[Tile]) -> tuple[ensemble.Parameters, ensemble.Parameters]:
-    """Adam's first and second moments of all members, on the CPU."""
-    return _join([tile.optimizer.first_moments for tile in tiles]), _join(
-        [tile.optimizer.second_moments for tile in tiles]
-    )
+def gather_moments(tiles: Sequence[Tile]) -> tuple[ensemble.Parameters, ...]:
+    """The moments that the optimizer keeps of all members, on the CPU."""
+    return tuple(_join(parts) for parts in zip(*(tile.optimizer.moments for tile in tiles), strict=True))
 
 
 def _join(parts: Sequence[ensemble.Parameters]) -> ensemble.Parameters:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Collection, Iterable, Sequence
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
+import annotated_types as at
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -15,7 +16,7 @@ from torch import Tensor
 from qlab.component import Component
 from qlab.corruptions import Corruption, NoCorruption
 from qlab.errors import ConfigError, DataError
-from qlab.fields import PositiveFloat, PositiveInt
+from qlab.fields import AbsentMeans, NonNegativeFloat, PositiveFloat, PositiveInt, fields_of
 from qlab.models.base import Features, Model
 from qlab.models.probe import check_model
 from qlab.tasks.base import Split, Task, load_data
@@ -24,9 +25,15 @@ from qlab.training.data import Member
 from qlab.training.health import Health, health_of
 from qlab.training.loop import EpochObserver as EpochObserver
 from qlab.training.loop import Training
+from qlab.training.optimizers import OptimizerName, Rule
+from qlab.training.rates import Rate, RateName
 from qlab.training.schedule import Schedule
 from qlab.training.state import Checkpoints, TrainingState
 from qlab.training.threads import side_by_side, suited_threads
+
+Momentum = Annotated[float, at.Interval(ge=0.0, lt=1.0)]
+
+Factor = Annotated[float, at.Interval(gt=0.0, le=1.0)]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -76,13 +83,21 @@ class Trainer(Component):
     """Adam on the mean binary cross-entropy, in mini-batches reshuffled each epoch; the last one may be smaller.
 
     All models of an ensemble take their steps together. Initialisation, corruption and batch order come from
-    generators seeded by each trial's seed, and Adam works element by element, so a trial gives the same result, to
+    generators seeded by each trial's seed, and optimizers work element by element, so a trial gives the same result, to
     rounding, in an ensemble of any size. Metrics are evaluated on all rows after every epoch.
 
     Args:
         epochs: passes over the training split.
         batch_size: rows in a step; the whole split if it has fewer.
-        learning_rate: Adam's step size.
+        learning_rate: the optimizer's step size, in the first epoch.
+        optimizer: "Adam", "AdamW" or "SGD", as in torch.optim.
+        momentum: of SGD: what is kept of earlier gradients from step to step.
+        weight_decay: for AdamW decoupled: a step takes away this share of the parameters, times the learning rate; for
+            Adam and SGD an L2 penalty weight_decay / 2 |theta|^2, as in torch.optim.
+        schedule: of the learning rate from epoch to epoch: "constant"; "cosine", from its first value towards 0 over
+            all epochs; or "step", with a drop every ``step_epochs`` epochs.
+        step_epochs: for schedule = "step": epochs from one drop to the next.
+        step_factor: for schedule = "step": what a drop multiplies the learning rate by.
     """
 
     kind: ClassVar[str] = "trainer"
@@ -92,6 +107,35 @@ class Trainer(Component):
     epochs: PositiveInt = 200
     batch_size: PositiveInt = 32
     learning_rate: PositiveFloat = 0.01
+    optimizer: Annotated[OptimizerName, AbsentMeans("Adam")] = "Adam"
+    momentum: Annotated[Momentum, AbsentMeans(0.0)] = 0.0
+    weight_decay: Annotated[NonNegativeFloat, AbsentMeans(0.0)] = 0.0
+    schedule: Annotated[RateName, AbsentMeans("constant")] = "constant"
+    step_epochs: Annotated[PositiveInt, AbsentMeans(30)] = 30
+    step_factor: Annotated[Factor, AbsentMeans(0.1)] = 0.1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.momentum and self.optimizer != "SGD":
+            raise ConfigError(
+                f'momentum: got {self.momentum:g} for optimizer = "{self.optimizer}", which keeps running means of its '
+                'own; leave it out, or use optimizer = "SGD".'
+            )
+        for name in ("step_epochs", "step_factor"):
+            if self.schedule != "step" and getattr(self, name) != fields_of(Trainer)[name].default:
+                raise ConfigError(
+                    f'{name}: only for schedule = "step", not "{self.schedule}"; leave it out, or set the schedule.'
+                )
+
+    @property
+    def rule(self) -> Rule:
+        """The optimizer."""
+        return Rule(self.optimizer, self.momentum, self.weight_decay)
+
+    @property
+    def rate(self) -> Rate:
+        """The learning rate of every epoch."""
+        return Rate(self.learning_rate, self.epochs, self.schedule, self.step_epochs, self.step_factor)
 
     def train(
         self,
@@ -157,7 +201,7 @@ class Trainer(Component):
             DataError: the state to go on from is not one of these members' training.
         """
         start = time.perf_counter()
-        schedule = Schedule(self.epochs, self.batch_size, self.learning_rate, evaluate_every, tuple(snapshots))
+        schedule = Schedule(self.epochs, self.batch_size, self.rate, self.rule, evaluate_every, tuple(snapshots))
         if model.features is None:
             raise ConfigError(
                 f"{type(model).__name__} has no weights yet; build it first: model.build(Features.of(dataset))."

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 
 import numpy as np
 import pytest
+import safetensors
+import safetensors.torch
 import torch
 
 from qlab.corruptions import FeatureRandomization, LabelFlip
@@ -34,7 +37,8 @@ OPTIONS = [
 class Setting:
     """Three members of one ensemble, and how to train them."""
 
-    def __init__(self, task, data, model, corruption=None, **options):
+    def __init__(self, task, data, model, corruption=None, trainer=SHORT, **options):
+        self.trainer = trainer
         self.corruption = corruption or LabelFlip(ratio=0.5)
         self.members = [Member.of(task, data, self.corruption, seed) for seed in (3, 0, 7)]
         self.data = data
@@ -42,7 +46,7 @@ class Setting:
         self.options = options
 
     def fit(self, rows=slice(None), **more):
-        return SHORT.fit(self.model, self.members[rows], self.data.validation, **self.options, **more)
+        return self.trainer.fit(self.model, self.members[rows], self.data.validation, **self.options, **more)
 
     def states(self):
         """The undisturbed training and its state after each epoch but the last."""
@@ -76,6 +80,39 @@ def test_resumed_after_any_epoch_it_is_bitwise_the_same(small_task, small_data, 
         loaded = TrainingState.load(tmp_path / "state.safetensors")
         assert loaded.epoch == epoch
         assert_same(setting.fit(resume=loaded), expected)
+
+
+TRAINERS = [
+    pytest.param({"optimizer": "SGD", "momentum": 0.9, "schedule": "cosine"}, id="momentum, cosine"),
+    pytest.param({"optimizer": "SGD"}, id="SGD"),
+    pytest.param({"optimizer": "AdamW", "weight_decay": 0.1, "schedule": "step", "step_epochs": 2}, id="AdamW, step"),
+]
+
+
+@pytest.mark.parametrize("choice", TRAINERS)
+def test_resumed_with_any_trainer_it_is_bitwise_the_same(small_task, small_data, choice, tmp_path):
+    trainer = dataclasses.replace(SHORT, **choice)
+    setting = Setting(small_task, small_data, MLP(hidden=(6, 3)), trainer=trainer)
+    expected, states = setting.states()
+    for state in states.values():
+        parts = [state.members(slice(row, row + 1)) for row in range(3)]
+        TrainingState.stack(parts).save(tmp_path / "state.safetensors")
+        assert_same(setting.fit(resume=TrainingState.load(tmp_path / "state.safetensors")), expected)
+
+
+def test_a_state_of_format_1_is_read(small_task, small_data, tmp_path):
+    """As written before there was a choice of optimizers: the same tensors under the same names."""
+    setting = Setting(small_task, small_data, MLP(hidden=(6, 3)), snapshots=(0, 2))
+    expected, states = setting.states()
+    states[3].save(tmp_path / "new.safetensors")
+    with safetensors.safe_open(tmp_path / "new.safetensors", framework="pt") as file:
+        about = json.loads(file.metadata()["qlab"])
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+    old = {key: about[key] for key in ("epoch", "steps", "evaluated", "snapshots")} | {"format": 1}
+    parts = ("parameters/", "first_moments/", "second_moments/", "trajectory/", "history/", "orders")
+    assert all(name.startswith(parts) for name in tensors)
+    safetensors.torch.save_file(tensors, tmp_path / "old.safetensors", {"qlab": json.dumps(old)})
+    assert_same(setting.fit(resume=TrainingState.load(tmp_path / "old.safetensors")), expected)
 
 
 @pytest.mark.parametrize("model", MODELS)

@@ -49,11 +49,11 @@ def watch(monkeypatch, act=None):
     seen = []
     plain = tiles.Tile.epoch
 
-    def epoch(tile, order):
+    def epoch(tile, *given):
         seen.append((threading.current_thread() is threading.main_thread(), torch.get_num_threads()))
         if act is not None:
             act(tile)
-        plain(tile, order)
+        plain(tile, *given)
 
     monkeypatch.setattr(tiles.Tile, "epoch", epoch)
     return seen
