@@ -53,6 +53,8 @@ _HOME = {
     "SliceProbe": "qlab.landscape",
     "TrainedEnsemble": "qlab.training",
     "Trainer": "qlab.training",
+    "Results": "qlab.reading",
+    "results": "qlab.reading",
 }
 
 __all__ = [*sorted(_HOME), "__version__"]
@@ -80,6 +82,7 @@ if TYPE_CHECKING:
         SliceProbe,
     )
     from qlab.models import CNOTQNN, MLP, Features, Model, PennyLaneQNN
+    from qlab.reading import Results, results
     from qlab.tasks import KMNIST, MNIST, XXZ, Dataset, Digits, FashionMNIST, Preprocessing, Split, Task
     from qlab.training import Member, TrainedEnsemble, Trainer
     from qlab.unlearning import (

@@ -94,6 +94,17 @@ def test_notebook(text, folder):
     assert len(result.stdout.split()) >= 3
 
 
+def test_results_in_a_notebook(folder):
+    result = qlab("run", "depth.toml", cwd=folder)
+    assert result.exit_code == 0, result.output
+    (text,) = [text for text in blocks("python") if "qlab.results(" in text]
+    result = subprocess.run(
+        [sys.executable, "-c", text], cwd=folder, capture_output=True, text=True, check=False, timeout=300
+    )
+    assert result.returncode == 0, result.stderr
+    assert "depth: 30 trials, 30 kept" in result.stdout
+
+
 def test_own_probe(folder):
     described = qlab("describe", "my_probe:Sharpness", cwd=folder)
     assert "of the ball" in described.stdout

@@ -1,0 +1,296 @@
+"""Results: what a store holds of some experiments, for notebooks and scripts."""
+
+from __future__ import annotations
+
+import functools
+import html
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from qlab.errors import ConfigError, DataError, unknown
+from qlab.models import Model
+from qlab.reading import curves as histories
+from qlab.reading.axes import Axes
+from qlab.reading.drawing import figure_of
+from qlab.reading.predicting import predictions
+from qlab.reading.rows import read_file
+from qlab.reading.stored import find_run, load_model
+from qlab.reading.tables import axes_of, summaries_of, table_of
+from qlab.reading.tidy import KINDS, Kind, joined, tidy
+from qlab.tracking import frames, names
+from qlab.tracking.store import Store
+from qlab.words import counted
+
+
+def results(*experiments: str | Sequence[str], tracking_uri: str | None = None) -> Results:
+    """What a store holds of experiments, by name: frames, curves, models, tables and figures.
+
+    ::
+
+        results = qlab.results("xxz_flip")
+        results.frame.groupby(["model", "ratio"])["validation_accuracy"].mean()
+
+    Args:
+        experiments: their names; by default all that have runs of qlab.
+        tracking_uri: an MLflow tracking URI; by default ``MLFLOW_TRACKING_URI``, else the store under ``mlruns``.
+
+    Raises:
+        StoreError: there is no such store or experiment.
+    """
+    wanted = [name for given in experiments for name in ([given] if isinstance(given, str) else given)]
+    return Results.of(Store(tracking_uri, create=False), wanted)
+
+
+class Results:
+    """What a store held of some experiments when it was read.
+
+    Of a trial (unlearning run, probe) that was run several times the last finished run counts; ``runs`` has them all.
+
+    Args:
+        store: where they are.
+        runs: all their runs, see :func:`qlab.tracking.frames.runs`.
+        experiments: ids by name, in order.
+
+    Attributes:
+        runs: every run of every kind as the store has it, also those that were run again.
+        names: of the experiments.
+    """
+
+    def __init__(self, store: Store, runs: pd.DataFrame, experiments: Mapping[str, str]) -> None:
+        self._store = store
+        self._ids = dict(experiments)
+        self.runs = runs
+        self.names = tuple(experiments)
+
+    @classmethod
+    def of(cls, store: Store, wanted: Sequence[str] = ()) -> Results:
+        """Reads experiments of a store, by default all.
+
+        Raises:
+            StoreError: there is none of such a name.
+        """
+        ids = dict(zip(wanted or store.experiments(), store.experiment_ids(wanted), strict=True))
+        runs = frames.runs(store, list(ids.values()))
+        if not wanted:
+            known = set(runs.loc[runs["kind"].notna(), "experiment_id"])
+            ids = {name: number for name, number in sorted(ids.items()) if number in known}
+        return cls(store, runs, ids)
+
+    @functools.cached_property
+    def frame(self) -> pd.DataFrame:
+        """A row for each trial: what it is, whether it is kept and why not, params, last metrics.
+
+        See :func:`qlab.reading.tidy.tidy`.
+        """
+        return self._tidy("trials")
+
+    @functools.cached_property
+    def unlearning(self) -> pd.DataFrame:
+        """The same for unlearning runs, with their ``method``."""
+        return self._tidy("unlearning")
+
+    @functools.cached_property
+    def probes(self) -> pd.DataFrame:
+        """The same for landscape probes, with their ``probe``."""
+        return self._tidy("probes")
+
+    def curves(self, metrics: str | Sequence[str] | None = None, of: Kind = "trials") -> pd.DataFrame:
+        """Every value of some metrics over epochs (of unlearning runs over steps), one to a row.
+
+        Columns: ``experiment``, ``run_id``, labels, ``seed``, ``kept``, then ``epoch`` (or ``step``), ``metric`` and
+        ``value``. Takes a query of the store for each metric and hundred runs.
+
+        Args:
+            metrics: their names; by default loss and accuracy on training and validation data.
+            of: the kind of runs.
+
+        Raises:
+            ConfigError: no run has such a metric.
+        """
+        wanted = [metrics] if isinstance(metrics, str) else metrics
+        return histories.curves(self._store, self._of_kind(of), _kind(of), wanted)
+
+    def model(self, run: str | pd.Series[Any], folder: str | Path | None = None) -> Model:
+        """The trained model of a trial, an unlearning run or an oracle: a torch module in evaluation mode.
+
+        ``torch.sigmoid(model(model.prepare(x)))`` are probabilities for features as the task's ``load`` gives them;
+        :meth:`predict` takes rows as they are in the task's file.
+
+        Args:
+            run: the run's id, the beginning of it, or a row of a frame.
+            folder: where the file of a class of one's own is, which is imported from there.
+
+        Raises:
+            ConfigError: no such run, or its class is not to be found.
+            DataError: it has no model.
+        """
+        return load_model(self._store, find_run(self._store, _run_id(run)), None if folder is None else Path(folder))
+
+    def predict(self, run: str | pd.Series[Any], rows: Any, folder: str | Path | None = None) -> pd.DataFrame:
+        """Probability of class 1, predicted class and logit of a trained model for new rows.
+
+        Args:
+            run: see :meth:`model`.
+            rows: a data frame, an array ``[N, d]``, or the path of a CSV, Parquet or NPZ file; scaled and reduced as
+                in training.
+            folder: see :meth:`model`.
+
+        Raises:
+            DataError: they do not fit the model.
+        """
+        model = self.model(run, folder)
+        if isinstance(rows, str | Path):
+            return predictions(model, read_file(Path(rows)), str(rows))
+        return predictions(model, rows)
+
+    def table(
+        self,
+        y: str | Sequence[str] | None = None,
+        x: str | None = None,
+        by: str | Sequence[str] = (),
+        of: Kind = "trials",
+    ) -> pd.DataFrame:
+        """Mean and standard deviation (n - 1) of metrics over seeds, how many runs are kept, and why others are not.
+
+        Args:
+            y: metrics; by default what the summary of the experiment shows.
+            x: a param of numbers; by default the corruption ratio.
+            by: params that tell models apart, such as ``"model"`` or ``"depth"``; by default all that differ.
+            of: the kind of runs.
+
+        Raises:
+            ConfigError: there is no such param or metric.
+        """
+        if y is None and x is None and (of == "trials" or not by):
+            named = self.axes((), x, by, of).by if by else ()
+            return summaries_of(self._parts(of), _kind(of), named)
+        return table_of(self._parts(of), self.axes(y, x, by, of), _kind(of))
+
+    def plot(
+        self,
+        y: str | Sequence[str] | None = None,
+        x: str | None = None,
+        by: str | Sequence[str] = (),
+        of: Kind = "trials",
+        *,
+        log_x: bool = False,
+    ) -> Any:
+        """The figure of an experiment as a HoloViews object, which a notebook shows.
+
+        Without arguments it is the one that `qlab run` draws: accuracies against the corruption ratio, of unlearning
+        runs against the step, of probes what they measure against the ratio.
+
+        Args:
+            y: see :meth:`table`; a panel for each.
+            x: see :meth:`table`.
+            by: see :meth:`table`.
+            of: the kind of runs.
+            log_x: whether the axis is logarithmic.
+
+        Raises:
+            ConfigError: there is no such param or metric, or nothing to draw.
+        """
+        chosen = None if y is None and x is None and not by else self.axes(y, x, by, of)
+        return figure_of(self._store, self._parts(of), chosen, _kind(of), log_x=log_x)
+
+    def axes(
+        self,
+        y: str | Sequence[str] | None = None,
+        x: str | None = None,
+        by: str | Sequence[str] = (),
+        of: Kind = "trials",
+    ) -> Axes:
+        """Which params and metrics are meant, by their whole names; see :meth:`table`."""
+        return axes_of(
+            [part for _, part in self._parts(of)],
+            None if y is None else [y] if isinstance(y, str) else list(y),
+            x,
+            [by] if isinstance(by, str) else list(by),
+            _kind(of),
+        )
+
+    def raw(self, of: Kind = "trials") -> pd.DataFrame:
+        """Runs of one kind as the store has them, the last of each trial, see :func:`qlab.tracking.frames.runs`."""
+        found = [part for _, part in self._parts(of)]
+        return pd.concat(found, ignore_index=True) if found else self.runs.iloc[:0]
+
+    def lines(self) -> list[str]:
+        """What is here, how much of it is kept, and why the rest is not: a line for each experiment and kind."""
+        found = []
+        for name, kind in ((name, kind) for name in self.names for kind in KINDS):
+            every = self._all_of(kind, name)
+            if every.empty:
+                continue
+            own = self._of_kind(kind)
+            own = own[own["experiment"] == name]
+            reasons = own.loc[~own["kept"], "left_out"].value_counts()
+            lost = "".join(f"; {count} left out: {reason}" for reason, count in reasons.items())
+            again = len(every) - len(own)
+            earlier = f"; {counted(again, 'earlier run')} of the same (in runs)" if again else ""
+            found.append(f"{name}: {counted(len(own), _WORDS[kind])}, {int(own['kept'].sum())} kept{lost}{earlier}")
+        other = ~self.runs["kind"].isin([*KINDS.values(), names.EXPERIMENT, names.ORACLE])
+        if other.any():
+            found.append(f"{counted(int(other.sum()), 'run')} of no kind that qlab knows (in runs)")
+        return found
+
+    def __repr__(self) -> str:
+        head = f"Results of {', '.join(self.names) or 'no experiment'} in {self._store.location}"
+        return "\n".join([head, *(f"  {line}" for line in self.lines())])
+
+    def _repr_html_(self) -> str:
+        shown = "".join(f"<li>{html.escape(line)}</li>" for line in self.lines())
+        tables = [
+            html.escape(f"results.{name}") for name in ("frame", "unlearning", "probes") if len(getattr(self, name))
+        ]
+        head = f"<b>Results</b> of {html.escape(', '.join(self.names))} in {html.escape(self._store.location)}"
+        table = self.table().to_html(index=False, float_format="{:.4g}".format, escape=True) if len(self.frame) else ""
+        return f"<div>{head}<ul>{shown}</ul>{table}<p>{', '.join(tables)}</p></div>"
+
+    def _parts(self, kind: str) -> list[tuple[str, pd.DataFrame]]:
+        """Names of experiments and their runs of one kind, the last of each trial."""
+        found = [(name, frames.latest_per_trial(self._all_of(_kind(kind), name))) for name in self.names]
+        return [(name, _own_columns(part).reset_index(drop=True)) for name, part in found if not part.empty]
+
+    def _all_of(self, kind: Kind, name: str) -> pd.DataFrame:
+        runs = self.runs
+        return runs[(runs["kind"] == KINDS[kind]) & (runs["experiment_id"] == self._ids[name])]
+
+    def _of_kind(self, kind: str) -> pd.DataFrame:
+        frame: pd.DataFrame = {"trials": lambda: self.frame, "unlearning": lambda: self.unlearning}.get(
+            _kind(kind), lambda: self.probes
+        )()
+        return frame
+
+    def _tidy(self, kind: Kind) -> pd.DataFrame:
+        parts = [tidy(part, kind, name) for name, part in self._parts(kind)]
+        return joined(parts or [tidy(self.runs.iloc[:0], kind, "")])
+
+
+_WORDS: dict[Kind, str] = {"trials": "trial", "unlearning": "unlearning run", "probes": "probe"}
+
+
+def _own_columns(frame: pd.DataFrame) -> pd.DataFrame:
+    """Without columns that only runs of other kinds have."""
+    empty = [name for name in frame.columns if name not in names.COLUMNS and frame[name].isna().all()]
+    flawed = {name for found in frame[names.NOT_FINITE] for name in found}
+    return frame.drop(columns=[name for name in empty if name not in flawed])
+
+
+def _kind(given: str) -> Kind:
+    for kind in KINDS:
+        if given == kind:
+            return kind
+    raise ConfigError(f"of: {unknown('kind', given, KINDS)}")
+
+
+def _run_id(run: str | pd.Series[Any]) -> str:
+    if isinstance(run, pd.Series):
+        if "run_id" not in run:
+            raise DataError(
+                "run: got a row without run_id, accepts a row of frame, unlearning or probes, or a run's id."
+            )
+        return str(run["run_id"])
+    return run

@@ -1,0 +1,44 @@
+"""Predictions of trained models on new rows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import torch
+
+from qlab.errors import DataError
+from qlab.models import Model
+from qlab.models.base import prepare_features
+from qlab.reading.rows import features_of
+
+
+@torch.no_grad()
+def predictions(model: Model, rows: Any, source: str = "the rows") -> pd.DataFrame:
+    """One row for each row given: ``probability`` of class 1, ``predicted`` (the label's own value) and ``logit``.
+
+    The class is 1 where the logit is positive. The index is that of a data frame that is given, else 0, 1, ...
+
+    Args:
+        model: a trained model; it knows how its features were scaled and reduced.
+        rows: see :func:`qlab.reading.rows.features_of`.
+        source: what the rows are, for messages.
+
+    Raises:
+        DataError: the rows do not fit the model.
+    """
+    if model.features is None:
+        raise DataError(f"{type(model).__name__} has no weights yet; train it first.")
+    x = features_of(model.features, rows, source)
+    logit = model(prepare_features(model, x)).double() if len(x) else torch.empty(0, dtype=torch.float64)
+    made = model.features.preprocessing
+    zero, one = (0, 1) if made is None else made.classes
+    index = rows.index if isinstance(rows, pd.DataFrame) else None
+    return pd.DataFrame(
+        {
+            "probability": torch.sigmoid(logit).numpy(),
+            "predicted": [one if positive else zero for positive in (logit > 0).tolist()],
+            "logit": logit.numpy(),
+        },
+        index=index,
+    )

@@ -1,0 +1,98 @@
+"""Models of stored runs: found by the run's id or the beginning of it, and made again."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from qlab.digests import file_digest
+from qlab.errors import ConfigError, DataError, QlabError
+from qlab.models import Model, checkpoint
+from qlab.registry import code_digest
+from qlab.tracking import names, params
+from qlab.tracking.query import Query
+from qlab.tracking.store import Store
+
+_MOST_NAMED = 5
+_WITH_MODEL = (names.TRIAL, names.UNLEARNING, names.ORACLE)
+
+
+def find_run(store: Store, given: str) -> Any:
+    """The run, as MLflow has it, whose id is given or begins so.
+
+    Raises:
+        ConfigError: no such run, or several.
+    """
+    if not re.fullmatch(r"[0-9a-f]{1,32}", given):
+        raise ConfigError(
+            f'run "{given}": accepts the id of a run, or the beginning of one, such as `qlab runs --trials` prints.'
+        )
+    prefix = Query(text=f"attributes.run_id LIKE '{given}%'")
+    found = list(store.search(store.experiment_ids(), prefix))
+    if not found:
+        raise ConfigError(
+            f"run {given}: there is no such run in {store.location}; `qlab runs --trials` prints those that there are."
+        )
+    if len(found) > 1:
+        several = ", ".join(f"{run.info.run_id} ({run.info.run_name})" for run in found[:_MOST_NAMED])
+        more = f" and {len(found) - _MOST_NAMED} more" if len(found) > _MOST_NAMED else ""
+        raise ConfigError(f"run {given}: {len(found)} runs begin so: {several}{more}; give more of it.")
+    return found[0]
+
+
+def load_model(store: Store, run: Any, folder: Path | None = None) -> Model:
+    """The trained model of a run, in evaluation mode, on the CPU.
+
+    Args:
+        store: where the run is.
+        run: as MLflow has it.
+        folder: where classes beside the experiment file are found; without it none are imported.
+
+    Raises:
+        DataError: the run has no model, or its checkpoint is damaged.
+        ConfigError: the model's class is not to be found, or is not as it was when it was trained.
+    """
+    run_id, tags = str(run.info.run_id), run.data.tags
+    what = f"run {run_id} ({run.info.run_name})"
+    if tags.get(names.KIND) not in _WITH_MODEL:
+        raise DataError(
+            f"{what} has no model: it is of the kind {tags.get(names.KIND, 'unknown')}; accepts a trial, an unlearning "
+            "run or an oracle."
+        )
+    if run.info.status != "FINISHED":
+        raise DataError(f"{what} has no model: it is {str(run.info.status).lower()}, not finished.")
+    if not store.has_file(run_id, names.CHECKPOINT):
+        raise DataError(f"{what} has no model: its artifact {names.CHECKPOINT} is missing.")
+    with tempfile.TemporaryDirectory() as place:
+        file = store.fetch_file(run_id, names.CHECKPOINT, Path(place))
+        expected = tags.get(names.CHECKPOINT_DIGEST)
+        if expected is not None and file_digest(file) != expected:
+            raise DataError(f"The checkpoint of {what} is damaged: it is not the one that was written.")
+        type_name = str(params.read(run.data.params.get("model.type", "")))
+        try:
+            model = checkpoint.load(file, folder, imports=folder is not None)
+        except ConfigError:
+            if ":" in type_name and folder is None:
+                file_name = f"{type_name.partition(':')[0].replace('.', '/')}.py"
+                raise ConfigError(
+                    f"{what}: its model is of a class of yours, {type_name}. Say where {file_name} is: --folder DIR, "
+                    "or in Python folder=DIR; it is imported from there."
+                ) from None
+            raise
+        except QlabError as error:
+            raise DataError(f"The checkpoint of {what} cannot be read: {error}") from error
+    _check_code(model, type_name, params.read(run.data.params.get("model.code", "")), what)
+    return model
+
+
+def _check_code(model: Model, type_name: str, recorded: object, what: str) -> None:
+    if recorded == "":
+        return
+    found = code_digest(type(model), type_name)
+    if str(recorded) != found:
+        raise ConfigError(
+            f"{what}: the code of {type_name} is not the one that the model was trained with (digest {recorded}, now "
+            f"{found}). Put that back, or run the experiment again."
+        )
