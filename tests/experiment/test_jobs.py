@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -103,6 +104,12 @@ def saved(folder: Path) -> list[Any]:
     return [run for run in trials(folder, "RUNNING", "KILLED", "FINISHED") if names.RESUME in run.data.tags]
 
 
+def training(folder: Path) -> list[int]:
+    """The processes that train, of those that leave their numbers."""
+    found = (int(file.name) for file in (folder / "processes").iterdir())
+    return [pid for pid in found if exists(pid)]
+
+
 def until_both_train(folder: Path) -> None:
     store = store_of(folder)
 
@@ -147,6 +154,16 @@ def finals(runs: list[Any]) -> dict[tuple[str, str], dict[str, float]]:
     }
 
 
+def check_same(folder: Path, alone: Store, *assignments: tuple[str, Any]) -> None:
+    """Runs the experiment in this process, and compares."""
+    runner(alone).run(schema.load(folder / "shared.toml", assignments))
+    expected, found = finals(runs_of(alone)), finals(runs_of(store_of(folder)))
+    assert found.keys() == expected.keys()
+    for key, metrics in expected.items():
+        assert found[key] == pytest.approx(metrics, abs=1e-9, rel=1e-9, nan_ok=True)
+    assert histories(store_of(folder)) == histories(alone)
+
+
 def test_two_processes_give_what_one_gives(folder: Path, write_empty_store: Callable[[Path], str]) -> None:
     (folder / "wait").touch()
     with running(folder) as process:
@@ -161,13 +178,7 @@ def test_two_processes_give_what_one_gives(folder: Path, write_empty_store: Call
     assert {run.info.status for run in runs} == {"FINISHED"}
     keys = Counter(run.data.tags[names.TRIAL_KEY] for run in runs if names.TRIAL_KEY in run.data.tags)
     assert set(keys.values()) == {1}
-    alone = Store(write_empty_store(folder / "alone" / "mlflow.db"))
-    runner(alone).run(schema.load(folder / "shared.toml"))
-    expected, found = finals(runs_of(alone)), finals(runs)
-    assert found.keys() == expected.keys()
-    for key, metrics in expected.items():
-        assert found[key] == pytest.approx(metrics, abs=1e-9, rel=1e-9, nan_ok=True)
-    assert histories(store_of(folder)) == histories(alone)
+    check_same(folder, Store(write_empty_store(folder / "alone" / "mlflow.db")))
 
 
 def test_a_worker_that_is_killed_is_replaced(folder: Path) -> None:
@@ -183,6 +194,32 @@ def test_a_worker_that_is_killed_is_replaced(folder: Path) -> None:
     keys = Counter(run.data.tags[names.TRIAL_KEY] for run in runs if names.TRIAL_KEY in run.data.tags)
     assert set(keys.values()) == {1}
     assert "4 of 4" in output
+
+
+@pytest.mark.slow
+def test_ten_workers_killed_in_one_run_change_nothing(folder: Path, write_empty_store: Callable[[Path], str]) -> None:
+    """More often than Dask tries any job: a training that got on goes on from its last state."""
+    (folder / "slow").touch()
+    (folder / "processes").mkdir()
+    longer = ("--set", "training.epochs=300", "--set", "run.checkpoint_seconds=0")
+    with started(folder, "run", "shared.toml", "--jobs", "2", *longer, session=True) as process:
+        wait_for(lambda: len(saved(folder)) == 4, "states of all trials")
+        killed = 0
+        while killed < 10:
+            wait_for(lambda: bool(training(folder)) or process.poll() is not None, "a worker trains")
+            assert process.poll() is None, process.communicate()
+            worker = training(folder)[0]
+            time.sleep(1.5 + 0.1 * killed)  # it gets on, and is not always at the same place
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(worker, signal.SIGKILL)
+                killed += 1
+            wait_for(lambda gone=worker: not exists(gone), "it is gone")
+        assert process.poll() is None, process.communicate()
+        (folder / "slow").unlink()
+        output, errors = process.communicate(timeout=240)
+    assert process.returncode == 0, (output, errors)
+    assert len(trials(folder, "FINISHED")) == len(trials(folder, "RUNNING", "KILLED", "FAILED", "FINISHED")) == 4
+    check_same(folder, Store(write_empty_store(folder / "alone" / "mlflow.db")), ("training.epochs", 300))
 
 
 def test_processes_end_with_a_command_that_is_killed(folder: Path) -> None:

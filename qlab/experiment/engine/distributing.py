@@ -24,11 +24,14 @@ from qlab.experiment.engine.graph import Node, Wanted, inputs_of, record, why
 from qlab.experiment.jobs.base import Inputs, Result
 from qlab.experiment.jobs.materials import Materials
 from qlab.own_code import described
+from qlab.training.state import TrainingState
 
 LONELY_SECONDS = 60.0
 """If there is no worker for so long, the command gives up."""
 
 _LOOK_SECONDS = 0.5
+
+_STATE_SECONDS = 10.0
 
 _PARDONS = 2
 
@@ -58,7 +61,9 @@ class Distributed:
         self._shared: dict[str, Future[Any]] = {}
         self._recorded: dict[Node, Result] = {}
         self._starts: Counter[Node] = Counter()
+        self._excused: Counter[Node] = Counter()
         self._blamed: Counter[Node] = Counter()
+        self._reached: dict[Node, TrainingState] = {}
         self._lost = 0
         self._wanted = Wanted(())
 
@@ -175,11 +180,24 @@ class Distributed:
             for epoch, metrics in value:
                 recording.epoch(epoch, _arrays(metrics))
         if what == "state":
-            state = None
-            with contextlib.suppress(Exception):  # the worker is gone: then there is no state, and the job is run again
-                state = self._client.run(worker.state_of, f"{self._topic} {number}", workers=[value]).get(value)
-            if state is not None:
+            state = self._state_of(number, value)
+            known = self._reached.get(node)
+            if state is not None and (known is None or state.epoch > known.epoch):  # not of one that was run again
+                self._reached[node] = state
                 recording.state(state)
+
+    def _state_of(self, number: int, address: str) -> TrainingState | None:
+        """The latest state of a training in a worker; None if the worker is gone: then the job is run again."""
+
+        async def fetch() -> Any:
+            return await self._client.run(worker.state_of, f"{self._topic} {number}", workers=[address])
+
+        with contextlib.suppress(Exception):
+            if address not in self._client.scheduler_info(n_workers=-1)["workers"]:
+                return None  # the scheduler would try for long to reach it
+            found: dict[str, TrainingState | None] = self._client.sync(fetch, callback_timeout=_STATE_SECONDS)
+            return found.get(address)
+        return None
 
     def _end(self, node: Node, number: int, future: Future[Any]) -> None:
         try:
@@ -188,7 +206,11 @@ class Distributed:
             # Dask blames all jobs that a worker had when it died; who has not begun as often has not killed it. What
             # needs a job that was blamed has failed with it, and is sent anew as well.
             self._blamed[node] += 1
-            if self._blamed[node] <= _PARDONS and self._starts[node] <= killed.allowed_failures:
+            if (state := self._reached.pop(node, None)) is not None:  # it got on: the next workers go on from there
+                node.job = node.job.resumed(state)
+                self._blamed[node], self._excused[node] = 0, self._starts[node]
+            begun = self._starts[node] - self._excused[node]
+            if self._blamed[node] <= _PARDONS and begun <= killed.allowed_failures:
                 self._submit(number, node)
             else:
                 self._give_up(number, node, f"{killed.allowed_failures + 1} workers died while they ran it")
@@ -204,6 +226,7 @@ class Distributed:
         elif node.recording.start():
             record(node.recording, result)
         self._recorded[node] = Result(error=result.error)
+        self._reached.pop(node, None)
         for done in self._wanted.done(node):
             self._futures.pop(done, None)
 

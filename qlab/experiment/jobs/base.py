@@ -6,7 +6,7 @@ import abc
 import contextlib
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -101,6 +101,10 @@ class Job(abc.ABC):
     def is_needed(self, inputs: Inputs) -> bool:
         """Whether anything comes of it."""
         return True
+
+    def resumed(self, state: TrainingState) -> Self:
+        """This job from a state that it has reported; a job that reports none begins anew."""
+        return self
 
     @abc.abstractmethod
     def run(self, materials: Materials, inputs: Inputs, report: Report) -> Result:

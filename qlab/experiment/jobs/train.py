@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,6 +64,10 @@ class Train(Job):
     def task(self) -> Task:
         """See the base class."""
         return self.trials[0].task
+
+    def resumed(self, state: TrainingState) -> Self:
+        """See the base class."""
+        return dataclasses.replace(self, saved=state)
 
     def run(self, materials: Materials, inputs: Inputs, report: Report) -> Trained:
         """See the base class."""
