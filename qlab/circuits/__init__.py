@@ -1,5 +1,6 @@
 """Circuits: the paper's ansatz in PennyLane operations, and the engines that evaluate a recorded circuit."""
 
+from qlab.circuits.angle_states import AngleStatevectorEngine
 from qlab.circuits.ansatz import Entangler, bonds, rotation_rows
 from qlab.circuits.heisenberg import HeisenbergEngine
 from qlab.circuits.lightcone import LightCone, light_cone
@@ -7,6 +8,7 @@ from qlab.circuits.recording import Gate, Recording
 from qlab.circuits.statevector import StatevectorEngine
 
 __all__ = [
+    "AngleStatevectorEngine",
     "Entangler",
     "Gate",
     "HeisenbergEngine",

@@ -1,27 +1,69 @@
-"""Which of the engines of the light cone evaluates a circuit."""
+"""Which engine evaluates a circuit exactly."""
 
 from __future__ import annotations
 
+from qlab.circuits.angle_states import AngleStatevectorEngine
+from qlab.circuits.encodings import Amplitudes, Encoding
 from qlab.circuits.heisenberg import HeisenbergEngine
-from qlab.circuits.lightcone import LightCone, light_cone
+from qlab.circuits.lightcone import LightCone, light_cone, split_cones
+from qlab.circuits.observables import PauliSum, pauli_z
 from qlab.circuits.operations import LARGEST_MATRIX
 from qlab.circuits.recording import Recording
 from qlab.circuits.statevector import StatevectorEngine
+from qlab.circuits.uploads import is_upload
+from qlab.errors import ConfigError
+
+ExactEngine = HeisenbergEngine | StatevectorEngine | AngleStatevectorEngine
+
+LARGEST_STATE = 20
+"""States of at most so many qubits are made of angles: 2^20 amplitudes take 16 MiB a row, and 0.5 GiB a batch."""
+
+_ROWS = 32
+"""A batch, for the choice between engines."""
 
 
-def exact_engine(recording: Recording) -> HeisenbergEngine | StatevectorEngine:
-    """The cheaper engine for a circuit read out on its last wire."""
-    cone = light_cone(recording.gates, recording.n_wires - 1)
-    return (HeisenbergEngine if _heisenberg_is_cheaper(cone, recording.n_wires) else StatevectorEngine)(recording, cone)
+def exact_engine(
+    recording: Recording, observable: PauliSum | None = None, encoding: Encoding | None = None
+) -> ExactEngine:
+    """The cheaper engine for a circuit; amplitudes, and Z on the last wire, are the defaults.
+
+    Raises:
+        ConfigError: all are out of reach.
+    """
+    observable = observable or pauli_z(recording.n_wires - 1)
+    encoding = encoding or Amplitudes(recording.n_wires)
+    cone = light_cone(recording.gates, observable)
+    cones = split_cones(recording.gates, observable)
+    uploads = any(is_upload(gate.operation) for gate in cone.gates)
+    # States of angles are products: what lies outside the cone is not needed for them.
+    size = recording.n_wires if isinstance(encoding, Amplitudes) else len(cone.wires)
+    if not uploads and _heisenberg_is_cheaper(cones, size):
+        return HeisenbergEngine(recording, cones, encoding)
+    if isinstance(encoding, Amplitudes):
+        return StatevectorEngine(recording, cone)
+    if size > LARGEST_STATE:
+        raise ConfigError(_too_large(size, recording.n_wires, uploads))
+    return AngleStatevectorEngine(recording, cone, encoding)
 
 
-def _heisenberg_is_cheaper(cone: LightCone, n_wires: int) -> bool:
-    """Whether evolving 4^k real coefficients costs less than a batch of 32 complex states of 2^n amplitudes.
+def _heisenberg_is_cheaper(cones: tuple[LightCone, ...], size: int) -> bool:
+    """Whether evolving 4^k real coefficients costs less than a batch of complex states of 2^size amplitudes.
 
     Gates on many wires, which have no decomposition, are cheaper on states.
     """
-    if any(len(gate.wires) > LARGEST_MATRIX for gate in cone.gates):
+    if any(len(gate.wires) > LARGEST_MATRIX for cone in cones for gate in cone.gates):
         return False
-    per_gate_observable = 4 ** len(cone.wires) * 16
-    per_gate_states = 32 * 2**n_wires * 4 * 4
+    per_gate_observable = sum(4 ** len(cone.wires) for cone in cones) * 16
+    per_gate_states = _ROWS * 2**size * 4 * 4
     return per_gate_observable <= per_gate_states
+
+
+def _too_large(size: int, n_wires: int, uploads: bool) -> str:
+    gibibytes = _ROWS * 16 * 2**size / 2**30
+    why = "data re-uploading needs its states" if uploads else "neither its Pauli strings nor its states are few enough"
+    return (
+        f"The light cone of the readout has {size} of {n_wires} qubits, and {why}: 2^{size} amplitudes, "
+        f"{gibibytes:,.0f} GiB for {_ROWS} rows; at most {LARGEST_STATE} qubits are possible. Use a smaller depth, "
+        'entangler = "chain", an observable of fewer wires, or fewer features'
+        + (", or no re-uploading (reupload = 0)." if uploads else ".")
+    )

@@ -1,38 +1,44 @@
-"""The past light cone of a single-qubit readout: which gates and qubits it depends on."""
+"""The past light cone of an observable: which gates and qubits its expectation value depends on."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
 
+from qlab.circuits.observables import PauliSum, pauli_z
 from qlab.circuits.recording import Gate
 
 
 @dataclasses.dataclass(frozen=True)
 class LightCone:
-    """The part of a circuit that Pauli Z on the readout wire depends on.
+    """The part of a circuit that an observable depends on.
 
     Args:
-        readout: the measured wire.
+        observable: what is measured.
         gates: the gates inside the cone, in circuit order.
         wires: the qubits inside the cone, ascending.
     """
 
-    readout: int
+    observable: PauliSum
     gates: tuple[Gate, ...]
     wires: tuple[int, ...]
 
 
-def light_cone(gates: Sequence[Gate], readout: int) -> LightCone:
-    """Walks the circuit backwards from Z on ``readout`` and keeps the gates that do not commute away.
+def light_cone(gates: Sequence[Gate], readout: int | PauliSum) -> LightCone:
+    """Walks the circuit backwards from the observable and keeps the gates that do not commute away.
 
     In the Heisenberg picture the observable O becomes G^dagger O G, gate by gate from the last to the first.
     Of each wire in its support it is known whether O contains only I and Z there ("Z-like"). A gate drops out
     when on every wire it shares with the support it is diagonal and O is Z-like: the two commute. A wire stays
     or becomes Z-like when the gate is diagonal on it and O was Z-like (or trivial) there. So a row of RZZ
-    gates widens the support by one wire on each side only, and a row just before the readout drops.
+    gates widens the support by one wire on each side only, and a row just before a readout of Z drops.
+
+    Args:
+        gates: the circuit.
+        readout: what is measured; a wire stands for Z there.
     """
-    z_like: dict[int, bool] = {readout: True}
+    observable = pauli_z(readout) if isinstance(readout, int) else readout
+    z_like = observable.z_like()
     kept: list[Gate] = []
     for gate in reversed(gates):
         shared = [wire for wire in gate.wires if wire in z_like]
@@ -41,4 +47,26 @@ def light_cone(gates: Sequence[Gate], readout: int) -> LightCone:
         kept.append(gate)
         for wire in gate.wires:
             z_like[wire] = z_like.get(wire, True) and wire in gate.diagonal_on
-    return LightCone(readout, tuple(reversed(kept)), tuple(sorted(z_like)))
+    return LightCone(observable, tuple(reversed(kept)), tuple(sorted(z_like)))
+
+
+def split_cones(gates: Sequence[Gate], observable: PauliSum) -> tuple[LightCone, ...]:
+    """Light cones of parts of an observable that together cost least: evolving one on k qubits costs 4^k.
+
+    Terms go with a larger one whose cone holds theirs, which then costs nothing; any other union would cost more than
+    its parts.
+    """
+    cones = [light_cone(gates, PauliSum((term,))) for term in observable.terms]
+    groups: list[tuple[set[int], list[int]]] = []
+    for number in sorted(range(len(cones)), key=lambda number: -len(cones[number].wires)):
+        wires = set(cones[number].wires)
+        for held, members in groups:
+            if wires <= held:
+                members.append(number)
+                break
+        else:
+            groups.append((wires, [number]))
+    return tuple(
+        light_cone(gates, PauliSum(tuple(observable.terms[number] for number in sorted(members))))
+        for _, members in groups
+    )

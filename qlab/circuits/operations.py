@@ -39,8 +39,8 @@ def _why_not(operation: type) -> str:
     if issubclass(operation, qml.Identity):  # one for qubits and modes of light
         return ""
     kinds = {
-        qml.ops.MidMeasure: "measures; qlab measures Pauli Z on the last wire after the circuit, so leave it out",
-        qml.ops.PauliMeasure: "measures; qlab measures Pauli Z on the last wire after the circuit, so leave it out",
+        qml.ops.MidMeasure: "measures; qlab measures the observable after the circuit, so leave it out",
+        qml.ops.PauliMeasure: "measures; qlab measures the observable after the circuit, so leave it out",
         qml.ops.Conditional: "depends on a measurement; use a controlled gate, qml.ctrl, instead",
         qml.operation.Channel: "is a noise channel, which is not supported: circuits are unitary; leave it out",
         qml.operation.StatePrepBase: "prepares a state, but the features are the initial state; queue gates "

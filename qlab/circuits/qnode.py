@@ -6,13 +6,12 @@ import copy
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
-from qlab.circuits.exact import exact_engine
-from qlab.circuits.places import at
-from qlab.circuits.queueing import queue_operations
+from qlab.circuits.encodings import Amplitudes, Encoding
+from qlab.circuits.observables import PauliSum, pauli_z
 from qlab.circuits.recording import Recording
+from qlab.circuits.uploads import queue_with_data
 from qlab.deferred import Deferred
 from qlab.errors import ConfigError, MissingExtraError
 
@@ -23,8 +22,9 @@ else:
 
 _EXTRAS = {"lightning.gpu": "gpu"}
 
-_AGREE = 1e-7
-"""Values and gradients of a device agree with an engine's to rounding, 1e-12 or so; wrong ones are off by much more."""
+_LARGEST = {"default.qubit": 20}
+_LARGEST_ELSEWHERE = 28
+"""Devices hold 2^n amplitudes: of a batch of rows at once, or of one row after the other."""
 
 
 class QNodeEngine(nn.Module):
@@ -34,18 +34,35 @@ class QNodeEngine(nn.Module):
         ansatz: queues the operations, given the weights by name.
         recording: cuts the flat weights into named ones.
         device: a PennyLane device name.
+        observable: what is measured; Z on the last wire by default.
+        encoding: of the data; amplitudes by default.
 
     Raises:
         MissingExtraError: the device is not installed.
+        ConfigError: the register is too large for it.
     """
 
     batch_rows: ClassVar[bool] = True
 
-    def __init__(self, ansatz: Any, recording: Recording, device: str) -> None:
+    def __init__(
+        self,
+        ansatz: Any,
+        recording: Recording,
+        device: str,
+        observable: PauliSum | None = None,
+        encoding: Encoding | None = None,
+    ) -> None:
         super().__init__()
-        self._arguments = (ansatz, recording, device)
+        self._arguments = (ansatz, recording, device, observable, encoding)
         self.n_wires = recording.n_wires
-        wires = range(self.n_wires)
+        self.encoding = coded = encoding or Amplitudes(self.n_wires)
+        measured = observable or pauli_z(self.n_wires - 1)
+        if self.n_wires > _LARGEST.get(device, _LARGEST_ELSEWHERE):
+            raise ConfigError(
+                f'device = "{device}" simulates the whole register of {self.n_wires} qubits, 2^{self.n_wires} '
+                f"amplitudes, and takes at most {_LARGEST.get(device, _LARGEST_ELSEWHERE)}; use device = "
+                '"lightcone", which needs those of the light cone alone.'
+            )
         try:
             simulator = qml.device(device, wires=self.n_wires)
         except (qml.exceptions.DeviceError, ImportError) as error:
@@ -59,10 +76,13 @@ class QNodeEngine(nn.Module):
         if device != "default.qubit":
             _keep_double(simulator)
 
-        def circuit(flat: Tensor, states: Tensor) -> Any:
-            qml.StatePrep(states, wires=wires, validate_norm=False)
-            ansatz(**recording.named(flat))
-            return qml.expval(qml.PauliZ(self.n_wires - 1))
+        def circuit(flat: Tensor, data: Tensor) -> Any:
+            coded.queue(data)
+            if coded.product:
+                queue_with_data(ansatz, recording.named(flat), data)
+            else:
+                ansatz(**recording.named(flat))
+            return qml.expval(measured.operator())
 
         method = "backprop" if device == "default.qubit" else "adjoint"
         self._qnode = qml.QNode(circuit, simulator, interface="torch", diff_method=method)
@@ -72,17 +92,14 @@ class QNodeEngine(nn.Module):
         return QNodeEngine(*copy.deepcopy(self._arguments, memo))
 
     def prepare(self, x: Tensor) -> Tensor:
-        """Real and imaginary parts of the amplitudes, shape ``[N, 2^n, 2]``, float64."""
-        return torch.view_as_real(x.to(torch.complex128)).contiguous()
+        """Real and imaginary parts of the amplitudes, ``[N, 2^n, 2]``, or angles ``[N, n]``, float64."""
+        return self.encoding.for_device(x)
 
     def forward(self, flat: Tensor, prepared: Tensor) -> Tensor:
         """Expectation values, shape ``[N]``; devices get states of unit norm, the norm is put back after."""
-        states = torch.complex(prepared[..., 0], prepared[..., 1])
-        norms = torch.linalg.vector_norm(states, dim=1)
-        unit = torch.where(norms[:, None] > 0, states / norms.clamp_min(torch.finfo(norms.dtype).tiny)[:, None], 1.0)
-        unit = torch.where(norms[:, None] > 0, unit, unit / unit.shape[1] ** 0.5)
-        values: Tensor = self._qnode(flat, unit.to(torch.complex128))
-        return values.to(flat.dtype) * norms.square()
+        data, norms = self.encoding.normalised(prepared)
+        values: Tensor = self._qnode(flat, data)
+        return values.to(flat.dtype) * norms.to(flat.dtype)
 
 
 def _keep_double(simulator: Any) -> None:
@@ -107,75 +124,3 @@ def _as_arrays(results: Any) -> Any:
     if isinstance(results, (list, tuple)):
         return type(results)(_as_arrays(result) for result in results)
     return np.asarray(results, dtype=np.float64)
-
-
-def check_device(recording: Recording, device: str) -> None:
-    """Whether a device runs the circuit, and its value and gradient are right, at one state and one set of weights.
-
-    PennyLane's adjoint method is wrong for some operations. Costs what one row of a training step costs.
-
-    Raises:
-        ConfigError: they are not; with the operation that is to blame.
-    """
-    fault = _fault(recording, device)
-    if not fault:
-        return
-    name, place = "this circuit", ""
-    queued = queue_operations(recording.ansatz, _weights(recording), places=True)
-    for suspect in {item.operation.name: item for item in reversed(queued)}.values():
-        rest = Recording(_without(recording, suspect.operation.name), recording.shapes, recording.n_wires)
-        if not _fault(rest, device):
-            name, place = suspect.operation.name, suspect.place
-            break
-    raise ConfigError(
-        f'{at(place)}device = "{device}" {fault.format(name)} Use device = "lightcone", or queue the gates that '
-        "it is made of."
-    )
-
-
-def _fault(recording: Recording, device: str) -> str:
-    """What is wrong with a circuit on a device, with a gap for the name of what is to blame; "" if nothing is."""
-    engine, reference = QNodeEngine(recording.ansatz, recording, device), exact_engine(recording)
-    generator = torch.Generator().manual_seed(0)
-    state = torch.randn(1, 2**recording.n_wires, generator=generator, dtype=torch.complex128)
-    state = state / torch.linalg.vector_norm(state)
-    flat = torch.cat([weight.reshape(-1) for weight in _weights(recording).values()])
-    expected, expected_gradient = _value_and_gradient(reference, flat, state)
-    try:
-        value, gradient = _value_and_gradient(engine, flat, state)
-    except Exception as error:
-        said = " ".join(f"{type(error).__name__}: {error}".split()).replace("{", "{{").replace("}", "}}")
-        return f"cannot run {{}}: {said.removesuffix('.')}."
-    if not abs(float(value - expected)) <= _AGREE:
-        return f"gives {float(value):.6g} for {{}} where its matrix gives {float(expected):.6g}."
-    off = (gradient - expected_gradient).abs()
-    if not bool((off <= _AGREE * expected_gradient.abs().max().clamp_min(1.0)).all()):
-        return (
-            f"differentiates {{}} wrongly, a fault of PennyLane's: the value is right, a derivative off by "
-            f"{float(off.max()):.2g}."
-        )
-    return ""
-
-
-def _weights(recording: Recording) -> dict[str, Tensor]:
-    generator = torch.Generator().manual_seed(0)
-    return recording.named(torch.rand(recording.n_weights, generator=generator, dtype=torch.float64))
-
-
-def _without(recording: Recording, name: str) -> Any:
-    """An ansatz without the operations of a name."""
-
-    def ansatz(**weights: Tensor) -> None:
-        for queued in queue_operations(recording.ansatz, weights):
-            if queued.operation.name != name:
-                qml.apply(queued.operation)
-
-    return ansatz
-
-
-def _value_and_gradient(engine: Any, flat: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-    with torch.enable_grad():
-        weights = flat.clone().requires_grad_()
-        value = engine(weights, engine.prepare(state)).sum() + 0.0 * weights.sum()
-        [gradient] = torch.autograd.grad(value, weights)
-    return value.detach(), gradient

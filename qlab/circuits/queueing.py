@@ -65,8 +65,8 @@ def queue_operations(ansatz: Ansatz, weights: Mapping[str, Tensor], *, places: b
     tape = qml.tape.QuantumScript.from_queue(queue)
     if tape.measurements:
         raise ConfigError(
-            f"{at(known.get(id(tape.measurements[0]), ''))}An ansatz queues operations only; qlab measures Pauli Z on "
-            f"the last wire itself. Leave out {_measurement(tape.measurements[0])}."
+            f"{at(known.get(id(tape.measurements[0]), ''))}An ansatz queues operations only; qlab measures the "
+            f"observable itself, see its field and method. Leave out {_measurement(tape.measurements[0])}."
         )
     if places:
         _check_returned(returned, tape.operations, at(place_of_function(ansatz)))
@@ -153,7 +153,7 @@ def _check_returned(returned: Any, operations: list[qml.operation.Operator], whe
         elif item is not None and not type(item).__module__.startswith("pennylane"):
             raise ConfigError(
                 f"{where}The ansatz returns a {type(item).__name__}, which would be ignored: an ansatz queues "
-                "operations, and qlab measures Pauli Z on the last wire itself. Leave out the return."
+                "operations, and qlab measures the observable itself. Leave out the return."
             )
 
 

@@ -30,8 +30,9 @@ class CNOTQNN(PennyLaneQNN):
         return {"rotations": (self.depth, 2, self.n_wires)}
 
     def ansatz(self, **weights: Tensor) -> None:
-        """RX, RY, CNOTs."""
-        for row in weights["rotations"]:
+        """RX, RY, CNOTs; the data again where a block begins."""
+        for number, row in enumerate(weights["rotations"]):
+            self.upload(number)
             for wire in range(self.n_wires):
                 qml.RX(row[0, wire], wires=wire)
                 qml.RY(row[1, wire], wires=wire)

@@ -1,15 +1,16 @@
-"""The quantum model: a variational circuit on amplitude-encoded data."""
+"""The quantum model: a variational circuit on data that are amplitudes or angles."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
 from qlab.circuits import (
+    AngleStatevectorEngine,
     Entangler,
     HeisenbergEngine,
     Recording,
@@ -18,25 +19,37 @@ from qlab.circuits import (
     light_cone,
     rotation_rows,
 )
-from qlab.circuits.exact import exact_engine
-from qlab.circuits.qnode import QNodeEngine, check_device
+from qlab.circuits.device_check import check_device
+from qlab.circuits.exact import ExactEngine, exact_engine
+from qlab.circuits.observables import ObservableName, named_observable
+from qlab.circuits.qnode import QNodeEngine
+from qlab.circuits.uploads import Rotation, queue_upload
 from qlab.circuits.weights import checked_shapes
 from qlab.errors import ConfigError, DataError
-from qlab.fields import PositiveFloat, PositiveInt
+from qlab.fields import AbsentMeans, NonNegativeInt, PositiveFloat, PositiveInt
 from qlab.models.base import Features, Model, Precision
+from qlab.models.design import Design, EncodingName, Readout
+
+if TYPE_CHECKING:
+    import pennylane as qml
 
 Device = Literal["lightcone", "default.qubit", "lightning.qubit", "lightning.gpu"]
 
 
 class PennyLaneQNN(Model):
-    """A variational quantum classifier: logit = scale * <Z> on the last wire.
+    """A variational quantum classifier: logit = scale * <O>, with O = Z on the last wire by default.
 
-    Features are the amplitudes of the initial state; they need not have unit norm (the expectation value then
-    scales with the squared norm). The ansatz is ``depth`` rows of RX, RY, RX on every wire, each followed by
-    a row of RZZ.
+    Features are the amplitudes of the initial state, 2^n of them for n qubits; they need not have unit norm (the
+    expectation value then scales with the squared norm). Or each real feature turns a qubit of its own by an angle
+    (``encoding``). The ansatz is ``depth`` rows of RX, RY, RX on every wire, each followed by a row of RZZ.
 
-    Subclasses may override :meth:`weight_shapes` and :meth:`ansatz` with PennyLane operations; every device, the
-    light cone included, then runs those. All unitary operations on qubits can be used, with or without weights:
+    The readout depends on its past light cone only: of angle-encoded features on those whose qubits are in it. On a
+    chain Z on the last wire sees as many of the last features as there are rows, on a ring 2 depth - 1. A run says
+    so before it trains ("sees 3 of 12 features"); ``observable = "mean_Z"`` sees all.
+
+    Subclasses may override :meth:`weight_shapes` and :meth:`ansatz` with PennyLane operations, and :meth:`observable`;
+    every device, the light cone included, then runs those. All unitary operations on qubits can be used, with or
+    without weights:
     gates, their powers, products, adjoints and controlled versions; ``qml.evolve``, ``qml.exp``, ``TrotterProduct``
     and the like; ``QubitUnitary`` and ``DiagonalQubitUnitary`` of trained matrices; and templates. The circuit must be
     the same for all weights and at each call: angles and matrices are computed by PyTorch, without ``if``, ``float()``
@@ -47,12 +60,21 @@ class PennyLaneQNN(Model):
     Args:
         depth: number of rows.
         entangler: RZZ on an open "chain" of neighbours (the paper's text) or on a "ring" (its released code).
-        scale: factor between <Z> and the logit.
+        scale: factor between <O> and the logit.
         initial_scale: standard deviation of the initial weights.
         device: "lightcone" evaluates only what the readout depends on, exactly; "default.qubit" (PyTorch
             backpropagation), "lightning.qubit" and "lightning.gpu" (adjoint differentiation) run the whole
             circuit as a PennyLane QNode.
         dtype: precision of parameters and training.
+        encoding: how features become states: as "amplitude", 2^n of n qubits, or as "angle", one qubit for each real
+            feature; any number of qubits (40, say) is then cheap as long as the light cone is small.
+        rotation: the gate whose angle is a feature, "RX" or "RY".
+        encoding_scale: angle in radians of a feature of 1.
+        reupload: how often angles enter: once before the ansatz (0 or 1), or also between its rows (data re-uploading,
+            arXiv:1907.02085): the rows make that many blocks as even as possible, longer ones first, each after an
+            upload. Needs the states of the qubits in the light cone, at most 20.
+        observable: what is measured: Z on the last wire, the mean of Z over all wires, or Z Z on the last two.
+        readout: "fixed" is logit = scale * <O>; in "affine" the factor and an offset are trained, from scale and 0.
     """
 
     formula: ClassVar[str] = "z = scale * <x| U(theta)^dagger Z_last U(theta) |x>"
@@ -67,6 +89,12 @@ class PennyLaneQNN(Model):
         initial_scale: PositiveFloat = 0.01,
         device: Device = "lightcone",
         dtype: Precision = "float64",
+        encoding: Annotated[EncodingName, AbsentMeans("amplitude")] = "amplitude",
+        rotation: Annotated[Rotation, AbsentMeans("RY")] = "RY",
+        encoding_scale: Annotated[PositiveFloat, AbsentMeans(1.0)] = 1.0,
+        reupload: Annotated[NonNegativeInt, AbsentMeans(0)] = 0,
+        observable: Annotated[ObservableName, AbsentMeans("Z_last")] = "Z_last",
+        readout: Annotated[Readout, AbsentMeans("fixed")] = "fixed",
         **fields: Any,
     ) -> None:
         super().__init__(
@@ -83,6 +111,9 @@ class PennyLaneQNN(Model):
         self.scale = float(scale)
         self.initial_scale = float(initial_scale)
         self.device: Device = device
+        self._design = Design(
+            type(self).__name__, encoding, rotation, float(encoding_scale), reupload, observable, readout, depth
+        )
 
     def weight_shapes(self) -> Mapping[str, int | Sequence[int]]:
         """The shape of each weight, by the name under which :meth:`ansatz` receives it; n stands for (n,)."""
@@ -91,44 +122,79 @@ class PennyLaneQNN(Model):
 
     def ansatz(self, **weights: Tensor) -> None:
         """Queues the circuit's operations on wires ``0 .. n_wires - 1``; returns nothing."""
-        rotation_rows(weights["rotations"], weights["couplings"], bonds(self.n_wires, self.entangler))
+        pairs = bonds(self.n_wires, self.entangler)
+        rotation_rows(weights["rotations"], weights["couplings"], pairs, before_row=self.upload)
+
+    def observable(self) -> qml.operation.Operator:
+        """What is measured, a PennyLane operator on wires ``0 .. n_wires - 1``: a Pauli word, or a real sum of some.
+
+        The light cone is that of all terms, or each term has its own where that is cheaper.
+        """
+        return named_observable(self._design.observable, self.n_wires).operator()
+
+    def upload(self, row: int) -> None:
+        """Queues the data again if a block begins with a row of the ansatz (``reupload``); else does nothing.
+
+        An ansatz of one's own calls it before each row; without it, ``reupload`` is refused.
+
+        Args:
+            row: counted from 0; before row 0 the data are there already.
+        """
+        if row in self._design.uploads:
+            queue_upload(self.n_wires, self._design.rotation)
 
     def setup(self, features: Features) -> None:
         """Creates the weights and the engine that evaluates the circuit.
 
         Raises:
-            DataError: there are not 2^n features.
-            ConfigError: the shapes or the ansatz cannot be used, or not on this device.
+            DataError: the features do not fit the encoding: not 2^n amplitudes, or no real angles.
+            ConfigError: the shapes, the ansatz or the observable cannot be used, or not on this device.
         """
-        self.n_wires = features.dimension.bit_length() - 1
-        if self.n_wires < 1 or 2**self.n_wires != features.dimension:
-            raise DataError(
-                f"{type(self).__name__} encodes features as amplitudes of qubits and takes 2^n of them, got "
-                f"{features.dimension}; pad them with zeros to {2 ** (self.n_wires + 1)}."
-            )
+        self.n_wires = self._design.n_wires(features)
+        self._encoding = self._design.encoder(self.n_wires)
         shapes = self._shapes()
         recording = Recording(self.ansatz, shapes, self.n_wires)
+        self._design.check_uploads(type(self), recording)
         self._names = tuple(shapes)
         for name, shape in shapes.items():
             self.register_parameter(name, nn.Parameter(torch.empty(shape, dtype=self.dtype)))
-        self.cone = light_cone(recording.gates, self.n_wires - 1)
+        if self._design.readout == "affine":
+            self.readout_scale = nn.Parameter(torch.empty((), dtype=self.dtype))
+            self.readout_offset = nn.Parameter(torch.empty((), dtype=self.dtype))
+        own = type(self).observable is not PennyLaneQNN.observable
+        measured = self._design.measured(type(self), self.observable, own, self.n_wires)
+        self.cone = light_cone(recording.gates, measured)
         if self.device == "lightcone":
-            self.engine: HeisenbergEngine | StatevectorEngine | QNodeEngine = exact_engine(recording)
+            self.engine: ExactEngine | QNodeEngine = exact_engine(recording, measured, self._encoding)
         else:
-            check_device(recording, self.device)
-            self.engine = QNodeEngine(self.ansatz, recording, self.device)
+            check_device(recording, self.device, measured, self._encoding)
+            self.engine = QNodeEngine(self.ansatz, recording, self.device, measured, self._encoding)
         self.supports_vmap = self.device == "lightcone" and recording.batches
         self.batch_rows = bool(self.engine.batch_rows)
 
     @property
     def engine_name(self) -> str:
-        """Which engine evaluates the circuit, and why: for logs and ``qlab run``."""
-        inside = f"light cone of {len(self.cone.wires)} of {self.n_wires} qubits, {len(self.cone.gates)} gates"
-        if isinstance(self.engine, HeisenbergEngine):
-            return f"observable evolved on the {inside}"
-        if isinstance(self.engine, StatevectorEngine):
-            return f"statevector, cheaper here than the {inside}"
-        return f"PennyLane {self.device}"
+        """Which engine evaluates the circuit, why, and how many features it sees: for logs and ``qlab run``."""
+        k, engine = len(self.cone.wires), self.engine
+        inside = f"light cone of {k} of {self.n_wires} qubits, {len(self.cone.gates)} gates"
+        if isinstance(engine, HeisenbergEngine):
+            widest = max(len(cone.wires) for cone in engine.cones)
+            several = f"{len(engine.cones)} light cones of up to {widest} of {self.n_wires} qubits, one for each part"
+            found = f"observable evolved on {several if len(engine.cones) > 1 else f'the {inside}'}"
+        elif isinstance(engine, StatevectorEngine):
+            found = f"statevector, cheaper here than the {inside}"
+        elif isinstance(engine, AngleStatevectorEngine):
+            why = "data re-uploading needs states" if len(engine.stages) > 1 else "cheaper here than Pauli strings"
+            found = f"statevector of the {inside}; {why}"
+        else:
+            found = f"PennyLane {self.device}"
+        return "; ".join([found, *self.remarks()])
+
+    def remarks(self) -> list[str]:
+        """What should be known before it is trained: that the readout does not see all features."""
+        seen = len(self.cone.wires)
+        unseen = self._encoding.product and seen < self.n_wires
+        return [f"sees {seen} of {self.n_wires} features"] if unseen else []
 
     def _landscape_fields(self) -> dict[str, Any]:
         """Landscapes use the light cone: the adjoint method's second derivatives would be wrong, silently."""
@@ -146,31 +212,40 @@ class PennyLaneQNN(Model):
 
     def elements(self) -> int:
         """Pauli coefficients of the observable, or amplitudes of a batch of 32 states."""
-        return 4 ** len(self.cone.wires) if isinstance(self.engine, HeisenbergEngine) else 32 * 2**self.n_wires
+        if isinstance(self.engine, HeisenbergEngine):
+            return self.engine.coefficients
+        return 32 * 2**self._state_wires
 
     def held_elements(self, rows: int, *, gradient: bool) -> int:
         """The observable after each block of gates, or the state after each stage of the circuit or gate of a QNode."""
         if isinstance(self.engine, HeisenbergEngine):
-            blocks = len(self.engine.unitaries.blocks) if gradient else 2
-            return 3 * blocks * 4 ** len(self.cone.wires) + 2 * rows
-        kept = len(self.engine.stages) if isinstance(self.engine, StatevectorEngine) else self.depth * self.n_wires
+            return 3 * (self.engine.steps if gradient else 2) * self.engine.coefficients + 2 * rows
+        kept = self.depth * self.n_wires if isinstance(self.engine, QNodeEngine) else self.engine.steps
         # A state before and after it is rearranged for a stage.
-        return rows * 2 ** (self.n_wires + 1) * (4 + (2 * kept if gradient else 0))
+        return rows * 2 ** (self._state_wires + 1) * (4 + (2 * kept if gradient else 0))
+
+    @property
+    def _state_wires(self) -> int:
+        """The qubits of the states that are evolved."""
+        return len(self.cone.wires) if isinstance(self.engine, AngleStatevectorEngine) else self.n_wires
 
     @torch.no_grad()
     def reset_parameters(self, generator: torch.Generator) -> None:
-        """Weights from N(0, initial_scale^2)."""
+        """Weights from N(0, initial_scale^2); an affine readout begins as the fixed one."""
         for name in self._names:
             weight = self.get_parameter(name)
             drawn = torch.randn(weight.shape, generator=generator, dtype=torch.float64)
             weight.copy_(drawn * self.initial_scale)
+        if self._design.readout == "affine":
+            self.readout_scale.fill_(self.scale)
+            self.readout_offset.zero_()
 
     def prepare(self, x: Tensor) -> Tensor:
-        """What the engine needs of the states; for a light cone the Pauli expectation values on it, ``[N, 4^k]``."""
-        if x.shape[1] != 2**self.n_wires:
+        """What the engine needs of the data; for a light cone the Pauli expectation values on it, ``[N, 4^k]``."""
+        expected, what = (self.n_wires, "angles") if self._encoding.product else (2**self.n_wires, "amplitudes")
+        if x.shape[1] != expected:
             raise DataError(
-                f"{type(self).__name__} was built for {2**self.n_wires} amplitudes, got {x.shape[1]}; build it "
-                "for this data set."
+                f"{type(self).__name__} was built for {expected} {what}, got {x.shape[1]}; build it for this data set."
             )
         if self.features is not None and self.features.is_complex:
             x = x.to(torch.complex128)  # the layout of prepared states follows the dtype: one for all of a data set
@@ -179,7 +254,9 @@ class PennyLaneQNN(Model):
     def forward(self, prepared: Tensor) -> Tensor:
         """Logits ``[N]``."""
         flat = torch.cat([getattr(self, name).reshape(-1) for name in self._names])
-        logits = self.scale * self.engine(flat, prepared)
+        values = self.engine(flat, prepared)
+        affine = self._design.readout == "affine"
+        logits = self.readout_scale * values + self.readout_offset if affine else self.scale * values
         if not any(gate.trained for gate in self.cone.gates):
             logits = logits + 0.0 * flat.sum()  # a readout that no weight reaches has zero gradients, not none
         return logits

@@ -23,7 +23,8 @@ class GateByGate(torch.nn.Module):
 
     def __init__(self, recording, cone):
         super().__init__()
-        self.unitaries, self.n_wires, self.readout = Unitaries(recording, cone.gates), recording.n_wires, cone.readout
+        self.unitaries, self.n_wires = Unitaries(recording, cone.gates), recording.n_wires
+        self.readout = cone.observable.single_z
 
     def forward(self, flat, states):
         unitaries, axes, rows = self.unitaries(flat), list(range(self.n_wires)), len(states)

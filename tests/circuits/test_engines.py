@@ -185,7 +185,7 @@ def paper_engine(engine, n_wires=4, depth=3, entangler="chain"):
 def test_engines_agree_with_each_other_where_the_cone_is_smaller_than_the_register(entangler):
     (first, size), (second, _) = (paper_engine(engine, 7, 3, entangler) for engine in ENGINES)
     x, weights = random_states(4, 7), random_weights(size)
-    assert len(first.cone.wires) < 7
+    assert len(first.cones[0].wires) < 7
     torch.testing.assert_close(
         first(weights, first.prepare(x)), second(weights, second.prepare(x)), atol=1e-10, rtol=1e-12
     )

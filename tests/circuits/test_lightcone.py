@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qlab.circuits import Recording, bonds, light_cone, rotation_rows
+from qlab.circuits.observables import pauli_z
 
 
 def cone_of(ansatz, n_wires, readout=None):
@@ -102,7 +103,7 @@ def test_rule_of_the_cone(queue, wires, kept):
     cone = cone_of(queue, 3, readout=1)
     assert cone.wires == wires
     assert names(cone) == kept
-    assert cone.readout == 1
+    assert cone.observable == pauli_z(1)
 
 
 def embed(operation, n_wires):

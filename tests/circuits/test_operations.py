@@ -24,7 +24,7 @@ ELSEWHERE = {
     "FromBloq": "needs another package",
 }
 
-MEASURES = "which measures; qlab measures Pauli Z on the last wire"
+MEASURES = "which measures; qlab measures the observable"
 OBSERVABLE = "which is an observable; qml.evolve makes a gate of one"
 NOISE = "which is a noise channel"
 STATE = "which prepares a state, but the features are the initial state"

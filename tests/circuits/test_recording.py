@@ -154,7 +154,7 @@ def unknown_weight(v):
 @pytest.mark.parametrize(
     ("ansatz", "message"),
     [
-        pytest.param(measures, "queues operations only; qlab measures Pauli Z", id="measurement"),
+        pytest.param(measures, "queues operations only; qlab measures the observable", id="measurement"),
         pytest.param(lambda w: qml.RX(w[0], wires=7), "RX on wire 7; the register has wires 0 to 1", id="wire outside"),
         pytest.param(lambda w: qml.CNOT(wires=[0, "a"]), "CNOT on wire a", id="wire with another name"),
         pytest.param(divides_by_zero, "ZeroDivisionError: division by zero", id="exception"),

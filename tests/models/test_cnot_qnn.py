@@ -13,6 +13,7 @@ from torch.func import functional_call, vmap
 
 import qlab
 from qlab import seeding
+from qlab.circuits.observables import pauli_z
 from qlab.corruptions import FeatureRandomization, LabelFlip
 from qlab.errors import ConfigError, DataError
 from qlab.models import CNOTQNN, Features, PennyLaneQNN, checkpoint
@@ -134,7 +135,7 @@ def test_gradient_is_that_of_the_parameter_shift_rule():
 def test_the_light_cone_of_a_ring_is_the_whole_register(n_wires, depth):
     model = CNOTQNN(depth=depth, entangler="ring").build(features(n_wires))
     assert model.cone.wires == tuple(range(n_wires))
-    assert model.cone.readout == n_wires - 1
+    assert model.cone.observable == pauli_z(n_wires - 1)
 
 
 @pytest.mark.parametrize("n_wires", [4, 6])
@@ -181,7 +182,7 @@ def test_fields_are_those_of_the_other_circuit():
 
 
 def test_features_that_are_no_power_of_two_are_refused():
-    with pytest.raises(DataError, match=r"CNOTQNN encodes .* got 784; pad them with zeros to 1024\."):
+    with pytest.raises(DataError, match=r"CNOTQNN encodes .* got 784; pad them with zeros to 1024, or use encoding"):
         CNOTQNN().build(Features(784, False, torch.ones(784, dtype=torch.bool)))
 
 

@@ -312,7 +312,7 @@ def test_a_subclass_has_its_own_field_and_those_of_the_base():
 
 @pytest.mark.parametrize(("dimension", "padded"), [(3, 4), (5, 8), (12, 16), (784, 1024), (1, 2)])
 def test_features_that_are_no_power_of_two_are_refused_with_the_next_one(dimension, padded):
-    with pytest.raises(DataError, match=rf"got {dimension}; pad them with zeros to {padded}\."):
+    with pytest.raises(DataError, match=rf"got {dimension}; pad them with zeros to {padded}, or"):
         PennyLaneQNN().build(Features(dimension, False, torch.ones(dimension, dtype=torch.bool)))
 
 
