@@ -31,6 +31,7 @@ _HOME = {
     "NoCorruption": "qlab.corruptions",
     "CNOTQNN": "qlab.models",
     "MLP": "qlab.models",
+    "Estimator": "qlab.models",
     "Features": "qlab.models",
     "Model": "qlab.models",
     "PennyLaneQNN": "qlab.models",
@@ -81,7 +82,7 @@ if TYPE_CHECKING:
         RougheningProbe,
         SliceProbe,
     )
-    from qlab.models import CNOTQNN, MLP, Features, Model, PennyLaneQNN
+    from qlab.models import CNOTQNN, MLP, Estimator, Features, Model, PennyLaneQNN
     from qlab.reading import Results, results
     from qlab.tasks import KMNIST, MNIST, XXZ, Dataset, Digits, FashionMNIST, Preprocessing, Split, Task
     from qlab.training import Member, TrainedEnsemble, Trainer

@@ -91,7 +91,7 @@ class Field:
         try:
             checked = check_value(self.annotation, value)
         except pydantic.ValidationError:
-            hint = nearest(value, self.choices) if isinstance(value, str) else ""
+            hint = nearest(value, _strings(self.annotation)) if isinstance(value, str) else ""
             raise ConfigError(f"{self.name}: got {show(value)}, accepts {self.accepts}.{hint}") from None
         if _beyond_machine(checked):
             raise ConfigError(
@@ -106,6 +106,14 @@ def check_value(annotation: Any, value: Any) -> Any:
         value = value.item()
     checked = _adapter(annotation).validate_python(_as_tuples(value))
     return checked + 0.0 if isinstance(checked, float) else checked  # -0.0 is 0.0
+
+
+def _strings(annotation: Any) -> tuple[str, ...]:
+    """The strings that an annotation names, beside whatever else it accepts."""
+    origin, parts = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is Literal:
+        return tuple(part for part in parts if isinstance(part, str))
+    return tuple(text for part in parts for text in _strings(part)) if origin in (typing.Union, types.UnionType) else ()
 
 
 def _as_tuples(value: Any) -> Any:

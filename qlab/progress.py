@@ -71,6 +71,7 @@ class _Line:
         self._display = display
         self._number = 0
         self._epochs = 0
+        self._what = "epoch"
         self._start = self._printed = 0.0
         self._bar: TaskID | None = None
 
@@ -97,24 +98,30 @@ class _Line:
         if plan.experiment.probe_runs:
             known, left = len(plan.measured), len(plan.todo_probe_runs)
             display.print(f"{known + left} probes, {known} in the store already, {left} to take")
+        for line in plan.experiment.left_out:
+            display.print(f"left out: {line}")
         if display.live and display.all:
             display.ensembles = display.progress.add_task("ensembles", total=display.all, numbers="")
 
     def ensemble_started(self, label: str, engine: str, trials: int, epochs: int) -> None:
         """See :class:`qlab.experiment.reporting.Reporter`."""
-        self._epochs = epochs
+        self._what, self._epochs = ("epoch", epochs) if epochs else ("fit", trials)
         self._start = self._printed = time.monotonic()
-        self._open(f"{label}: {trials} trials, {epochs} epochs" + (f"; {engine}" if engine else ""), "epochs", epochs)
+        how = f"{epochs} epochs" if epochs else "fitted one by one"
+        self._open(
+            f"{label}: {trials} trials, {how}" + (f"; {engine}" if engine else ""), f"{self._what}s", self._epochs
+        )
 
     def epoch(self, epoch: int, metrics: dict[str, NDArray[np.float64]]) -> None:
         """See :class:`qlab.experiment.reporting.Reporter`."""
-        numbers = f"loss {_mean(metrics['train_loss'])}, validation accuracy {_mean(metrics['validation_accuracy'])}"
+        shown = {"train_loss": "loss", "validation_accuracy": "validation accuracy"}
+        numbers = ", ".join(f"{text} {_mean(metrics[name])}" for name, text in shown.items() if name in metrics)
         if self._bar is not None:
             self._display.progress.update(self._bar, completed=epoch, numbers=numbers)
         elif time.monotonic() - self._printed > _PLAIN_SECONDS and 0 < epoch < self._epochs:
             self._printed = time.monotonic()
             left = (self._printed - self._start) / epoch * (self._epochs - epoch)
-            self._print(f"epoch {epoch}/{self._epochs}, {numbers}, {left:.0f} s left")
+            self._print(f"{self._what} {epoch}/{self._epochs}, {numbers}, {left:.0f} s left")
 
     def ensemble_finished(self, seconds: float, health: Sequence[str]) -> None:
         """See :class:`qlab.experiment.reporting.Reporter`."""

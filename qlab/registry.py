@@ -30,8 +30,14 @@ KINDS = {
 }
 """The hierarchies an experiment file names classes of, and their packages."""
 
-_BASES = {"probe": "LandscapeProbe"}
-"""Base classes that are not named like their kind."""
+_BASES = {"probe": ("LandscapeProbe",), "model": ("Model", "Estimator")}
+"""Base classes, where they are not one that is named like its kind."""
+
+_ADAPTERS = {"model": "qlab.models.scikit_learn"}
+"""Modules that make something of a kind of other libraries' classes: ``adapted(name, cls)``."""
+
+_TRUSTED = {"model": ("sklearn.",)}
+"""Beginnings of names that are imported even when they come from a store: of libraries that qlab depends on."""
 
 _named: weakref.WeakKeyDictionary[type, dict[str, tuple[Shelf, str]]] = weakref.WeakKeyDictionary()
 """The modules beside an experiment in which classes were found, by the names that experiment files give them."""
@@ -40,10 +46,15 @@ _digests: weakref.WeakKeyDictionary[type, dict[str, str | None]] = weakref.WeakK
 """Digests of classes, which keep the code that they were made of, by the same names."""
 
 
+def base_classes(kind: str) -> tuple[type, ...]:
+    """The base classes of a hierarchy: one, but models have gradients or not."""
+    package = importlib.import_module(KINDS[kind])
+    return tuple(getattr(package, name) for name in _BASES.get(kind, (kind.capitalize(),)))
+
+
 def base_class(kind: str) -> type:
-    """The base class of a hierarchy."""
-    found: type = getattr(importlib.import_module(KINDS[kind]), _BASES.get(kind, kind.capitalize()))
-    return found
+    """The base class of a hierarchy, of models that of those with gradients."""
+    return base_classes(kind)[0]
 
 
 def available(kind: str) -> dict[str, type]:
@@ -52,7 +63,7 @@ def available(kind: str) -> dict[str, type]:
     Raises:
         ConfigError: a plugin cannot be imported, or has the name of another class.
     """
-    base = base_class(kind)
+    base = base_classes(kind)
     package = importlib.import_module(KINDS[kind])
     found = {name: cls for name in package.__all__ if _is_concrete(cls := getattr(package, name), base)}
     for entry in importlib.metadata.entry_points(group=PLUGIN_GROUP):
@@ -84,7 +95,7 @@ def find(kind: str, name: str, folder: Path | None = None, *, imports: bool = Tr
     Raises:
         ConfigError: nothing of that name, or not a class of this hierarchy.
     """
-    if ":" in name and not imports:
+    if ":" in name and not imports and not name.startswith(_TRUSTED.get(kind, ())):
         raise ConfigError(
             f'{kind} "{name}": names from a store are not imported. Classes of installed plugins (entry points in the '
             f'group "{PLUGIN_GROUP}") are found by their short name.'
@@ -96,17 +107,20 @@ def find(kind: str, name: str, folder: Path | None = None, *, imports: bool = Tr
         return classes[name]
     module_name, _, class_name = name.partition(":")
     module = _import(module_name, folder)
-    base = base_class(kind)
+    base = base_classes(kind)
     cls: Any = getattr(module, class_name, None)
+    if not _is_concrete(cls, base) and (other := _adapted(kind, name, cls)) is not None:
+        cls = other
     if not _is_concrete(cls, base):
         choices = [item for item, value in vars(module).items() if _is_concrete(value, base)]
+        choices += _adaptable(kind, module)
         if inspect.isclass(cls) and issubclass(cls, base):
             missing = ", ".join(sorted(getattr(cls, "__abstractmethods__", ())))
             raise ConfigError(f'{kind} "{name}" cannot be used: it does not define {missing}.')
         what = f"{kind} in {module_name}"
         raise ConfigError(unknown(what, class_name, choices))
     found: type = cls
-    if kind == "model" and dataclasses.is_dataclass(found):
+    if kind == "model" and issubclass(found, base[0]) and dataclasses.is_dataclass(found):
         raise ConfigError(
             f'model "{name}" cannot be used: a model cannot be a dataclass. Leave the decorator out and write the '
             "fields as keyword arguments: def __init__(self, *, depth: int = 4, **fields): super().__init__(**fields)."
@@ -143,10 +157,11 @@ def find_of_any_kind(name: str, folder: Path | None = None) -> tuple[str, type]:
     wanted = module.get(name.partition(":")[2])
     choices = []
     for kind in KINDS:
-        base = base_class(kind)
-        if inspect.isclass(wanted) and issubclass(wanted, base):
+        base = base_classes(kind)
+        if inspect.isclass(wanted) and (issubclass(wanted, base) or _adapted(kind, name, wanted) is not None):
             return kind, find(kind, name, folder)
         choices += [item for item, value in module.items() if _is_concrete(value, base)]
+        choices += _adaptable(kind, sys.modules.get(name.partition(":")[0]))
     raise ConfigError(unknown(f"class in {name.partition(':')[0]}", name.partition(":")[2], choices))
 
 
@@ -187,7 +202,22 @@ def _is_importable(cls: type) -> bool:
     return found is cls
 
 
-def _is_concrete(cls: object, base: type) -> bool:
+def _adapted(kind: str, name: str, cls: object) -> type | None:
+    """What becomes of another library's class, see :data:`_ADAPTERS`; None if nothing does."""
+    if kind not in _ADAPTERS or not inspect.isclass(cls) or "sklearn" not in sys.modules:
+        return None  # who has no class of scikit-learn has not imported it
+    found: type | None = importlib.import_module(_ADAPTERS[kind]).adapted(name, cls)
+    return found
+
+
+def _adaptable(kind: str, module: ModuleType | None) -> list[str]:
+    """The names of other libraries' classes in a module that something of a kind is made of."""
+    if kind not in _ADAPTERS or module is None or "sklearn" not in sys.modules:
+        return []
+    return [name for name, _ in importlib.import_module(_ADAPTERS[kind]).classifiers(module)]
+
+
+def _is_concrete(cls: object, base: type | tuple[type, ...]) -> bool:
     return inspect.isclass(cls) and issubclass(cls, base) and not inspect.isabstract(cls)
 
 

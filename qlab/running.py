@@ -152,6 +152,8 @@ def print_plan(experiment: Experiment, uri: str | None) -> None:
         f"{len(experiment.trials)} trials: {len(plan.done)} done, {len(plan.todo)} would run in "
         f"{len(plan.ensembles)} ensembles"
     )
+    for line in experiment.left_out:
+        click.echo(f"left out: {line}")
     if experiment.unlearnings:
         left = len(plan.todo_unlearnings)
         click.echo(f"{len(experiment.unlearnings)} unlearning runs: {len(plan.unlearned)} done, {left} would run")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
+import numpy as np
 import torch
 
 
@@ -18,5 +19,14 @@ def generator(seed: int, purpose: str) -> torch.Generator:
         seed: the trial's seed, any integer.
         purpose: what is drawn, for example ``"initialization"``.
     """
+    return torch.Generator().manual_seed(_number(seed, purpose) >> 1)
+
+
+def numpy_generator(seed: int, purpose: str) -> np.random.Generator:
+    """The same for libraries that draw with NumPy."""
+    return np.random.default_rng(_number(seed, purpose))
+
+
+def _number(seed: int, purpose: str) -> int:
     digest = hashlib.blake2b(f"{int(seed)}/{purpose}".encode(), digest_size=8).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest, "little") >> 1)
+    return int.from_bytes(digest, "little")

@@ -9,6 +9,7 @@ from torch import Tensor
 from qlab.experiment.asking.trial import ORACLE, ProbeRun, Trial, Unlearning
 from qlab.experiment.engine.graph import Node
 from qlab.experiment.jobs.base import Inputs
+from qlab.experiment.jobs.fit import Fit
 from qlab.experiment.jobs.materials import Materials
 from qlab.experiment.jobs.oracles import TrainOracles
 from qlab.experiment.jobs.probe import TakeProbe, needed_models
@@ -16,6 +17,7 @@ from qlab.experiment.jobs.train import Retrace, Train
 from qlab.experiment.jobs.unlearn import Unlearn
 from qlab.experiment.planning.plan import Plan
 from qlab.experiment.planning.work import Work
+from qlab.experiment.recording.fittings import FitRecording
 from qlab.experiment.recording.oracles import OracleRecording
 from qlab.experiment.recording.probes import ProbeGroup, ProbeRecording, read_health
 from qlab.experiment.recording.recorder import Recorder
@@ -53,6 +55,10 @@ class Assembly:
     def graph(self) -> list[Node]:
         """The jobs; each comes after those that it needs."""
         for trials in self._plan.ensembles:
+            if not trials[0].has_gradients:
+                for part in self._work.fitting_parts(self._plan, trials):
+                    self._add_fitting(part)
+                continue
             followed = any(trial.key in self._plan.followed for trial in trials)
             for part in self._work.training_parts(self._plan, trials):
                 self._add_training(part, trajectories=followed)
@@ -64,6 +70,10 @@ class Assembly:
         for probe_runs in self._plan.probe_runs:
             self._add_probes(probe_runs)
         return self._nodes
+
+    def _add_fitting(self, trials: Sequence[Trial]) -> None:
+        job = Fit(tuple(trials))
+        self._nodes.append(Node(job, FitRecording(self._recorder, self._materials, job, self._parent)))
 
     def _add_training(self, trials: Sequence[Trial], *, trajectories: bool) -> None:
         model = self._work.model(trials[0])

@@ -21,10 +21,10 @@ class Reporter(Protocol):
         """Before anything is run."""
 
     def ensemble_started(self, label: str, engine: str, trials: int, epochs: int) -> None:
-        """Before an ensemble trains."""
+        """Before an ensemble trains, or so many estimators are fitted, which have 0 epochs."""
 
     def epoch(self, epoch: int, metrics: dict[str, NDArray[np.float64]]) -> None:
-        """After each epoch, with the metrics of every member."""
+        """After each epoch, with the metrics of every member; or after the fit of that number."""
 
     def ensemble_finished(self, seconds: float, health: Sequence[str]) -> None:
         """After an ensemble's runs are in the store."""

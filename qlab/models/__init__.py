@@ -2,7 +2,8 @@
 
 from qlab.models.base import Features, Model
 from qlab.models.cnot_qnn import CNOTQNN
+from qlab.models.estimator import Estimator
 from qlab.models.mlp import MLP
 from qlab.models.qnn import PennyLaneQNN
 
-__all__ = ["CNOTQNN", "MLP", "Features", "Model", "PennyLaneQNN"]
+__all__ = ["CNOTQNN", "MLP", "Estimator", "Features", "Model", "PennyLaneQNN"]

@@ -76,16 +76,29 @@ def evaluate(model: Model, parameters: Parameters, data: EnsembleData) -> tuple[
         train = _logits_of_parts(model, parameters, data.train_x, some, shared=data.shared)
         validation = _logits_of_parts(model, parameters, data.validation_x, some, shared=True)
         z = torch.cat([train, validation], dim=1).double()
-    n = data.train_y.shape[1]
+    return of_logits(z, data.train_y, data.clean_y, data.forget, data.validation_y), z
+
+
+def of_logits(z: Tensor, train_y: Tensor, clean_y: Tensor, forget: Tensor, validation_y: Tensor) -> Metrics:
+    """Metrics of every member from its logits on training and validation rows, ``[members, N + M]``, float64.
+
+    Args:
+        z: the logits.
+        train_y: labels as trained on, ``[members, N]``.
+        clean_y: labels before corruption, ``[members, N]``.
+        forget: which rows are corrupted, ``[members, N]``.
+        validation_y: ``[M]``.
+    """
+    n = train_y.shape[1]
     train_z, validation_z = z[:, :n], z[:, n:]
-    train_y, validation_y = data.train_y.double(), data.validation_y.double()
+    train_y, validation_y = train_y.double(), validation_y.double()
     return {
         "train_loss": loss(train_z, train_y),
         "train_accuracy": accuracy(train_z, train_y),
         "validation_loss": loss(validation_z, validation_y),
         "validation_accuracy": accuracy(validation_z, validation_y),
-        "retain_loss": _mean_where(train_z, train_y, ~data.forget),
-        "retain_accuracy": accuracy(train_z, train_y, ~data.forget),
-        "forget_accuracy_polluted": accuracy(train_z, train_y, data.forget),
-        "forget_accuracy_clean": accuracy(train_z, data.clean_y.double(), data.forget),
-    }, z
+        "retain_loss": _mean_where(train_z, train_y, ~forget),
+        "retain_accuracy": accuracy(train_z, train_y, ~forget),
+        "forget_accuracy_polluted": accuracy(train_z, train_y, forget),
+        "forget_accuracy_clean": accuracy(train_z, clean_y.double(), forget),
+    }

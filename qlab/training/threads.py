@@ -32,6 +32,15 @@ def suited_threads(model: Model, members: int) -> Iterator[None]:
 
 
 @contextmanager
+def limited_threads() -> Iterator[None]:
+    """Lets other libraries, such as scikit-learn's, use no more threads than PyTorch may."""
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(limits=torch.get_num_threads()):
+        yield
+
+
+@contextmanager
 def side_by_side(model: Model, tiles: int, device: torch.device) -> Iterator[Callable[..., Iterable[Any]]]:
     """A function like ``map`` that works on several tiles of an ensemble at a time, each in a thread of its own.
 

@@ -23,11 +23,13 @@ from qlab.corruptions import Corrupted, Corruption, LabelFlip, NoCorruption
 from qlab.errors import ConfigError
 from qlab.fields import REQUIRED, PositiveFloat, PositiveInt, Ratio, check_fields, fields_of
 from qlab.landscape import Landscape, LandscapeProbe, ProbeResult
-from qlab.models import Features, Model
+from qlab.models import Estimator, Features, Model
 from qlab.models.base import Precision
-from qlab.registry import base_class
+from qlab.models.estimator import inputs_of
+from qlab.registry import base_classes
 from qlab.tasks import XXZ, Dataset, Split, Task
 from qlab.training import Member, Trainer
+from qlab.training.fitting import fit
 from qlab.unlearning import Samples, Unlearner, UnlearningData, cross_entropy
 
 
@@ -110,6 +112,26 @@ class Linear(Model):
         return self.gain * (prepared @ self.weight + self.bias)
 
 
+class Prototype(Estimator):
+    """The nearer of two class means.
+
+    Args:
+        sharpness: factor of the logit.
+    """
+
+    formula: ClassVar[str] = "z = sharpness (|x - m_0|^2 - |x - m_1|^2)"
+    source: ClassVar[str] = "an example"
+
+    sharpness: PositiveFloat = 1.0
+
+    def fit(self, x: Any, y: Any, generator: np.random.Generator) -> None:
+        self.means = [x[y == label].mean(0) for label in (0, 1)]
+
+    def decision(self, x: Any) -> Any:
+        near, far = (((x - mean) ** 2).sum(1) for mean in self.means)
+        return self.sharpness * (near - far)
+
+
 class Confusion(Unlearner):
     """Makes the student undecided on the forget set.
 
@@ -178,6 +200,7 @@ OTHER: dict[str, dict[str, Any]] = {
     "CNOTQNN": {"depth": 2, "entangler": "ring", "initial_scale": 0.5},
     "Blobs": {"samples": 6, "seed": 3},
     "AllOnes": {"ratio": 0.4, "strength": 0.5},
+    "Prototype": {"sharpness": 2.0},
     "Linear": {"gain": 2.5, "dtype": "float64"},
     "Retrain": {"steps": 3, "optimizer": "SGD"},
     "Finetune": {"steps": 3, "batch_size": 4},
@@ -216,7 +239,8 @@ CORRUPTIONS = [*concrete_subclasses(Corruption), AllOnes]
 MODELS = [*concrete_subclasses(Model), Linear]
 UNLEARNERS = [*concrete_subclasses(Unlearner), Confusion]
 PROBES = [*concrete_subclasses(LandscapeProbe), Sharpness]
-COMPONENTS = [*TASKS, *CORRUPTIONS, Trainer, *UNLEARNERS, *PROBES]
+ESTIMATORS = [*concrete_subclasses(Estimator), Prototype]
+COMPONENTS = [*TASKS, *CORRUPTIONS, Trainer, *UNLEARNERS, *PROBES, *ESTIMATORS]
 EVERYTHING = [*COMPONENTS, *MODELS]
 
 
@@ -229,6 +253,7 @@ every_corruption = pytest.mark.parametrize("corruption", CORRUPTIONS, ids=name_o
 every_model = pytest.mark.parametrize("model", MODELS, ids=name_of)
 every_unlearner = pytest.mark.parametrize("unlearner", UNLEARNERS, ids=name_of)
 every_probe = pytest.mark.parametrize("probe", PROBES, ids=name_of)
+every_estimator = pytest.mark.parametrize("estimator", ESTIMATORS, ids=name_of)
 every_component = pytest.mark.parametrize("cls", COMPONENTS, ids=name_of)
 every_class = pytest.mark.parametrize("cls", EVERYTHING, ids=name_of)
 
@@ -321,9 +346,13 @@ def test_formula_and_source_say_where_it_comes_from(cls):
 
 @every_class
 def test_kind_is_that_of_the_hierarchy(cls):
-    [base] = [base for base in (Task, Corruption, Model, Trainer, Unlearner, LandscapeProbe) if issubclass(cls, base)]
+    [base] = [
+        base
+        for base in (Task, Corruption, Model, Estimator, Trainer, Unlearner, LandscapeProbe)
+        if issubclass(cls, base)
+    ]
     assert cls.kind == base.kind
-    assert base is Trainer or base is base_class(cls.kind)
+    assert base is Trainer or base in base_classes(cls.kind)
 
 
 @every_class
@@ -535,6 +564,20 @@ def test_state_dict_round_trips(model):
     fresh.load_state_dict(trained.state_dict())
     x = inputs()
     assert torch.equal(fresh(fresh.prepare(x)), trained(trained.prepare(x)))
+
+
+@every_estimator
+@pytest.mark.parametrize("task", [Blobs, XXZ], ids=name_of)
+def test_estimators_are_fitted_to_copies_row_by_row_and_by_their_generator(task, estimator):
+    data, plain = make(task).load(), estimator()
+    member = Member.of(make(task), data, LabelFlip(ratio=0.2), 0)
+    first, again = (fit(plain, member, data.validation) for _ in range(2))
+    assert torch.equal(first.logits, again.logits)
+    assert vars(plain) == plain.config()
+    assert first.estimator.config() == plain.config()
+    x = inputs_of(data.validation.x)
+    alone = np.concatenate([first.estimator.decision(row[None]) for row in x])
+    np.testing.assert_allclose(alone, first.logits[len(data.train) :].numpy(), rtol=1e-9, atol=1e-12)
 
 
 @every_model

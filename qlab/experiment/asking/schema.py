@@ -21,7 +21,8 @@ from qlab.experiment.asking.landmarks import Landmarks
 from qlab.experiment.asking.memory import parse_size
 from qlab.experiment.asking.trial import ProbeRun, Trial, Unlearning, content_hash
 from qlab.fields import Field, NonNegativeFloat, NonNegativeInt, PositiveInt, fields_of, show
-from qlab.models import Model
+from qlab.models import Estimator, Model
+from qlab.models.estimator import NO_GRADIENTS
 from qlab.own_code import described, has_own_frame
 from qlab.registry import find, lies_in
 from qlab.textfile import read_text
@@ -99,6 +100,8 @@ class Experiment:
         memory: how much models that train together may take; None for a share of what is available.
         checkpoint_seconds: seconds from one write of the state of trainings to the next.
         assignments: keys and values that replaced those of the text.
+        left_out: what is asked for and cannot be had of some models, each with its reason: "HessianProbe of
+            sklearn.svm:SVC: it has no gradients".
     """
 
     name: str
@@ -114,6 +117,7 @@ class Experiment:
     memory: str | None = None
     checkpoint_seconds: float = CHECKPOINT_SECONDS
     assignments: tuple[tuple[str, Any], ...] = ()
+    left_out: tuple[str, ...] = ()
 
     @property
     def items(self) -> tuple[Trial | Unlearning | ProbeRun, ...]:
@@ -226,6 +230,7 @@ class _Reader:
 
     def __init__(self, folder: Path | None) -> None:
         self.folder = folder
+        self.left_out: dict[str, None] = {}
 
     def experiment(self, raw: dict[str, Any], source: str, text: str, default_name: str | None) -> Experiment:
         for key in raw:
@@ -266,14 +271,18 @@ class _Reader:
             self.folder,
             memory=run.memory,
             checkpoint_seconds=run.checkpoint_seconds,
+            left_out=tuple(self.left_out),
         )
 
     def _probe_runs(
         self, raw: dict[str, Any], trials: Iterable[Trial], unlearnings: Iterable[Unlearning]
     ) -> Iterator[ProbeRun]:
-        landmarks = Landmarks(tuple(trials), tuple(unlearnings))
+        landmarks = Landmarks(tuple(trial for trial in trials if trial.has_gradients), tuple(unlearnings))
         for where, table in self._tables(raw["probe"], "probe") if "probe" in raw else ():
             for name, probe in self._variant(table, "probe", where):
+                self._leave_out(name, trials)
+                if not landmarks.trials:
+                    continue
                 try:
                     yield from landmarks.probe_runs(name, probe)
                 except ConfigError as error:
@@ -283,6 +292,9 @@ class _Reader:
         if "unlearner" not in raw:
             return
         methods = list(self._variants(raw["unlearner"], "unlearner"))
+        for name, _ in methods:
+            self._leave_out(name, trials)
+        trials = [trial for trial in trials if trial.has_gradients]
         for trial in trials:
             if trial.corruption.ratio == 0.0:
                 raise ConfigError(
@@ -296,6 +308,11 @@ class _Reader:
                 )
         for trial, (name, unlearner), repeat in itertools.product(trials, methods, range(run.repeats)):
             yield Unlearning(trial, name, unlearner, run.oracles, repeat)
+
+    def _leave_out(self, name: str, trials: Iterable[Trial]) -> None:
+        """Takes down that a method or probe is not applied to estimators."""
+        for model in dict.fromkeys(trial.names["model"] for trial in trials if not trial.has_gradients):
+            self.left_out[f"{name} of {model}: {NO_GRADIENTS}"] = None
 
     def _trials(self, raw: dict[str, Any], seeds: Sequence[int]) -> Iterator[Trial]:
         for needed in ("task", "model"):
@@ -311,9 +328,15 @@ class _Reader:
             training = {**common, **self._table(table.get("training", {}), f"{where}.training")}
             own = {key: value for key, value in table.items() if key != "training"}
             trainers = list(self._sweep(Trainer, training, f"{where}.training"))
-            models += [
-                (name, model, trainer) for name, model in self._variant(own, "model", where) for trainer in trainers
-            ]
+            for name, model in self._variant(own, "model", where):
+                if isinstance(model, Estimator) and "training" in table:
+                    raise ConfigError(
+                        f"{where}.training: {name} is an estimator, which is fitted at once: it has no epochs, batches "
+                        "or learning rate. Leave training out of its table; its own settings are fields of the table."
+                    )
+                models += [
+                    (name, model, trainer) for trainer in trainers[: 1 if isinstance(model, Estimator) else None]
+                ]
         for (task_name, task), (corruption_name, corruption), (model_name, model, trainer), seed in itertools.product(
             tasks, corruptions, models, seeds
         ):
@@ -346,7 +369,8 @@ class _Reader:
         choices: dict[str, list[Any]] = {}
         for key, value in table.items():
             if key not in fields:
-                raise ConfigError(f"{where}: " + unknown(f"{cls.__name__} key", key, fields))
+                instead = getattr(cls, "refused", {}).get(key)
+                raise ConfigError(f"{where}: {instead or unknown(f'{cls.__name__} key', key, fields)}")
             choices[key] = _choices(fields[key], value, where)
         for combination in itertools.product(*choices.values()):
             yield self._make(cls, dict(zip(choices, combination, strict=True)), where)

@@ -10,9 +10,10 @@ from typing import Any
 
 from qlab.component import Component
 from qlab.corruptions import Corruption
+from qlab.errors import ConfigError
 from qlab.fields import identity_of
 from qlab.landscape import LandscapeProbe
-from qlab.models import Model
+from qlab.models import Estimator, Model
 from qlab.registry import code_digest
 from qlab.tasks import Task
 from qlab.tracking.groups import keys_of
@@ -46,31 +47,60 @@ class Trial:
     Args:
         task: supplies the data.
         corruption: pollutes the training split.
-        model: the model, not built.
-        trainer: trains it.
+        model: the model, not built; or an estimator, not fitted.
+        trainer: trains it. Does not count for an estimator, which is fitted at once.
         seed: seeds everything random.
         names: how the experiment file names the classes, by kind.
     """
 
     task: Task
     corruption: Corruption
-    model: Model
+    model: Model | Estimator
     trainer: Trainer
     seed: int
     names: dict[str, str]
+
+    @property
+    def has_gradients(self) -> bool:
+        """Whether the model is trained by gradients: it has epochs, landscapes, and methods that unlearn it."""
+        return isinstance(self.model, Model)
+
+    @property
+    def network(self) -> Model:
+        """The model, if it has gradients.
+
+        Raises:
+            ConfigError: it has none.
+        """
+        if not isinstance(self.model, Model):
+            raise ConfigError(f"{self.label}: {self.names['model']} is an estimator; it has no parameters to train.")
+        return self.model
+
+    @property
+    def estimator(self) -> Estimator:
+        """The model, if it has no gradients.
+
+        Raises:
+            ConfigError: it has some.
+        """
+        if not isinstance(self.model, Estimator):
+            raise ConfigError(f"{self.label}: {self.names['model']} is trained; it is no estimator.")
+        return self.model
 
     @functools.cached_property
     def config(self) -> dict[str, Any]:
         """The resolved configuration: every field of every class, defaults included but for :class:`AbsentMeans` ones.
 
         For a class from a file beside the experiment, ``code`` holds the digest of its code and of what it imports from
-        there; for a task that names files, ``files`` holds theirs: edits make new trials.
+        there; for a task that names files, ``files`` holds theirs: edits make new trials. Estimators have no
+        ``training``, and of scikit-learn's the arguments that were given count.
         """
         tables: dict[str, Any] = {}
         for kind, part in (("task", self.task), ("corruption", self.corruption), ("model", self.model)):
             tables[kind] = _table(self.names[kind], part)
-        training = identity_of(type(self.trainer), self.trainer.config())
-        return {**tables, "training": training, "seed": self.seed}
+        if self.has_gradients:
+            tables["training"] = identity_of(type(self.trainer), self.trainer.config())
+        return {**tables, "seed": self.seed}
 
     @functools.cached_property
     def key(self) -> str:
@@ -89,7 +119,7 @@ class Trial:
     @functools.cached_property
     def ensemble_key(self) -> str:
         """Equal for trials that can be trained together: they differ only in seed or in fields of the corruption."""
-        shared = {kind: self.config[kind] for kind in ("task", "model", "training")}
+        shared = {kind: self.config[kind] for kind in ("task", "model", "training") if kind in self.config}
         return content_hash({**shared, "corruption": self.names["corruption"]})
 
     @functools.cached_property

@@ -98,7 +98,7 @@ class Materials:
 
     def build(self, trial: Trial) -> Model:
         """A trial's model, built, after a check that it takes the trial's data."""
-        model = trial.model.build(Features.of(self.dataset(trial.task), trial.corruption))
+        model = trial.network.build(Features.of(self.dataset(trial.task), trial.corruption))
         x = self.member(trial).corrupted.split.x
         model.checked = trial.ensemble_key in self._checked
         check_model(model, x)

@@ -18,6 +18,9 @@ from qlab.unlearning.engine import Partition
 
 T = TypeVar("T")
 
+MOST_FITTED = 10
+"""So many estimators are fitted by one job at most, which is recorded when it is done."""
+
 
 class Work:
     """What an experiment has to do, after a check that it can be done.
@@ -39,7 +42,8 @@ class Work:
         self._models: dict[str, Model] = {}
         self._corrupted: dict[str, int] = {}
         for trials in plan.ensembles:
-            self.training_parts(plan, trials)
+            if trials[0].has_gradients:
+                self.training_parts(plan, trials)
         for group in plan.unlearnings:
             self.unlearning_parts(group)
         for probe_run in plan.todo_probe_runs:
@@ -70,6 +74,11 @@ class Work:
             self._materials, self._budget, trials, self.model(trials[0]), trajectories=followed
         )
         return [cut for part in found for cut in self._spread(part, len(plan.ensembles))]
+
+    def fitting_parts(self, plan: Plan, trials: Sequence[Trial]) -> list[Sequence[Trial]]:
+        """Trials of estimators cut so that all workers are busy, and a command that is killed loses few of them."""
+        parts = [trials[start : start + MOST_FITTED] for start in range(0, len(trials), MOST_FITTED)]
+        return [cut for part in parts for cut in self._spread(part, len(plan.ensembles) + len(parts) - 1)]
 
     def retracing_parts(self, trials: Sequence[Trial]) -> list[Sequence[Trial]]:
         """Trials whose trajectories are missing, cut in the same way."""

@@ -22,6 +22,28 @@ from qlab.tracking.writes import DatasetRecord
 from qlab.training.state import TrainingState
 
 
+def create_trial(recorder: Recorder, materials: Materials, trial: Trial, tags: Mapping[str, str]) -> str:
+    """Begins the run of a trial, with its params and what is known of its data.
+
+    Args:
+        recorder: of the experiment.
+        materials: the trial's data.
+        trial: the trial.
+        tags: of the run, beside those of the data.
+    """
+    records: list[DatasetRecord] = []
+    data: dict[str, str] = {}
+    # What fails here fails in the job as well, which says so.
+    with contextlib.suppress(Exception):
+        records = dataset_records(materials, trial)
+        # What tells a task's data from others, see :mod:`qlab.experiment.planning.same_data`.
+        if (digest := materials.data_digest(trial.task)) is not None:
+            data = {names.DATA: digest}
+    return recorder.store.create_run(
+        recorder.experiment_id, trial.label, params=trial.params, tags={**tags, **data}, datasets=records
+    )
+
+
 class TrainRecording(RunsRecording[Trained, Trial]):
     """Writes the runs of trials that train together; those that were interrupted go on in their old runs.
 
@@ -116,7 +138,7 @@ class TrainRecording(RunsRecording[Trained, Trial]):
                     run_ids.append(self._saved[index].run_id)
                     self._open_again(run_ids[-1], tags)
                 else:
-                    run_ids.append(self._create(trial, tags))
+                    run_ids.append(create_trial(self.recorder, self._materials, trial, tags))
             known = []
             if self._saved:
                 logged = sorted({name for item in self._saved for name in item.metrics})
@@ -130,19 +152,6 @@ class TrainRecording(RunsRecording[Trained, Trial]):
         self.recorder.store.set_tags(run_id, tags)
         self.recorder.store.delete_tag(run_id, names.ERROR)
         self.recorder.store.finish(run_id, "RUNNING")
-
-    def _create(self, trial: Trial, tags: dict[str, str]) -> str:
-        records: list[DatasetRecord] = []
-        data: dict[str, str] = {}
-        # What fails here fails in the job as well, which says so.
-        with contextlib.suppress(Exception):
-            records = dataset_records(self._materials, trial)
-            # What tells a task's data from others, see :mod:`qlab.experiment.planning.same_data`.
-            if (digest := self._materials.data_digest(trial.task)) is not None:
-                data = {names.DATA: digest}
-        return self.recorder.store.create_run(
-            self.recorder.experiment_id, trial.label, params=trial.params, tags={**tags, **data}, datasets=records
-        )
 
     def _log(self, epoch: int, metrics: Mapping[str, NDArray[np.float64]]) -> None:
         last = self._job.trials[0].trainer.epochs

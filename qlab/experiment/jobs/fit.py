@@ -1,0 +1,110 @@
+"""Fitting estimators to the data of trials, one after the other."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Mapping
+
+import numpy as np
+
+from qlab.errors import JobStopped, StoreError
+from qlab.experiment.asking.trial import Trial
+from qlab.experiment.jobs.base import Inputs, Job, Report
+from qlab.experiment.jobs.materials import Materials
+from qlab.experiment.jobs.train import Trained
+from qlab.models.estimator import Array, inputs_of
+from qlab.own_code import described
+from qlab.tasks import Task
+from qlab.tasks.features import FeatureRows
+from qlab.training.fitting import Fitted, check_seeded, fit
+from qlab.training.threads import limited_threads
+
+STEP = 0
+"""The step of an estimator's metrics: there are no epochs."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Estimated(Trained):
+    """Trials whose estimators were fitted: a training of one evaluation.
+
+    ``history`` and ``health`` are of those that were fitted, in their order.
+
+    Args:
+        fitted: their keys.
+        failed: why the others were not, by key.
+        fitting_seconds: what of the wall time fitting took.
+    """
+
+    fitted: tuple[str, ...] = ()
+    failed: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    fitting_seconds: float = 0.0
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Fit(Job):
+    """Fits the estimators of trials that differ in seed or corruption; one that fails leaves the others alone.
+
+    Nothing that was learned is kept: refitting gives it again.
+
+    Args:
+        trials: of one ensemble.
+    """
+
+    trials: tuple[Trial, ...]
+
+    @property
+    def label(self) -> str:
+        """See the base class."""
+        return self.trials[0].setting
+
+    @property
+    def task(self) -> Task:
+        """See the base class."""
+        return self.trials[0].task
+
+    def run(self, materials: Materials, inputs: Inputs, report: Report) -> Estimated:
+        """See the base class."""
+        found: dict[str, Fitted] = {}
+        failed: dict[str, str] = {}
+        dataset = materials.dataset(self.task)
+        remembered, start = _Remembered(), time.perf_counter()
+        with limited_threads():
+            for number, trial in enumerate(self.trials, 1):
+                try:
+                    member = materials.member(trial)
+                    made = fit(trial.estimator, member, dataset.validation, test=dataset.test, inputs=remembered)
+                    if not found:
+                        check_seeded(trial.estimator, member, dataset.validation, made.logits)
+                except (StoreError, JobStopped):
+                    raise
+                except (Exception, SystemExit) as error:  # a user's code may raise anything, and call sys.exit()
+                    failed[trial.key] = described(error)
+                    continue
+                found[trial.key] = made
+                report.epoch(number, {name: np.array([value]) for name, value in made.metrics.items()})
+        names = next(iter(found.values())).metrics if found else ()
+        return Estimated(
+            seconds=time.perf_counter() - start,
+            history={name: np.array([[item.metrics[name]] for item in found.values()]) for name in names},
+            epochs=(STEP,),
+            health=tuple(item.health for item in found.values()),
+            fitted=tuple(found),
+            failed=failed,
+            fitting_seconds=sum(item.seconds for item in found.values()),
+        )
+
+
+class _Remembered:
+    """Makes what estimators take of features; of those that trials share once."""
+
+    def __init__(self) -> None:
+        self._kept: dict[int, tuple[FeatureRows, Array]] = {}
+
+    def __call__(self, x: FeatureRows) -> Array:
+        """See :func:`qlab.models.estimator.inputs_of`."""
+        if id(x) not in self._kept:
+            if len(self._kept) > 1:  # a corruption that changes features makes others for each trial
+                self._kept.pop(next(reversed(self._kept)))
+            self._kept[id(x)] = (x, inputs_of(x))
+        return self._kept[id(x)][1].copy()

@@ -1,0 +1,69 @@
+"""Recording estimators that are fitted, a run in the store for each."""
+
+from __future__ import annotations
+
+from qlab.experiment.asking.trial import Trial
+from qlab.experiment.jobs.fit import Estimated, Fit
+from qlab.experiment.jobs.materials import Materials
+from qlab.experiment.recording.recorder import Recorder
+from qlab.experiment.recording.recording import RunsRecording
+from qlab.experiment.recording.trainings import create_trial
+from qlab.tracking import names
+from qlab.tracking.store import now_ms
+
+
+class FitRecording(RunsRecording[Estimated, Trial]):
+    """Writes the runs of trials whose estimators one job fits; those that failed fail, and no others.
+
+    Args:
+        recorder: of the experiment.
+        materials: the trials' data.
+        job: what is recorded.
+        parent: the experiment's run.
+    """
+
+    def __init__(self, recorder: Recorder, materials: Materials, job: Fit, parent: str) -> None:
+        super().__init__(recorder)
+        self._materials = materials
+        self._job = job
+        self._parent = parent
+
+    def start(self) -> bool:
+        """See the base class."""
+        self.recorder.confirm()
+        if self.run_ids:
+            return True
+        trials = self._job.trials
+        engine = trials[0].estimator.engine_name
+        self.announce(self._job.label, len(trials), 0, engine)
+        with self.recorder.tracking(), self.recorder.starting() as run_ids:
+            for trial in trials:
+                tags = self.recorder.tags(names.TRIAL, trial.key, self._parent, trial.seed, engine) | trial.group_tags
+                run_ids.append(create_trial(self.recorder, self._materials, trial, tags))
+        self.opened(run_ids, trials)
+        return True
+
+    def finish(self, result: Estimated) -> None:
+        """See the base class."""
+        self.recorder.confirm()
+        rows = {key: row for row, key in enumerate(result.fitted)}
+        with self.recorder.tracking():
+            for run_id, trial in list(self.unfinished.items()):
+                if trial.key in rows:
+                    row, now, store = rows[trial.key], now_ms(), self.recorder.store
+                    values = [
+                        (name, float(found[row, 0]), result.epochs[0], now) for name, found in result.history.items()
+                    ]
+                    store.log(run_id, metrics=values, tags={names.HEALTH: result.health[row]})
+                    self.recorder.finish(trial, run_id, result.health[row])
+                else:
+                    error = result.failed[trial.key]
+                    self.recorder.end([run_id], "FAILED", error)
+                    self.recorder.fail([trial], error)
+                del self.unfinished[run_id]
+        self.reporter.ensemble_finished(result.seconds, [*result.health, *["failed"] * len(result.failed)])
+
+    def fail(self, error: str) -> None:
+        """See the base class."""
+        self.start()
+        self.fail_unfinished(error)

@@ -1,0 +1,198 @@
+"""Estimators in experiment files: beside trained models, with what they cannot have left out by name."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from sklearn.svm import SVC
+from support.experiments import TASK
+
+from qlab.errors import ConfigError
+from qlab.experiment.asking import schema
+from qlab.experiment.planning.plan import Plan
+from qlab.experiment.runner import Runner
+from qlab.models.estimator import inputs_of
+from qlab.tasks.base import load_data
+from qlab.tracking import frames, names
+from qlab.tracking.store import Store
+from qlab.training import Member
+
+MODELS = """
+[[model]]
+type = "MLP"
+hidden = [4]
+
+[[model]]
+type = "sklearn.svm:SVC"
+C = [0.5, 2.0]
+"""
+
+REST = """
+[corruption]
+type = "LabelFlip"
+ratio = [0.2, 0.4]
+
+[training]
+epochs = 2
+
+[[unlearner]]
+type = "Finetune"
+steps = 1
+
+[[probe]]
+type = "HessianProbe"
+
+[run]
+seeds = 2
+oracles = 1
+"""
+
+PROTOTYPE = '''
+import numpy as np
+
+from qlab import Estimator
+
+
+class Prototype(Estimator):
+    """The nearer of two class means.
+
+    Args:
+        sharpness: factor of the logit.
+        worst: the seed of the draw that fails.
+    """
+
+    sharpness: float = 1.0
+    worst: float = 2.0
+
+    def fit(self, x, y, generator):
+        if generator.random() > self.worst:
+            raise RuntimeError("an unlucky draw")
+        self.means = [x[y == label].mean(0) for label in (0, 1)]
+
+    def decision(self, x):
+        near, far = (((x - mean) ** 2).sum(1) for mean in self.means)
+        return self.sharpness * (near - far)
+'''
+
+
+def parsed(text, **options):
+    return schema.parse(f'name = "controls"\n{TASK}{text}', source="controls.toml", **options)
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(f"sqlite:///{tmp_path}/mlruns/mlflow.db")
+
+
+def test_what_an_estimator_cannot_have_is_left_out_by_name():
+    experiment = parsed(MODELS + REST)
+    assert len(experiment.trials) == 3 * 2 * 2
+    assert {item.teacher.names["model"] for item in experiment.unlearnings} == {"MLP"}
+    assert {item.trial.names["model"] for item in experiment.probe_runs} == {"MLP"}
+    assert experiment.left_out == (
+        "Finetune of sklearn.svm:SVC: it has no gradients",
+        "HessianProbe of sklearn.svm:SVC: it has no gradients",
+    )
+
+
+def test_a_file_of_estimators_alone_leaves_all_of_it_out():
+    experiment = parsed(MODELS.partition('[[model]]\ntype = "sklearn')[1] + '.svm:SVC"\n' + REST)
+    assert experiment.unlearnings == experiment.probe_runs == ()
+    assert len(experiment.left_out) == 2
+
+
+def test_a_clean_estimator_is_no_teacher_and_no_reason_to_refuse():
+    text = MODELS.replace('type = "MLP"\nhidden = [4]', 'type = "sklearn.dummy:DummyClassifier"')
+    assert parsed(text + REST.replace("[0.2, 0.4]", "[0.0, 1.0]")).unlearnings == ()
+
+
+def test_the_identity_is_type_and_given_arguments_and_seed():
+    trial = next(item for item in parsed(MODELS + REST).trials if item.config["model"].get("C") == 0.5)
+    assert trial.config["model"] == {"type": "sklearn.svm:SVC", "C": 0.5}
+    assert "training" not in trial.config
+    other = parsed(MODELS + REST.replace("epochs = 2", "epochs = 7").replace("seeds = 2", "seeds = 1"))
+    assert trial.key in {item.key for item in other.trials}
+    assert trial.params["model.C"] == "0.5"
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        ('type = "sklearn.svm:SVC"\ntraining = { epochs = 3 }', r"model\.training: .*estimator.*Leave training out"),
+        ('type = "sklearn.svm:SVC"\nc = 1.0', r'model: unknown SVC key "c"\. Did you mean "C"\?'),
+        ('type = "sklearn.svm:SVC"\nC = [1.0, "x"]', r'model\.C: got "x", accepts a number'),
+        ('type = "sklearn.svm:SVC"\nC = [1.0, -2.0]', r"model: SVC: The 'C' parameter of SVC must be.*Got -2\.0"),
+        ('type = "sklearn.svm:SVC"\nrandom_state = 3', r"model: random_state comes from the seed.*leave it out"),
+        ('type = "sklearn.ensemble:RandomForestClassifier"\nn_jobs = 2', r"n_jobs.*qlab run --jobs N"),
+        ('type = "sklearn.svm:SVR"', r"model\.type: .*regressor"),
+        ('type = "sklearn.pipeline:Pipeline"', r"model\.type: .*class of your own"),
+    ],
+)
+def test_mistakes_are_refused_before_anything_runs(model, message):
+    with pytest.raises(ConfigError) as caught:
+        parsed(f"[[model]]\n{model}\n{REST}")
+    assert re.search(message, str(caught.value)), str(caught.value)
+
+
+def test_estimators_are_runs_like_any_other_and_are_found_again(store):
+    experiment = parsed(MODELS + REST)
+    outcome = Runner(store).run(experiment)
+    assert not outcome.failed
+    assert outcome.trained == 12
+    assert set(outcome.table["model"]) == {"MLP", "sklearn.svm:SVC C=0.5", "sklearn.svm:SVC C=2"}
+    assert (outcome.table["kept"] == 2).all()
+    assert Runner(store).run(experiment).reused == 12
+    runs = frames.runs_of_kind(store, store.experiment_ids(["controls"]), names.TRIAL)
+    svc = runs[runs["model.type"] == "sklearn.svm:SVC"]
+    assert set(svc["health"]) == {"healthy"}
+    trial = next(item for item in experiment.trials if item.config["model"].get("C") == 2.0 and item.seed == 1)
+    row = svc[svc["trial"] == trial.key].iloc[0]
+    dataset = load_data(trial.task)
+    split = Member.of(trial.task, dataset, trial.corruption, 1).corrupted.split
+    plain = SVC(C=2.0).fit(inputs_of(split.x), split.y.numpy())
+    assert row["validation_accuracy"] == plain.score(inputs_of(dataset.validation.x), dataset.validation.y.numpy())
+    assert row["train_accuracy"] == plain.score(inputs_of(split.x), split.y.numpy())
+    assert row["forget_accuracy_polluted"] + row["forget_accuracy_clean"] == 1.0
+    run = store.get_run(row["run_id"])
+    assert run.data.tags[names.ENGINE].startswith("scikit-learn ")
+    assert "train_loss" not in run.data.metrics
+    assert [item.dataset.name for item in run.inputs.dataset_inputs] == ["XXZ", "XXZ"]
+    assert store.metric_history(row["run_id"], "validation_accuracy")[0][0] == 0
+
+
+def test_a_trial_that_fails_fails_alone(store, tmp_path):
+    (tmp_path / "my.py").write_text(PROTOTYPE)
+    text = f'[[model]]\ntype = "my:Prototype"\nworst = [0.5, 2.0]\n{REST}'.replace("seeds = 2", "seeds = 6")
+    experiment = parsed(text.partition("[[unlearner]]")[0] + "[run]\nseeds = 6", folder=tmp_path)
+    outcome = Runner(store).run(experiment)
+    assert 0 < len(outcome.failed) < 12
+    assert all("worst" in item.config["model"] and item.config["model"]["worst"] == 0.5
+               for item in experiment.trials if item.key in outcome.failed)  # fmt: skip
+    why = next(iter(outcome.failed.values()))[1]
+    assert re.search(r"RuntimeError: an unlucky draw \[in my\.py, line \d+, in fit\]", why)
+    assert outcome.trained == 24 - len(outcome.failed)
+    left = Plan.of(experiment, store)
+    assert {trial.key for trial in left.todo} == set(outcome.failed)
+
+
+def test_edits_of_an_own_estimator_make_new_trials(tmp_path):
+    def keys():
+        return [item.key for item in parsed(f'[[model]]\ntype = "my:Prototype"\n{REST}', folder=tmp_path).trials]
+
+    (tmp_path / "my.py").write_text(PROTOTYPE)
+    before = keys()
+    assert keys() == before
+    (tmp_path / "my.py").write_text(PROTOTYPE.replace("near - far", "2 * (near - far)"))
+    assert set(keys()).isdisjoint(before)
+
+
+def test_own_classes_in_scikit_learns_style_carry_the_digest_of_their_code(tmp_path):
+    text = "from sklearn.svm import SVC\n\n\nclass Mine(SVC):\n    pass\n"
+    (tmp_path / "own.py").write_text(text)
+    trial = parsed(f'[[model]]\ntype = "own:Mine"\nC = 3\n{REST}', folder=tmp_path).trials[0]
+    assert trial.config["model"]["C"] == 3.0
+    first = trial.config["model"]["code"]
+    (tmp_path / "own.py").write_text(text.replace("pass", "extra = 1"))
+    trial = parsed(f'[[model]]\ntype = "own:Mine"\nC = 3\n{REST}', folder=tmp_path).trials[0]
+    assert trial.config["model"]["code"] != first
