@@ -160,6 +160,42 @@ def run(
 
 
 @main.command()
+@click.argument("files", nargs=-1, required=True)
+@click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Override a value: --set model.depth=2.")
+def check(files: Sequence[str], assignments: Sequence[str]) -> None:
+    """Try every class that experiment FILES name: few rows, a few epochs, one seed, twice; nothing is stored.
+
+    Data must load the same each time, corruptions fit their splits, and models train to the same parameters twice, one
+    by one and together. Every unlearner takes a step, every probe is taken. What goes wrong is shown with its whole
+    traceback, and the exit status is then 1.
+    """
+    from qlab import checking
+    from qlab.experiment.asking import overrides
+    from qlab.resources import experiment_file
+
+    pairs = [overrides.parse(assignment) for assignment in assignments]
+    failed = [checking.check_file(experiment_file(file), pairs) for file in files]
+    if any(failed):
+        sys.exit(1)
+
+
+@main.command()
+@click.argument("kind")
+@click.argument("file", type=click.Path(path_type=Path))
+def new(kind: str, file: Path) -> None:
+    """Write FILE with a class of a KIND that runs as it is, and an experiment that uses it beside it.
+
+    KIND is task, corruption, model, circuit, unlearner or probe; FILE is a Python file, such as my_model.py.
+    """
+    from qlab.starting import write_template
+
+    name, experiment = write_template(kind, file)
+    click.echo(f"{file}: {name}, to be changed; {experiment} uses it.")
+    click.echo(f"Try it:  qlab check {shlex.quote(str(experiment))}")
+    click.echo(f"Run it:  qlab run {shlex.quote(str(experiment))}")
+
+
+@main.command()
 @click.argument("experiments", nargs=-1)
 @no_figures
 @tracking_uri
@@ -285,16 +321,19 @@ def list_names(kind: str | None) -> None:
 def describe(name: str) -> None:
     """Describe a class that an experiment file can name (fields, formula, source), or print an experiment's file.
 
-    NAME is one that `qlab list` prints, or "module:Class".
+    NAME is one that `qlab list` prints, or "module:Class"; or Task, Corruption, Model, Unlearner or LandscapeProbe for
+    what a class of one's own has to define.
     """
+    from qlab import starting
     from qlab.errors import unknown
     from qlab.fields import REQUIRED, fields_of, show
-    from qlab.registry import KINDS, available, find_of_any_kind
+    from qlab.registry import KINDS, available, base_class, find_of_any_kind
     from qlab.resources import experiments
     from qlab.training import Trainer
 
     classes: dict[str, tuple[str, type]] = {"Trainer": ("training", Trainer)}
     for kind in KINDS:
+        classes[base_class(kind).__name__] = (kind, base_class(kind))
         classes |= {found: (kind, cls) for found, cls in available(kind).items()}
     shipped = experiments()
     if name not in classes and name in shipped:
@@ -310,8 +349,15 @@ def describe(name: str) -> None:
     for what in ("formula", "source"):
         if getattr(cls, what, ""):
             click.echo(f"\n{what}: {getattr(cls, what)}")
-    click.echo("\nfields:")
-    for field in fields_of(cls).values():
+    for method, said in _to_define(cls):
+        click.echo(f"\nto define: {method}")
+        click.echo(click.wrap_text(said, 100, "      ", "      "))
+    if kind in starting.kinds() and cls is base_class(kind):
+        click.echo(f"\n`qlab new {kind} my_{kind}.py` writes one to begin with.")
+    fields = fields_of(cls).values()
+    if fields:
+        click.echo("\nfields:")
+    for field in fields:
         default = "required" if field.default is REQUIRED else f"default {show(field.default)}"
         click.echo(f"  {field.name}: {field.accepts}; {default}")
         if field.doc:
@@ -475,6 +521,18 @@ def _prose(cls: type) -> str:
     import inspect
 
     return _plain(inspect.cleandoc(cls.__doc__ or "").split("\nArgs:")[0].strip())
+
+
+def _to_define(cls: type) -> list[tuple[str, str]]:
+    """The methods that a subclass has to define, with what they are given and return."""
+    import inspect
+
+    found = []
+    for name in sorted(getattr(cls, "__abstractmethods__", ()), key=list(dir(cls)).index):
+        method = getattr(cls, name)
+        signature = str(inspect.signature(method)).replace("'", "")
+        found.append((f"{name}{signature}", _plain(inspect.cleandoc(method.__doc__ or "").split("\n\n")[0])))
+    return found
 
 
 def _plain(text: str) -> str:
