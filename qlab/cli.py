@@ -185,7 +185,7 @@ def check(files: Sequence[str], assignments: Sequence[str]) -> None:
 def new(kind: str, file: Path) -> None:
     """Write FILE with a class of a KIND that runs as it is, and an experiment that uses it beside it.
 
-    KIND is task, corruption, model, circuit, unlearner or probe; FILE is a Python file, such as my_model.py.
+    KIND is task, corruption, model, circuit, estimator, unlearner or probe; FILE is a Python file, such as my_model.py.
     """
     from qlab.starting import write_template
 
@@ -321,19 +321,19 @@ def list_names(kind: str | None) -> None:
 def describe(name: str) -> None:
     """Describe a class that an experiment file can name (fields, formula, source), or print an experiment's file.
 
-    NAME is one that `qlab list` prints, or "module:Class"; or Task, Corruption, Model, Unlearner or LandscapeProbe for
-    what a class of one's own has to define.
+    NAME is one that `qlab list` prints, or "module:Class"; or Task, Corruption, Model, Estimator, Unlearner or
+    LandscapeProbe for what a class of one's own has to define.
     """
     from qlab import starting
     from qlab.errors import unknown
     from qlab.fields import REQUIRED, fields_of, show
-    from qlab.registry import KINDS, available, base_class, find_of_any_kind
+    from qlab.registry import KINDS, available, base_classes, find_of_any_kind
     from qlab.resources import experiments
     from qlab.training import Trainer
 
     classes: dict[str, tuple[str, type]] = {"Trainer": ("training", Trainer)}
     for kind in KINDS:
-        classes[base_class(kind).__name__] = (kind, base_class(kind))
+        classes |= {base.__name__: (kind, base) for base in base_classes(kind)}
         classes |= {found: (kind, cls) for found, cls in available(kind).items()}
     shipped = experiments()
     if name not in classes and name in shipped:
@@ -352,8 +352,8 @@ def describe(name: str) -> None:
     for method, said in _to_define(cls):
         click.echo(f"\nto define: {method}")
         click.echo(click.wrap_text(said, 100, "      ", "      "))
-    if kind in starting.kinds() and cls is base_class(kind):
-        click.echo(f"\n`qlab new {kind} my_{kind}.py` writes one to begin with.")
+    if (template := cls.__name__.lower().removeprefix("landscape")) in starting.kinds():
+        click.echo(f"\n`qlab new {template} my_{template}.py` writes one to begin with.")
     fields = fields_of(cls).values()
     if fields:
         click.echo("\nfields:")

@@ -12,6 +12,7 @@ _TABLES = {
     "task": {"task": 'type = "{name}"'},
     "corruption": {"corruption": 'type = "{name}"\nratio = [0.0, 0.2, 0.4]'},
     "model": {"model": 'type = "{name}"'},
+    "estimator": {"model": 'type = "{name}"'},
     "circuit": {"model": 'type = "{name}"\ndepth = 2'},
     "unlearner": {"corruption": 'type = "LabelFlip"\nratio = 0.3', "unlearner": 'type = "{name}"\nsteps = 10'},
     "probe": {"probe": 'type = "{name}"'},

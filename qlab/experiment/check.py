@@ -25,6 +25,7 @@ from qlab.models import Model
 from qlab.tasks import Dataset, Split
 from qlab.tasks.base import digest
 from qlab.training import Member
+from qlab.training.fitting import check_seeded, fit
 from qlab.training.state import TrainingState
 from qlab.words import counted
 
@@ -115,8 +116,11 @@ class Checker:
         yield Check(_named(trials), f"{_listed([int(mask.sum()) for mask in masks])} of {len(masks[0])} rows")
 
     def _try_model(self, trial: Trial, data: Dataset) -> Iterator[Check]:
-        small = _Small(trial, data)
+        small = _Small(trial, data, trial.trainer.batch_size if trial.has_gradients else len(data.train))
         own = small.trial
+        if not own.has_gradients:
+            yield self._try_estimator(small)
+            return
         what = f"model {trial.names['model']} on {trial.names['task']}, {trial.names['corruption']}"
         one, again = (small.train(own, vmap=False) for _ in range(2))
         if not _same(one.states[own.key], again.states[own.key], 0.0):
@@ -142,6 +146,14 @@ class Checker:
         for probe_run in (found for found in self._experiment.probe_runs if found.trial is trial):
             name = " ".join(filter(None, ["probe", probe_run.name, probe_run.probe.label]))
             yield from self._group(name, self._try_probe(small, probe_run, states, made, name))
+
+    def _try_estimator(self, small: _Small) -> Check:
+        own = small.trial
+        member, validation = small.together.member(own), small.together.dataset(own.task).validation
+        fitted = fit(own.estimator, member, validation)
+        check_seeded(own.estimator, member, validation, fitted.logits)
+        what = f"model {own.names['model']} on {own.names['task']}, {own.names['corruption']}"
+        return Check(what, f"fitted to {small.rows} rows")
 
     def _try_unlearner(
         self, small: _Small, item: Unlearning, states: dict[str, Any], made: dict[str, Unlearning]
@@ -184,11 +196,12 @@ class _Small:
     Args:
         trial: as the experiment has it.
         data: of its task.
+        rows: how many are to be trained on; more where there would be no retain or no forget set else.
     """
 
-    def __init__(self, trial: Trial, data: Dataset) -> None:
+    def __init__(self, trial: Trial, data: Dataset, rows: int) -> None:
         ratio = trial.corruption.ratio
-        least = [_ROWS, trial.trainer.batch_size, *(math.ceil(1.0 / part) for part in (ratio, 1.0 - ratio) if part)]
+        least = [_ROWS, rows, *(math.ceil(1.0 / part) for part in (ratio, 1.0 - ratio) if part)]
         few = dataclasses.replace(
             data,
             train=_few(data.train, max(least)),

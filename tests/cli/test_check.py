@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 from support.experiments import TASK
 
 from qlab.cli import main
-from qlab.registry import KINDS, base_class
+from qlab.registry import KINDS, base_classes
 from qlab.starting import kinds
 
 MODEL = """
@@ -203,10 +203,10 @@ def test_what_cannot_be_written_is_refused(
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_base_class_is_described_by_what_is_to_be_defined(kind: str) -> None:
-    base = base_class(kind)
+@pytest.mark.parametrize("base", [base for kind in KINDS for base in base_classes(kind)])
+def test_a_base_class_is_described_by_what_is_to_be_defined(base: type) -> None:
     result = invoke("describe", base.__name__)
     assert result.exit_code == 0
     for name in base.__abstractmethods__:  # type: ignore[attr-defined]
         assert f"to define: {name}(self" in result.stdout
+    assert "`qlab new " in result.stdout
