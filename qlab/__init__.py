@@ -22,7 +22,9 @@ _HOME = {
     "XXZ": "qlab.tasks",
     "Dataset": "qlab.tasks",
     "Preprocessing": "qlab.tasks",
+    "Sklearn": "qlab.tasks",
     "Split": "qlab.tasks",
+    "Table": "qlab.tasks",
     "Task": "qlab.tasks",
     "Corrupted": "qlab.corruptions",
     "Corruption": "qlab.corruptions",
@@ -84,7 +86,7 @@ if TYPE_CHECKING:
     )
     from qlab.models import CNOTQNN, MLP, Estimator, Features, Model, PennyLaneQNN
     from qlab.reading import Results, results
-    from qlab.tasks import KMNIST, MNIST, XXZ, Dataset, Digits, FashionMNIST, Preprocessing, Split, Task
+    from qlab.tasks import KMNIST, MNIST, XXZ, Dataset, Digits, FashionMNIST, Preprocessing, Sklearn, Split, Table, Task
     from qlab.training import Member, TrainedEnsemble, Trainer
     from qlab.unlearning import (
         NPO,

@@ -37,6 +37,7 @@ def folder(tmp_path_factory, write_empty_store):
     for text in blocks("toml"):
         name = re.search(r'^name = "(\w+)"', text, flags=re.MULTILINE)[1]
         (path / f"{name}.toml").write_text(text, encoding="utf-8")
+    (path / "cells.csv").write_bytes((ROOT / "tests/support/cells.csv").read_bytes())
     for text in blocks("python"):
         if found := re.match(r"# (\w+\.py)\n", text):
             (path / found[1]).write_text(text, encoding="utf-8")
@@ -67,6 +68,13 @@ def test_first_experiment(folder):
     assert "depth=3" in result.stdout
     assert "hidden=[8, 2]" in result.stdout
     assert list((folder / "mlruns").rglob("summary/accuracy.png"))
+
+
+def test_own_table(folder):
+    result = qlab("run", "cells.toml", cwd=folder)
+    assert result.exit_code == 0, result.output
+    assert "30 trials trained" in result.stdout
+    assert "test accuracy" in result.stdout
 
 
 def test_own_classes(folder):

@@ -6,6 +6,7 @@ import collections
 import dataclasses
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -21,7 +22,7 @@ from qlab.models import Model
 from qlab.models.base import prepare_features
 from qlab.registry import make
 from qlab.tasks import Dataset, Task
-from qlab.tasks.base import load_data
+from qlab.tasks.stored import load_stored
 from qlab.tracking import names
 from qlab.training import Member
 
@@ -38,10 +39,10 @@ def data_of(config: Mapping[str, Any]) -> tuple[Task, Dataset]:
     """The task and the data set of a trial's configuration; the last are kept, up to :data:`KEPT_DATASETS`."""
 
     def load() -> tuple[Task, Dataset]:
-        task: Task = make("task", config["task"])
-        return task, load_data(task)
+        return load_stored(config["task"], None if folder is None else Path(folder))
 
-    return _datasets.get(json.dumps(config["task"], sort_keys=True), load)
+    folder = config.get(names.FOLDER)
+    return _datasets.get(json.dumps([config["task"], folder], sort_keys=True), load)
 
 
 def corrupted_of(config: Mapping[str, Any]) -> Corrupted:

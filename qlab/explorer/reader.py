@@ -151,7 +151,9 @@ class Reader:
             return {(run, metric): self._histories.get((run, metric), []) for run in run_ids for metric in metrics}
 
     def config(self, experiment: str, trial: str, parent: str | None) -> Mapping[str, Any]:
-        """The configuration a trial was made from, as its experiment's run keeps it.
+        """The configuration a trial was made from, as its experiment's run keeps it, and the folder of its file.
+
+        That is under :data:`qlab.tracking.names.FOLDER`.
 
         Raises:
             DataError: no run of the experiment knows the trial.
@@ -244,7 +246,9 @@ class Reader:
 
     def _trials(self, parent: str) -> dict[str, Any]:
         if parent not in self._configs:
-            self._configs[parent] = read_configs(self.store, parent) or {}
+            found = read_configs(self.store, parent) or {}
+            folder = self.store.get_run(parent).data.tags.get(names.FOLDER) if found else None
+            self._configs[parent] = {key: {**config, names.FOLDER: folder} for key, config in found.items()}
         return self._configs[parent]
 
     def _fetch(self, run_id: str, path: str, folder: Path) -> Path:

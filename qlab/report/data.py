@@ -18,9 +18,9 @@ from qlab.models import Features, PennyLaneQNN
 from qlab.own_code import described
 from qlab.registry import find, make
 from qlab.tasks import Dataset, Task
-from qlab.tasks.base import load_data
 from qlab.tasks.features import dense_rows
 from qlab.tasks.images import ImageTask
+from qlab.tasks.stored import load_stored
 from qlab.tracking import names, params
 from qlab.tracking.configs import read_configs
 from qlab.tracking.store import Store
@@ -83,13 +83,14 @@ def shown_data(store: Store, parent: str) -> Shown | None:
             by_kind.setdefault(json.dumps(but_ratio, sort_keys=True), config["corruption"])
         models = {json.dumps(config["model"]): config["model"] for config in trials}
         first, seed = trials[0]["task"], int(trials[0]["seed"])
-        task: Task = make("task", first)
+        folder = store.get_run(parent).data.tags.get(names.FOLDER)
+        task, dataset = load_stored(first, None if folder is None else Path(folder))
     except (KeyError, TypeError, ValueError, AttributeError) as error:  # somebody else wrote that file
         if isinstance(error, QlabError):
             raise
         raise DataError(f"{names.CONFIGS} of run {parent} is not what qlab writes: {described(error)}") from None
     circuits = tuple(config for config in models.values() if _is_circuit(config))
-    return Shown(task, load_data(task), tuple(by_kind.values()), circuits, seed)
+    return Shown(task, dataset, tuple(by_kind.values()), circuits, seed)
 
 
 def _is_circuit(model: Mapping[str, Any]) -> bool:

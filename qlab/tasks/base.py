@@ -8,7 +8,7 @@ import hashlib
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor
@@ -132,6 +132,10 @@ class Task(Component):
         A task whose features are :class:`~qlab.tasks.features.LazyFeatures` draws one after the other: ``n`` at once
         are those of ``n`` calls for one.
         """
+
+    def with_data(self, dataset: Dataset) -> Self:
+        """This task with its data known, for one whose :meth:`random_features` depend on them; by default itself."""
+        return self
 
     def files(self) -> Iterable[Path | str]:
         """The files, or folders of files, that decide the data: what is in them is part of a trial's identity.

@@ -2,14 +2,33 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import inspect
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from qlab.digests import file_digest
-from qlab.errors import ConfigError
+from qlab.errors import ConfigError, QlabError
+
+_FOLDER = "__qlab_folder__"
+
+
+T = TypeVar("T")
+
+
+def placed(task: T, folder: Path) -> T:
+    """A task whose relative paths start at a folder: that of its experiment file."""
+    found = copy.copy(task)
+    vars(found)[_FOLDER] = folder.absolute()
+    return found
+
+
+def folder_of(task: Any) -> Path:
+    """Where relative paths of a task's fields start: see :func:`placed`; else the current folder."""
+    found: Path = vars(task).get(_FOLDER) or Path.cwd()
+    return found
 
 
 def digest_of(task: Any) -> str | None:
@@ -34,9 +53,9 @@ def digest_of(task: Any) -> str | None:
                 line = f"{name}/{inner.relative_to(path).as_posix()} {file_digest(inner)}\n"
                 sha.update(line.encode("utf-8", "surrogateescape"))
         except OSError as error:
+            way = f" Relative paths start at the folder of the class, {base}." if base in path.parents else ""
             raise ConfigError(
-                f"{type(task).__name__}.files: {path} cannot be read: {error.strerror or error}. Relative paths start "
-                f"at the folder of the class, {base}."
+                f"{type(task).__name__}.files: {path} cannot be read: {error.strerror or error}.{way}"
             ) from None
     return sha.hexdigest()[:16]
 
@@ -65,6 +84,8 @@ def _paths(task: Any, base: Path) -> list[Path]:
     try:
         given = task.files()
         items = [given] if isinstance(given, (str, bytes, Path)) else list(given)
+    except QlabError:
+        raise
     except Exception as error:  # a user's task may raise anything
         raise ConfigError(f"{name}.files fails: {type(error).__name__}: {error}") from error
     paths = []

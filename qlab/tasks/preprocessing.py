@@ -30,6 +30,7 @@ class Preprocessing:
         components: rows to project on, shape ``[k, d]``; None where the scaled columns are the features.
         classes: what the label is for class 0 and class 1.
         label: the column that holds the label; empty if it has no name.
+        normalize: whether rows are divided by their length in the end.
 
     Raises:
         DataError: shapes that do not fit, or a scale of zero.
@@ -42,6 +43,7 @@ class Preprocessing:
     components: Tensor | None = None
     classes: tuple[Label, Label] = (0, 1)
     label: str = ""
+    normalize: bool = False
 
     def __post_init__(self) -> None:
         d = len(self.columns)
@@ -64,11 +66,13 @@ class Preprocessing:
     def __call__(self, x: Tensor) -> Tensor:
         """Features ``[N, k]`` of rows ``[N, d]``, both float64."""
         z = (x.to(torch.float64) - self.shift) / self.scale
-        return z if self.components is None or self.mean is None else (z - self.mean) @ self.components.T
+        found = z if self.components is None or self.mean is None else (z - self.mean) @ self.components.T
+        return torch.nn.functional.normalize(found, dim=1) if self.normalize else found
 
     def described(self) -> dict[str, Any]:
         """What of it is no tensor, as JSON."""
-        return {"columns": list(self.columns), "classes": list(self.classes), "label": self.label}
+        normalize = {"normalize": True} if self.normalize else {}
+        return {"columns": list(self.columns), "classes": list(self.classes), "label": self.label, **normalize}
 
     def tensors(self) -> dict[str, Tensor]:
         """Its tensors by name."""
@@ -83,5 +87,6 @@ class Preprocessing:
             tuple(map(str, described["columns"])),
             classes=(negative, positive),
             label=str(described["label"]),
+            normalize=bool(described.get("normalize", False)),
             **tensors,
         )

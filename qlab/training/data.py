@@ -48,9 +48,10 @@ class Member:
         # Writes through NumPy leave no other trace; large features are not compared with a copy.
         copies = [tensor.clone() if tensor.nbytes <= _COPIED_BYTES else tensor for tensor in shared]
         own = own_code.is_own(type(corruption))
+        known = task.with_data(dataset)
 
         def apply() -> Corrupted:
-            return corruption.apply(dataset.train, task, seeding.generator(seed, "corruption"))
+            return corruption.apply(dataset.train, known, seeding.generator(seed, "corruption"))
 
         corrupted = own_code.calling(f"{type(corruption).__name__}.apply", apply) if own else apply()
         same = all(torch.equal(tensor, copy) for tensor, copy in zip(shared, copies, strict=True))

@@ -25,6 +25,8 @@ from qlab.models import Estimator, Model
 from qlab.models.estimator import NO_GRADIENTS
 from qlab.own_code import described, has_own_frame
 from qlab.registry import find, lies_in
+from qlab.tasks import Task
+from qlab.tasks.files import placed
 from qlab.textfile import read_text
 from qlab.training import Trainer
 
@@ -38,6 +40,9 @@ _MLFLOWS_OWN = "Default"
 
 _MODULE = re.compile(r"""["']([\w./]+):\w+["']""")
 """Modules in names of the form ``module:Class``."""
+
+_FILE = re.compile(r"""\bpath\s*=\s*["']([^"'\n]+)["']""")
+"""Files of tables."""
 
 LONGEST_NAME = 200
 """Names become those of MLflow experiments and of files."""
@@ -148,12 +153,14 @@ def load(path: Path, assignments: Sequence[tuple[str, Any]] = ()) -> Experiment:
 
 
 def class_folder(path: Path, text: str) -> Path:
-    """Where classes beside an experiment file are found: beside its link, if it is one, else beside the file itself."""
+    """Where classes and tables beside an experiment file are: beside its link, if it is one, else beside the file."""
     real = path.resolve().parent
-    modules = set(_MODULE.findall(text))
-    if any(lies_in(path.parent, module) for module in modules):
-        return path.parent
-    return real if any(lies_in(real, module) for module in modules) else path.parent
+    modules, files = set(_MODULE.findall(text)), set(_FILE.findall(text))
+
+    def has_some(folder: Path) -> bool:
+        return any(lies_in(folder, module) for module in modules) or any((folder / file).is_file() for file in files)
+
+    return real if has_some(real) and not has_some(path.parent) else path.parent
 
 
 def parse(
@@ -389,6 +396,8 @@ class _Reader:
             made = cls(**values)
             if isinstance(made, Model):
                 made.config()  # is not there if the class forgot super().__init__
+            if isinstance(made, Task) and self.folder is not None:
+                made = placed(made, self.folder)
             return made
         except ConfigError as error:
             raise ConfigError(f"{where}: {error}") from error

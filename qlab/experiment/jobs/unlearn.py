@@ -204,9 +204,10 @@ def _relearn(model: Model, result: Unlearned, data: EnsembleData, first: Unlearn
 def _compared_rows(
     materials: Materials, trial: Trial, member: Member, model: Model, data: EnsembleData
 ) -> oracle.ComparedRows:
-    validation = materials.dataset(trial.task).validation
+    dataset = materials.dataset(trial.task)
+    validation = dataset.validation
     everything = dataclasses.replace(trial.corruption, ratio=1.0)
-    unseen = everything.apply(validation, trial.task, seeding.generator(trial.seed, "unseen"))
+    unseen = everything.apply(validation, trial.task.with_data(dataset), seeding.generator(trial.seed, "unseen"))
     corrupted = member.corrupted
     return oracle.ComparedRows(
         validation_x=data.validation_x.cpu(),

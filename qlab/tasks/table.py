@@ -1,0 +1,128 @@
+"""A table in a file of one's own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qlab.errors import ConfigError, DataError, nearest
+from qlab.fields import show
+from qlab.tasks.columns import Columns, ColumnsTask, chosen, listed
+from qlab.tasks.files import folder_of
+from qlab.tasks.table_file import TableFile
+
+
+class Table(ColumnsTask):
+    """Rows of a file of your own: CSV, Parquet or NPZ.
+
+    The first line of a CSV file names its columns; values are separated by commas (by tabs in .tsv). Of an NPZ file
+    arrays of one axis are columns, and an array ``x`` of two is the columns x0, x1, ...; nothing is unpickled. All
+    columns but the label must hold numbers, none of them missing, and the label two values. What is in the file is part
+    of a trial's identity: with an edited file all trials are new, and those of the former one stay.
+
+    Args:
+        path: the file; relative paths start at the folder of the experiment file, in a notebook at the current one.
+        label: the column that holds the label.
+    """
+
+    formula: ClassVar[str] = "x = (columns - shift) / scale, projected on principal components if reduce > 0"
+    source: ClassVar[str] = "your file"
+
+    path: str = "table.csv"
+    label: str = "label"
+
+    @property
+    def file(self) -> Path:
+        """Where the file is."""
+        return folder_of(self) / Path(self.path).expanduser()
+
+    def files(self) -> list[Path]:
+        """The file.
+
+        Raises:
+            ConfigError: it is not there.
+        """
+        file = self.file
+        if not file.is_file():
+            raise ConfigError(self._absent(file))
+        return [file]
+
+    def rows(self) -> Columns:
+        """The rows of the file, checked.
+
+        Raises:
+            DataError: something in it cannot be used; says which line and column.
+        """
+        table = TableFile.read(self.file, self.path)
+        names = [str(name) for name in table.frame.columns]
+        if self.label not in names:
+            raise DataError(
+                f'Table: label: {self.path} has no column "{self.label}".{nearest(self.label, names)} There are '
+                f"{listed(names)}."
+            )
+        if self.label in self.columns:
+            raise DataError(f'Table: columns: got "{self.label}", which is the label: a model would only read it off.')
+        if len(table.frame) == 0:
+            raise DataError(f"Table: {self.path} has no rows, only names of columns.")
+        wanted = chosen("Table", self.columns, [name for name in names if name != self.label], self.path)
+        if not wanted:
+            raise DataError(f'Table: {self.path} has no column but the label "{self.label}"; features need others.')
+        y, classes = self._labels(table)
+        x = table.numbers(wanted)
+        constant = [name for name, same in zip(wanted, (x == x[0]).all(0), strict=True) if same]
+        if constant:
+            rest = [name for name in wanted if name not in constant]
+            many = len(constant) > 1
+            raise DataError(
+                f"Table: {self.path}: {'the columns' if many else 'the column'} {listed(constant)} "
+                f"{'have the same value' if many else f'is {x[0, wanted.index(constant[0])]:g}'} in all {len(x)} rows, "
+                f"which tells nothing; name the others: columns = {show(rest)}."
+            )
+        return Columns(tuple(wanted), x, y, classes, self.label)
+
+    def _labels(self, table: TableFile) -> tuple[NDArray[np.bool_], tuple[Any, Any]]:
+        """Which rows are of class 1, and the values of both classes."""
+        values = table.labels(self.label)
+        found = _sorted(set(values))
+        if self.positive not in found:
+            raise DataError(
+                f'Table: positive: got {show(self.positive)}, which is not a value of "{self.label}" in {self.path}; '
+                f"accepts one of {listed(found)}."
+            )
+        if len(found) == 1:
+            raise DataError(
+                f'Table: {self.path}: "{self.label}" is {show(found[0])} in all {len(values)} rows; a classifier needs '
+                "rows of two classes."
+            )
+        if len(found) > 2:
+            raise DataError(
+                f'Table: {self.path}: "{self.label}" has {len(found)} values, {listed(found)}, and a binary classifier '
+                f"takes two; keep the rows of two of them, or write a column that says whether it is "
+                f"{show(self.positive)}."
+            )
+        negative = next(value for value in found if value != self.positive)
+        return np.array([value == self.positive for value in values]), (negative, self.positive)
+
+    def _absent(self, file: Path) -> str:
+        """What to say of a file that is not there."""
+        if file.exists():
+            return f"Table: path: {file} is not a file."
+        given = Path(self.path)
+        if given.is_absolute() or self.path.startswith("~"):
+            return f"Table: path: there is no file {file}."
+        said = f'Table: path: there is no file "{self.path}" in {folder_of(self)}, where relative paths start'
+        if given.exists():
+            return f"{said}. There is one in the current folder: give its whole path, {given.resolve()}."
+        beside = [item.name for item in file.parent.iterdir()] if file.parent.is_dir() else []
+        return f"{said}.{nearest(given.name, beside)}"
+
+
+def _sorted(values: set[Any]) -> Sequence[Any]:
+    try:
+        return sorted(values)
+    except TypeError:  # of several types
+        return sorted(values, key=repr)

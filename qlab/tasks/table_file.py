@@ -1,0 +1,286 @@
+"""Tables in files, CSV, Parquet and NPZ: what is in a cell, and where it is."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import warnings
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qlab.deferred import Deferred
+from qlab.errors import DataError
+from qlab.fields import show
+from qlab.tasks.columns import listed
+from qlab.textfile import decoded
+
+if TYPE_CHECKING:
+    import pandas as pd
+else:
+    pd = Deferred("pandas")
+
+_SEPARATORS = {".csv": ",", ".tsv": "\t"}
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class TableFile:
+    """What is in a file.
+
+    Args:
+        name: of the file, for messages.
+        frame: its rows; names of columns are text, each once.
+        text: of a CSV file, else None.
+        separator: between values of a CSV file.
+    """
+
+    name: str
+    frame: pd.DataFrame
+    text: str | None = None
+    separator: str = ","
+
+    @classmethod
+    def read(cls, path: Path, name: str) -> TableFile:
+        """Reads a file; its ending says what it is.
+
+        Raises:
+            DataError: it cannot be read, or is no table.
+        """
+        kind = path.suffix.lower()
+        if kind not in (*_SEPARATORS, ".parquet", ".npz"):
+            raise DataError(f"Table: path: got {show(name)}, accepts a file that ends in .csv, .tsv, .parquet or .npz.")
+        try:
+            if kind == ".parquet":
+                found = cls(name, _parquet(path, name))
+            elif kind == ".npz":
+                found = cls(name, _npz(path, name))
+            else:
+                text = decoded(path.read_bytes(), f"Table: {name}")
+                found = cls(name, _csv(text, name, _SEPARATORS[kind]), text, _SEPARATORS[kind])
+        except OSError as error:
+            raise DataError(f"Table: {name} cannot be read: {error.strerror or error}.") from None
+        _check_names(found)
+        return found
+
+    def numbers(self, columns: Sequence[str]) -> NDArray[np.float64]:
+        """Columns of finite numbers, ``[N, d]``.
+
+        Raises:
+            DataError: a cell is empty, or holds something else.
+        """
+        found = np.empty((len(self.frame), len(columns)))
+        for place, column in enumerate(columns):
+            values = self.frame[column]
+            if getattr(values.dtype, "kind", "O") not in "biuf":
+                self._refuse_text(column, values)
+            found[:, place] = values.to_numpy(dtype=np.float64, na_value=np.nan)
+        empty = np.isnan(found)
+        if empty.any():
+            row, place = np.argwhere(empty)[0]
+            own = [column for column, count in zip(columns, empty.sum(axis=0).tolist(), strict=True) if count]
+            rows = int(empty.any(axis=1).sum())
+            raise DataError(
+                f"Table: {self._place(row, columns[place])}: there is no value; {rows} of {len(found)} rows "
+                f"{'is' if rows == 1 else 'are'} incomplete, in {listed(own)}. Fill them, leave out these rows, or "
+                "name the columns without: columns = [...]."
+            )
+        if (infinite := ~np.isfinite(found)).any():
+            row, place = np.argwhere(infinite)[0]
+            count = int(infinite.sum())
+            raise DataError(
+                f"Table: {self._place(row, columns[place])}: the value is infinite"
+                f"{f', as are {count - 1} more' if count > 1 else ''}. Write finite numbers, or leave out these rows."
+            )
+        return found
+
+    def labels(self, column: str) -> list[Any]:
+        """The values of a column, as text, numbers or true and false.
+
+        Raises:
+            DataError: one is missing.
+        """
+        values = self._values(column)
+        blank = [isinstance(value, str) and not value.strip() for value in values]
+        missing = values.isna().to_numpy() | np.array(blank, dtype=bool)
+        if missing.any():
+            first = self._place(int(np.flatnonzero(missing)[0]), column)
+            raise DataError(
+                f"Table: {first}: there is no label; {int(missing.sum())} of {len(values)} rows "
+                "are without. Leave them out."
+            )
+        found = [value.item() if isinstance(value, np.generic) else value for value in values]
+        odd = next((value for value in found if not isinstance(value, (str, int, float, bool))), None)
+        if odd is not None:
+            raise DataError(
+                f'Table: {self.name}: the label "{column}" holds {type(odd).__name__}, accepts text or numbers.'
+            )
+        return found
+
+    def _values(self, column: str) -> pd.Series[Any]:
+        """A column; words that pandas takes for missing values, such as None, are words where the others are."""
+        values = self.frame[column]
+        if self.text is None or getattr(values.dtype, "kind", "O") in "biuf" or not values.isna().any():
+            return values
+        place = list(self.frame.columns).index(column)
+        lines = _lines(self.text, self.separator)
+        next(lines)
+        return pd.Series([record[place].strip() if place < len(record) else "" for _, record in lines], dtype=object)
+
+    def _refuse_text(self, column: str, values: pd.Series[Any]) -> None:
+        for row, value in enumerate(values):
+            try:
+                if not pd.isna(value):
+                    float(value)
+            except (TypeError, ValueError):
+                given = show(value) if isinstance(value, str) else repr(value)
+                raise DataError(
+                    f"Table: {self._place(row, column)}: got {given}, accepts a number. Write numbers for it, or "
+                    "name the columns that hold some: columns = [...]."
+                ) from None
+        raise DataError(
+            f'Table: {self.name}: the column "{column}" holds {values.dtype}, accepts numbers; convert it, or name the '
+            "columns that hold some: columns = [...]."
+        )
+
+    def _place(self, row: int, column: str) -> str:
+        """Where a cell is: the line of a CSV file, the row of others, from 1."""
+        if self.text is None:
+            return f'{self.name}: row {row + 1}, column "{column}"'
+        lines = _lines(self.text, self.separator)
+        next(lines)
+        number = next(line for index, line in enumerate(lines) if index == row)[0]
+        return f'{self.name}: line {number}, column "{column}"'
+
+
+def _lines(text: str, separator: str) -> Iterator[tuple[int, list[str]]]:
+    """The records of a CSV file that are not blank, with the number of the line where each ends."""
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True)
+    for record in reader:
+        if any(cell.strip() for cell in record) or len(record) > 1:
+            yield reader.line_num, record
+
+
+def _csv(text: str, name: str, separator: str) -> pd.DataFrame:
+    try:
+        first = next(_lines(text, separator), None)
+    except csv.Error as error:
+        raise DataError(f"Table: {name}: it is not CSV: {error}.") from None
+    if first is None:
+        raise DataError(f"Table: {name} is empty.")
+    header = [cell.strip() for cell in first[1]]
+    other = next((mark for mark in (";", "\t", ",", "|") if mark != separator and mark in header[0]), None)
+    if len(header) == 1 and other is not None:
+        raise DataError(
+            f"Table: {name}: its values are separated by {other!r}, accepts {separator!r}: save it so"
+            + (" (and 1.5 for 1,5)." if other == ";" else ".")
+        )
+    if all(_is_number(cell) for cell in header):
+        raise DataError(
+            f"Table: {name}: its first line, {listed(header, 4)}, has no names of columns: add a line with them."
+        )
+    _check_header(header, name)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            found = pd.read_csv(
+                io.StringIO(text),
+                sep=separator,
+                header=0,
+                names=range(len(header)),
+                dtype=None,
+                index_col=False,
+                skipinitialspace=True,
+                low_memory=False,
+                na_values=["?", " "],
+            )
+    except (pd.errors.ParserError, pd.errors.ParserWarning, ValueError) as error:
+        said = str(error).removeprefix("Error tokenizing data. C error: ").strip().rstrip(".")
+        if isinstance(error, pd.errors.ParserWarning):
+            said = f"its lines have more values than the {len(header)} names in the first"
+        raise DataError(f"Table: {name}: it is not CSV: {said}.") from None
+    found.columns = pd.Index(header)
+    return found
+
+
+def _check_header(header: Sequence[str], name: str) -> None:
+    for column, label in enumerate(header, 1):
+        if label in header[: column - 1]:
+            raise DataError(
+                f'Table: {name}: columns {header.index(label) + 1} and {column} are both called "{label}"; give each a '
+                "name of its own."
+            )
+
+
+def _check_names(table: TableFile) -> None:
+    names = [str(name) for name in table.frame.columns]
+    for column, label in enumerate(names, 1):
+        if not label:
+            raise DataError(
+                f"Table: {table.name}: column {column} has no name. If it only counts the rows (pandas writes such a "
+                "column unless told index=False), take it out, else name it."
+            )
+    _check_header(names, table.name)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _parquet(path: Path, name: str) -> pd.DataFrame:
+    try:
+        found = pd.read_parquet(path)
+    except ImportError:
+        raise DataError(f"Table: {name}: Parquet files need the package pyarrow: pip install pyarrow.") from None
+    except OSError:
+        raise
+    except Exception as error:  # whatever a damaged file makes of it
+        said = str(error).splitlines()[0].rstrip(".")
+        raise DataError(f"Table: {name}: it is not a Parquet file that can be read: {said}.") from None
+    found.columns = pd.Index([str(column) for column in found.columns])
+    return found.reset_index(drop=True)
+
+
+def _npz(path: Path, name: str) -> pd.DataFrame:
+    columns: dict[str, NDArray[Any]] = {}
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            for key in arrays.files:
+                array = arrays[key]
+                if array.ndim == 2:
+                    columns |= {f"{key}{place}": array[:, place] for place in range(array.shape[1])}
+                elif array.ndim == 1:
+                    columns[key] = array
+                else:
+                    raise DataError(
+                        f'Table: {name}: the array "{key}" has the shape {list(array.shape)}, accepts [N] or [N, d].'
+                    )
+                if np.iscomplexobj(array):
+                    raise DataError(f'Table: {name}: the array "{key}" is complex, accepts real numbers.')
+    except (zipfile.BadZipFile, ValueError, EOFError, AttributeError) as error:
+        said = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
+        raise DataError(f"Table: {name}: it is not an NPZ file of numbers and text: {said}.") from None
+    lengths = {key: len(values) for key, values in columns.items()}
+    if len(set(lengths.values())) > 1:
+        raise DataError(f"Table: {name}: its arrays have different lengths: {_lengths(lengths)}.")
+    return pd.DataFrame({key: _native(values) for key, values in columns.items()})
+
+
+def _lengths(lengths: dict[str, int]) -> str:
+    return ", ".join(f'"{key}" {length}' for key, length in list(lengths.items())[:6])
+
+
+def _native(values: NDArray[Any]) -> Any:
+    """Bytes as text; big-endian numbers, which pandas does not take, in the machine's order."""
+    if values.dtype.kind == "S":
+        return [value.decode("utf-8", "replace") for value in values.tolist()]
+    order: Callable[[Any], Any] = values.dtype.newbyteorder
+    return values.astype(order("=")) if values.dtype.kind in "biuf" else values
