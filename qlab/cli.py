@@ -508,6 +508,106 @@ def report(experiments: Sequence[str], out: str, reference: str | None, tracking
         sys.exit(1)
 
 
+@main.command()
+@click.argument("experiments", nargs=-1, required=True)
+@click.option("--figure", metavar="FILE", help="Draw a figure for print: .pdf, .svg or .eps, or .png (see --dpi).")
+@click.option("--table", metavar="FILE", help="Write a table: .tex (booktabs, siunitx), .md or .csv.")
+@click.option("--y", multiple=True, metavar="METRIC", help="Metric, repeatable: test_accuracy. Default: as `qlab run`.")
+@click.option("--x", metavar="PARAM", help="Param of numbers: training.learning_rate. Default: corruption.ratio.")
+@click.option(
+    "--by",
+    multiple=True,
+    metavar="PARAM",
+    help="Param that tells models apart, repeatable: model, model.depth. Default: all that differ.",
+)
+@click.option(
+    "--of", default="trials", show_default=True, metavar="KIND", help="Kind of runs: trials, unlearning or probes."
+)
+@click.option(
+    "--width", default="3.4in", show_default=True, metavar="LENGTH", help="Of the figure: 3.4in, 86mm, 246pt."
+)
+@click.option(
+    "--aspect", type=click.FloatRange(0.2, 10.0), default=1.4, show_default=True, help="Width of a panel by its height."
+)
+@click.option(
+    "--font-size",
+    type=click.FloatRange(4.0, 40.0),
+    default=8.0,
+    show_default=True,
+    metavar="POINTS",
+    help="Of its text.",
+)
+@click.option("--log-x", is_flag=True, help="Logarithmic axis.")
+@click.option("--log-y", is_flag=True, help="Logarithmic axes of the metrics.")
+@click.option("--dpi", type=click.IntRange(20, 2400), default=300, show_default=True, help="Dots per inch of a PNG.")
+@tracking_uri
+def export(
+    experiments: Sequence[str],
+    figure: str | None,
+    table: str | None,
+    y: Sequence[str],
+    x: str | None,
+    by: Sequence[str],
+    of: str,
+    width: str,
+    aspect: float,
+    font_size: float,
+    log_x: bool,
+    log_y: bool,
+    dpi: int,
+    tracking_uri: str | None,
+) -> None:
+    """Write a figure or a table of EXPERIMENTS for a paper: means and sample standard deviations over seeds.
+
+    Both say how many runs are kept of how many, and why others are not. A figure is exactly as wide as asked for.
+    """
+    if figure is None and table is None:
+        raise ConfigError("There is nothing to write; give --figure fig.pdf, --table table.tex, or both.")
+    from qlab.reading import results
+    from qlab.reading.tidy import kind_of
+
+    kind = kind_of(of, "of")
+    found = results(experiments, tracking_uri=tracking_uri)
+    chosen = list(y) or None
+    if figure is not None:
+        size: dict[str, Any] = {"width": width, "aspect": aspect, "font_size": font_size, "dpi": dpi}
+        click.echo(found.save_figure(figure, chosen, x, by, kind, log_x=log_x, log_y=log_y, **size))
+    if table is not None:
+        click.echo(found.save_table(table, chosen, x, by, kind))
+    for line in found.lines():
+        output.say(line)
+
+
+@main.command()
+@click.argument("run")
+@click.argument("rows", type=click.Path(path_type=Path), metavar="FILE")
+@click.option(
+    "-o", "--output", "out", type=click.Path(path_type=Path), metavar="FILE", help="CSV file. Default: printed."
+)
+@click.option("--folder", type=click.Path(path_type=Path), metavar="DIR", help="Where the file of a class of yours is.")
+@tracking_uri
+def predict(run: str, rows: Path, out: Path | None, folder: Path | None, tracking_uri: str | None) -> None:
+    """Predict on the rows of FILE (CSV, Parquet or NPZ) with the trained model of RUN.
+
+    RUN is the id of a trial or unlearning run, or the beginning of it, see `qlab runs --trials`. A table has the
+    columns that the task was trained on, in any order; they are scaled and reduced as in training. For other tasks it
+    has their features, one to a column. Prints for each row the probability of class 1, the predicted class and the
+    logit.
+    """
+    from qlab.reading.predicting import predict_file
+    from qlab.tracking.store import Store
+
+    if out is not None and not out.parent.is_dir():
+        raise ConfigError(f"--output: got {out}, and there is no folder {out.parent}.")
+    found = predict_file(Store(tracking_uri, create=False), run, rows, folder)
+    text = found.to_csv(index=False)
+    if out is None:
+        click.echo(text, nl=False)
+        return
+    out.write_text(text, encoding="utf-8")
+    click.echo(f"{out}: {counted(len(found), 'row')}")
+
+
 def _seeds(text: str) -> Any:
     try:
         numbers = [int(part) for part in text.removesuffix(",").split(",")]

@@ -113,6 +113,15 @@ def test_results_in_a_notebook(folder):
     assert "depth: 30 trials, 30 kept" in result.stdout
 
 
+def test_exports(folder):
+    assert qlab("run", "depth.toml", cwd=folder).exit_code == 0
+    (text,) = [text for text in blocks("sh") if "qlab export" in text]
+    for line in text.splitlines():
+        result = qlab(*line.split("#")[0].split()[1:], cwd=folder)
+        assert result.exit_code == 0, result.output
+        assert (folder / result.stdout.strip()).is_file()
+
+
 def test_own_probe(folder):
     described = qlab("describe", "my_probe:Sharpness", cwd=folder)
     assert "of the ball" in described.stdout

@@ -4,6 +4,6 @@
 >>> results = qlab.results("xxz_flip")  # doctest: +SKIP
 """
 
-from qlab.reading.contents import Results, results
+from qlab.reading.presenting import Results, results
 
 __all__ = ["Results", "results"]

@@ -1,50 +1,27 @@
-"""Results: what a store holds of some experiments, for notebooks and scripts."""
+"""What a store holds of some experiments: runs, frames, curves and models."""
 
 from __future__ import annotations
 
 import functools
-import html
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pandas as pd
 
-from qlab.errors import ConfigError, DataError, unknown
+from qlab.errors import DataError
 from qlab.models import Model
 from qlab.reading import curves as histories
-from qlab.reading.axes import Axes
-from qlab.reading.drawing import figure_of
 from qlab.reading.predicting import predictions
 from qlab.reading.rows import read_file
 from qlab.reading.stored import find_run, load_model
-from qlab.reading.tables import axes_of, summaries_of, table_of
-from qlab.reading.tidy import KINDS, Kind, joined, tidy
+from qlab.reading.tidy import KINDS, Kind, joined, kind_of, tidy
 from qlab.tracking import frames, names
 from qlab.tracking.store import Store
 from qlab.words import counted
 
 
-def results(*experiments: str | Sequence[str], tracking_uri: str | None = None) -> Results:
-    """What a store holds of experiments, by name: frames, curves, models, tables and figures.
-
-    ::
-
-        results = qlab.results("xxz_flip")
-        results.frame.groupby(["model", "ratio"])["validation_accuracy"].mean()
-
-    Args:
-        experiments: their names; by default all that have runs of qlab.
-        tracking_uri: an MLflow tracking URI; by default ``MLFLOW_TRACKING_URI``, else the store under ``mlruns``.
-
-    Raises:
-        StoreError: there is no such store or experiment.
-    """
-    wanted = [name for given in experiments for name in ([given] if isinstance(given, str) else given)]
-    return Results.of(Store(tracking_uri, create=False), wanted)
-
-
-class Results:
+class Contents:
     """What a store held of some experiments when it was read.
 
     Of a trial (unlearning run, probe) that was run several times the last finished run counts; ``runs`` has them all.
@@ -66,7 +43,7 @@ class Results:
         self.names = tuple(experiments)
 
     @classmethod
-    def of(cls, store: Store, wanted: Sequence[str] = ()) -> Results:
+    def of(cls, store: Store, wanted: Sequence[str] = ()) -> Self:
         """Reads experiments of a store, by default all.
 
         Raises:
@@ -111,7 +88,7 @@ class Results:
             ConfigError: no run has such a metric.
         """
         wanted = [metrics] if isinstance(metrics, str) else metrics
-        return histories.curves(self._store, self._of_kind(of), _kind(of), wanted)
+        return histories.curves(self._store, self._of_kind(of), kind_of(of), wanted)
 
     def model(self, run: str | pd.Series[Any], folder: str | Path | None = None) -> Model:
         """The trained model of a trial, an unlearning run or an oracle: a torch module in evaluation mode.
@@ -146,72 +123,6 @@ class Results:
             return predictions(model, read_file(Path(rows)), str(rows))
         return predictions(model, rows)
 
-    def table(
-        self,
-        y: str | Sequence[str] | None = None,
-        x: str | None = None,
-        by: str | Sequence[str] = (),
-        of: Kind = "trials",
-    ) -> pd.DataFrame:
-        """Mean and standard deviation (n - 1) of metrics over seeds, how many runs are kept, and why others are not.
-
-        Args:
-            y: metrics; by default what the summary of the experiment shows.
-            x: a param of numbers; by default the corruption ratio.
-            by: params that tell models apart, such as ``"model"`` or ``"depth"``; by default all that differ.
-            of: the kind of runs.
-
-        Raises:
-            ConfigError: there is no such param or metric.
-        """
-        if y is None and x is None and (of == "trials" or not by):
-            named = self.axes((), x, by, of).by if by else ()
-            return summaries_of(self._parts(of), _kind(of), named)
-        return table_of(self._parts(of), self.axes(y, x, by, of), _kind(of))
-
-    def plot(
-        self,
-        y: str | Sequence[str] | None = None,
-        x: str | None = None,
-        by: str | Sequence[str] = (),
-        of: Kind = "trials",
-        *,
-        log_x: bool = False,
-    ) -> Any:
-        """The figure of an experiment as a HoloViews object, which a notebook shows.
-
-        Without arguments it is the one that `qlab run` draws: accuracies against the corruption ratio, of unlearning
-        runs against the step, of probes what they measure against the ratio.
-
-        Args:
-            y: see :meth:`table`; a panel for each.
-            x: see :meth:`table`.
-            by: see :meth:`table`.
-            of: the kind of runs.
-            log_x: whether the axis is logarithmic.
-
-        Raises:
-            ConfigError: there is no such param or metric, or nothing to draw.
-        """
-        chosen = None if y is None and x is None and not by else self.axes(y, x, by, of)
-        return figure_of(self._store, self._parts(of), chosen, _kind(of), log_x=log_x)
-
-    def axes(
-        self,
-        y: str | Sequence[str] | None = None,
-        x: str | None = None,
-        by: str | Sequence[str] = (),
-        of: Kind = "trials",
-    ) -> Axes:
-        """Which params and metrics are meant, by their whole names; see :meth:`table`."""
-        return axes_of(
-            [part for _, part in self._parts(of)],
-            None if y is None else [y] if isinstance(y, str) else list(y),
-            x,
-            [by] if isinstance(by, str) else list(by),
-            _kind(of),
-        )
-
     def raw(self, of: Kind = "trials") -> pd.DataFrame:
         """Runs of one kind as the store has them, the last of each trial, see :func:`qlab.tracking.frames.runs`."""
         found = [part for _, part in self._parts(of)]
@@ -240,18 +151,9 @@ class Results:
         head = f"Results of {', '.join(self.names) or 'no experiment'} in {self._store.location}"
         return "\n".join([head, *(f"  {line}" for line in self.lines())])
 
-    def _repr_html_(self) -> str:
-        shown = "".join(f"<li>{html.escape(line)}</li>" for line in self.lines())
-        tables = [
-            html.escape(f"results.{name}") for name in ("frame", "unlearning", "probes") if len(getattr(self, name))
-        ]
-        head = f"<b>Results</b> of {html.escape(', '.join(self.names))} in {html.escape(self._store.location)}"
-        table = self.table().to_html(index=False, float_format="{:.4g}".format, escape=True) if len(self.frame) else ""
-        return f"<div>{head}<ul>{shown}</ul>{table}<p>{', '.join(tables)}</p></div>"
-
     def _parts(self, kind: str) -> list[tuple[str, pd.DataFrame]]:
         """Names of experiments and their runs of one kind, the last of each trial."""
-        found = [(name, frames.latest_per_trial(self._all_of(_kind(kind), name))) for name in self.names]
+        found = [(name, frames.latest_per_trial(self._all_of(kind_of(kind), name))) for name in self.names]
         return [(name, _own_columns(part).reset_index(drop=True)) for name, part in found if not part.empty]
 
     def _all_of(self, kind: Kind, name: str) -> pd.DataFrame:
@@ -260,7 +162,7 @@ class Results:
 
     def _of_kind(self, kind: str) -> pd.DataFrame:
         frame: pd.DataFrame = {"trials": lambda: self.frame, "unlearning": lambda: self.unlearning}.get(
-            _kind(kind), lambda: self.probes
+            kind_of(kind), lambda: self.probes
         )()
         return frame
 
@@ -277,13 +179,6 @@ def _own_columns(frame: pd.DataFrame) -> pd.DataFrame:
     empty = [name for name in frame.columns if name not in names.COLUMNS and frame[name].isna().all()]
     flawed = {name for found in frame[names.NOT_FINITE] for name in found}
     return frame.drop(columns=[name for name in empty if name not in flawed])
-
-
-def _kind(given: str) -> Kind:
-    for kind in KINDS:
-        if given == kind:
-            return kind
-    raise ConfigError(f"of: {unknown('kind', given, KINDS)}")
 
 
 def _run_id(run: str | pd.Series[Any]) -> str:

@@ -9,7 +9,7 @@ import pandas as pd
 from qlab.errors import DataError
 from qlab.reading.axes import Axes
 from qlab.reading.summaries import x_column
-from qlab.reading.tables import Parts, summaries_of, table_of
+from qlab.reading.tables import WORDS, Parts, summaries_of, table_of
 from qlab.reading.tidy import Kind
 from qlab.tracking.store import Store
 from qlab.views.curvature import figures_of
@@ -25,7 +25,7 @@ def figure_of(store: Store, parts: Parts, axes: Axes | None, kind: Kind, *, log_
         DataError: there is nothing to draw.
     """
     if not parts:
-        raise DataError(f"There is nothing to draw: no {kind}.")
+        raise DataError(f"There are no {WORDS[kind]} here.")
     if axes is not None:
         return drawn(panels_of(store, parts, axes, kind), log_x=log_x, columns=min(2, len(axes.y)))
     if kind == "trials":
@@ -49,6 +49,8 @@ def panels_of(store: Store, parts: Parts, axes: Axes | None, kind: Kind) -> list
     Raises:
         DataError: there is nothing to draw.
     """
+    if not parts:
+        raise DataError(f"There are no {WORDS[kind]} here.")
     if axes is None:
         if kind != "unlearning":
             raise DataError(f"There is nothing to draw of {kind} without a metric.")

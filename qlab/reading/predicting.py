@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -10,7 +11,26 @@ import torch
 from qlab.errors import DataError
 from qlab.models import Model
 from qlab.models.base import prepare_features
-from qlab.reading.rows import features_of
+from qlab.reading.rows import features_of, read_file
+from qlab.reading.stored import find_run, load_model
+from qlab.tracking.store import Store
+
+
+def predict_file(store: Store, run: str, file: Path, folder: Path | None = None) -> pd.DataFrame:
+    """Predictions of a stored model on the rows of a file, in their order, see :func:`predictions`.
+
+    Args:
+        store: where the run is.
+        run: its id, or the beginning of it.
+        file: CSV, Parquet or NPZ.
+        folder: where the file of a class of one's own is, which is imported from there.
+
+    Raises:
+        ConfigError: there is no such run, or its class is not to be found.
+        DataError: it has no model, or the rows do not fit it.
+    """
+    model = load_model(store, find_run(store, run), folder)
+    return predictions(model, read_file(file), str(file))
 
 
 @torch.no_grad()

@@ -150,7 +150,7 @@ def _numbers(rows: pd.DataFrame, source: str) -> Tensor:
         array = rows.to_numpy(dtype=complex if any(map(pd.api.types.is_complex_dtype, rows.dtypes)) else float)
     except (TypeError, ValueError) as error:
         raise DataError(f"{source}: holds what are no numbers: {error}") from None
-    return torch.from_numpy(np.ascontiguousarray(array))
+    return torch.from_numpy(np.array(array))
 
 
 def _array(rows: Any, source: str) -> Tensor:
@@ -158,7 +158,7 @@ def _array(rows: Any, source: str) -> Tensor:
     if isinstance(found, np.ndarray):
         if found.dtype.kind not in "biufc":
             raise DataError(f"{source}: holds {found.dtype}, accepts numbers.")
-        found = torch.from_numpy(np.ascontiguousarray(found))
+        found = torch.from_numpy(np.array(found))
     return found.detach().cpu().to(torch.complex128 if found.is_complex() else torch.float64)
 
 

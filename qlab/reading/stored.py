@@ -64,7 +64,10 @@ def load_model(store: Store, run: Any, folder: Path | None = None) -> Model:
     if run.info.status != "FINISHED":
         raise DataError(f"{what} has no model: it is {str(run.info.status).lower()}, not finished.")
     if not store.has_file(run_id, names.CHECKPOINT):
-        raise DataError(f"{what} has no model: its artifact {names.CHECKPOINT} is missing.")
+        raise DataError(
+            f"{what} has no model: its artifact {names.CHECKPOINT} is missing. Estimators without gradients, such as "
+            "scikit-learn's, are not kept in the store: fit them again."
+        )
     with tempfile.TemporaryDirectory() as place:
         file = store.fetch_file(run_id, names.CHECKPOINT, Path(place))
         expected = tags.get(names.CHECKPOINT_DIGEST)

@@ -12,9 +12,10 @@ from qlab.reading.summaries import summary
 from qlab.reading.tidy import Kind
 from qlab.tracking import frames
 from qlab.tracking.groups import RATIO
-from qlab.views.curvature import summarize_probes
 from qlab.views.summary import METRICS, summarize
-from qlab.views.unlearning import DRAWN, summarize_unlearning
+
+UNLEARNED = ("validation_accuracy", "forget_accuracy_polluted")
+"""Metrics of unlearning runs where nothing else is asked for."""
 
 Parts = Sequence[tuple[str, pd.DataFrame]]
 """Names of experiments and their runs of one kind, one row for each."""
@@ -30,13 +31,13 @@ def axes_of(
     """
     every = pd.concat(runs, ignore_index=True) if runs else pd.DataFrame()
     if every.empty:
-        raise ConfigError(f"There are no {_WORDS[kind]} here.")
+        raise ConfigError(f"There are no {WORDS[kind]} here.")
     chosen = (RATIO if RATIO in every else None) if x is None else number_param(every, x, "x")
     if chosen is None:
         raise ConfigError("x: these runs have no corruption ratio; give another param of numbers.")
     if y is None and kind == "probes":
         raise ConfigError(f"y: is needed for probes; they have {', '.join(measured(every)) or 'no metric'}.")
-    metrics = {"trials": METRICS[::-1], "unlearning": DRAWN}[kind] if y is None else metrics_named(every, y, "y")
+    metrics = {"trials": METRICS[::-1], "unlearning": UNLEARNED}[kind] if y is None else metrics_named(every, y, "y")
     return Axes(chosen, metrics, tuple(dict.fromkeys(param_named(every, name, "by") for name in by)))
 
 
@@ -57,7 +58,11 @@ def _summary(frame: pd.DataFrame, kind: Kind, by: Sequence[str]) -> pd.DataFrame
     if kind == "trials":
         return summarize(frame, by)
     if kind == "unlearning":
+        from qlab.views.unlearning import summarize_unlearning  # libraries that draw: others do without
+
         return summarize_unlearning(frame)
+    from qlab.views.curvature import summarize_probes
+
     return summarize_probes(frame, frames.metric_columns(frame))
 
 
@@ -69,4 +74,4 @@ def _together(tables: Parts) -> pd.DataFrame:
     return found[["experiment", *(name for name in found.columns if name != "experiment")]] if named else found
 
 
-_WORDS: dict[Kind, str] = {"trials": "trials", "unlearning": "unlearning runs", "probes": "probes"}
+WORDS: dict[Kind, str] = {"trials": "trials", "unlearning": "unlearning runs", "probes": "probes"}

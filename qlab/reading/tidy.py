@@ -7,6 +7,7 @@ from typing import Any, Final, Literal
 
 import pandas as pd
 
+from qlab.errors import ConfigError, unknown
 from qlab.tracking import frames, names
 from qlab.tracking.names import ERROR
 from qlab.views.kept import ending
@@ -32,6 +33,18 @@ _FIXED = (
     *("kept", "left_out", "status", "health", "error", "start", "teacher_run"),
 )
 """Columns before those of params and metrics."""
+
+
+def kind_of(given: str, option: str = "of") -> Kind:
+    """The kind of runs that is meant.
+
+    Raises:
+        ConfigError: there is no such kind.
+    """
+    for kind in KINDS:
+        if given == kind:
+            return kind
+    raise ConfigError(f"{option}: {unknown('kind', given, KINDS)}")
 
 
 def tidy(frame: pd.DataFrame, kind: Kind, experiment: str) -> pd.DataFrame:

@@ -89,7 +89,9 @@ def plain_powers(figure: Any) -> None:
     class Powers(LogFormatterSciNotation):
         def __call__(self, value: float, pos: int | None = None) -> str:
             found = LogFormatter.__call__(self, value, pos)
-            return f"10{str(round(math.log10(value))).translate(_RAISED)}" if found and _is_power(value) else found
+            if found and _is_power(value):
+                return f"10{str(round(math.log10(value))).translate(_RAISED)}"
+            return f"{value:g}" if found and 1e-3 <= value < 1e4 else found
 
     for axes in figure.axes:
         for axis in (axes.xaxis, axes.yaxis):

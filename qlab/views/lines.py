@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import holoviews as hv
@@ -15,28 +15,36 @@ from qlab.views.backends import literal, styled
 from qlab.views.kept import joined
 from qlab.views.labels import ratio_text
 from qlab.views.palette import Style, styles
-from qlab.views.unlearning import TITLES, counted
+from qlab.views.unlearning import counted
+from qlab.views.words import named
 
 RATIO = "ratio"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Line:
-    """One line of a panel; points without a place or a value are not among its points, but its label says so.
+    """One line of a panel; runs without a place or a value are not among its points, but counted.
 
     Args:
-        label: for the legend, with how many runs are kept of how many, and why the others are not.
+        name: for the legend.
         style: colour and marker.
+        counts: how many runs are ``kept`` of how many ``runs``, and why others are ``left_out``.
         x: places, in order.
         mean: of the runs at each place.
         deviation: of the runs at each place, NaN for one run.
     """
 
-    label: str
+    name: str
     style: Style
+    counts: Mapping[Hashable, Any]
     x: NDArray[np.float64]
     mean: NDArray[np.float64]
     deviation: NDArray[np.float64]
+
+    @property
+    def label(self) -> str:
+        """The name with the counts."""
+        return counted(self.name, self.counts)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -58,13 +66,6 @@ class Panel:
     lines: tuple[Line, ...]
     bounded: bool
     markers: bool = True
-
-
-def named(name: str) -> str:
-    """A metric or param for an axis: ``training.learning_rate`` as "learning rate"."""
-    if name == "corruption.ratio":
-        return "corruption ratio"
-    return TITLES.get(name, name.rpartition(".")[2].replace("_", " "))
 
 
 def metric_panels(table: pd.DataFrame, x: str, metrics: Sequence[str], line: str = "model") -> list[Panel]:
@@ -123,13 +124,30 @@ def step_panels(curves: pd.DataFrame, table: pd.DataFrame, metrics: Sequence[str
             for counts in own.to_dict("records"):
                 method = str(counts["method"])
                 points = rows[(rows["metric"] == metric) & (rows["method"] == method)].sort_values("step")
-                label = counted(method, counts)
-                lines.append(
-                    Line(label, by_method[method], *(_floats(points[name]) for name in ("step", "mean", "deviation")))
-                )
+                values_of = (_floats(points[name]) for name in ("step", "mean", "deviation"))
+                lines.append(Line(method, by_method[method], counts, *values_of))
             title = _title({name: value for name, value in values.items() if table[name].nunique() > 1}, table)
             panels.append(Panel(title, "unlearning step", named(metric), tuple(lines), "accuracy" in metric, False))
     return panels
+
+
+def legend(panels: Sequence[Panel]) -> dict[str, str]:
+    """A label for each name of a line, one for all panels: runs that are in several metrics' panels count once."""
+    counts: dict[str, dict[str, Mapping[Hashable, Any]]] = {}
+    for panel in panels:
+        for line in panel.lines:
+            counts.setdefault(line.name, {}).setdefault(panel.title, line.counts)
+    return {
+        name: counted(
+            name,
+            {
+                "kept": sum(int(own["kept"]) for own in parts.values()),
+                "runs": sum(int(own["runs"]) for own in parts.values()),
+                "left_out": joined(str(own["left_out"]) for own in parts.values()),
+            },
+        )
+        for name, parts in counts.items()
+    }
 
 
 def drawn(panels: Sequence[Panel], *, log_x: bool = False, columns: int = 2) -> hv.Layout:
@@ -188,8 +206,9 @@ def _line(rows: pd.DataFrame, x: str, metric: str, name: str, style: Style) -> L
         "left_out": joined(rows["left_out"]),
     }
     return Line(
-        counted(name, counts),
+        name,
         style,
+        counts,
         _floats(placed[x]),
         _floats(placed[f"{metric}_mean"]),
         _floats(placed[f"{metric}_std"]),

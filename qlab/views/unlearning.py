@@ -15,6 +15,7 @@ from qlab.views.labels import labelled, ratio_text
 from qlab.views.palette import Style, styles
 from qlab.views.panels import row
 from qlab.views.summary import TEST
+from qlab.views.words import TITLES
 
 FINAL = (
     "validation_accuracy",
@@ -34,17 +35,6 @@ FINAL = (
     "loss_evaluations",
 )
 """Metrics at the end of an unlearning run, in the order of the table; that of test data is added if there are some."""
-
-TITLES = {
-    "validation_accuracy": "validation accuracy (clean data)",
-    "forget_accuracy_polluted": "forget accuracy (polluted labels)",
-    "forget_accuracy_clean": "forget accuracy (clean labels)",
-    "retain_accuracy": "retain accuracy",
-    "train_accuracy": "training accuracy",
-    "validation_loss": "validation loss",
-    "train_loss": "training loss",
-}
-"""Metrics logged at every step, and what to write beside an axis."""
 
 _ALWAYS = ("validation_accuracy",)
 """Metrics at the end that every run has; others may have no meaning for some, or were not asked for."""

@@ -17,7 +17,6 @@ from qlab.tracking import frames, names
 from qlab.views.summary import rounded
 from qlab.views.unlearning import (
     DRAWN,
-    TITLES,
     accuracy_against_step,
     curves_of,
     final_bars,
@@ -26,6 +25,7 @@ from qlab.views.unlearning import (
     summarize_unlearning,
     trade_off,
 )
+from qlab.views.words import TITLES
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
