@@ -130,15 +130,20 @@ def find(kind: str, name: str, folder: Path | None = None, *, imports: bool = Tr
     return found
 
 
-def make(kind: str, config: Mapping[str, Any]) -> Any:
-    """An object as a store describes it: its type, its fields, perhaps digests. Nothing is imported for it.
+def make(kind: str, config: Mapping[str, Any], folder: Path | None = None) -> Any:
+    """An object as a store describes it: its type, its fields, perhaps digests.
+
+    Args:
+        kind: the hierarchy.
+        config: from a store.
+        folder: where classes beside the experiment file are; without it nothing is imported.
 
     Raises:
         ConfigError: no such class here, or not such fields.
     """
     added = ("type", "code", "files") if kind == "task" else ("type", "code")
     fields = {key: value for key, value in config.items() if key not in added}
-    return find(kind, str(config["type"]), imports=False)(**fields)
+    return find(kind, str(config["type"]), folder, imports=folder is not None)(**fields)
 
 
 def lies_in(folder: Path, name: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import functools
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,14 +21,20 @@ from qlab.landscape import Landscape
 from qlab.landscape.landscape import flat_trajectory
 from qlab.models import Model
 from qlab.models.base import prepare_features
+from qlab.models.estimator import inputs_of
 from qlab.registry import make
 from qlab.tasks import Dataset, Task
 from qlab.tasks.stored import load_stored
 from qlab.tracking import names
 from qlab.training import Member
+from qlab.training.fitting import Fitted, decide, probabilities
+from qlab.training.refitting import is_estimator, refit
 
 KEPT_LANDSCAPES = 256 * MEBIBYTE
 """Bytes of landscapes that stay in memory, their models, data and prepared features among them."""
+
+KEPT_FITTED = 64 * MEBIBYTE
+"""Bytes of estimators, which were fitted again, that stay in memory."""
 
 KEPT_DATASETS = 256 * MEBIBYTE
 """Bytes of data sets that stay in memory."""
@@ -80,15 +87,32 @@ def checkpoints(frame: pd.DataFrame) -> list[Checkpoint]:
     own = dict(zip(trials["run_id"], trials["trial"], strict=True))
     experiments = dict(zip(trials["trial"], trials["parent_id"], strict=True))
     found = []
+    fitted = set(fitted_runs(frame))
     done = frame[(frame["status"] == "FINISHED") & frame["kind"].isin([names.TRIAL, names.UNLEARNING, names.ORACLE])]
     for run in done.to_dict("records"):
         trial = run["trial"] if run["kind"] == names.TRIAL else own.get(run["parent_id"])
-        if trial is None:
-            continue  # the run of its teacher is not here: nothing says what data it belongs to
+        if trial is None or run["run_id"] in fitted:
+            continue  # the run of its teacher is not here: nothing says what data it belongs to; or it keeps no model
         found.append(
             Checkpoint(str(run["run_id"]), str(run["name"]), str(run["kind"]), str(trial), experiments.get(trial))
         )
     return sorted(found, key=lambda item: (item.label, item.run_id))
+
+
+def fitted_runs(frame: pd.DataFrame) -> dict[str, Checkpoint]:
+    """The finished trials of estimators, by run: they have no checkpoint, and are fitted again.
+
+    Args:
+        frame: all runs of the experiment.
+    """
+    trials = frame[(frame["kind"] == names.TRIAL) & (frame["status"] == "FINISHED") & frame["trial"].notna()]
+    rows = [row for row in trials.to_dict("records") if is_estimator({str(name): row[name] for name in row})]
+    return {
+        str(row["run_id"]): Checkpoint(
+            str(row["run_id"]), str(row["name"]), names.TRIAL, str(row["trial"]), str(row["parent_id"])
+        )
+        for row in rows
+    }
 
 
 def related(chosen: Checkpoint, every: Sequence[Checkpoint], frame: pd.DataFrame) -> dict[str, Checkpoint]:
@@ -137,6 +161,7 @@ class Loader:
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
         self._kept: Kept[tuple[str, ...], Landscape] = Kept(KEPT_LANDSCAPES)
+        self._fitted: Kept[str, Fitted] = Kept(KEPT_FITTED)
 
     def config(self, experiment: str, item: Checkpoint) -> Mapping[str, Any]:
         """The configuration of the trial a checkpoint belongs to."""
@@ -186,6 +211,32 @@ class Loader:
                 logit = model(prepare_features(model, x[row : row + 1]))[0]
             found.append((item.label, float(torch.sigmoid(logit))))
         return found
+
+    def decisions(self, experiment: str, items: Sequence[Checkpoint], row: int) -> list[tuple[str, float]]:
+        """The same of estimators, which are fitted again; for those without probabilities, the class they decide for.
+
+        Raises:
+            DataError: there is no such row, or an estimator is another one than it was.
+        """
+        found = []
+        for item in items:
+            config = self.config(experiment, item)
+            x = corrupted_of(config).split.x
+            if not 0 <= row < len(x):
+                raise DataError(f"There is no training row {row}; there are {len(x)}.")
+            fitted = self._fitted.get(item.run_id, functools.partial(self._refit, item, config))
+            inputs = inputs_of(x[row : row + 1])
+            p = probabilities(fitted.estimator, inputs)
+            if p is not None:
+                found.append((item.label, float(p[0])))
+            else:
+                z = decide(fitted.estimator, inputs)[0]
+                found.append((f"{item.label} (decides, {z:+.3g}; no probability)", float(z > 0)))
+        return found
+
+    def _refit(self, item: Checkpoint, config: Mapping[str, Any]) -> Fitted:
+        metrics = self._reader.store.get_run(item.run_id).data.metrics
+        return refit(config, metrics, f"run {item.run_id} ({item.label})", data=data_of(config))
 
     def _trajectory(self, item: Checkpoint, model: Model) -> torch.Tensor | None:
         if item.kind != names.TRIAL:

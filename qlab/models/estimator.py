@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from qlab.component import Component
+from qlab.models.base import Features
 from qlab.tasks.features import FeatureRows, dense_rows
 
 Array = NDArray[np.float64]
@@ -46,6 +47,9 @@ class Estimator(_Learns, Component):
 
     engine_name: ClassVar[str] = ""
     """What it is computed by, for a tag of its runs: the version of a library, say."""
+
+    features: ClassVar[Features | None] = None
+    """What it was fitted to, for new rows; an estimator that was made again from a store knows it."""
 
     refused: ClassVar[Mapping[str, str]] = {}
     """Keys that one could expect and that are no fields, each with what to do instead."""

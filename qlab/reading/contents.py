@@ -10,7 +10,7 @@ from typing import Any, Self
 import pandas as pd
 
 from qlab.errors import DataError
-from qlab.models import Model
+from qlab.models import Estimator, Model
 from qlab.reading import curves as histories
 from qlab.reading.predicting import predictions
 from qlab.reading.rows import read_file
@@ -90,8 +90,10 @@ class Contents:
         wanted = [metrics] if isinstance(metrics, str) else metrics
         return histories.curves(self._store, self._of_kind(of), kind_of(of), wanted)
 
-    def model(self, run: str | pd.Series[Any], folder: str | Path | None = None) -> Model:
+    def model(self, run: str | pd.Series[Any], folder: str | Path | None = None) -> Model | Estimator:
         """The trained model of a trial, an unlearning run or an oracle: a torch module in evaluation mode.
+
+        Of a trial whose model is an estimator (scikit-learn's, say) it is that, fitted again to its data.
 
         ``torch.sigmoid(model(model.prepare(x)))`` are probabilities for features as the task's ``load`` gives them;
         :meth:`predict` takes rows as they are in the task's file.

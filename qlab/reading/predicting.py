@@ -7,13 +7,16 @@ from typing import Any
 
 import pandas as pd
 import torch
+from torch import Tensor
 
 from qlab.errors import DataError
-from qlab.models import Model
+from qlab.models import Estimator, Model
 from qlab.models.base import prepare_features
+from qlab.models.estimator import inputs_of
 from qlab.reading.rows import features_of, read_file
 from qlab.reading.stored import find_run, load_model
 from qlab.tracking.store import Store
+from qlab.training.fitting import decide, probabilities
 
 
 def predict_file(store: Store, run: str, file: Path, folder: Path | None = None) -> pd.DataFrame:
@@ -34,10 +37,11 @@ def predict_file(store: Store, run: str, file: Path, folder: Path | None = None)
 
 
 @torch.no_grad()
-def predictions(model: Model, rows: Any, source: str = "the rows") -> pd.DataFrame:
+def predictions(model: Model | Estimator, rows: Any, source: str = "the rows") -> pd.DataFrame:
     """One row for each row given: ``probability`` of class 1, ``predicted`` (the label's own value) and ``logit``.
 
-    The class is 1 where the logit is positive. The index is that of a data frame that is given, else 0, 1, ...
+    The class is 1 where the logit is positive; estimators without probabilities have NaN for one. The index is that of
+    a data frame that is given, else 0, 1, ...
 
     Args:
         model: a trained model; it knows how its features were scaled and reduced.
@@ -50,15 +54,26 @@ def predictions(model: Model, rows: Any, source: str = "the rows") -> pd.DataFra
     if model.features is None:
         raise DataError(f"{type(model).__name__} has no weights yet; train it first.")
     x = features_of(model.features, rows, source)
-    logit = model(prepare_features(model, x)).double() if len(x) else torch.empty(0, dtype=torch.float64)
+    logit = _logits(model, x) if len(x) else torch.empty(0, dtype=torch.float64)
+    probability = torch.sigmoid(logit)
+    if isinstance(model, Estimator) and len(x):
+        found = probabilities(model, inputs_of(x))
+        probability = torch.full_like(logit, torch.nan) if found is None else torch.from_numpy(found)
     made = model.features.preprocessing
     zero, one = (0, 1) if made is None else made.classes
     index = rows.index if isinstance(rows, pd.DataFrame) else None
     return pd.DataFrame(
         {
-            "probability": torch.sigmoid(logit).numpy(),
+            "probability": probability.numpy(),
             "predicted": [one if positive else zero for positive in (logit > 0).tolist()],
             "logit": logit.numpy(),
         },
         index=index,
     )
+
+
+def _logits(model: Model | Estimator, x: Tensor) -> Tensor:
+    if isinstance(model, Estimator):
+        return torch.from_numpy(decide(model, inputs_of(x)))
+    logit: Tensor = model(prepare_features(model, x))
+    return logit.double()

@@ -9,11 +9,13 @@ from typing import Any
 
 from qlab.digests import file_digest
 from qlab.errors import ConfigError, DataError, QlabError
-from qlab.models import Model, checkpoint
-from qlab.registry import code_digest
+from qlab.models import Estimator, Model, checkpoint
+from qlab.registry import code_digest, find
 from qlab.tracking import names, params
+from qlab.tracking.configs import read_configs
 from qlab.tracking.query import Query
 from qlab.tracking.store import Store
+from qlab.training.refitting import is_estimator, refit
 
 _MOST_NAMED = 5
 _WITH_MODEL = (names.TRIAL, names.UNLEARNING, names.ORACLE)
@@ -42,8 +44,8 @@ def find_run(store: Store, given: str) -> Any:
     return found[0]
 
 
-def load_model(store: Store, run: Any, folder: Path | None = None) -> Model:
-    """The trained model of a run, in evaluation mode, on the CPU.
+def load_model(store: Store, run: Any, folder: Path | None = None) -> Model | Estimator:
+    """The trained model of a run, in evaluation mode, on the CPU; an estimator is fitted again.
 
     Args:
         store: where the run is.
@@ -51,7 +53,7 @@ def load_model(store: Store, run: Any, folder: Path | None = None) -> Model:
         folder: where classes beside the experiment file are found; without it none are imported.
 
     Raises:
-        DataError: the run has no model, or its checkpoint is damaged.
+        DataError: the run has no model, or its checkpoint is damaged, or its estimator is not what it was.
         ConfigError: the model's class is not to be found, or is not as it was when it was trained.
     """
     run_id, tags = str(run.info.run_id), run.data.tags
@@ -63,6 +65,8 @@ def load_model(store: Store, run: Any, folder: Path | None = None) -> Model:
         )
     if run.info.status != "FINISHED":
         raise DataError(f"{what} has no model: it is {str(run.info.status).lower()}, not finished.")
+    if tags[names.KIND] == names.TRIAL and is_estimator(run.data.params):
+        return _fitted_again(store, run, what, folder)
     if not store.has_file(run_id, names.CHECKPOINT):
         raise DataError(
             f"{what} has no model: its artifact {names.CHECKPOINT} is missing. Estimators without gradients, such as "
@@ -78,22 +82,40 @@ def load_model(store: Store, run: Any, folder: Path | None = None) -> Model:
             model = checkpoint.load(file, folder, imports=folder is not None)
         except ConfigError:
             if ":" in type_name and folder is None:
-                file_name = f"{type_name.partition(':')[0].replace('.', '/')}.py"
-                raise ConfigError(
-                    f"{what}: its model is of a class of yours, {type_name}. Say where {file_name} is: --folder DIR, "
-                    "or in Python folder=DIR; it is imported from there."
-                ) from None
+                raise _of_own_class(what, type_name) from None
             raise
         except QlabError as error:
             raise DataError(f"The checkpoint of {what} cannot be read: {error}") from error
-    _check_code(model, type_name, params.read(run.data.params.get("model.code", "")), what)
+    _check_code(type(model), type_name, params.read(run.data.params.get("model.code", "")), what)
     return model
 
 
-def _check_code(model: Model, type_name: str, recorded: object, what: str) -> None:
+def _of_own_class(what: str, type_name: str) -> ConfigError:
+    file_name = f"{type_name.partition(':')[0].replace('.', '/')}.py"
+    return ConfigError(
+        f"{what}: its model is of a class of yours, {type_name}. Say where {file_name} is: --folder DIR, or in Python "
+        "folder=DIR; it is imported from there."
+    )
+
+
+def _fitted_again(store: Store, run: Any, what: str, folder: Path | None) -> Estimator:
+    parent, key = run.data.tags.get(names.PARENT, ""), run.data.tags.get(names.TRIAL_KEY, "")
+    config = (read_configs(store, parent) or {}).get(key) if parent else None
+    if config is None:
+        raise DataError(
+            f"{what}: its experiment's run does not say its configuration, so that it cannot be fitted again."
+        )
+    type_name = str(config["model"]["type"])
+    if ":" in type_name and folder is None and not type_name.startswith("sklearn."):
+        raise _of_own_class(what, type_name)
+    _check_code(find("model", type_name, folder, imports=True), type_name, config["model"].get("code", ""), what)
+    return refit(config, run.data.metrics, what, folder=folder).estimator
+
+
+def _check_code(cls: type, type_name: str, recorded: object, what: str) -> None:
     if recorded == "":
         return
-    found = code_digest(type(model), type_name)
+    found = code_digest(cls, type_name)
     if str(recorded) != found:
         raise ConfigError(
             f"{what}: the code of {type_name} is not the one that the model was trained with (digest {recorded}, now "

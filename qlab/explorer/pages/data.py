@@ -17,7 +17,7 @@ import panel_material_ui as pmui
 from qlab.errors import DataError, QlabError
 from qlab.explorer.controls import Control, bound
 from qlab.explorer.figure import Figure
-from qlab.explorer.loaded import Checkpoint, checkpoints, corrupted_of, data_of
+from qlab.explorer.loaded import Checkpoint, checkpoints, corrupted_of, data_of, fitted_runs
 from qlab.explorer.page import Page
 from qlab.explorer.tables import plain_table
 from qlab.explorer.text import Text, heading
@@ -46,6 +46,7 @@ class _Shown:
     features: FeatureRows
     shape: tuple[int, int] | None
     models: list[Checkpoint]
+    fitted: list[Checkpoint]
 
 
 class DataPage(Page):
@@ -127,8 +128,9 @@ class DataPage(Page):
         mapped = map_frame(places, *labels).assign(**about)
         runs = set(own["run_id"])
         models = [item for item in checkpoints(frame) if item.run_id in runs]
+        fitted = [item for run, item in fitted_runs(frame).items() if run in runs]
         shape = task.shape if isinstance(task, ImageTask) else None
-        return _Shown(choices, (corruption, ratio, seed), mapped, features, shape, models)
+        return _Shown(choices, (corruption, ratio, seed), mapped, features, shape, models, fitted)
 
     def _show(self, shown: _Shown) -> None:
         self._shown = shown
@@ -174,7 +176,18 @@ class DataPage(Page):
                 plain_table(table),
             ]
 
-        self.compute(lambda: self.context.loader.predictions(experiment, shown.models, number), show, "sample")
+        loader = self.context.loader
+
+        def predict() -> list[tuple[str, float]]:
+            found = loader.predictions(experiment, shown.models, number)
+            for item in shown.fitted:  # one of a class that is not here keeps nobody else from being shown
+                try:
+                    found += loader.decisions(experiment, [item], number)
+                except QlabError as error:
+                    found.append((f"{item.label}: {error}", float("nan")))
+            return found
+
+        self.compute(predict, show, "sample")
 
     def _circuits(self, experiment: str) -> list[bytes | str]:
         """Pictures of the circuits; of models whose class is not here, why they have none."""

@@ -16,10 +16,11 @@ import panel_material_ui as pmui
 from qlab.errors import DataError, QlabError
 from qlab.explorer.controls import Control, bound
 from qlab.explorer.figure import Figure, fitting
-from qlab.explorer.loaded import Checkpoint, checkpoints, related
+from qlab.explorer.loaded import Checkpoint, checkpoints, fitted_runs, related
 from qlab.explorer.page import Page
 from qlab.landscape import InterpolationProbe, ProbeResult, SliceProbe
 from qlab.landscape.landscape import TRAINED
+from qlab.models.estimator import NO_GRADIENTS
 from qlab.views.backends import styled, text_options
 from qlab.views.landscape import draw
 from qlab.views.panels import finite_limits, row
@@ -116,9 +117,13 @@ class LandscapePage(Page):
             frame = self.context.reader.runs(experiment)
             every = checkpoints(frame)
             self._every = {item.run_id: item for item in every}
-            items = self._items(chosen, selected, every, frame)
             results: dict[str, ProbeResult] = {}
             missing = [f"{run}: no finished run with a checkpoint." for run in chosen if run not in self._every]
+            if left := sorted({str(frame.set_index("run_id").loc[run, "model.type"]) for run in fitted_runs(frame)}):
+                missing.append(f"Left out: {', '.join(left)}: {NO_GRADIENTS}.")
+                if not every:
+                    raise DataError(missing[-1])
+            items = self._items(chosen, selected, every, frame)
             if not chosen and selected and not set(selected) & set(self._every):
                 missing.append("No selected run has a checkpoint; others are shown.")
             for name in items:
