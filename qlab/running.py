@@ -19,6 +19,7 @@ from qlab.experiment.asking.schema import Experiment
 from qlab.experiment.engine.graph import Workers
 from qlab.experiment.engine.here import Alone
 from qlab.experiment.planning.plan import Plan
+from qlab.experiment.planning.remarks import remarks
 from qlab.experiment.recording.recorder import Recorder
 from qlab.experiment.recording.refusal import is_of_own_code, record_refusal, record_unreadable
 from qlab.experiment.recording.summary import summarise, tabulate
@@ -148,6 +149,8 @@ def print_plan(experiment: Experiment, uri: str | None) -> None:
     click.echo(f"{experiment.name}: {experiment.about}" if experiment.about else experiment.name)
     for item in experiment.items:
         click.echo(f"{plan.state(item.key):11} {item.key}  {item.label}")
+    for line in remarks(plan):
+        click.echo(line)
     click.echo(
         f"{len(experiment.trials)} trials: {len(plan.done)} done, {len(plan.todo)} would run in "
         f"{len(plan.ensembles)} ensembles"

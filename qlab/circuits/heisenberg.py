@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import ClassVar
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor, nn
 
 from qlab.circuits.encodings import Amplitudes, Encoding
 from qlab.circuits.lightcone import LightCone
-from qlab.circuits.matrices import Unitaries
+from qlab.circuits.matrices import Block, Unitaries, fuse
 from qlab.circuits.pauli import transfer_matrices
-from qlab.circuits.recording import Recording
+from qlab.circuits.recording import Gate, Recording
 
 
 class HeisenbergEngine(nn.Module):
@@ -37,7 +38,17 @@ class HeisenbergEngine(nn.Module):
         super().__init__()
         self.cones = (cones,) if isinstance(cones, LightCone) else tuple(cones)
         self.encoding = encoding or Amplitudes(recording.n_wires)
-        self.evolutions = nn.ModuleList(_Evolution(recording, cone) for cone in self.cones)
+        gates = sorted({gate.number: gate for cone in self.cones for gate in cone.gates}.values(), key=_number)
+        position = {gate.number: place for place, gate in enumerate(gates)}
+        blocks = [[_placed(block, cone, position) for block in fuse(cone.gates)] for cone in self.cones]
+        self.unitaries = Unitaries(recording, gates, list(dict.fromkeys(block for own in blocks for block in own)))
+        row = dict(zip(self.unitaries.blocks, self.unitaries.row, strict=True))
+        alike: dict[object, list[_Path]] = {}
+        for cone, own in zip(self.cones, blocks, strict=True):
+            path = _Path.of(cone, own, row)
+            alike.setdefault(path.shape, []).append(path)
+        self.evolutions = nn.ModuleList(_Evolution(paths) for paths in alike.values())
+        self._wires = [wires for evolution in self.evolutions for wires in evolution.wires]  # type: ignore[union-attr]
 
     @property
     def coefficients(self) -> int:
@@ -47,16 +58,17 @@ class HeisenbergEngine(nn.Module):
     @property
     def steps(self) -> int:
         """The most blocks of gates that a part of the observable passes through."""
-        return max(len(cone.unitaries.blocks) for cone in self.evolutions)  # type: ignore[union-attr, arg-type]
+        return max(len(evolution.steps) for evolution in self.evolutions)  # type: ignore[arg-type]
 
     def prepare(self, x: Tensor) -> Tensor:
         """Pauli expectation values on the cone, shape ``[N, 4^k]``, float64; those of several cones side by side."""
-        parts = [self.encoding.pauli(x, cone.wires) for cone in self.cones]
+        parts = [self.encoding.pauli(x, wires) for wires in self._wires]
         return torch.cat(parts, dim=1) if len(parts) > 1 else parts[0]
 
     def observable(self, flat: Tensor) -> Tensor:
         """Pauli coefficients of U^dagger O U on the cone's wires, shape ``[4^k]``; differentiable in ``flat``."""
-        parts = [evolution(flat) for evolution in self.evolutions]
+        transfers = {k: transfer_matrices(unitaries) for k, unitaries in self.unitaries(flat).items()}
+        parts = [evolution(transfers, flat) for evolution in self.evolutions]
         return torch.cat(parts) if len(parts) > 1 else parts[0]
 
     def forward(self, flat: Tensor, prepared: Tensor) -> Tensor:
@@ -64,37 +76,88 @@ class HeisenbergEngine(nn.Module):
         return prepared @ self.observable(flat)
 
 
+@dataclasses.dataclass(frozen=True)
+class _Path:
+    """How a part of an observable passes through the blocks of its cone, from the last to the first.
+
+    Args:
+        start: its coefficients before.
+        shape: the number of its wires at first, the wires of each block and those of the cone, all by label: paths of
+            one shape are evolved together.
+        rows: where the unitary of each block lies in the stack of its number of wires.
+        wires: those of the cone, in the order of their labels.
+    """
+
+    start: Tensor
+    shape: tuple[int, tuple[tuple[int, ...], ...], int]
+    rows: tuple[int, ...]
+    wires: tuple[int, ...]
+
+    @classmethod
+    def of(cls, cone: LightCone, blocks: Sequence[Block], row: Mapping[Block, int]) -> Self:
+        order = list(reversed(blocks))
+        met = dict.fromkeys([*cone.observable.wires, *(wire for block in order for wire in block.wires)])
+        label = {wire: number for number, wire in enumerate(met)}
+        steps = tuple(tuple(label[wire] for wire in block.wires) for block in order)
+        shape = len(cone.observable.wires), steps, len(label)
+        return cls(cone.observable.coefficients(), shape, tuple(row[block] for block in order), tuple(label))
+
+
 class _Evolution(nn.Module):
-    """An observable evolved through its light cone."""
+    """Parts of an observable evolved through light cones of one shape, all at once."""
 
     start: Tensor
 
-    def __init__(self, recording: Recording, cone: LightCone) -> None:
+    def __init__(self, paths: Sequence[_Path]) -> None:
         super().__init__()
-        self.cone = cone
-        self.unitaries = Unitaries(recording, cone.gates)
-        self.register_buffer("start", cone.observable.coefficients(), persistent=False)
+        self._several = len(paths) > 1
+        first, self.steps, self._size = paths[0].shape
+        self._first = list(range(first))
+        starts = torch.stack([path.start for path in paths])
+        self.register_buffer("start", starts if self._several else starts[0], persistent=False)
+        self._row = paths[0].rows
+        # In the end the wires of the first are in ascending order, and those of the others in that of its labels.
+        self._final = sorted(range(self._size), key=lambda label: paths[0].wires[label])
+        self.wires = [tuple(path.wires[label] for label in self._final) for path in paths]
+        for number in range(len(self.steps) if self._several else 0):
+            self.register_buffer(
+                f"rows_{number}", torch.tensor([path.rows[number] for path in paths]), persistent=False
+            )
 
-    def forward(self, flat: Tensor) -> Tensor:
-        """Its Pauli coefficients on the cone's wires, shape ``[4^k]``."""
-        transfers = {k: transfer_matrices(unitaries) for k, unitaries in self.unitaries(flat).items()}
-        axes = list(self.cone.observable.wires)
+    def forward(self, transfers: Mapping[int, Tensor], flat: Tensor) -> Tensor:
+        """Pauli coefficients on the cones' wires, one cone after the other, shape ``[paths 4^k]``."""
         coefficients = self.start.to(flat)
-        for block, row in zip(reversed(self.unitaries.blocks), reversed(self.unitaries.row), strict=True):
-            transfer = transfers[len(block.wires)][row]
-            old = [wire for wire in block.wires if wire in axes]
-            rest = [wire for wire in axes if wire not in block.wires]
-            new = [wire for wire in block.wires if wire not in axes]
-            order = [axes.index(wire) for wire in [*rest, *old]]
-            matrix = coefficients.reshape([4] * len(axes)).permute(order).reshape(4 ** len(rest), 4 ** len(old))
+        lead = coefficients.shape[:-1]  # the paths, if there are several
+        before = range(len(lead))
+        axes = self._first
+        for number, wires in enumerate(self.steps):
+            stack = transfers[len(wires)]
+            transfer = stack[getattr(self, f"rows_{number}") if self._several else self._row[number]]
+            old = [wire for wire in wires if wire in axes]
+            rest = [wire for wire in axes if wire not in wires]
+            new = [wire for wire in wires if wire not in axes]
+            order = [*before, *(len(lead) + axes.index(wire) for wire in [*rest, *old])]
+            matrix = coefficients.reshape(*lead, *[4] * len(axes)).permute(order)
+            matrix = matrix.reshape(*lead, 4 ** len(rest), 4 ** len(old))
             if new:
                 # On new wires the observable is the identity: only column 0 of their axis counts.
-                columns = transfer.reshape(-1, *[4] * len(block.wires))
-                for position, wire in reversed(list(enumerate(block.wires))):
+                columns = transfer.reshape(*lead, -1, *[4] * len(wires))
+                for position, wire in reversed(list(enumerate(wires))):
                     if wire in new:
-                        columns = columns.select(1 + position, 0)
-                transfer = columns.reshape(columns.shape[0], -1)
-            coefficients = (matrix @ transfer.mT).reshape(-1)
-            axes = [*rest, *block.wires]
-        order = [axes.index(wire) for wire in self.cone.wires]
-        return coefficients.reshape([4] * len(axes)).permute(order).reshape(-1)
+                        columns = columns.select(len(lead) + 1 + position, 0)
+                transfer = columns.reshape(*lead, 4 ** len(wires), -1)
+            coefficients = (matrix @ transfer.mT).reshape(*lead, -1)
+            axes = [*rest, *wires]
+        order = [*before, *(len(lead) + axes.index(label) for label in self._final)]
+        return coefficients.reshape(*lead, *[4] * len(axes)).permute(order).reshape(-1)
+
+
+def _number(gate: Gate) -> int:
+    return gate.number
+
+
+def _placed(block: Block, cone: LightCone, position: Mapping[int, int]) -> Block:
+    """A block of a cone's gates as one of all gates."""
+    where = [position[gate.number] for gate in cone.gates]
+    runs = tuple(tuple(where[place] for place in run) for run in block.runs)
+    return Block(block.wires, runs, None if block.gate is None else where[block.gate])

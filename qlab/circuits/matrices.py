@@ -52,15 +52,16 @@ class Unitaries(nn.Module):
     Args:
         recording: supplies the gate parameters.
         gates: the gates wanted, for instance those inside a light cone, in circuit order.
+        blocks: what the gates make, positions referring to ``gates``; by default one circuit of all of them.
 
     Attributes:
         blocks: what the unitaries belong to, in circuit order.
         row: for each block, where its unitary lies in the stack of its number of wires.
     """
 
-    def __init__(self, recording: Recording, gates: Sequence[Gate]) -> None:
+    def __init__(self, recording: Recording, gates: Sequence[Gate], blocks: Sequence[Block] | None = None) -> None:
         super().__init__()
-        self.blocks = fuse(gates)
+        self.blocks = fuse(gates) if blocks is None else list(blocks)
         self._gates = GateMatrices(recording, gates)
         self._runs = RunProducts(self._gates, (run for block in self.blocks for run in block.runs))
         by_size: dict[int, list[Block]] = {}

@@ -19,8 +19,14 @@ Rotation = Literal["RX", "RY"]
 
 def queue_upload(n_wires: int, rotation: Rotation) -> None:
     """Queues a row of places for data: one rotation on each wire, whose angle is that wire's feature."""
-    for wire in range(n_wires):
-        _place()(rotation, wires=wire)
+    for place in upload_places(n_wires, rotation):
+        qml.apply(place)
+
+
+def upload_places(n_wires: int, rotation: Rotation) -> list[qml.operation.Operator]:
+    """A row of places for data, not queued."""
+    with qml.QueuingManager.stop_recording():
+        return [_place()(rotation, wires=wire) for wire in range(n_wires)]
 
 
 def is_upload(operation: qml.operation.Operator) -> bool:

@@ -173,6 +173,15 @@ class Model(nn.Module, ABC):
         double = {"dtype": "float64"} if "dtype" in self._config else {}
         return self._rebuilt({**double, **self._landscape_fields()}, self.state_dict())
 
+    @property
+    def may_remark(self) -> bool:
+        """Whether :meth:`remarks` may say something of this model once it is built."""
+        return False
+
+    def remarks(self) -> list[str]:
+        """What its user should know of a built model before it is trained, for ``qlab run``: phrases."""
+        return []
+
     def _landscape_fields(self) -> dict[str, Any]:
         """Fields that differ in :meth:`double_copy`, besides the precision."""
         return {}

@@ -23,7 +23,7 @@ from qlab.circuits.device_check import check_device
 from qlab.circuits.exact import ExactEngine, exact_engine
 from qlab.circuits.observables import ObservableName, named_observable
 from qlab.circuits.qnode import QNodeEngine
-from qlab.circuits.uploads import Rotation, queue_upload
+from qlab.circuits.uploads import Rotation, queue_upload, upload_places
 from qlab.circuits.weights import checked_shapes
 from qlab.errors import ConfigError, DataError
 from qlab.fields import AbsentMeans, NonNegativeInt, PositiveFloat, PositiveInt
@@ -143,6 +143,10 @@ class PennyLaneQNN(Model):
         if row in self._design.uploads:
             queue_upload(self.n_wires, self._design.rotation)
 
+    def encoding_places(self) -> list[qml.operation.Operator]:
+        """Places for features that are angles, before the ansatz; none for amplitudes."""
+        return upload_places(self.n_wires, self._design.rotation) if self._design.encoding == "angle" else []
+
     def setup(self, features: Features) -> None:
         """Creates the weights and the engine that evaluates the circuit.
 
@@ -189,6 +193,11 @@ class PennyLaneQNN(Model):
         else:
             found = f"PennyLane {self.device}"
         return "; ".join([found, *self.remarks()])
+
+    @property
+    def may_remark(self) -> bool:
+        """With angle encoding."""
+        return self._design.encoding == "angle"
 
     def remarks(self) -> list[str]:
         """What should be known before it is trained: that the readout does not see all features."""

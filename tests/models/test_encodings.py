@@ -98,7 +98,7 @@ def configurations(draw):
     }
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=30)
 @given(drawn=configurations(), seed=st.integers(0, 1000))
 def test_values_and_gradients_are_those_of_the_circuit_written_out(drawn, seed):
     n, fields = drawn

@@ -1,0 +1,26 @@
+"""What a plan says of models before they are trained."""
+
+from __future__ import annotations
+
+from qlab.experiment.jobs.materials import Materials, Setting
+from qlab.experiment.jobs.train import Train
+from qlab.experiment.planning.plan import Plan
+
+
+def remarks(plan: Plan) -> list[str]:
+    """For each ensemble that is left whose model may have something to say: how it is evaluated, and that.
+
+    Loads the data of those alone: how many features a circuit sees depends on how many there are.
+
+    Raises:
+        QlabError: a model does not take its data; running it would say so too.
+    """
+    materials = Materials(Setting("cpu"))
+    found = []
+    for trials in plan.ensembles:
+        if not trials[0].model.may_remark:
+            continue
+        model = materials.build(trials[0])
+        if said := getattr(model, "engine_name", "") or "; ".join(model.remarks()):
+            found.append(f"{Train(trials).label}: {said}")
+    return found
