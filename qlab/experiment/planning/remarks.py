@@ -5,6 +5,7 @@ from __future__ import annotations
 from qlab.experiment.jobs.materials import Materials, Setting
 from qlab.experiment.jobs.train import Train
 from qlab.experiment.planning.plan import Plan
+from qlab.models import Model
 
 
 def remarks(plan: Plan) -> list[str]:
@@ -18,9 +19,9 @@ def remarks(plan: Plan) -> list[str]:
     materials = Materials(Setting("cpu"))
     found = []
     for trials in plan.ensembles:
-        if not trials[0].model.may_remark:
+        if not isinstance(trials[0].model, Model) or not trials[0].model.may_remark:
             continue
-        model = materials.build(trials[0])
+        model: Model = materials.build(trials[0])
         if said := getattr(model, "engine_name", "") or "; ".join(model.remarks()):
             found.append(f"{Train(trials).label}: {said}")
     return found
