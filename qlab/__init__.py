@@ -38,6 +38,12 @@ _HOME = {
     "Model": "qlab.models",
     "PennyLaneQNN": "qlab.models",
     "Member": "qlab.training",
+    "CrossEntropy": "qlab.losses",
+    "ForwardCorrection": "qlab.losses",
+    "GeneralizedCrossEntropy": "qlab.losses",
+    "Loss": "qlab.losses",
+    "MeanAbsoluteError": "qlab.losses",
+    "SymmetricCrossEntropy": "qlab.losses",
     "AlternatingScrub": "qlab.unlearning",
     "Finetune": "qlab.unlearning",
     "GradientAscent": "qlab.unlearning",
@@ -83,6 +89,14 @@ if TYPE_CHECKING:
         ProbeResult,
         RougheningProbe,
         SliceProbe,
+    )
+    from qlab.losses import (
+        CrossEntropy,
+        ForwardCorrection,
+        GeneralizedCrossEntropy,
+        Loss,
+        MeanAbsoluteError,
+        SymmetricCrossEntropy,
     )
     from qlab.models import CNOTQNN, MLP, Estimator, Features, Model, PennyLaneQNN
     from qlab.reading import Results, results

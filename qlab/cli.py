@@ -300,12 +300,16 @@ def list_names(kind: str | None) -> None:
     from qlab.errors import unknown
     from qlab.registry import KINDS, available
     from qlab.resources import experiments
+    from qlab.words import plural
 
     sections = [*KINDS, "experiment"]
-    if kind is not None and kind.removesuffix("s") not in sections:
-        raise ConfigError(unknown("kind", kind, [f"{section}s" for section in sections]))
-    for section in sections if kind is None else [kind.removesuffix("s")]:
-        click.secho(f"{section}s", bold=True)
+    if kind is not None:
+        asked = [section for section in sections if kind in (section, plural(section))]
+        if not asked:
+            raise ConfigError(unknown("kind", kind, map(plural, sections)))
+        sections = asked
+    for section in sections:
+        click.secho(plural(section), bold=True)
         if section == "experiment":
             from qlab.experiment.asking import schema
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar, dataclass_transform
 
 from qlab.errors import ConfigError
+from qlab.field_types import Nested
 from qlab.fields import check_fields, fields_of
 
 DECORATOR = "leave the decorator out, or write @dataclass(frozen=True, kw_only=True)"
@@ -19,7 +20,7 @@ _CHECKED = "__qlab_checked__"
 
 
 @dataclass_transform(kw_only_default=True, frozen_default=True)
-class Component(ABC):  # noqa: B024 - the hierarchies below it declare the abstract methods
+class Component(Nested, ABC):
     """A choice an experiment file can name, with its settings.
 
     Every subclass automatically becomes a frozen keyword-only dataclass: write annotated fields with
@@ -73,14 +74,40 @@ class Component(ABC):  # noqa: B024 - the hierarchies below it declare the abstr
         raise dataclasses.FrozenInstanceError(f"cannot delete field {name!r}")
 
     def __post_init__(self, *values: Any) -> None:
-        given = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}  # type: ignore[arg-type]
-        for name, value in check_fields(type(self), given).items():
+        for name, value in check_fields(type(self), self.field_values()).items():
             object.__setattr__(self, name, value)
 
     def config(self) -> dict[str, Any]:
         """The fields and their values, tuples as lists: what an experiment file would say."""
-        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}  # type: ignore[arg-type]
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+        return {name: stated(value) for name, value in self.field_values().items()}
+
+    def field_values(self) -> dict[str, Any]:
+        """The fields and their values, as they are."""
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}  # type: ignore[arg-type]
+
+
+_NAME = "__qlab_name__"
+"""Where a component that is the value of a field keeps how an experiment file named its class."""
+
+
+def called(component: Component, name: str) -> Component:
+    """The same component, which remembers how an experiment file or a store names its class."""
+    object.__setattr__(component, _NAME, name)
+    return component
+
+
+def name_of(component: Component) -> str:
+    """How a component's class is named where it is the value of a field: as in the file, else the class's own name."""
+    return str(vars(component).get(_NAME, type(component).__name__))
+
+
+def stated(value: Any) -> Any:
+    """A field's value as an experiment file would say it: tuples as lists, components as tables with their type."""
+    if isinstance(value, Component):
+        return {"type": name_of(value), **value.config()}
+    if isinstance(value, tuple):
+        return [stated(item) if isinstance(item, Component) else item for item in value]
+    return value
 
 
 def _settle_default(cls: type, name: str) -> None:

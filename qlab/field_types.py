@@ -12,7 +12,7 @@ import sys
 import types
 import typing
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal
 
 from qlab.errors import ConfigError
 
@@ -46,13 +46,34 @@ _CHANGEABLE: Final = "which could be changed after it was checked"
 _UNHELD: Final = "which neither an experiment file nor the store can hold"
 
 
+class Nested:
+    """What a field can hold besides plain values: something that is named by its class and has fields of its own."""
+
+    kind: ClassVar[str]
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
+        """An instance, as it is: it checked its fields when it was made."""
+        from pydantic_core import core_schema
+
+        return core_schema.is_instance_schema(cls)
+
+
+def nested_in(hint: Any) -> type[Nested] | None:
+    """The class of which a field of some type holds one or, in a list, several; None for plain values."""
+    hint = unaliased(hint)
+    if inspect.isclass(hint) and issubclass(hint, Nested):
+        return hint
+    return next((found for part in typing.get_args(hint) if (found := nested_in(part))), None)
+
+
 def unheld(hint: Any) -> str | None:
     """What a field's type is, why no field can have it, and what to write instead.
 
-    None for integers, numbers, true or false, strings, choices among them, tuples and unions of those.
+    None for integers, numbers, true or false, strings, choices among them, components, tuples and unions of those.
     """
     hint = unaliased(hint)
-    if hint in (None, type(None), *_PLAIN):
+    if hint in (None, type(None), *_PLAIN) or (inspect.isclass(hint) and issubclass(hint, Nested)):
         return None
     if isinstance(hint, typing.NewType):
         return unheld(hint.__supertype__)

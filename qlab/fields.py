@@ -19,7 +19,7 @@ import docstring_parser
 import pydantic
 
 from qlab.errors import ConfigError, nearest, unknown
-from qlab.field_types import read_hints, source_place, unaliased, unheld
+from qlab.field_types import Nested, nested_in, read_hints, source_place, unaliased, unheld
 
 REQUIRED: Final = dataclasses.MISSING
 
@@ -76,6 +76,11 @@ class Field:
     def choices(self) -> tuple[str, ...]:
         """The strings that a field accepts; empty if it accepts other values."""
         return typing.get_args(self.annotation) if typing.get_origin(self.annotation) is Literal else ()
+
+    @property
+    def nested(self) -> type[Nested] | None:
+        """The class of which the field holds one or, in a list, several; None if it holds plain values."""
+        return nested_in(self.annotation)
 
     @property
     def takes_list(self) -> bool:
@@ -135,6 +140,10 @@ def show(value: Any) -> str:
         return f'"{value}"'
     if isinstance(value, (list, tuple)):
         return "[" + ", ".join(show(item) for item in value) + "]"
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{key} = {show(item)}" for key, item in value.items()) + " }"
+    if isinstance(value, Nested):
+        return show(type(value).__name__)
     if isinstance(value, int) and value.bit_length() > _MOST_BITS:
         return f"an integer of {value.bit_length()} bits"
     return str(value)
@@ -158,6 +167,8 @@ def describe_type(annotation: Any) -> str:
         if items[-1] is Ellipsis:
             return f"a list, each value {describe_type(items[0])}"
         return "a list [" + ", ".join(describe_type(item) for item in items) + "]"
+    if isinstance(annotation, type) and issubclass(annotation, Nested):
+        return f"a {annotation.kind}: its name, or a table with its type and fields (in Python an object)"
     names = {int: "an integer", float: "a number", bool: "true or false", str: "a string"}
     return names.get(annotation, getattr(annotation, "__name__", str(annotation)))
 
@@ -342,4 +353,6 @@ def _describe_constraint(constraint: Any) -> str:
 
 @functools.cache
 def _adapter(annotation: Any) -> pydantic.TypeAdapter[Any]:
+    if isinstance(annotation, type) and issubclass(annotation, Nested):  # a dataclass, which takes no settings here
+        return pydantic.TypeAdapter(annotation)
     return pydantic.TypeAdapter(annotation, config=_STRICT)

@@ -16,8 +16,9 @@ from types import ModuleType
 from typing import Any
 
 from qlab.beside import Shelf, origin, plainly, shadowing, shelf_of
-from qlab.component import DECORATOR
+from qlab.component import DECORATOR, Component, called
 from qlab.errors import ConfigError, QlabError, unknown
+from qlab.fields import Field, fields_of
 from qlab.own_code import PLUGIN_GROUP as PLUGIN_GROUP
 from qlab.source_code import code_form
 
@@ -25,6 +26,7 @@ KINDS = {
     "task": "qlab.tasks",
     "corruption": "qlab.corruptions",
     "model": "qlab.models",
+    "loss": "qlab.losses",
     "unlearner": "qlab.unlearning",
     "probe": "qlab.landscape",
 }
@@ -143,7 +145,34 @@ def make(kind: str, config: Mapping[str, Any], folder: Path | None = None) -> An
     """
     added = ("type", "code", "files") if kind == "task" else ("type", "code")
     fields = {key: value for key, value in config.items() if key not in added}
-    return find(kind, str(config["type"]), folder, imports=folder is not None)(**fields)
+    cls = find(kind, str(config["type"]), folder, imports=folder is not None)
+    return cls(**restored(cls, fields, folder))
+
+
+def restored(cls: type, config: Mapping[str, Any], folder: Path | None = None) -> dict[str, Any]:
+    """The values of a class's fields as a store describes them: components in place of their tables.
+
+    Args:
+        cls: the class.
+        config: values by field.
+        folder: where the files of classes are looked for; without it nothing is imported.
+
+    Raises:
+        ConfigError: a component's class is not here, or does not have such fields.
+    """
+    fields = fields_of(cls)
+    return {name: _restored(fields[name], value, folder) if name in fields else value for name, value in config.items()}
+
+
+def _restored(field: Field, value: Any, folder: Path | None) -> Any:
+    if field.nested is None:
+        return value
+    if isinstance(value, list | tuple):
+        return tuple(_restored(field, item, folder) for item in value)
+    if not isinstance(value, Mapping):
+        return value
+    made: Component = make(field.nested.kind, value, folder)
+    return called(made, str(value["type"]))
 
 
 def lies_in(folder: Path, name: str) -> bool:

@@ -19,6 +19,7 @@ from qlab.explorer.cache import MEBIBYTE, Kept
 from qlab.explorer.reader import Reader
 from qlab.landscape import Landscape
 from qlab.landscape.landscape import flat_trajectory
+from qlab.losses import CrossEntropy
 from qlab.models import Model
 from qlab.models.base import prepare_features
 from qlab.models.estimator import inputs_of
@@ -193,6 +194,7 @@ class Loader:
             points={name: point for name, point in points.items() if _alike(model, point)},
             trajectory=self._trajectory(item, model),
             seed=int(config["seed"]),
+            criterion=make("loss", loss) if (loss := config["training"].get("loss")) else CrossEntropy(),
         )
 
     def predictions(self, experiment: str, items: Sequence[Checkpoint], row: int) -> list[tuple[str, float]]:

@@ -1,8 +1,9 @@
 """Exact curvature of a landscape: the paper's two terms, their diagonals and the whole matrices.
 
-With p = sigmoid(z) the Hessian of the loss is H = A + B,
-A = mean_n p_n (1 - p_n) g_n g_n^T with g_n = dz_n/dtheta, never negative, and
-B = mean_n (p_n - y_n) d2z_n/dtheta2, of either sign (arXiv:2508.02422, Eqs. S10 and S15, for any model).
+With l(z, y) the loss of a row, the Hessian of the mean loss is H = A + B,
+A = mean_n l''(z_n) g_n g_n^T with g_n = dz_n/dtheta, and B = mean_n l'(z_n) d2z_n/dtheta2, of either sign.
+For cross-entropy, with p = sigmoid(z), l'' = p (1 - p), so that A is never negative, and l' = p - y (arXiv:2508.02422,
+Eqs. S10 and S15, for any model).
 All second derivatives are taken by differentiating twice in reverse mode.
 """
 
@@ -25,11 +26,11 @@ _BYTES = 128 * 2**20
 
 def diagonal_a(landscape: Landscape) -> Tensor:
     """The diagonal of A at the centre, shape ``[P]``. Costs the gradient of every sample's logit."""
-    p = _probabilities(landscape)
+    _, bend = _derivatives(landscape)
     total = torch.zeros(landscape.n_parameters, dtype=torch.float64)
     for rows, gradients in logit_gradients(landscape):
-        total += (p[rows] * (1.0 - p[rows])) @ gradients.square()
-    return total / len(p)
+        total += bend[rows] @ gradients.square()
+    return total / len(bend)
 
 
 def diagonal_b(landscape: Landscape) -> Tensor:
@@ -54,11 +55,11 @@ def diagonal_b(landscape: Landscape) -> Tensor:
 
 def matrix_a(landscape: Landscape) -> Tensor:
     """A at the centre, shape ``[P, P]``."""
-    p = _probabilities(landscape)
+    _, bend = _derivatives(landscape)
     total = torch.zeros(landscape.n_parameters, landscape.n_parameters, dtype=torch.float64)
     for rows, gradients in logit_gradients(landscape):
-        total += gradients.mT @ ((p[rows] * (1.0 - p[rows]))[:, None] * gradients)
-    return total / len(p)
+        total += gradients.mT @ (bend[rows][:, None] * gradients)
+    return total / len(bend)
 
 
 def matrix_b(landscape: Landscape) -> Tensor:
@@ -126,14 +127,16 @@ def _jacobian(landscape: Landscape, rows: slice) -> Tensor:
     return found
 
 
-def _probabilities(landscape: Landscape) -> Tensor:
+def _derivatives(landscape: Landscape) -> tuple[Tensor, Tensor]:
+    """l' and l'' of every row at the centre."""
     with torch.no_grad():
-        return torch.sigmoid(landscape.logits(landscape.theta))
+        z = landscape.logits(landscape.theta)
+    return landscape.criterion.derivatives(z, landscape.y)
 
 
 def _weighted_logits(landscape: Landscape) -> Callable[[Tensor], Tensor]:
-    """mean_n w_n z_n(theta) with w = p - y fixed at the centre: its Hessian is B."""
-    weights = (_probabilities(landscape) - landscape.y) / len(landscape.y)
+    """mean_n w_n z_n(theta) with w = l' fixed at the centre: its Hessian is B."""
+    weights = _derivatives(landscape)[0] / len(landscape.y)
     return lambda flat: (weights * landscape.logits(flat)).sum()
 
 

@@ -16,6 +16,8 @@ from qlab import seeding
 from qlab.errors import DataError
 from qlab.landscape.curvature import eigenvalues, hessian_product, matrix_a, matrix_b
 from qlab.landscape.landscape import Landscape
+from qlab.losses import Loss
+from qlab.training.metrics import mean_loss
 
 Estimator = Literal["hutchinson", "hutch++"]
 
@@ -96,8 +98,23 @@ def hessian_operator(landscape: Landscape) -> Any:
 
     model = landscape.model.double_copy()
     model.load_state_dict(landscape.named(landscape.theta), strict=False)
-    loss, data = torch.nn.BCEWithLogitsLoss(), [(landscape.x, landscape.y)]
-    return HessianLinearOperator(model, loss, list(model.parameters()), data, check_deterministic=False)
+    data = [(landscape.x, landscape.y)]
+    return HessianLinearOperator(
+        model, _MeanLoss(landscape.criterion), list(model.parameters()), data, check_deterministic=False
+    )
+
+
+class _MeanLoss(torch.nn.Module):
+    """A loss as curvlinops wants it."""
+
+    reduction = "mean"
+
+    def __init__(self, criterion: Loss) -> None:
+        super().__init__()
+        self.criterion = criterion
+
+    def forward(self, z: Tensor, y: Tensor) -> Tensor:
+        return mean_loss(self.criterion, z, y)
 
 
 @contextmanager

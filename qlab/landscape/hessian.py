@@ -46,9 +46,10 @@ class Trace:
 class CurvatureProbe(LandscapeProbe):
     """A probe that takes traces of Hessians.
 
-    Tr H = A + B with A = mean p (1 - p) |grad z|^2 and B = mean (p - y) tr(d2z). A is always exact. B is zero for
-    networks of linear layers and ReLUs; for other models it is exact by a Hessian product for every parameter up to
-    ``exact_below`` parameters, and above that estimated, with a standard error.
+    Tr H = A + B with A = mean l''(z) |grad z|^2 and B = mean l'(z) tr(d2z), l the trained loss of a row: for
+    cross-entropy l'' = p (1 - p) and l' = p - y. A is always exact, and never negative for cross-entropy. B is zero for
+    networks of linear layers and ReLUs, whatever the loss; for other models it is exact by a Hessian product for every
+    parameter up to ``exact_below`` parameters, and above that estimated, with a standard error.
 
     Args:
         exact_below: with at most this many parameters the trace is exact for every model.
@@ -87,7 +88,7 @@ class HessianProbe(CurvatureProbe):
         density: estimate the spectral density of models with more parameters than ``full_below``.
     """
 
-    formula: ClassVar[str] = "Tr H = mean p (1 - p) |grad z|^2 + mean (p - y) tr(d2z)"
+    formula: ClassVar[str] = "Tr H = mean p (1 - p) |grad z|^2 + mean (p - y) tr(d2z) (for cross-entropy)"
     source: ClassVar[str] = "arXiv:2508.02422, Results C, Eqs. S10 and S15, supplement IV.D"
 
     full_below: NonNegativeInt = 2_000

@@ -12,9 +12,12 @@ from torch import Tensor
 from torch.func import functional_call
 
 from qlab import seeding
+from qlab.component import stated
 from qlab.corruptions import Corrupted
 from qlab.errors import ConfigError, DataError, unknown
 from qlab.landscape.samples import Rows, sample_sets
+from qlab.losses import Loss
+from qlab.losses.checks import check_loss
 from qlab.models import Model
 from qlab.models.base import prepare_features
 from qlab.models.probe import check_model
@@ -51,7 +54,7 @@ def flat_trajectory(model: Model, points: Mapping[str, Tensor]) -> Tensor:
 class Landscape:
     """The loss of a model around a point of its parameter space, on one set of samples.
 
-    L(theta) = -mean_n[y_n log p_n + (1 - y_n) log(1 - p_n)], p_n = sigmoid(z_n(theta)). Everything is evaluated in
+    L(theta) = mean_n l(z_n(theta), y_n), by default with cross-entropy l. Everything is evaluated in
     double precision, whatever the model was trained in, and a circuit on its light cone, whatever device it was trained
     on. theta is the flat parameter vector: the parameters in the order of ``model.named_parameters()``, shape ``[P]``.
 
@@ -63,6 +66,7 @@ class Landscape:
         trajectory: points passed during training, from the first to the last, shape ``[T, P]``.
         reference: the landscape of the same model trained on clean data, for comparison.
         seed: decides which samples a subset takes, and random directions.
+        criterion: l, the loss of a row: the one the model was trained with.
 
     Raises:
         DataError: a point or the data do not fit the model.
@@ -78,6 +82,7 @@ class Landscape:
         trajectory: Tensor | None = None,
         reference: Landscape | None = None,
         seed: int = 0,
+        criterion: Loss = metrics.CROSS_ENTROPY,
     ) -> None:
         train = data if isinstance(data, Split) else data.split
         for name, split in (("train", train), ("validation", validation)):
@@ -85,6 +90,8 @@ class Landscape:
                 check_finite(split.x, f"The {name} split: x")
         self.model = model.double_copy()
         check_model(self.model, train.x, drawn=False)
+        check_loss(criterion, torch.float64)
+        self.criterion = criterion
         self.seed = seed
         self._reference = reference
         self._shapes = {name: parameter.shape for name, parameter in self.model.named_parameters()}
@@ -122,6 +129,7 @@ class Landscape:
             "model": config,
             "parameters": self.n_parameters,
             "centre": self.centre,
+            "loss": stated(self.criterion),
             "samples": self.samples,
             "rows": len(self.y),
             "seed": self.seed,
@@ -244,7 +252,7 @@ class Landscape:
 
     def loss(self, flat: Tensor) -> Tensor:
         """The loss at one point ``[P]``: a scalar, differentiable."""
-        return metrics.loss(self.logits(flat), self.y)
+        return metrics.mean_loss(self.criterion, self.logits(flat), self.y)
 
     @torch.no_grad()
     def evaluate(self, basis: Tensor, coefficients: Tensor) -> tuple[Tensor, Tensor]:
@@ -264,7 +272,7 @@ class Landscape:
         losses, accuracies = [], []
         for part in coefficients.double().split(self._points_at_once()):
             z = self.model.logits_in_span(self.x, named, part)
-            losses.append(metrics.loss(z, self.y))
+            losses.append(metrics.mean_loss(self.criterion, z, self.y))
             accuracies.append(metrics.accuracy(z, self.y))
         return torch.cat(losses), torch.cat(accuracies)
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from qlab import own_code
+from qlab.component import stated
 from qlab.corruptions.base import Corruption
 from qlab.errors import ConfigError, DataError
 from qlab.fields import check_fields
@@ -106,9 +107,17 @@ class Model(nn.Module, ABC):
         Raises:
             ConfigError: the class forgot to call ``super().__init__``.
         """
+        return {name: stated(value) for name, value in self.field_values().items()}
+
+    def field_values(self) -> dict[str, Any]:
+        """The fields and their values, as they are.
+
+        Raises:
+            ConfigError: the class forgot to call ``super().__init__``.
+        """
         if "_config" not in vars(self):
             raise ConfigError(f"{type(self).__name__}.__init__ does not call super().__init__ with its fields.")
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in self._config.items()}
+        return dict(self._config)
 
     def build(self, features: Features) -> Self:
         """A copy of this model with parameters that fit ``features``, not yet initialised.

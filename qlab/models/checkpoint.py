@@ -14,7 +14,7 @@ from torch import Tensor
 
 from qlab.errors import DataError
 from qlab.models.base import Features, Model
-from qlab.registry import find
+from qlab.registry import find, restored
 from qlab.tasks.preprocessing import Preprocessing
 
 _ACTIVE, _CORE = "features.active", "features.core"
@@ -82,7 +82,7 @@ def load(path: Path, folder: Path | None = None, *, imports: bool = True) -> Mod
                 Preprocessing.restored(described["preprocessing"], fitted) if "preprocessing" in described else None
             ),
         )
-        model: Model = cls(**fields).build(features)
+        model: Model = cls(**restored(cls, fields, folder if imports else None)).build(features)
         model.load_state_dict(tensors)
     except (OSError, safetensors.SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
         if isinstance(error, DataError) or type(error).__module__.startswith("qlab"):

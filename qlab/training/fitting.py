@@ -20,7 +20,7 @@ from qlab.tasks import Split
 from qlab.tasks.features import FeatureRows
 from qlab.training.data import Member
 from qlab.training.health import Health, health_of
-from qlab.training.metrics import accuracy, loss, of_logits
+from qlab.training.metrics import accuracy, cross_entropy, of_logits
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -81,7 +81,7 @@ def fit(
     z, metrics = _measured(made, rows, lambda found: of_logits(found, *labels))
     if test is not None:
         y = test.y.double()
-        measures = {"test_loss": loss, "test_accuracy": accuracy}
+        measures = {"test_loss": cross_entropy, "test_accuracy": accuracy}
         _, tested = _measured(
             made, inputs(test.x), lambda found: {name: measure(found, y) for name, measure in measures.items()}
         )

@@ -143,7 +143,7 @@ class Training:
 
     def final_logits(self) -> Tensor:
         """Logits on training rows, then validation rows, ``[members, N + M]``, on the CPU."""
-        return torch.cat([evaluate(self._model, tile.parameters, tile.data)[1] for tile in self.tiles]).cpu()
+        return torch.cat([evaluate(self._model, tile.parameters, tile.data, tile.loss)[1] for tile in self.tiles]).cpu()
 
     def evaluated_on(self, split: Split, name: str) -> dict[str, NDArray[np.float64]]:
         """Metrics on a split that has no part in training, ``[members]`` each: ``<name>_loss`` and ``<name>_accuracy``.
@@ -155,7 +155,7 @@ class Training:
         self._model.to("cpu")  # where data are prepared
         x, y = prepare_features(self._model, split.x).to(self._device), split.y.to(self._device, self._model.dtype)
         self._model.to(self._device)
-        parts = [evaluate_split(self._model, tile.parameters, x, y, name) for tile in self.tiles]
+        parts = [evaluate_split(self._model, tile.parameters, x, y, name, self._schedule.loss) for tile in self.tiles]
         return {metric: torch.cat([part[metric] for part in parts]).cpu().numpy() for metric in parts[0]}
 
     def _note(self, values: dict[str, NDArray[np.float64]]) -> None:

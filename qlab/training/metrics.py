@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn.functional import binary_cross_entropy_with_logits
 
+from qlab.losses import CrossEntropy, Loss
 from qlab.models.base import Model
 from qlab.training.data import EnsembleData
 from qlab.training.ensemble import Parameters, logits
@@ -14,10 +14,17 @@ from qlab.training.memory import EVALUATION_BYTES, held_per_row
 Metrics = dict[str, Tensor]
 """Values by name, each of shape ``[members]``, float64."""
 
+CROSS_ENTROPY = CrossEntropy()
 
-def loss(z: Tensor, y: Tensor) -> Tensor:
-    """Mean binary cross-entropy over the last axis: -mean[y log p + (1 - y) log(1 - p)], p = sigmoid(z)."""
-    return binary_cross_entropy_with_logits(z, y.expand_as(z), reduction="none").mean(-1)
+
+def mean_loss(loss: Loss, z: Tensor, y: Tensor) -> Tensor:
+    """The mean of a loss over the last axis."""
+    return loss(z, y.expand_as(z)).mean(-1)
+
+
+def cross_entropy(z: Tensor, y: Tensor) -> Tensor:
+    """The mean binary cross-entropy over the last axis."""
+    return mean_loss(CROSS_ENTROPY, z, y)
 
 
 def accuracy(z: Tensor, y: Tensor, where: Tensor | None = None) -> Tensor:
@@ -31,10 +38,9 @@ def accuracy(z: Tensor, y: Tensor, where: Tensor | None = None) -> Tensor:
     return (correct & where).sum(-1).double() / where.sum(-1).double()
 
 
-def _mean_where(z: Tensor, y: Tensor, where: Tensor) -> Tensor:
-    """Mean binary cross-entropy over the rows where a mask is True; NaN where no row is."""
-    rows = binary_cross_entropy_with_logits(z, y, reduction="none")
-    return torch.where(where, rows, 0.0).sum(-1) / where.sum(-1)
+def _mean_where(loss: Loss, z: Tensor, y: Tensor, where: Tensor) -> Tensor:
+    """The mean of a loss over the rows where a mask is True; NaN where no row is."""
+    return torch.where(where, loss(z, y), 0.0).sum(-1) / where.sum(-1)
 
 
 def _logits_of_parts(model: Model, parameters: Parameters, x: Tensor, some: int, *, shared: bool) -> Tensor:
@@ -44,7 +50,9 @@ def _logits_of_parts(model: Model, parameters: Parameters, x: Tensor, some: int,
 
 
 @torch.no_grad()
-def evaluate_split(model: Model, parameters: Parameters, x: Tensor, y: Tensor, name: str) -> Metrics:
+def evaluate_split(
+    model: Model, parameters: Parameters, x: Tensor, y: Tensor, name: str, loss: Loss = CROSS_ENTROPY
+) -> Metrics:
     """Metrics of every member on rows that none was trained on: ``<name>_loss`` and ``<name>_accuracy``.
 
     Args:
@@ -53,19 +61,23 @@ def evaluate_split(model: Model, parameters: Parameters, x: Tensor, y: Tensor, n
         x: prepared features ``[M, ...]``.
         y: labels ``[M]``.
         name: of the split.
+        loss: the trained one.
     """
     members = len(next(iter(parameters.values())))
     some = max(1, EVALUATION_BYTES // (members * held_per_row(model) * model.dtype.itemsize))
     z, y = _logits_of_parts(model, parameters, x, some, shared=True).double(), y.double()
-    return {f"{name}_loss": loss(z, y), f"{name}_accuracy": accuracy(z, y)}
+    return {f"{name}_loss": mean_loss(loss, z, y), f"{name}_accuracy": accuracy(z, y)}
 
 
 @torch.no_grad()
-def evaluate(model: Model, parameters: Parameters, data: EnsembleData) -> tuple[Metrics, Tensor]:
+def evaluate(
+    model: Model, parameters: Parameters, data: EnsembleData, loss: Loss = CROSS_ENTROPY
+) -> tuple[Metrics, Tensor]:
     """Metrics of every member, and its logits on training and validation rows, shape ``[members, N + M]``.
 
     ``train_*`` use the labels that were trained on, ``retain_*`` the clean rows, ``forget_accuracy_polluted``
-    and ``forget_accuracy_clean`` the corrupted rows with either label (NaN where nothing is corrupted).
+    and ``forget_accuracy_clean`` the corrupted rows with either label (NaN where nothing is corrupted). ``train_loss``,
+    ``retain_loss`` and ``validation_loss`` are means of the loss that is trained.
     """
     members, n_rows = len(data.train_y), data.train_y.shape[1] + len(data.validation_y)
     some = max(1, EVALUATION_BYTES // (members * held_per_row(model) * model.dtype.itemsize))
@@ -76,10 +88,12 @@ def evaluate(model: Model, parameters: Parameters, data: EnsembleData) -> tuple[
         train = _logits_of_parts(model, parameters, data.train_x, some, shared=data.shared)
         validation = _logits_of_parts(model, parameters, data.validation_x, some, shared=True)
         z = torch.cat([train, validation], dim=1).double()
-    return of_logits(z, data.train_y, data.clean_y, data.forget, data.validation_y), z
+    return of_logits(z, data.train_y, data.clean_y, data.forget, data.validation_y, loss), z
 
 
-def of_logits(z: Tensor, train_y: Tensor, clean_y: Tensor, forget: Tensor, validation_y: Tensor) -> Metrics:
+def of_logits(
+    z: Tensor, train_y: Tensor, clean_y: Tensor, forget: Tensor, validation_y: Tensor, loss: Loss = CROSS_ENTROPY
+) -> Metrics:
     """Metrics of every member from its logits on training and validation rows, ``[members, N + M]``, float64.
 
     Args:
@@ -88,16 +102,17 @@ def of_logits(z: Tensor, train_y: Tensor, clean_y: Tensor, forget: Tensor, valid
         clean_y: labels before corruption, ``[members, N]``.
         forget: which rows are corrupted, ``[members, N]``.
         validation_y: ``[M]``.
+        loss: of which the means are.
     """
     n = train_y.shape[1]
     train_z, validation_z = z[:, :n], z[:, n:]
     train_y, validation_y = train_y.double(), validation_y.double()
     return {
-        "train_loss": loss(train_z, train_y),
+        "train_loss": mean_loss(loss, train_z, train_y),
         "train_accuracy": accuracy(train_z, train_y),
-        "validation_loss": loss(validation_z, validation_y),
+        "validation_loss": mean_loss(loss, validation_z, validation_y),
         "validation_accuracy": accuracy(validation_z, validation_y),
-        "retain_loss": _mean_where(train_z, train_y, ~forget),
+        "retain_loss": _mean_where(loss, train_z, train_y, ~forget),
         "retain_accuracy": accuracy(train_z, train_y, ~forget),
         "forget_accuracy_polluted": accuracy(train_z, train_y, forget),
         "forget_accuracy_clean": accuracy(train_z, clean_y.double(), forget),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from qlab.errors import ConfigError
+from qlab.losses import Loss
 from qlab.training.optimizers import Rule
 from qlab.training.rates import Rate
 
@@ -26,6 +27,7 @@ class Schedule:
         batch_size: rows in a step.
         rate: the learning rate of every epoch.
         rule: the optimizer.
+        loss: what is minimised.
         evaluate_every: epochs from one evaluation to the next. Does not change what is trained.
         snapshots: epochs after which the parameters are kept; 0 for the initial ones. Those beyond the last epoch
             are ignored.
@@ -35,6 +37,7 @@ class Schedule:
     batch_size: int
     rate: Rate
     rule: Rule
+    loss: Loss
     evaluate_every: int = 1
     snapshots: tuple[int, ...] = ()
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from qlab.models.base import Model
 from qlab.training import ensemble
 from qlab.training.data import EnsembleData
-from qlab.training.metrics import Metrics, evaluate, loss
+from qlab.training.metrics import Metrics, evaluate, mean_loss
 from qlab.training.schedule import Schedule
 from qlab.training.state import TrainingState
 
@@ -26,7 +26,7 @@ class Tile:
         model: their model; calling it with other parameters changes it for the time being.
         parameters: their parameters, stacked; copied.
         data: theirs.
-        schedule: says batch size and optimizer.
+        schedule: says batch size, optimizer and loss.
         resume: their state, to go on from.
     """
 
@@ -40,7 +40,7 @@ class Tile:
     ) -> None:
         self.model = model
         self.data = data
-        self.batch_size = schedule.batch_size
+        self.batch_size, self.loss = schedule.batch_size, schedule.loss
         self.parameters = ensemble.trainable(model, parameters)
         begun = ((), 0) if resume is None else (resume.moments, resume.steps)
         self.optimizer = schedule.rule.make(self.parameters, schedule.rate.initial, *begun)
@@ -51,7 +51,7 @@ class Tile:
     def train_and_evaluate(self, order: Tensor, learning_rate: float) -> Metrics:
         """An epoch, and the metrics after it."""
         self.epoch(order, learning_rate)
-        return evaluate(self.model, self.parameters, self.data)[0]
+        return evaluate(self.model, self.parameters, self.data, self.loss)[0]
 
     def epoch(self, order: Tensor, learning_rate: float) -> None:
         """One pass over the rows in the order given, shape ``[members, N]``."""
@@ -62,7 +62,7 @@ class Tile:
                 self.optimizer.zero_grad()
                 # The sum over members keeps each member's gradient its own.
                 z = ensemble.logits(self.model, self.parameters, self.data.train_x, shared=self.data.shared, rows=batch)
-                loss(z, self.data.train_y.gather(1, batch)).sum().backward()
+                mean_loss(self.loss, z, self.data.train_y.gather(1, batch)).sum().backward()
                 self.optimizer.step()
         finally:
             self.model.eval()

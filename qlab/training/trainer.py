@@ -17,6 +17,8 @@ from qlab.component import Component
 from qlab.corruptions import Corruption, NoCorruption
 from qlab.errors import ConfigError, DataError
 from qlab.fields import AbsentMeans, NonNegativeFloat, PositiveFloat, PositiveInt, fields_of
+from qlab.losses import CrossEntropy, Loss
+from qlab.losses.checks import check_loss
 from qlab.models.base import Features, Model
 from qlab.models.probe import check_model
 from qlab.tasks.base import Split, Task, load_data
@@ -80,7 +82,7 @@ class TrainedEnsemble:
 
 
 class Trainer(Component):
-    """Adam on the mean binary cross-entropy, in mini-batches reshuffled each epoch; the last one may be smaller.
+    """By default Adam on cross-entropy, in mini-batches reshuffled each epoch; the last one may be smaller.
 
     All models of an ensemble take their steps together. Initialisation, corruption and batch order come from
     generators seeded by each trial's seed, and optimizers work element by element, so a trial gives the same result, to
@@ -98,6 +100,8 @@ class Trainer(Component):
             all epochs; or "step", with a drop every ``step_epochs`` epochs.
         step_epochs: for schedule = "step": epochs from one drop to the next.
         step_factor: for schedule = "step": what a drop multiplies the learning rate by.
+        loss: what is minimised, averaged over the rows of a batch; ``train_loss``, ``validation_loss`` and landscapes
+            are of this loss, too. Unlearners have losses of their own.
     """
 
     kind: ClassVar[str] = "trainer"
@@ -113,6 +117,7 @@ class Trainer(Component):
     schedule: Annotated[RateName, AbsentMeans("constant")] = "constant"
     step_epochs: Annotated[PositiveInt, AbsentMeans(30)] = 30
     step_factor: Annotated[Factor, AbsentMeans(0.1)] = 0.1
+    loss: Annotated[Loss, AbsentMeans({"type": "CrossEntropy", "label_smoothing": 0.0})] = CrossEntropy()
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -201,7 +206,9 @@ class Trainer(Component):
             DataError: the state to go on from is not one of these members' training.
         """
         start = time.perf_counter()
-        schedule = Schedule(self.epochs, self.batch_size, self.rate, self.rule, evaluate_every, tuple(snapshots))
+        schedule = Schedule(
+            self.epochs, self.batch_size, self.rate, self.rule, self.loss, evaluate_every, tuple(snapshots)
+        )
         if model.features is None:
             raise ConfigError(
                 f"{type(model).__name__} has no weights yet; build it first: model.build(Features.of(dataset))."
@@ -215,6 +222,7 @@ class Trainer(Component):
             )
         if members:
             check_model(model, members[0].corrupted.split.x)
+        check_loss(self.loss, model.dtype)
         with suited_threads(model, len(members)):
             training = Training(schedule, model, members, validation, torch.device(device), resume)
             with side_by_side(model, len(training.tiles), torch.device(device)) as each:

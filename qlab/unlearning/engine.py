@@ -14,12 +14,13 @@ from torch.func import functional_call, vmap
 
 from qlab import own_code, seeding
 from qlab.errors import DataError, QlabError
+from qlab.losses import Loss
 from qlab.models import Model
 from qlab.models.base import take_rows
 from qlab.training import ensemble
 from qlab.training.data import EnsembleData
 from qlab.training.loop import EpochObserver
-from qlab.training.metrics import evaluate
+from qlab.training.metrics import CROSS_ENTROPY, evaluate
 from qlab.training.optimizers import SGD, Adam, Optimizer
 from qlab.training.threads import suited_threads
 from qlab.unlearning.base import LogitFunction, Samples, Unlearner, UnlearningData
@@ -96,6 +97,7 @@ def unlearn(
     seeds: Sequence[int],
     *,
     observer: EpochObserver | None = None,
+    trained_loss: Loss = CROSS_ENTROPY,
 ) -> Unlearned:
     """Applies a method to every teacher.
 
@@ -106,13 +108,14 @@ def unlearn(
         data: prepared data of the members, see :func:`qlab.training.data.prepare`.
         seeds: one for each member: fresh parameters and mini-batches are drawn with it.
         observer: called with step 0 before the first step and after every step, like a trainer's.
+        trained_loss: what the teachers were trained with: ``train_loss`` and its like go on from theirs.
 
     Raises:
         DataError: nothing to forget or to retain.
         LossError: the method's loss is not a scalar, or does not depend on the student.
     """
     with suited_threads(model, len(seeds)):
-        return _unlearn(unlearner, model, teachers, data, seeds, observer)
+        return _unlearn(unlearner, model, teachers, data, seeds, observer, trained_loss)
 
 
 def _unlearn(
@@ -122,6 +125,7 @@ def _unlearn(
     data: EnsembleData,
     seeds: Sequence[int],
     observer: EpochObserver | None,
+    trained_loss: Loss,
 ) -> Unlearned:
     start = time.perf_counter()
     device = data.train_y.device
@@ -141,7 +145,7 @@ def _unlearn(
     history: dict[str, list[NDArray[np.float64]]] = {}
 
     def record(step: int) -> Tensor:
-        measured, logits = evaluate(model, student, data)
+        measured, logits = evaluate(model, student, data, trained_loss)
         values = {name: value.cpu().numpy() for name, value in measured.items()}
         for name, value in values.items():
             value.flags.writeable = False

@@ -142,14 +142,23 @@ def _labels(frame: pd.DataFrame, kind: str, tables: tuple[str, ...] | None = Non
     settings = [name for name in frame.columns if tables and name.startswith(tables) and name not in (*_TYPES, RATIO)]
     columns = {name: _values(frame, name) for name in settings}
     for kept in set(types) - {""}:
-        rows = [row for row, own in enumerate(types) if own == kept]
+        every = [row for row, own in enumerate(types) if own == kept]
         for name, values in columns.items():
-            own = [values[row] for row in rows]
-            if not _differ(own):
-                continue
-            for row, text in zip(rows, _texts(own), strict=True):
-                labels[row] += f" {name.removeprefix(f'{kind}.')}={text}" if text else ""
+            called = name.removeprefix(f"{kind}.").removesuffix(".type")
+            for rows in _alike(every, columns.get(f"{name.rpartition('.')[0]}.type"), name):
+                own = [values[row] for row in rows]
+                if not _differ(own):
+                    continue
+                for row, text in zip(rows, _texts(own), strict=True):
+                    labels[row] += f" {called}={text}" if text else ""
     return pd.Series(labels, index=frame.index, dtype=str)
+
+
+def _alike(rows: Sequence[int], types: Sequence[Any] | None, name: str) -> list[list[int]]:
+    """Rows whose values of a param are compared: all, or apart those with different classes of what has the field."""
+    if types is None or name.endswith(".type"):
+        return [list(rows)]
+    return [[row for row in rows if types[row] == own] for own in dict.fromkeys(types[row] for row in rows)]
 
 
 def _told_apart(labels: pd.DataFrame, keys: Sequence[str], column: str) -> pd.DataFrame:

@@ -9,9 +9,10 @@ from click.testing import CliRunner
 
 from qlab import registry
 from qlab.cli import main
-from qlab.fields import fields_of
+from qlab.fields import REQUIRED, fields_of
 from qlab.resources import experiments
 from qlab.training import Trainer
+from qlab.words import plural
 
 CLASSES = {name: cls for kind in registry.KINDS for name, cls in registry.available(kind).items()}
 
@@ -33,7 +34,7 @@ def refused(*arguments: str) -> str:
 def test_everything_is_listed_under_its_kind() -> None:
     lines = invoke("list").splitlines()
     assert [line for line in lines if not line.startswith(" ")] == [
-        *(f"{kind}s" for kind in registry.KINDS),
+        *(plural(kind) for kind in registry.KINDS),
         "experiments",
     ]
     listed = {line.split()[0]: line.split(maxsplit=1)[1] for line in lines if line.startswith(" ")}
@@ -79,7 +80,7 @@ def test_a_probe_of_a_file_is_described(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_an_unknown_kind_is_explained() -> None:
     message = refused("list", "modles")
-    for part in ('"modles"', 'Did you mean "models"?', "corruptions, experiments, models"):
+    for part in ('"modles"', 'Did you mean "models"?', "corruptions, experiments, losses, models"):
         assert part in message
 
 
@@ -94,7 +95,7 @@ def test_a_class_is_described_with_fields_formula_and_source(name: str) -> None:
     for field in fields_of(cls).values():
         (line,) = [line for line in lines if line.startswith(f"  {field.name}: ")]
         assert field.accepts in line
-        assert "; default " in line
+        assert ("; required" if field.default is REQUIRED else "; default ") in line
         assert field.doc
         assert field.doc.split()[0] in output
     assert "Args:" not in output

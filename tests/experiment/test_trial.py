@@ -13,6 +13,7 @@ from qlab.corruptions import LabelFlip
 from qlab.experiment.asking import schema
 from qlab.experiment.asking.trial import Trial, content_hash
 from qlab.fields import fields_of
+from qlab.losses import MeanAbsoluteError
 from qlab.models import MLP, PennyLaneQNN
 from qlab.tasks import XXZ
 from qlab.training import Trainer
@@ -111,6 +112,7 @@ OTHER_VALUES: dict[type, dict[str, Any]] = {
         "schedule": "step",
         "step_epochs": 10,
         "step_factor": 0.5,
+        "loss": MeanAbsoluteError(),
     },
 }
 NEEDED: dict[str, dict[str, Any]] = {

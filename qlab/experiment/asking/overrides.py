@@ -6,10 +6,14 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+from qlab.component import stated
 from qlab.errors import ConfigError, unknown
-from qlab.fields import fields_of
+from qlab.fields import fields_of, show
 from qlab.registry import KINDS, find
 from qlab.training import Trainer
+
+TABLES = tuple(kind for kind in KINDS if kind != "loss")
+"""The hierarchies that have tables of their own in a file; losses are values of a field."""
 
 
 def parse(assignment: str) -> tuple[str, Any]:
@@ -32,24 +36,26 @@ def apply(raw: dict[str, Any], key: str, value: Any, folder: Path | None) -> Non
     """Sets one value in a parsed experiment file, in place.
 
     ``model.depth`` sets the field in every model that has it, ``model.PennyLaneQNN.depth`` in models of that type;
-    ``training.epochs`` sets it for every model.
+    ``training.epochs`` sets it for every model, and ``training.loss.q`` a field of what is the value of a field.
     """
     head, *rest = key.split(".")
     where = f"--set {key}"
-    if head in KINDS:
+    if head in TABLES:
         _set_in_tables(raw, head, rest, value, folder, where)
-    elif head == "training" and len(rest) == 1:
-        _check_name(rest[0], list(fields_of(Trainer)), where, "training key")
-        _table(raw, "training", where)[rest[0]] = value
-        for model in _tables(raw, "model"):
-            if rest[0] in _table(model, "training", where):
-                model["training"][rest[0]] = value
+    elif head == "training" and rest:
+        tables = [_table(model, "training", where) for model in _tables(raw, "model")]
+        own = [table for table in tables if rest[0] in table]
+        common = _table(raw, "training", where)
+        if len(rest) == 1 or rest[0] in common or len(own) < len(tables):
+            own.append(common)
+        for table in own:
+            _set(Trainer, table, rest, value, folder, where, "training")
     elif head == "run" and len(rest) == 1:
         _table(raw, "run", where)[rest[0]] = value
     elif head in ("name", "about") and not rest:
         raw[head] = value
     else:
-        choices = [*(f"{kind}.FIELD" for kind in KINDS), "training.FIELD", "run.FIELD", "name"]
+        choices = [*(f"{kind}.FIELD" for kind in TABLES), "training.FIELD", "run.FIELD", "name"]
         raise ConfigError(f"{where}: " + unknown("key", key, choices))
 
 
@@ -69,21 +75,46 @@ def _set_in_tables(
             )
         tables[0]["type"] = value
         return
-    if kind == "model" and len(rest) == 2 and rest[0] == "training":
-        _check_name(rest[1], list(fields_of(Trainer)), where, "training key")
+    if kind == "model" and len(rest) > 1 and rest[0] == "training":
         for table in tables:
-            _table(table, "training", where)[rest[1]] = value
+            _set(Trainer, _table(table, "training", where), rest[1:], value, folder, where, "training")
         return
-    if len(rest) != 1:
+    if not rest:
         raise ConfigError(f"{where}: accepts {kind}.FIELD or {kind}.TYPE.FIELD.")
     # Tables without a type are left to the reader of the file, which says what is wrong with them.
     named = [(table, table["type"]) for table in tables if isinstance(table.get("type"), str)]
-    fields = [(table, fields_of(find(kind, name, folder))) for table, name in named]
-    if fields:
-        _check_name(rest[0], sorted({name for _, known in fields for name in known}), where, f"{kind} field")
-    for table, known in fields:
-        if rest[0] in known:
-            table[rest[0]] = value
+    classes = [(table, find(kind, name, folder)) for table, name in named]
+    if classes:
+        known = sorted({name for _, cls in classes for name in fields_of(cls)})
+        if len(rest) > 1 and rest[0] not in known:
+            raise ConfigError(f"{where}: accepts {kind}.FIELD or {kind}.TYPE.FIELD.")
+        _check_name(rest[0], known, where, f"{kind} field")
+    for table, cls in classes:
+        if rest[0] in fields_of(cls):
+            _set(cls, table, rest, value, folder, where, kind)
+
+
+def _set(
+    cls: type, table: dict[str, Any], rest: list[str], value: Any, folder: Path | None, where: str, head: str
+) -> None:
+    """Sets a field of a class in its table, or a field of the component that is the field's value."""
+    fields = fields_of(cls)
+    _check_name(rest[0], list(fields), where, f"{head} {'key' if head == 'training' else 'field'}")
+    if len(rest) == 1:
+        table[rest[0]] = value
+        return
+    field = fields[rest[0]]
+    if field.nested is None or field.takes_list:
+        raise ConfigError(f"{where}: {rest[0]} has no fields of its own, it is {field.accepts}; accepts {head}.FIELD.")
+    inner = table.get(rest[0], stated(field.default))
+    inner = {"type": inner} if isinstance(inner, str) else dict(inner) if isinstance(inner, dict) else inner
+    if not isinstance(inner, dict) or not isinstance(inner.get("type"), str):
+        raise ConfigError(f"{where}: {rest[0]} is {show(inner)} in this file; set it as a whole.")
+    table[rest[0]] = inner
+    if rest[1:] == ["type"]:
+        table[rest[0]] = {"type": value}
+        return
+    _set(find(field.nested.kind, inner["type"], folder), inner, rest[1:], value, folder, where, rest[0])
 
 
 def _tables(raw: dict[str, Any], name: str) -> list[dict[str, Any]]:

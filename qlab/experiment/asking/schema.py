@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import annotated_types as at
 
-from qlab.component import Component
+from qlab.component import Component, called
 from qlab.errors import ConfigError, DataError, unknown
 from qlab.experiment.asking import overrides
 from qlab.experiment.asking.devices import parse_device
@@ -24,11 +24,12 @@ from qlab.fields import Field, NonNegativeFloat, NonNegativeInt, PositiveInt, fi
 from qlab.models import Estimator, Model
 from qlab.models.estimator import NO_GRADIENTS
 from qlab.own_code import described, has_own_frame
-from qlab.registry import find, lies_in
+from qlab.registry import KINDS, find, lies_in
 from qlab.tasks import Task
 from qlab.tasks.files import placed
 from qlab.textfile import read_text
 from qlab.training import Trainer
+from qlab.words import plural
 
 _TOP_LEVEL = ("name", "about", "task", "corruption", "model", "training", "unlearner", "probe", "run")
 
@@ -359,7 +360,9 @@ class _Reader:
         name = table.get("type")
         if not isinstance(name, str):
             given = "nothing" if name is None else show(name)
-            raise ConfigError(f"{where}.type: got {given}, accepts the name of a {kind}. Run `qlab list {kind}s`.")
+            raise ConfigError(
+                f"{where}.type: got {given}, accepts the name of a {kind}. Run `qlab list {plural(kind)}`."
+            )
         try:
             cls = find(kind, name, self.folder)
         except ConfigError as error:
@@ -378,9 +381,43 @@ class _Reader:
             if key not in fields:
                 instead = getattr(cls, "refused", {}).get(key)
                 raise ConfigError(f"{where}: {instead or unknown(f'{cls.__name__} key', key, fields)}")
-            choices[key] = _choices(fields[key], value, where)
+            if fields[key].nested is None:
+                choices[key] = _choices(fields[key], value, where)
+            else:
+                choices[key] = self._nested_choices(fields[key], value, f"{where}.{key}")
         for combination in itertools.product(*choices.values()):
             yield self._make(cls, dict(zip(choices, combination, strict=True)), where)
+
+    def _nested_choices(self, field: Field, value: Any, where: str) -> list[Any]:
+        """The values of a field that holds components: by name or as tables, each of which may be swept itself."""
+        if field.takes_list:
+            if not isinstance(value, list):
+                raise ConfigError(f"{where}: got {show(value)}, accepts {field.accepts}.")
+            swept = value if value and all(isinstance(item, list) for item in value) else [value]
+            return [
+                combination
+                for items in swept
+                for combination in itertools.product(
+                    *(self._components(field, item, f"{where}[{n}]") for n, item in enumerate(items, start=1))
+                )
+            ]
+        if value == []:
+            raise ConfigError(f"{where}: got an empty list, accepts {field.accepts}, or a list of them to sweep.")
+        swept = value if isinstance(value, list) else [value]
+        return [made for item in swept for made in self._components(field, item, where)]
+
+    def _components(self, field: Field, value: Any, where: str) -> list[Component]:
+        """A component, or several if some of its fields are swept."""
+        kind = "" if field.nested is None else field.nested.kind
+        if kind not in KINDS:
+            raise ConfigError(
+                f"{where}: holds a {getattr(field.nested, '__name__', '')}, which no experiment file can name; "
+                f"accepts {', '.join(KINDS)}."
+            )
+        if not isinstance(value, str | dict):
+            raise ConfigError(f"{where}: got {show(value)}, accepts {field.accepts}.")
+        table = {"type": value} if isinstance(value, str) else value
+        return [called(made, name) for name, made in self._variant(table, kind, where)]
 
     def _make(self, cls: type, table: Any, where: str) -> Any:
         values = self._table(table, where)

@@ -6,9 +6,10 @@ import dataclasses
 import functools
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Any
 
-from qlab.component import Component
+from qlab.component import Component, name_of
 from qlab.corruptions import Corruption
 from qlab.errors import ConfigError
 from qlab.fields import identity_of
@@ -99,7 +100,7 @@ class Trial:
         for kind, part in (("task", self.task), ("corruption", self.corruption), ("model", self.model)):
             tables[kind] = _table(self.names[kind], part)
         if self.has_gradients:
-            tables["training"] = identity_of(type(self.trainer), self.trainer.config())
+            tables["training"] = _fields(self.trainer)
         return {**tables, "seed": self.seed}
 
     @functools.cached_property
@@ -276,15 +277,36 @@ class ProbeRun:
 def _table(name: str, part: Model | Component) -> dict[str, Any]:
     """What an experiment file says of a part, and digests of its class's code beside it and of its data files."""
     digests = {"code": code_digest(type(part), name), "files": part.files_digest if isinstance(part, Task) else None}
-    fields = identity_of(type(part), part.config())
-    return {"type": name, **fields} | {key: digest for key, digest in digests.items() if digest is not None}
+    return {"type": name, **_fields(part)} | {key: digest for key, digest in digests.items() if digest is not None}
 
 
-def _flat(config: dict[str, Any]) -> dict[str, Any]:
-    """A configuration by dotted names."""
+def _fields(part: Model | Component) -> dict[str, Any]:
+    """The fields that are part of an identity; components among their values with their code, too."""
+    nested = {name: _stated(value) for name, value in part.field_values().items() if _holds_component(value)}
+    return identity_of(type(part), {**part.config(), **nested})
+
+
+def _holds_component(value: Any) -> bool:
+    return isinstance(value, Component) or (isinstance(value, tuple) and any(map(_holds_component, value)))
+
+
+def _stated(value: Any) -> Any:
+    if isinstance(value, Component):
+        return _table(name_of(value), value)
+    return [_stated(item) for item in value] if isinstance(value, tuple) else value
+
+
+def _flat(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration by dotted names; tables in a list by their number, from 1."""
     flat: dict[str, Any] = {}
-    for table, value in config.items():
-        flat |= {f"{table}.{key}": item for key, item in value.items()} if isinstance(value, dict) else {table: value}
+    for name, value in config.items():
+        tables = value
+        if isinstance(value, list) and any(isinstance(item, dict) for item in value):
+            tables = {str(number): item for number, item in enumerate(value, start=1)}
+        if isinstance(tables, dict):
+            flat |= {f"{name}.{key}": item for key, item in _flat(tables).items()}
+        else:
+            flat[name] = value
     return flat
 
 

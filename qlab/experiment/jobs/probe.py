@@ -73,6 +73,7 @@ def needed_models(probe_run: ProbeRun) -> dict[str, str]:
 def landscape_of(materials: Materials, item: ProbeRun, inputs: Inputs) -> Landscape:
     """The landscape around a trial's model, with the points that a probe of it needs, and no others."""
     trial = item.trial
+    loss = trial.trainer.loss
     model = materials.build(trial)
     validation = materials.dataset(trial.task).validation
     points: dict[str, Mapping[str, Tensor]] = {}
@@ -85,7 +86,9 @@ def landscape_of(materials: Materials, item: ProbeRun, inputs: Inputs) -> Landsc
     if item.probe.needs().reference:
         twin = trial.clean_twin
         clean = materials.member(twin).corrupted
-        reference = Landscape(model.with_state(inputs.states[twin.key]), clean, validation, seed=trial.seed)
+        reference = Landscape(
+            model.with_state(inputs.states[twin.key]), clean, validation, seed=trial.seed, criterion=loss
+        )
     path = inputs.trajectories.get(trial.key) if item.probe.needs().trajectory else None
     return Landscape(
         model.with_state(inputs.states[trial.key]),
@@ -95,6 +98,7 @@ def landscape_of(materials: Materials, item: ProbeRun, inputs: Inputs) -> Landsc
         trajectory=None if path is None else flat_trajectory(model, path),
         reference=reference,
         seed=trial.seed,
+        criterion=loss,
     )
 
 

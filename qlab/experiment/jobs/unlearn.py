@@ -142,7 +142,10 @@ class Unlearn(Job):
         parameters = {name: value[rows] for name, value in taught.parameters.items()}
         data = taught.data.members(rows.to(materials.device))
         seeds = [item.seed for item in able]
-        result = unlearn(first.unlearner, taught.model, parameters, data, seeds, observer=report.epoch)
+        loss = first.teacher.trainer.loss
+        result = unlearn(
+            first.unlearner, taught.model, parameters, data, seeds, observer=report.epoch, trained_loss=loss
+        )
         relearned = _relearn(taught.model, result, data, first)
         ended = {
             item.key: _ended(taught, item, positions[index], result, index, relearned[index], inputs)
@@ -174,7 +177,8 @@ def _ended(
     oracles = ensemble.stack(states, taught.model)
     with suited_threads(taught.model, len(states)):
         final = oracle.oracle_distance(taught.model, student, oracles, taught.compared[position])
-        tested = {} if taught.test is None else evaluate_split(taught.model, student, *taught.test, "test")
+        loss = item.teacher.trainer.loss
+        tested = {} if taught.test is None else evaluate_split(taught.model, student, *taught.test, "test", loss)
     final |= {name: float(value) for name, value in tested.items()}
     if "oracle_accuracy" in final:
         target = STEPS_TO_ORACLE * final["oracle_accuracy"]
