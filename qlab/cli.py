@@ -318,6 +318,8 @@ def list_names(kind: str | None) -> None:
         else:
             for name, cls in available(section).items():
                 click.echo(f"  {name:22} {_first_line(cls)}")
+            if section == "model":
+                click.echo(f"  {'sklearn.svm:SVC':22} Or any other classifier of scikit-learn by module and class.")
 
 
 @main.command()
@@ -363,7 +365,10 @@ def describe(name: str) -> None:
         click.echo("\nfields:")
     for field in fields:
         default = "required" if field.default is REQUIRED else f"default {show(field.default)}"
-        click.echo(f"  {field.name}: {field.accepts}; {default}")
+        accepts = field.accepts
+        if field.name in (known := getattr(cls, "defaults", {})):
+            accepts, default = accepts.removesuffix(" or left out"), f"default {known[field.name]}"
+        click.echo(f"  {field.name}: {accepts}; {default}")
         if field.doc:
             click.echo(click.wrap_text(_plain(field.doc), 100, "      ", "      "))
 

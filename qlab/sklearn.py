@@ -78,7 +78,8 @@ class _ModelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.classes_ = classes
         self.n_iter_ = trainer.epochs
         self.loss_ = float(trained.history["train_loss"][0, -1])
-        self.model_ = trained.model_of(0).double_copy()
+        trained.model.load_state_dict(trained.state_of(0))
+        self.model_ = trained.model if trained.model.dtype == torch.float64 else trained.model.double_copy()
         return self
 
     @torch.no_grad()

@@ -122,6 +122,23 @@ def test_exports(folder):
         assert (folder / result.stdout.strip()).is_file()
 
 
+def test_controls(folder):
+    result = qlab("run", "controls.toml", cwd=folder)
+    assert result.exit_code == 0, result.output
+    assert "45 trials trained" in result.stdout
+    for model in ("sklearn.svm:SVC C=0.1", "sklearn.svm:SVC C=1", "sklearn.ensemble:RandomForestClassifier"):
+        assert model in " ".join(result.stdout.replace("│", " ").split())
+
+
+def test_classifiers_for_scikit_learn(folder):
+    (text,) = [text for text in blocks("python") if "QNNClassifier" in text]
+    result = subprocess.run(
+        [sys.executable, "-c", text], cwd=folder, capture_output=True, text=True, check=False, timeout=300
+    )
+    assert result.returncode == 0, result.stderr
+    assert "qnnclassifier__depth" in result.stdout
+
+
 def test_own_probe(folder):
     described = qlab("describe", "my_probe:Sharpness", cwd=folder)
     assert "of the ball" in described.stdout

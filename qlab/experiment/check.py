@@ -21,7 +21,7 @@ from qlab.experiment.jobs.oracles import TrainOracles
 from qlab.experiment.jobs.probe import TakeProbe
 from qlab.experiment.jobs.train import Train
 from qlab.experiment.jobs.unlearn import Unlearn
-from qlab.models import Model
+from qlab.models import Features, Model
 from qlab.tasks import Dataset, Split
 from qlab.tasks.base import digest
 from qlab.training import Member
@@ -149,9 +149,9 @@ class Checker:
 
     def _try_estimator(self, small: _Small) -> Check:
         own = small.trial
-        member, validation = small.together.member(own), small.together.dataset(own.task).validation
-        fitted = fit(own.estimator, member, validation)
-        check_seeded(own.estimator, member, validation, fitted.logits)
+        member, data = small.together.member(own), small.together.dataset(own.task)
+        fitted = fit(own.estimator, member, data.validation, Features.of(data, own.corruption))
+        check_seeded(own.estimator, member, data.validation, fitted)
         what = f"model {own.names['model']} on {own.names['task']}, {own.names['corruption']}"
         return Check(what, f"fitted to {small.rows} rows")
 

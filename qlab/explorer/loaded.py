@@ -22,13 +22,12 @@ from qlab.landscape.landscape import flat_trajectory
 from qlab.losses import CrossEntropy
 from qlab.models import Model
 from qlab.models.base import prepare_features
-from qlab.models.estimator import inputs_of
 from qlab.registry import make
 from qlab.tasks import Dataset, Task
 from qlab.tasks.stored import load_stored
 from qlab.tracking import names
 from qlab.training import Member
-from qlab.training.fitting import Fitted, decide, probabilities
+from qlab.training.fitting import Fitted, decide, probabilities, rows_for
 from qlab.training.refitting import is_estimator, refit
 
 KEPT_LANDSCAPES = 256 * MEBIBYTE
@@ -227,7 +226,7 @@ class Loader:
             if not 0 <= row < len(x):
                 raise DataError(f"There is no training row {row}; there are {len(x)}.")
             fitted = self._fitted.get(item.run_id, functools.partial(self._refit, item, config))
-            inputs = inputs_of(x[row : row + 1])
+            inputs = rows_for(fitted.estimator, x[row : row + 1])
             p = probabilities(fitted.estimator, inputs)
             if p is not None:
                 found.append((item.label, float(p[0])))

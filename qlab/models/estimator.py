@@ -11,10 +11,12 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from qlab.component import Component
+from qlab.errors import DataError
 from qlab.models.base import Features
-from qlab.tasks.features import FeatureRows, dense_rows
+from qlab.tasks.features import FeatureRows
 
 Array = NDArray[np.float64]
 
@@ -49,7 +51,7 @@ class Estimator(_Learns, Component):
     """What it is computed by, for a tag of its runs: the version of a library, say."""
 
     features: ClassVar[Features | None] = None
-    """What it was fitted to, for new rows; an estimator that was made again from a store knows it."""
+    """What it was fitted to: decides what it takes of new rows."""
 
     refused: ClassVar[Mapping[str, str]] = {}
     """Keys that one could expect and that are no fields, each with what to do instead."""
@@ -59,7 +61,8 @@ class Estimator(_Learns, Component):
         """Learns from a training split; what it returns is not looked at.
 
         Args:
-            x: features ``[N, d]``, float64; of complex features the real parts, then the imaginary parts, ``[N, 2 d]``.
+            x: features ``[N, d]``, float64, without those that are zero in every sample; of complex ones the real
+                parts, then the imaginary parts.
             y: labels in {0, 1}, ``[N]``, of both classes.
             generator: the only source of randomness, seeded by the trial.
         """
@@ -84,12 +87,33 @@ class Estimator(_Learns, Component):
         return copy.copy(self)
 
 
-def inputs_of(x: FeatureRows) -> Array:
-    """Features as estimators take them: real and imaginary parts side by side, ``[N, d]`` or ``[N, 2 d]``.
+def inputs_of(x: FeatureRows, features: Features) -> Array:
+    """Features as estimators take them: real and imaginary parts side by side, active ones only, ``[N, d]``.
 
-    Unlike :class:`qlab.models.MLP`, which leaves out what is zero in every sample, estimators get all there is: to some
-    of them it makes a difference.
+    Those that are zero in every sample are left out, as :class:`qlab.models.MLP` leaves them out: ground states lie in
+    a sector of the space, and padding is for amplitudes. Where a corruption changes features all of them stay.
+
+    Args:
+        x: features ``[N, d]``, real or complex.
+        features: of the data set.
+
+    Raises:
+        DataError: of another length, or one that was left out is not zero here.
     """
-    rows = dense_rows(x)
-    parts = torch.cat([rows.real, rows.imag], dim=1) if rows.is_complex() else rows
-    return np.array(parts.numpy(), dtype=np.float64, order="C")
+    if x.shape[1] != features.dimension:
+        raise DataError(f"The estimator was fitted to {features.dimension} features, got {x.shape[1]}.")
+    parts = [_active(part, features) for part in ([x] if isinstance(x, Tensor) else x.chunks())]
+    found = torch.cat(parts)
+    real = torch.cat([found.real, found.imag], dim=1) if found.is_complex() else found
+    return np.array(real.numpy(), dtype=np.float64, order="C")
+
+
+def _active(x: Tensor, features: Features) -> Tensor:
+    if bool((x[:, ~features.active] != 0).any()):
+        raise DataError(
+            "The estimator left out features that were zero in every sample it was fitted to, but they are nonzero "
+            "here; fit it with these samples. A corruption that changes features says so in its class: "
+            "changes_features = True."
+        )
+    rows = x[:, features.active]
+    return rows.to(torch.complex128) if features.is_complex else rows

@@ -6,6 +6,7 @@ import functools
 import inspect
 import numbers
 import operator
+import re
 import sys
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qlab.errors import ConfigError, DataError, nearest
-from qlab.fields import fields_of
+from qlab.fields import fields_of, show
 from qlab.models.estimator import Array, Estimator
 
 SMALLEST = float(np.finfo(np.float64).eps)
@@ -56,6 +57,9 @@ class ScikitLearn(Estimator):
     formula: ClassVar[str] = "z = decision_function(x), else log p / (1 - p) with p = predict_proba(x)"
     source: ClassVar[str] = "https://scikit-learn.org"
     refused: ClassVar[Mapping[str, str]] = _ELSEWHERE
+
+    defaults: ClassVar[Mapping[str, str]] = {}
+    """What scikit-learn takes for arguments that are left out, as text."""
 
     @classmethod
     @abstractmethod
@@ -182,6 +186,7 @@ def _adapted(cls: Any) -> type[ScikitLearn]:
 
     types = {item.name: _type_of(cls, item) for item in _parameters(cls) if item.name not in _ELSEWHERE}
     known = {name: kind for name, kind in types.items() if kind is not None}
+    defaults = {item.name: item.default for item in _parameters(cls)}
     mine = cls.__module__.partition(".")[0] == "sklearn"
     namespace = {
         "__module__": cls.__module__,
@@ -190,6 +195,7 @@ def _adapted(cls: Any) -> type[ScikitLearn]:
         "__annotations__": {name: kind | None for name, kind in known.items()},
         "engine_name": f"scikit-learn {sklearn.__version__}",
         "source": f"https://scikit-learn.org, {cls.__module__}.{cls.__qualname__}" if mine else cls.__module__,
+        "defaults": {name: show(defaults[name]) for name in known},
         "wrapped": classmethod(lambda _: cls),
         **dict.fromkeys(known),
     }
@@ -246,16 +252,12 @@ def _types_of(constraint: Any) -> Iterable[Any]:
 
 
 def _documentation(cls: type, types: Mapping[str, Any]) -> str:
-    """The first words of a class's documentation, and those of its arguments, with their defaults."""
+    """The first words of a class's documentation, and those of its arguments."""
     import docstring_parser
 
     parsed = docstring_parser.parse(inspect.getdoc(cls) or "")
     said = {item.arg_name: item.description or "" for item in parsed.params if item.args[0] == "param"}
-    defaults = {item.name: item.default for item in _parameters(cls)}
-    lines = [
-        f"    {name}: {_sentence(said.get(name, ''))} Left out: {defaults[name]!r}, scikit-learn's default."
-        for name in types
-    ]
+    lines = [f"    {name}: {_sentence(said.get(name, ''))}" for name in types]
     about = parsed.short_description or cls.__name__
     return "\n".join([about, "", *_ABOUT, "", "Args:", *lines]) if lines else "\n".join([about, "", *_ABOUT])
 
@@ -269,9 +271,9 @@ _ABOUT = (
 
 
 def _sentence(text: str) -> str:
-    plain = " ".join(text.replace(":", ";").split())
+    plain = re.sub(r":\w+:`~?([^`<]*)[^`]*`", r"\1", " ".join(text.split()))
     first, dot, _ = plain.partition(". ")
-    return first + "." if dot else plain
+    return first + "." if dot else plain or "See the documentation of its library."
 
 
 def _plain(value: Any) -> Any:

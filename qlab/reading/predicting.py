@@ -12,11 +12,10 @@ from torch import Tensor
 from qlab.errors import DataError
 from qlab.models import Estimator, Model
 from qlab.models.base import prepare_features
-from qlab.models.estimator import inputs_of
 from qlab.reading.rows import features_of, read_file
 from qlab.reading.stored import find_run, load_model
 from qlab.tracking.store import Store
-from qlab.training.fitting import decide, probabilities
+from qlab.training.fitting import decide, probabilities, rows_for
 
 
 def predict_file(store: Store, run: str, file: Path, folder: Path | None = None) -> pd.DataFrame:
@@ -57,7 +56,7 @@ def predictions(model: Model | Estimator, rows: Any, source: str = "the rows") -
     logit = _logits(model, x) if len(x) else torch.empty(0, dtype=torch.float64)
     probability = torch.sigmoid(logit)
     if isinstance(model, Estimator) and len(x):
-        found = probabilities(model, inputs_of(x))
+        found = probabilities(model, rows_for(model, x))
         probability = torch.full_like(logit, torch.nan) if found is None else torch.from_numpy(found)
     made = model.features.preprocessing
     zero, one = (0, 1) if made is None else made.classes
@@ -74,6 +73,6 @@ def predictions(model: Model | Estimator, rows: Any, source: str = "the rows") -
 
 def _logits(model: Model | Estimator, x: Tensor) -> Tensor:
     if isinstance(model, Estimator):
-        return torch.from_numpy(decide(model, inputs_of(x)))
+        return torch.from_numpy(decide(model, rows_for(model, x)))
     logit: Tensor = model(prepare_features(model, x))
     return logit.double()

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from qlab import own_code, seeding
 from qlab.errors import ConfigError, DataError
+from qlab.models.base import Features
 from qlab.models.estimator import Array, Estimator, inputs_of
 from qlab.tasks import Split
 from qlab.tasks.features import FeatureRows
@@ -47,9 +48,10 @@ def fit(
     estimator: Estimator,
     member: Member,
     validation: Split,
+    features: Features,
     *,
     test: Split | None = None,
-    inputs: Callable[[FeatureRows], Array] = inputs_of,
+    inputs: Callable[[FeatureRows, Features], Array] = inputs_of,
 ) -> Fitted:
     """Fits a copy of an estimator to what a trial is trained on.
 
@@ -57,7 +59,8 @@ def fit(
         estimator: fields of it.
         member: the training split, and the seed of ``generator``.
         validation: evaluated, never fitted to.
-        test: the same.
+        features: of the data set.
+        test: evaluated like the validation split.
         inputs: makes what estimators take of features; one that remembers saves time.
 
     Raises:
@@ -71,8 +74,9 @@ def fit(
             f"{type(estimator).__name__}: all {len(split)} labels it would be fitted to are {classes[0]}; an estimator "
             "needs both classes. Give the corruption a lower ratio, or the task more rows."
         )
-    x, validation_x = inputs(split.x), inputs(validation.x)
+    x, validation_x = inputs(split.x, features), inputs(validation.x, features)
     made, start = estimator.fresh(), time.perf_counter()
+    vars(made)["features"] = features
     with _convergence() as unconverged:
         _calling(made, "fit", lambda: made.fit(x, split.y.numpy().copy(), seeding.numpy_generator(member.seed, "fit")))
     seconds = time.perf_counter() - start
@@ -83,7 +87,9 @@ def fit(
         y = test.y.double()
         measures = {"test_loss": cross_entropy, "test_accuracy": accuracy}
         _, tested = _measured(
-            made, inputs(test.x), lambda found: {name: measure(found, y) for name, measure in measures.items()}
+            made,
+            inputs(test.x, features),
+            lambda found: {name: measure(found, y) for name, measure in measures.items()},
         )
         metrics |= tested
     health = health_of(np.zeros(1), z)
@@ -119,6 +125,17 @@ def decide(estimator: Estimator, x: Array) -> Array:
     return _checked(estimator, "decision", _calling(estimator, "decision", lambda: estimator.decision(x)), len(x))
 
 
+def rows_for(estimator: Estimator, x: FeatureRows) -> Array:
+    """What a fitted estimator takes of rows of its task.
+
+    Raises:
+        DataError: it is not fitted, or to other features.
+    """
+    if estimator.features is None:
+        raise DataError(f"{type(estimator).__name__} is not fitted yet.")
+    return inputs_of(x, estimator.features)
+
+
 def probabilities(estimator: Estimator, x: Array) -> Array | None:
     """The probabilities of class 1 of a fitted estimator, ``[N]``; None if it has none."""
     decision = decide(estimator, x)
@@ -126,16 +143,17 @@ def probabilities(estimator: Estimator, x: Array) -> Array | None:
     return None if odds is None else torch.from_numpy(_checked(estimator, "log_odds", odds, len(x))).sigmoid().numpy()
 
 
-def check_seeded(estimator: Estimator, member: Member, validation: Split, logits: Tensor) -> None:
+def check_seeded(estimator: Estimator, member: Member, validation: Split, fitted: Fitted) -> None:
     """Fits an own estimator once more with the same seed.
 
     Raises:
         ConfigError: it decides otherwise, so that no result could be had again.
     """
-    if not own_code.is_own(type(estimator)):
+    features = fitted.estimator.features
+    if features is None or type(estimator).__module__.partition(".")[0] in ("qlab", "sklearn"):
         return
-    again = fit(estimator, member, validation).logits
-    if not torch.allclose(again, logits, rtol=1e-6, atol=1e-9):
+    again = fit(estimator, member, validation, features).logits
+    if not torch.allclose(again, fitted.logits, rtol=1e-6, atol=1e-9):
         raise ConfigError(
             f"{own_code.method(type(estimator), 'fit')} gives other decisions for the same seed, so no result could be "
             "had again. Draw from the generator it is given: generator.normal(size=n), or pass "

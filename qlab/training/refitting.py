@@ -58,7 +58,7 @@ def refit(
     estimator: Estimator = make("model", config["model"], folder)
     member = Member.of(task, dataset, corruption, int(config["seed"]))
     with limited_threads():
-        found = fit(estimator, member, dataset.validation, test=dataset.test)
+        found = fit(estimator, member, dataset.validation, Features.of(dataset, corruption), test=dataset.test)
     for name, value in found.metrics.items():
         before = metrics.get(name)
         if (
@@ -71,5 +71,4 @@ def refit(
                 f"{before:.6g} and is {value:.6g} now. The data, or the version of scikit-learn (the run's tag "
                 "qlab.engine), have changed since; run the experiment again under another name."
             )
-    vars(found.estimator)["features"] = Features.of(dataset, corruption)
     return found

@@ -38,14 +38,25 @@ def test_everything_is_listed_under_its_kind() -> None:
         "experiments",
     ]
     listed = {line.split()[0]: line.split(maxsplit=1)[1] for line in lines if line.startswith(" ")}
-    assert set(listed) == {*CLASSES, *experiments()}
+    assert set(listed) == {*CLASSES, *experiments(), "sklearn.svm:SVC"}
     assert all(listed.values())
 
 
 @pytest.mark.parametrize("kind", ["model", "models"])
 def test_one_kind_is_listed_alone(kind: str) -> None:
     listed = [line.split()[0] for line in invoke("list", kind).splitlines()]
-    assert listed == ["models", "CNOTQNN", "MLP", "PennyLaneQNN"]
+    assert listed == ["models", "CNOTQNN", "MLP", "PennyLaneQNN", "sklearn.svm:SVC"]
+
+
+def test_a_classifier_of_scikit_learn_is_described_in_its_words_with_its_defaults() -> None:
+    output = invoke("describe", "sklearn.svm:SVC")
+    assert output.startswith("sklearn.svm:SVC (model)\nC-Support Vector Classification.")
+    assert "An estimator without gradients" in output
+    assert "[training] does not apply" in output
+    assert "  C: a number; default 1.0\n      Regularization parameter.\n" in output
+    assert '  kernel: one of "linear", "poly", "precomputed", "rbf", "sigmoid"; default "rbf"\n' in output
+    assert "random_state:" not in output
+    assert "needs other estimators (steps)" in refused("describe", "sklearn.pipeline:Pipeline")
 
 
 def test_probes_are_listed_with_a_line_each() -> None:

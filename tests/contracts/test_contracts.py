@@ -620,11 +620,11 @@ def test_state_dict_round_trips(model):
 def test_estimators_are_fitted_to_copies_row_by_row_and_by_their_generator(task, estimator):
     data, plain = make(task).load(), estimator()
     member = Member.of(make(task), data, LabelFlip(ratio=0.2), 0)
-    first, again = (fit(plain, member, data.validation) for _ in range(2))
+    first, again = (fit(plain, member, data.validation, Features.of(data)) for _ in range(2))
     assert torch.equal(first.logits, again.logits)
     assert vars(plain) == plain.config()
     assert first.estimator.config() == plain.config()
-    x = inputs_of(data.validation.x)
+    x = inputs_of(data.validation.x, Features.of(data))
     alone = np.concatenate([first.estimator.decision(row[None]) for row in x])
     np.testing.assert_allclose(alone, first.logits[len(data.train) :].numpy(), rtol=1e-9, atol=1e-12)
 

@@ -12,6 +12,7 @@ from qlab.errors import ConfigError
 from qlab.experiment.asking import schema
 from qlab.experiment.planning.plan import Plan
 from qlab.experiment.runner import Runner
+from qlab.models import Features
 from qlab.models.estimator import inputs_of
 from qlab.tasks.base import load_data
 from qlab.tracking import frames, names
@@ -149,10 +150,12 @@ def test_estimators_are_runs_like_any_other_and_are_found_again(store):
     trial = next(item for item in experiment.trials if item.config["model"].get("C") == 2.0 and item.seed == 1)
     row = svc[svc["trial"] == trial.key].iloc[0]
     dataset = load_data(trial.task)
-    split = Member.of(trial.task, dataset, trial.corruption, 1).corrupted.split
-    plain = SVC(C=2.0).fit(inputs_of(split.x), split.y.numpy())
-    assert row["validation_accuracy"] == plain.score(inputs_of(dataset.validation.x), dataset.validation.y.numpy())
-    assert row["train_accuracy"] == plain.score(inputs_of(split.x), split.y.numpy())
+    split, features = Member.of(trial.task, dataset, trial.corruption, 1).corrupted.split, Features.of(dataset)
+    plain = SVC(C=2.0).fit(inputs_of(split.x, features), split.y.numpy())
+    assert row["validation_accuracy"] == plain.score(
+        inputs_of(dataset.validation.x, features), dataset.validation.y.numpy()
+    )
+    assert row["train_accuracy"] == plain.score(inputs_of(split.x, features), split.y.numpy())
     assert row["forget_accuracy_polluted"] + row["forget_accuracy_clean"] == 1.0
     run = store.get_run(row["run_id"])
     assert run.data.tags[names.ENGINE].startswith("scikit-learn ")

@@ -104,7 +104,8 @@ def test_the_arguments_are_fields_with_scikit_learns_words():
     assert not {"random_state", "verbose", "n_jobs"} & set(fields)
     assert 'one of "linear", "poly"' in fields["kernel"].accepts
     assert fields["C"].doc.startswith("Regularization parameter.")
-    assert "Left out: 1.0" in fields["C"].doc
+    assert find("model", "sklearn.svm:SVC").defaults["C"] == "1.0"
+    assert find("model", "sklearn.svm:SVC").defaults["class_weight"] == "None"
 
 
 def test_only_given_arguments_are_the_configuration():

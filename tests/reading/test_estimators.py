@@ -10,13 +10,15 @@ from support.experiments import TASK
 from support.runs import runner
 
 import qlab
-from qlab import seeding
+from qlab import XXZ, seeding
 from qlab.errors import ConfigError, DataError
 from qlab.experiment.asking import schema
-from qlab.explorer.loaded import Loader, checkpoints, corrupted_of, fitted_runs
+from qlab.explorer.loaded import Loader, checkpoints, corrupted_of, data_of, fitted_runs
 from qlab.explorer.reader import Reader
+from qlab.models import Features
 from qlab.models.estimator import inputs_of
 from qlab.tracking.store import Store
+from qlab.training.fitting import rows_for
 from qlab.training.refitting import is_estimator, refit
 
 FILE = f"""
@@ -84,9 +86,11 @@ def run_of(results, name):
 
 
 def forest(reader, item):
-    split = corrupted_of(Loader(reader).config("mixed", item)).split
+    config = Loader(reader).config("mixed", item)
+    split, features = corrupted_of(config).split, Features.of(data_of(config)[1])
     random_state = int(seeding.numpy_generator(0, "fit").integers(2**32))
-    return split, RandomForestClassifier(n_estimators=5, random_state=random_state).fit(inputs_of(split.x), split.y)
+    x = inputs_of(split.x, features)
+    return x, RandomForestClassifier(n_estimators=5, random_state=random_state).fit(x, split.y)
 
 
 def test_estimators_have_no_checkpoint_and_are_known_by_that_they_were_not_trained(reader):
@@ -100,10 +104,10 @@ def test_estimators_have_no_checkpoint_and_are_known_by_that_they_were_not_train
 def test_the_explorer_shows_what_an_estimator_that_is_fitted_again_decides(reader):
     by_label = {item.label: item for item in fitted_runs(reader.runs("mixed")).values()}
     item = next(item for label, item in by_label.items() if "Forest" in label)
-    split, expected = forest(reader, item)
+    x, expected = forest(reader, item)
     [(label, p)] = Loader(reader).decisions("mixed", [item], 3)
     assert label == item.label
-    assert p == pytest.approx(expected.predict_proba(inputs_of(split.x[3:4]))[0, 1], abs=1e-12)
+    assert p == pytest.approx(expected.predict_proba(x[3:4])[0, 1], abs=1e-12)
     svc = next(item for label, item in by_label.items() if "SVC" in label)
     [(label, decided)] = Loader(reader).decisions("mixed", [svc], 3)
     assert "no probability" in label
@@ -118,10 +122,12 @@ def test_the_explorer_shows_what_an_estimator_that_is_fitted_again_decides(reade
 def test_results_hand_out_an_estimator_that_predicts_new_rows(results, place):
     model = results.model(run_of(results, "sklearn.ensemble:RandomForestClassifier"))
     assert isinstance(model, qlab.Estimator)
-    rows = torch.randn(4, 16, dtype=torch.float64, generator=torch.Generator().manual_seed(0)).numpy()
+    rows = (
+        XXZ(**schema.parse(FILE, source="", folder=place).trials[0].task.config()).load().validation.x[:4].real.numpy()
+    )
     predicted = results.predict(run_of(results, "sklearn.ensemble:RandomForestClassifier"), rows)
     np.testing.assert_allclose(
-        predicted["probability"], model.fitted.predict_proba(inputs_of(torch.from_numpy(rows) + 0j))[:, 1]
+        predicted["probability"], model.fitted.predict_proba(rows_for(model, torch.from_numpy(rows)))[:, 1]
     )
     margins = results.predict(run_of(results, "sklearn.svm:SVC"), rows)
     assert margins["probability"].isna().all()

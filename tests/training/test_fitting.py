@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 
 import numpy as np
@@ -14,10 +15,11 @@ from sklearn.svm import SVC
 
 from qlab import Corrupted, Dataset, Estimator, LabelFlip, Split, Task
 from qlab.errors import ConfigError, DataError
+from qlab.models import Features
 from qlab.models.estimator import inputs_of
 from qlab.registry import find
-from qlab.training import Member
-from qlab.training.fitting import check_seeded, fit, probabilities
+from qlab.training import Member, fitting
+from qlab.training.fitting import check_seeded, probabilities, rows_for
 
 
 class Clouds(Task):
@@ -34,6 +36,10 @@ class Clouds(Task):
 
 
 DATA = Clouds().load()
+
+
+def fit(estimator, member, validation, **options):
+    return fitting.fit(estimator, member, validation, Features.of(DATA), **options)
 
 
 def member(ratio=0.2, seed=3):
@@ -111,9 +117,30 @@ def test_an_estimator_of_ones_own_has_losses_of_its_logits():
 
 
 def test_complex_features_are_real_and_imaginary_parts_side_by_side():
-    x = torch.complex(torch.tensor([[1.0, 2.0]]), torch.tensor([[3.0, 0.0]])).to(torch.complex128)
-    np.testing.assert_array_equal(inputs_of(x), [[1.0, 2.0, 3.0, 0.0]])
-    assert inputs_of(DATA.train.x).flags.owndata
+    x = torch.tensor([[1 + 3j, 2, 0], [0, 1j, 0]], dtype=torch.complex128)
+    features = Features(3, True, torch.tensor([True, True, False]))
+    np.testing.assert_array_equal(inputs_of(x, features), [[1.0, 2.0, 3.0, 0.0], [0.0, 0.0, 0.0, 1.0]])
+    every = dataclasses.replace(features, active=torch.ones(3, dtype=torch.bool))
+    np.testing.assert_array_equal(inputs_of(x[:1], every), [[1.0, 2.0, 0.0, 3.0, 0.0, 0.0]])
+    np.testing.assert_array_equal(inputs_of(x.real[:1], features), [[1.0, 2.0, 0.0, 0.0]])
+    assert inputs_of(DATA.train.x, Features.of(DATA)).flags.owndata
+
+
+def test_padding_changes_nothing():
+    def padded(split):
+        return Split(torch.nn.functional.pad(split.x, (0, 5)), split.y)
+
+    wide = Dataset(padded(DATA.train), padded(DATA.validation))
+    whole = Member.of(Clouds(), wide, LabelFlip(ratio=0.2), 3)
+    for name in ("sklearn.svm:SVC", "sklearn.ensemble:RandomForestClassifier"):
+        found = fitting.fit(sklearn(name), whole, wide.validation, Features.of(wide))
+        assert torch.equal(found.logits, fit(sklearn(name), member(), DATA.validation).logits)
+    with pytest.raises(DataError, match="nonzero here"):
+        rows_for(found.estimator, wide.train.x + 1.0)
+    with pytest.raises(DataError, match="fitted to 8 features, got 3"):
+        rows_for(found.estimator, DATA.train.x)
+    with pytest.raises(DataError, match="not fitted yet"):
+        rows_for(sklearn("sklearn.svm:SVC"), DATA.train.x)
 
 
 def test_a_solver_that_does_not_converge_is_unconverged():
@@ -208,7 +235,7 @@ def test_an_own_estimator_must_draw_from_its_generator():
         self.means[0] = self.means[0] + generator.normal()
 
     def check(estimator):
-        check_seeded(estimator, member(), DATA.validation, fit(estimator, member(), DATA.validation).logits)
+        check_seeded(estimator, member(), DATA.validation, fit(estimator, member(), DATA.validation))
 
     with pytest.raises(ConfigError, match="other decisions for the same seed"):
         check(odd(fit=unseeded))

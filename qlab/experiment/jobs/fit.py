@@ -13,6 +13,7 @@ from qlab.experiment.asking.trial import Trial
 from qlab.experiment.jobs.base import Inputs, Job, Report
 from qlab.experiment.jobs.materials import Materials
 from qlab.experiment.jobs.train import Trained
+from qlab.models import Features
 from qlab.models.estimator import Array, inputs_of
 from qlab.own_code import described
 from qlab.tasks import Task
@@ -68,14 +69,17 @@ class Fit(Job):
         found: dict[str, Fitted] = {}
         failed: dict[str, str] = {}
         dataset = materials.dataset(self.task)
+        features = Features.of(dataset, self.trials[0].corruption)
         remembered, start = _Remembered(), time.perf_counter()
         with limited_threads():
             for number, trial in enumerate(self.trials, 1):
                 try:
                     member = materials.member(trial)
-                    made = fit(trial.estimator, member, dataset.validation, test=dataset.test, inputs=remembered)
+                    made = fit(
+                        trial.estimator, member, dataset.validation, features, test=dataset.test, inputs=remembered
+                    )
                     if not found:
-                        check_seeded(trial.estimator, member, dataset.validation, made.logits)
+                        check_seeded(trial.estimator, member, dataset.validation, made)
                 except (StoreError, JobStopped):
                     raise
                 except (Exception, SystemExit) as error:  # a user's code may raise anything, and call sys.exit()
@@ -101,10 +105,10 @@ class _Remembered:
     def __init__(self) -> None:
         self._kept: dict[int, tuple[FeatureRows, Array]] = {}
 
-    def __call__(self, x: FeatureRows) -> Array:
+    def __call__(self, x: FeatureRows, features: Features) -> Array:
         """See :func:`qlab.models.estimator.inputs_of`."""
         if id(x) not in self._kept:
             if len(self._kept) > 1:  # a corruption that changes features makes others for each trial
                 self._kept.pop(next(reversed(self._kept)))
-            self._kept[id(x)] = (x, inputs_of(x))
+            self._kept[id(x)] = (x, inputs_of(x, features))
         return self._kept[id(x)][1].copy()

@@ -15,6 +15,9 @@ from qlab.tracking import frames, names
 from qlab.tracking.standing import INTERRUPTED
 from qlab.tracking.store import Store
 
+MOST_FITTED: Final = 10
+"""So many estimators are fitted by one job at most, which is recorded when it is done: more are not lost at once."""
+
 DAMAGED: Final = "checkpoint damaged"
 """Why a run that had finished does not count any more."""
 
@@ -83,7 +86,7 @@ class Plan:
             dict(zip(failed["trial"], failed[names.ERROR], strict=True)),
             dict(zip(damaged["trial"], damaged["run_id"], strict=True)),
             frozenset(begun[begun["status"] == INTERRUPTED]["trial"]),
-            tuple(tuple(group) for group in ensembles.values()),
+            tuple(part for group in ensembles.values() for part in _parts(group)),
             tuple(tuple(group) for group in unlearnings.values()),
             tuple(tuple(group) for group in probe_runs.values()),
         )
@@ -133,6 +136,12 @@ class Plan:
         if key in self.done or key in self.unlearned or key in self.measured:
             return "done"
         return self.states.get(key, "new").lower()
+
+
+def _parts(group: Sequence[Trial]) -> list[tuple[Trial, ...]]:
+    """An ensemble; of estimators, which are fitted one by one, some at a time, since they are recorded together."""
+    most = len(group) if group[0].has_gradients else MOST_FITTED
+    return [tuple(group[start : start + most]) for start in range(0, len(group), most)]
 
 
 _T = TypeVar("_T", Trial, Unlearning, ProbeRun)

@@ -18,9 +18,6 @@ from qlab.unlearning.engine import Partition
 
 T = TypeVar("T")
 
-MOST_FITTED = 10
-"""So many estimators are fitted by one job at most, which is recorded when it is done."""
-
 
 class Work:
     """What an experiment has to do, after a check that it can be done.
@@ -76,9 +73,8 @@ class Work:
         return [cut for part in found for cut in self._spread(part, len(plan.ensembles))]
 
     def fitting_parts(self, plan: Plan, trials: Sequence[Trial]) -> list[Sequence[Trial]]:
-        """Trials of estimators cut so that all workers are busy, and a command that is killed loses few of them."""
-        parts = [trials[start : start + MOST_FITTED] for start in range(0, len(trials), MOST_FITTED)]
-        return [cut for part in parts for cut in self._spread(part, len(plan.ensembles) + len(parts) - 1)]
+        """Trials of estimators cut so that all workers are busy."""
+        return self._spread(trials, len(plan.ensembles))
 
     def retracing_parts(self, trials: Sequence[Trial]) -> list[Sequence[Trial]]:
         """Trials whose trajectories are missing, cut in the same way."""
