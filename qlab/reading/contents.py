@@ -13,7 +13,6 @@ from qlab.errors import DataError
 from qlab.models import Estimator, Model
 from qlab.reading import curves as histories
 from qlab.reading.predicting import predictions
-from qlab.reading.rows import read_file
 from qlab.reading.stored import find_run, load_model
 from qlab.reading.tidy import KINDS, Kind, joined, kind_of, tidy
 from qlab.tracking import frames, names
@@ -121,9 +120,7 @@ class Contents:
             DataError: they do not fit the model.
         """
         model = self.model(run, folder)
-        if isinstance(rows, str | Path):
-            return predictions(model, read_file(Path(rows)), str(rows))
-        return predictions(model, rows)
+        return predictions(model, Path(rows) if isinstance(rows, str) else rows)
 
     def raw(self, of: Kind = "trials") -> pd.DataFrame:
         """Runs of one kind as the store has them, the last of each trial, see :func:`qlab.tracking.frames.runs`."""

@@ -12,7 +12,7 @@ from torch import Tensor
 from qlab.errors import DataError
 from qlab.models import Estimator, Model
 from qlab.models.base import prepare_features
-from qlab.reading.rows import features_of, read_file
+from qlab.reading.rows import features_in, features_of
 from qlab.reading.stored import find_run, load_model
 from qlab.tracking.store import Store
 from qlab.training.fitting import decide, probabilities, rows_for
@@ -31,12 +31,11 @@ def predict_file(store: Store, run: str, file: Path, folder: Path | None = None)
         ConfigError: there is no such run, or its class is not to be found.
         DataError: it has no model, or the rows do not fit it.
     """
-    model = load_model(store, find_run(store, run), folder)
-    return predictions(model, read_file(file), str(file))
+    return predictions(load_model(store, find_run(store, run), folder), file)
 
 
 @torch.no_grad()
-def predictions(model: Model | Estimator, rows: Any, source: str = "the rows") -> pd.DataFrame:
+def predictions(model: Model | Estimator, rows: Any) -> pd.DataFrame:
     """One row for each row given: ``probability`` of class 1, ``predicted`` (the label's own value) and ``logit``.
 
     The class is 1 where the logit is positive; estimators without probabilities have NaN for one. The index is that of
@@ -44,15 +43,14 @@ def predictions(model: Model | Estimator, rows: Any, source: str = "the rows") -
 
     Args:
         model: a trained model; it knows how its features were scaled and reduced.
-        rows: see :func:`qlab.reading.rows.features_of`.
-        source: what the rows are, for messages.
+        rows: a path, see :func:`qlab.reading.rows.features_in`, or see :func:`qlab.reading.rows.features_of`.
 
     Raises:
         DataError: the rows do not fit the model.
     """
     if model.features is None:
         raise DataError(f"{type(model).__name__} has no weights yet; train it first.")
-    x = features_of(model.features, rows, source)
+    x = features_in(rows, model.features) if isinstance(rows, Path) else features_of(model.features, rows, "the rows")
     logit = _logits(model, x) if len(x) else torch.empty(0, dtype=torch.float64)
     probability = torch.sigmoid(logit)
     if isinstance(model, Estimator) and len(x):

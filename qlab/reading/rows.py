@@ -16,10 +16,37 @@ from torch import Tensor
 
 from qlab.errors import DataError, nearest
 from qlab.models.base import Features
+from qlab.tasks.table_file import TableFile
 
 _MOST_NAMED = 6
 _ARRAY = "x"
 """The array of an NPZ file that holds rows of numbers, if it has several."""
+
+
+def features_in(path: Path, features: Features) -> Tensor:
+    """What a model takes, ``[N, d]``, from the rows of a file.
+
+    Args:
+        path: CSV, TSV, Parquet or NPZ. With the columns that the task was trained on, in any order, or an NPZ file with
+            an array of them in their order; for a task without named columns its features, one to a column.
+        features: of the trained model.
+
+    Raises:
+        DataError: the file cannot be read or does not fit; the message names line or row, and column.
+    """
+    source, made = str(path), features.preprocessing
+    if not path.is_file():
+        raise DataError(f"{path}: {'is a folder' if path.is_dir() else 'there is no such file'}.")
+    if made is None or not made.columns:
+        return features_of(features, read_file(path), source)
+    try:
+        table = TableFile.read(path, source)
+        if path.suffix.lower() == ".npz" and not set(made.columns) <= set(table.frame.columns):
+            return features_of(features, read_file(path), source)
+        x = table.numbers(_columns(table.frame, made.columns, source), choosable=False)
+    except DataError as error:
+        raise DataError(str(error).removeprefix("Table: ").removeprefix("path: ")) from None
+    return features_of(features, x, source)
 
 
 def read_file(path: Path) -> pd.DataFrame | NDArray[Any]:
@@ -30,8 +57,6 @@ def read_file(path: Path) -> pd.DataFrame | NDArray[Any]:
     Raises:
         DataError: it cannot be read, or is of another kind.
     """
-    if not path.is_file():
-        raise DataError(f"{path}: {'is a folder' if path.is_dir() else 'there is no such file'}.")
     suffix = path.suffix.lower()
     try:
         if suffix == ".csv":

@@ -27,6 +27,8 @@ else:
 
 _SEPARATORS = {".csv": ",", ".tsv": "\t"}
 
+_LEAVE_OUT = ", or leave out these rows."
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class TableFile:
@@ -67,8 +69,12 @@ class TableFile:
         _check_names(found)
         return found
 
-    def numbers(self, columns: Sequence[str]) -> NDArray[np.float64]:
+    def numbers(self, columns: Sequence[str], *, choosable: bool = True) -> NDArray[np.float64]:
         """Columns of finite numbers, ``[N, d]``.
+
+        Args:
+            columns: their names.
+            choosable: whether others could be named instead, as messages then say.
 
         Raises:
             DataError: a cell is empty, or holds something else.
@@ -77,7 +83,7 @@ class TableFile:
         for place, column in enumerate(columns):
             values = self.frame[column]
             if getattr(values.dtype, "kind", "O") not in "biuf":
-                self._refuse_text(column, values)
+                self._refuse_text(column, values, choosable)
             found[:, place] = values.to_numpy(dtype=np.float64, na_value=np.nan)
         empty = np.isnan(found)
         if empty.any():
@@ -86,8 +92,8 @@ class TableFile:
             rows = int(empty.any(axis=1).sum())
             raise DataError(
                 f"Table: {self._place(row, columns[place])}: there is no value; {rows} of {len(found)} rows "
-                f"{'is' if rows == 1 else 'are'} incomplete, in {listed(own)}. Fill them, leave out these rows, or "
-                "name the columns without: columns = [...]."
+                f"{'is' if rows == 1 else 'are'} incomplete, in {listed(own)}. Fill them"
+                + (", leave out these rows, or name the columns without: columns = [...]." if choosable else _LEAVE_OUT)
             )
         if (infinite := ~np.isfinite(found)).any():
             row, place = np.argwhere(infinite)[0]
@@ -131,7 +137,8 @@ class TableFile:
         next(lines)
         return pd.Series([record[place].strip() if place < len(record) else "" for _, record in lines], dtype=object)
 
-    def _refuse_text(self, column: str, values: pd.Series[Any]) -> None:
+    def _refuse_text(self, column: str, values: pd.Series[Any], choosable: bool) -> None:
+        instead = ", or name the columns that hold some: columns = [...]." if choosable else "."
         for row, value in enumerate(values):
             try:
                 if not pd.isna(value):
@@ -139,12 +146,10 @@ class TableFile:
             except (TypeError, ValueError):
                 given = show(value) if isinstance(value, str) else repr(value)
                 raise DataError(
-                    f"Table: {self._place(row, column)}: got {given}, accepts a number. Write numbers for it, or "
-                    "name the columns that hold some: columns = [...]."
+                    f"Table: {self._place(row, column)}: got {given}, accepts a number. Write numbers for it{instead}"
                 ) from None
         raise DataError(
-            f'Table: {self.name}: the column "{column}" holds {values.dtype}, accepts numbers; convert it, or name the '
-            "columns that hold some: columns = [...]."
+            f'Table: {self.name}: the column "{column}" holds {values.dtype}, accepts numbers; convert it{instead}'
         )
 
     def _place(self, row: int, column: str) -> str:

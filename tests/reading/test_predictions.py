@@ -199,10 +199,10 @@ def test_raw_features_of_other_tasks_are_numbers_in_order(study, tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("new.xlsx", b"", "accepts .csv"),
+        ("new.xlsx", b"", "accepts a file that ends in .csv"),
         ("new.csv", None, "there is no"),
-        ("new.npz", b"no archive", "cannot be read"),
-        ("new.parquet", b"no table", "cannot be read"),
+        ("new.npz", b"no archive", "not an NPZ file"),
+        ("new.parquet", b"no table", "not a Parquet file"),
     ],
 )
 def test_files_that_cannot_be_read_are_refused(cells, tmp_path, name, content, message):
