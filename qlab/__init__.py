@@ -64,6 +64,7 @@ _HOME = {
     "Trainer": "qlab.training",
     "Results": "qlab.reading",
     "results": "qlab.reading",
+    "run": "qlab.scripting",
 }
 
 __all__ = [*sorted(_HOME), "__version__"]
@@ -100,6 +101,7 @@ if TYPE_CHECKING:
     )
     from qlab.models import CNOTQNN, MLP, Estimator, Features, Model, PennyLaneQNN
     from qlab.reading import Results, results
+    from qlab.scripting import run
     from qlab.tasks import KMNIST, MNIST, XXZ, Dataset, Digits, FashionMNIST, Preprocessing, Sklearn, Split, Table, Task
     from qlab.training import Member, TrainedEnsemble, Trainer
     from qlab.unlearning import (

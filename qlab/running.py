@@ -78,7 +78,7 @@ def run_all(
         console.print(redact(line), markup=False, soft_wrap=True)
 
     try:
-        made = _workers(jobs, cluster, show)
+        made = workers_of(jobs, cluster, show)
     except QlabError as error:
         _record_refusals(experiments, uri, error)
         raise
@@ -122,7 +122,8 @@ def run_all(
     return finished and printed.error is None
 
 
-def _workers(jobs: int, cluster: str | None, tell: Callable[[str], None]) -> AbstractContextManager[Workers]:
+def workers_of(jobs: int, cluster: str | None, tell: Callable[[str], None]) -> AbstractContextManager[Workers]:
+    """Who runs the jobs: this process, worker processes, or a cluster."""
     if jobs == 1 and cluster is None:
         return nullcontext(Alone())
     from qlab.experiment.engine.workers import Cluster, Processes  # Dask: others do without

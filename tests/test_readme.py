@@ -111,6 +111,10 @@ def test_results_in_a_notebook(folder):
     )
     assert result.returncode == 0, result.stderr
     assert "depth: 30 trials, 30 kept" in result.stdout
+    (call,) = re.findall(r'`(qlab\.run\("depth\.toml", seeds=2\))`', README)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        assert len(eval(call, {"qlab": __import__("qlab")}).frame) == 30
 
 
 def test_exports(folder):

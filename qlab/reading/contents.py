@@ -29,20 +29,25 @@ class Contents:
         store: where they are.
         runs: all their runs, see :func:`qlab.tracking.frames.runs`.
         experiments: ids by name, in order.
+        failures: what failed of them when they were run just now.
 
     Attributes:
         runs: every run of every kind as the store has it, also those that were run again.
         names: of the experiments.
+        failures: what failed when they were run just now, and why; empty if they were only read.
     """
 
-    def __init__(self, store: Store, runs: pd.DataFrame, experiments: Mapping[str, str]) -> None:
+    def __init__(
+        self, store: Store, runs: pd.DataFrame, experiments: Mapping[str, str], failures: Sequence[str] = ()
+    ) -> None:
         self._store = store
         self._ids = dict(experiments)
         self.runs = runs
         self.names = tuple(experiments)
+        self.failures = tuple(failures)
 
     @classmethod
-    def of(cls, store: Store, wanted: Sequence[str] = ()) -> Self:
+    def of(cls, store: Store, wanted: Sequence[str] = (), failures: Sequence[str] = ()) -> Self:
         """Reads experiments of a store, by default all.
 
         Raises:
@@ -53,7 +58,7 @@ class Contents:
         if not wanted:
             known = set(runs.loc[runs["kind"].notna(), "experiment_id"])
             ids = {name: number for name, number in sorted(ids.items()) if number in known}
-        return cls(store, runs, ids)
+        return cls(store, runs, ids, failures)
 
     @functools.cached_property
     def frame(self) -> pd.DataFrame:
@@ -129,7 +134,7 @@ class Contents:
 
     def lines(self) -> list[str]:
         """What is here, how much of it is kept, and why the rest is not: a line for each experiment and kind."""
-        found = []
+        found = [f"FAILED {failure}" for failure in self.failures]
         for name, kind in ((name, kind) for name in self.names for kind in KINDS):
             every = self._all_of(kind, name)
             if every.empty:
