@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import linecache
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
@@ -31,7 +32,7 @@ def run(
     memory: str | None = None,
     jobs: int = 1,
     cluster: str | None = None,
-    figures: bool = True,
+    figures: bool | None = None,
     wait: bool = True,
     tracking_uri: str | None = None,
     quiet: bool = False,
@@ -50,7 +51,7 @@ def run(
         jobs: number of worker processes; 1 for none but this one. A script has to call this below
             ``if __name__ == "__main__":`` then, since processes read the script again.
         cluster: the address of a Dask scheduler to run on instead.
-        figures: whether to draw, which takes seconds; the next run with it does.
+        figures: whether to draw, which takes seconds; by default unless ``QLAB_NO_FIGURES`` is set.
         wait: whether to wait for another command that runs the same experiment; else that is an error.
         tracking_uri: an MLflow tracking URI; by default ``MLFLOW_TRACKING_URI``, else the store under ``mlruns``.
         quiet: whether to print no progress. What failed is printed to stderr in any case.
@@ -67,7 +68,8 @@ def run(
     given = {"run.seeds": seeds, "run.device": device, "run.memory": memory}
     pairs = [*(set or {}).items(), *((key, _plain(value)) for key, value in given.items() if value is not None)]
     experiment = load(experiment_file(str(file)), pairs, tracking_uri, record=True)
-    summed = summarise if figures else tabulate
+    drawn = not os.environ.get("QLAB_NO_FIGURES") if figures is None else figures
+    summed = summarise if drawn else tabulate
     with workers_of(jobs, cluster, (lambda line: None) if quiet else say) as workers:
         store = open_store(tracking_uri, tell=say)
         with nullcontext(Silent()) if quiet else _progress() as reporter:
@@ -117,6 +119,7 @@ def _is_guarded(text: str, line: int) -> bool:
         return True
     for statement in tree.body:
         if statement.lineno <= line <= (statement.end_lineno or statement.lineno):
-            named = isinstance(statement, ast.If) and "__name__" in ast.dump(statement.test)
-            return named and line <= (statement.body[-1].end_lineno or line)
+            if not isinstance(statement, ast.If) or "__name__" not in ast.dump(statement.test):
+                return False
+            return line <= (statement.body[-1].end_lineno or line)
     return True
