@@ -20,7 +20,7 @@ from qlab.training.data import Member, prepare
 from qlab.training.metrics import evaluate, evaluate_split
 from qlab.training.schedule import Schedule
 from qlab.training.state import Checkpoints, TrainingState
-from qlab.training.tiles import Tile, gather, gather_moments, tile_slices
+from qlab.training.tiles import Tile, gather, gather_moments, gather_stopping, tile_slices
 
 EpochObserver = Callable[[int, dict[str, NDArray[np.float64]]], None]
 """Called after each epoch with its number, from 1, and the metrics, each of shape ``[members]``."""
@@ -53,6 +53,12 @@ class Training:
         begin = ensemble.initial_parameters(model, seeds) if resume is None else resume.parameters
         parameters = {name: parameter.to(device) for name, parameter in begin.items()}
         model.to(device)
+        self._rows = data.train_y.shape[1]
+        self._trained: Tensor | None = None
+        held: Tensor | None = None
+        if schedule.patience.epochs:
+            self._trained, held = schedule.patience.split(self._rows, seeds)
+            self._rows, held = self._trained.shape[1], held.to(device)
         self.tiles = [
             Tile(
                 # Calling a module with other parameters changes it for the time being: each tile has its own.
@@ -60,11 +66,11 @@ class Training:
                 {name: parameter[rows] for name, parameter in parameters.items()},
                 data.members(rows),
                 schedule,
+                None if held is None else held[rows],
                 None if resume is None else resume.members(rows),
             )
             for rows in tile_slices(parameters, len(members), device)
         ]
-        self._rows = data.train_y.shape[1]
         self.epoch = 0 if resume is None else resume.epoch
         self.evaluated: list[int] = [] if resume is None else list(resume.evaluated)
         self._history: dict[str, list[NDArray[np.float64]]] = {}
@@ -98,11 +104,12 @@ class Training:
         epochs = self._schedule.epochs
         for epoch in range(self.epoch + 1, epochs + 1):
             order = torch.stack([torch.randperm(self._rows, generator=generator) for generator in self._orders])
+            if self._trained is not None:
+                order = self._trained.gather(1, order)
             due = self._schedule.due(epoch)
             step = Tile.train_and_evaluate if due else Tile.epoch
             parts = order.to(self._device).split([len(tile) for tile in self.tiles])
-            rates = itertools.repeat(self._schedule.rate.of(epoch))
-            measured = list(each(step, self.tiles, parts, rates))
+            measured = list(each(step, self.tiles, parts, itertools.repeat(epoch)))
             self.epoch = epoch
             if epoch in self._snapshots:
                 self._kept.append(gather(self.tiles))
@@ -116,6 +123,7 @@ class Training:
 
     def state(self) -> TrainingState:
         """Where the training is: what it takes to go on as if nothing had happened."""
+        stopping, best = gather_stopping(self.tiles)
         return TrainingState(
             epoch=self.epoch,
             steps=self._schedule.steps(self.epoch, self._rows),
@@ -126,6 +134,8 @@ class Training:
             evaluated=tuple(self.evaluated),
             trajectory=self.trajectory(),
             snapshots=self._snapshots[: len(self._kept)],
+            stopping=stopping,
+            best=best,
         )
 
     def parameters(self) -> ensemble.Parameters:

@@ -94,7 +94,7 @@ def training_need(
         shared: whether members have the same training features.
         own_bytes: of features that each member holds before they are prepared.
         snapshots: how many points of the training trajectory are kept.
-        moments: how many tensors of the parameters' shape the optimizer keeps.
+        moments: how many tensors of the parameters' shape the optimizer keeps, and early stopping.
     """
     item = model.dtype.itemsize
     batch = min(batch_size, rows)

@@ -8,6 +8,7 @@ from qlab.errors import ConfigError
 from qlab.losses import Loss
 from qlab.training.optimizers import Rule
 from qlab.training.rates import Rate
+from qlab.training.stopping import Patience
 
 TRAJECTORY_POINTS = 32
 """Points of a trajectory after the initial parameters, at evenly spaced epochs, the last one included."""
@@ -28,6 +29,7 @@ class Schedule:
         rate: the learning rate of every epoch.
         rule: the optimizer.
         loss: what is minimised.
+        patience: when a member stops early.
         evaluate_every: epochs from one evaluation to the next. Does not change what is trained.
         snapshots: epochs after which the parameters are kept; 0 for the initial ones. Those beyond the last epoch
             are ignored.
@@ -38,6 +40,7 @@ class Schedule:
     rate: Rate
     rule: Rule
     loss: Loss
+    patience: Patience
     evaluate_every: int = 1
     snapshots: tuple[int, ...] = ()
 

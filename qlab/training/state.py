@@ -25,7 +25,7 @@ _FORMAT = 2
 _READ = (1, 2)
 """States of format 1 are of Adam, the only optimizer there was; what came later is absent from them."""
 
-_PARTS = ("parameters", "trajectory")
+_PARTS = ("parameters", "trajectory", "stopping", "best")
 
 _MOMENTS = ("first_moments", "second_moments")
 
@@ -48,6 +48,8 @@ class TrainingState:
         evaluated: the epochs that were evaluated.
         trajectory: parameters at the snapshots so far, ``[members, snapshots, ...]``; empty if there are none.
         snapshots: the epochs of the snapshots so far.
+        stopping: what early stopping knows of each member, by name, ``[members]``; empty without it.
+        best: with early stopping the best parameters so far, by name.
     """
 
     epoch: int
@@ -59,6 +61,8 @@ class TrainingState:
     evaluated: tuple[int, ...]
     trajectory: Parameters
     snapshots: tuple[int, ...]
+    stopping: Parameters = dataclasses.field(default_factory=dict)
+    best: Parameters = dataclasses.field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.orders)

@@ -13,6 +13,7 @@ from qlab.training.data import EnsembleData
 from qlab.training.metrics import Metrics, evaluate, mean_loss
 from qlab.training.schedule import Schedule
 from qlab.training.state import TrainingState
+from qlab.training.stopping import Watch
 
 TILE_BYTES = 5 * 2**20
 """On a CPU so many bytes of parameters are trained together, an epoch at a time: with their gradients and Adam's two
@@ -26,7 +27,8 @@ class Tile:
         model: their model; calling it with other parameters changes it for the time being.
         parameters: their parameters, stacked; copied.
         data: theirs.
-        schedule: says batch size, optimizer and loss.
+        schedule: says how they are trained.
+        held: positions of the rows held out for early stopping, ``[members, n]``; None without it.
         resume: their state, to go on from.
     """
 
@@ -36,29 +38,64 @@ class Tile:
         parameters: ensemble.Parameters,
         data: EnsembleData,
         schedule: Schedule,
+        held: Tensor | None = None,
         resume: TrainingState | None = None,
     ) -> None:
         self.model = model
         self.data = data
-        self.batch_size, self.loss = schedule.batch_size, schedule.loss
+        self.schedule, self.loss = schedule, schedule.loss
         self.parameters = ensemble.trainable(model, parameters)
         begun = ((), 0) if resume is None else (resume.moments, resume.steps)
         self.optimizer = schedule.rule.make(self.parameters, schedule.rate.initial, *begun)
+        self.watch: Watch | None = None
+        if held is not None:
+            known = None if resume is None else (resume.stopping, resume.best)
+            self.watch = Watch(schedule.patience, held, self.parameters, known)
+        self._losses = torch.empty(0)  # on the held-out rows
+        self._measured: Metrics | None = None  # of members that have all stopped
 
     def __len__(self) -> int:
         return len(self.data.train_y)
 
-    def train_and_evaluate(self, order: Tensor, learning_rate: float) -> Metrics:
+    def train_and_evaluate(self, order: Tensor, epoch: int) -> Metrics:
         """An epoch, and the metrics after it."""
-        self.epoch(order, learning_rate)
-        return evaluate(self.model, self.parameters, self.data, self.loss)[0]
+        self.epoch(order, epoch)
+        if self._measured is not None:
+            return self._measured
+        found = evaluate(self.model, self.parameters, self.data, self.loss)[0]
+        if self.watch is not None:
+            found |= self.watch.metrics(self._losses)
+            if self.watch.is_over:
+                self._measured = found
+        return found
 
-    def epoch(self, order: Tensor, learning_rate: float) -> None:
-        """One pass over the rows in the order given, shape ``[members, N]``."""
-        self.optimizer.learning_rate = learning_rate
+    def epoch(self, order: Tensor, epoch: int) -> None:
+        """One pass over the rows in the order given, shape ``[members, N]``, unless all members have stopped.
+
+        Args:
+            order: of the rows that are trained on.
+            epoch: its number, from 1.
+        """
+        if self.watch is None:
+            self._steps(order, epoch)
+        elif not self.watch.is_over:
+            self._steps(order, epoch)
+            self._losses = self._held_out_losses(self.watch.held)
+            self.watch.note(self._losses, self.parameters, epoch, last=epoch == self.schedule.epochs)
+        elif not len(self._losses):
+            self._losses = self.watch.loss
+
+    @torch.no_grad()
+    def _held_out_losses(self, held: Tensor) -> Tensor:
+        data = self.data
+        z = ensemble.logits(self.model, self.parameters, data.train_x, shared=data.shared, rows=held)
+        return mean_loss(self.loss, z.double(), data.train_y.gather(1, held).double())
+
+    def _steps(self, order: Tensor, epoch: int) -> None:
+        self.optimizer.learning_rate = self.schedule.rate.of(epoch)
         self.model.train()
         try:
-            for batch in order.split(self.batch_size, dim=1):
+            for batch in order.split(self.schedule.batch_size, dim=1):
                 self.optimizer.zero_grad()
                 # The sum over members keeps each member's gradient its own.
                 z = ensemble.logits(self.model, self.parameters, self.data.train_x, shared=self.data.shared, rows=batch)
@@ -76,6 +113,14 @@ def gather(tiles: Sequence[Tile]) -> ensemble.Parameters:
 def gather_moments(tiles: Sequence[Tile]) -> tuple[ensemble.Parameters, ...]:
     """The moments that the optimizer keeps of all members, on the CPU."""
     return tuple(_join(parts) for parts in zip(*(tile.optimizer.moments for tile in tiles), strict=True))
+
+
+def gather_stopping(tiles: Sequence[Tile]) -> tuple[dict[str, Tensor], ensemble.Parameters]:
+    """What early stopping knows of all members, and their best parameters so far, on the CPU; both empty without it."""
+    watches = [tile.watch for tile in tiles if tile.watch is not None]
+    if not watches:
+        return {}, {}
+    return _join([watch.state() for watch in watches]), _join([watch.best for watch in watches])
 
 
 def _join(parts: Sequence[ensemble.Parameters]) -> ensemble.Parameters:

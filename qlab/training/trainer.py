@@ -16,7 +16,7 @@ from torch import Tensor
 from qlab.component import Component
 from qlab.corruptions import Corruption, NoCorruption
 from qlab.errors import ConfigError, DataError
-from qlab.fields import AbsentMeans, NonNegativeFloat, PositiveFloat, PositiveInt, fields_of
+from qlab.fields import AbsentMeans, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, fields_of
 from qlab.losses import CrossEntropy, Loss
 from qlab.losses.checks import check_loss
 from qlab.models.base import Features, Model
@@ -31,9 +31,12 @@ from qlab.training.optimizers import OptimizerName, Rule
 from qlab.training.rates import Rate, RateName
 from qlab.training.schedule import Schedule
 from qlab.training.state import Checkpoints, TrainingState
+from qlab.training.stopping import Patience
 from qlab.training.threads import side_by_side, suited_threads
 
 Momentum = Annotated[float, at.Interval(ge=0.0, lt=1.0)]
+
+Share = Annotated[float, at.Interval(gt=0.0, lt=1.0)]
 
 Factor = Annotated[float, at.Interval(gt=0.0, le=1.0)]
 
@@ -102,6 +105,11 @@ class Trainer(Component):
         step_factor: for schedule = "step": what a drop multiplies the learning rate by.
         loss: what is minimised, averaged over the rows of a batch; ``train_loss``, ``validation_loss`` and landscapes
             are of this loss, too. Unlearners have losses of their own.
+        early_stopping: stop after so many epochs in a row without a new lowest ``holdout_loss``; 0 trains all epochs. A
+            part of the polluted training data is held out and not trained on, drawn with the trial's seed, so that
+            clean labels play no part. Each member stops by itself and keeps its parameters of the best epoch
+            (``best_epoch``), also one that never stops; from then on its metrics stay as they are.
+        holdout: for early_stopping: the fraction of the training rows that is held out.
     """
 
     kind: ClassVar[str] = "trainer"
@@ -117,6 +125,8 @@ class Trainer(Component):
     schedule: Annotated[RateName, AbsentMeans("constant")] = "constant"
     step_epochs: Annotated[PositiveInt, AbsentMeans(30)] = 30
     step_factor: Annotated[Factor, AbsentMeans(0.1)] = 0.1
+    early_stopping: Annotated[NonNegativeInt, AbsentMeans(0)] = 0
+    holdout: Annotated[Share, AbsentMeans(0.1)] = 0.1
     loss: Annotated[Loss, AbsentMeans({"type": "CrossEntropy", "label_smoothing": 0.0})] = CrossEntropy()
 
     def __post_init__(self) -> None:
@@ -131,6 +141,11 @@ class Trainer(Component):
                 raise ConfigError(
                     f'{name}: only for schedule = "step", not "{self.schedule}"; leave it out, or set the schedule.'
                 )
+        if not self.early_stopping and self.holdout != fields_of(Trainer)["holdout"].default:
+            raise ConfigError(
+                f"holdout: got {self.holdout:g} for early_stopping = 0, which holds nothing out; leave it out, or set "
+                "early_stopping to the epochs without a new lowest loss after which training ends."
+            )
 
     @property
     def rule(self) -> Rule:
@@ -206,8 +221,9 @@ class Trainer(Component):
             DataError: the state to go on from is not one of these members' training.
         """
         start = time.perf_counter()
+        patience = Patience(self.early_stopping, self.holdout)
         schedule = Schedule(
-            self.epochs, self.batch_size, self.rate, self.rule, self.loss, evaluate_every, tuple(snapshots)
+            self.epochs, self.batch_size, self.rate, self.rule, self.loss, patience, evaluate_every, tuple(snapshots)
         )
         if model.features is None:
             raise ConfigError(
@@ -219,6 +235,11 @@ class Trainer(Component):
             raise DataError(
                 f"resume: got the state of {len(resume)} members after {resume.epoch} epochs, accepts one of "
                 f"{len(members)} members of {type(model).__name__} after at most {self.epochs} epochs."
+            )
+        if resume is not None and bool(resume.stopping) != bool(self.early_stopping):
+            raise DataError(
+                f"resume: got a state {'with' if resume.stopping else 'without'} early stopping, accepts one of this "
+                f"training, with early_stopping = {self.early_stopping}."
             )
         if members:
             check_model(model, members[0].corrupted.split.x)

@@ -113,12 +113,15 @@ OTHER_VALUES: dict[type, dict[str, Any]] = {
         "step_epochs": 10,
         "step_factor": 0.5,
         "loss": MeanAbsoluteError(),
+        "early_stopping": 5,
+        "holdout": 0.3,
     },
 }
 NEEDED: dict[str, dict[str, Any]] = {
     "momentum": {"optimizer": "SGD"},
     "step_epochs": {"schedule": "step"},
     "step_factor": {"schedule": "step"},
+    "holdout": {"early_stopping": 3},
 }
 """What other fields must be for a field to mean anything."""
 

@@ -83,6 +83,8 @@ def test_resumed_after_any_epoch_it_is_bitwise_the_same(small_task, small_data, 
 
 
 TRAINERS = [
+    pytest.param({"early_stopping": 1, "holdout": 0.3, "learning_rate": 0.5}, id="early stopping"),
+    pytest.param({"early_stopping": 2, "holdout": 0.2}, id="early stopping, patient"),
     pytest.param({"optimizer": "SGD", "momentum": 0.9, "schedule": "cosine"}, id="momentum, cosine"),
     pytest.param({"optimizer": "SGD"}, id="SGD"),
     pytest.param({"optimizer": "AdamW", "weight_decay": 0.1, "schedule": "step", "step_epochs": 2}, id="AdamW, step"),

@@ -22,6 +22,9 @@ from qlab.training.state import Checkpoints, TrainingState
 EVERY_EPOCH = ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy")
 """Metrics logged after each epoch. The others are logged after the last one."""
 
+HOLDOUT = "holdout_loss"
+"""Logged after each epoch, too, where there is early stopping."""
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Trained(Result):

@@ -84,7 +84,7 @@ def _need(
         batch_size=first.trainer.batch_size,
         shared=shared and same,
         own_bytes=own_bytes,
-        moments=first.trainer.rule.moments,
+        moments=first.trainer.rule.moments + bool(first.trainer.early_stopping),
         snapshots=len(snapshot_epochs(first.trainer.epochs)) if trajectories else 0,
     )
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from qlab.experiment.asking.trial import Trial
 from qlab.experiment.jobs.materials import Materials
-from qlab.experiment.jobs.train import EVERY_EPOCH, Retrace, Train, Trained
+from qlab.experiment.jobs.train import EVERY_EPOCH, HOLDOUT, Retrace, Train, Trained
 from qlab.experiment.planning.data_records import dataset_records
 from qlab.experiment.recording.recorder import Recorder
 from qlab.experiment.recording.recording import Recording, RunsRecording
@@ -155,7 +155,8 @@ class TrainRecording(RunsRecording[Trained, Trial]):
 
     def _log(self, epoch: int, metrics: Mapping[str, NDArray[np.float64]]) -> None:
         last = self._job.trials[0].trainer.epochs
-        self.writer.log(epoch, {name: metrics[name] for name in EVERY_EPOCH} if epoch < last else metrics)
+        every = {name: metrics[name] for name in (*EVERY_EPOCH, HOLDOUT) if name in metrics}
+        self.writer.log(epoch, every if epoch < last else metrics)
         self._heard = max(self._heard, epoch)
 
     def _log_missed(self, epochs: Sequence[int], history: Mapping[str, NDArray[np.float64]]) -> None:
