@@ -113,16 +113,17 @@ class Assembly:
         numbers = range(group[0].oracles)
         self._add_oracles([(trial, number) for trial in teachers for number in numbers])
         keys = [trial.key for trial in teachers]
-        oracles = [trial.oracle_key(number) for trial in teachers for number in numbers]
+        keys += [trial.oracle_key(number) for trial in teachers for number in numbers]
+        stored = self._stored(keys)
         methods: dict[str, list[Unlearning]] = {}
         for item in group:
             methods.setdefault(item.method_key, []).append(item)
         for items in methods.values():
             job = Unlearn(tuple(items), teachers)
             recording = UnlearnRecording(
-                self._recorder, job, self._work.model(teachers[0]), lambda made: self._read(made, [*keys, *oracles])
+                self._recorder, job, self._work.model(teachers[0]), lambda made: self._read(made, stored)
             )
-            node = Node(job, recording, self._makers([*keys, *oracles]))
+            node = Node(job, recording, self._makers(keys), bool(stored))
             self._nodes.append(node)
             self._made_by |= {item.key: node for item in items}
 
@@ -171,10 +172,16 @@ class Assembly:
         keys = [*needed_models(item), *([item.points[ORACLE]] if ORACLE in item.points else [])]
         path = item.trial.key if item.probe.needs().trajectory else None
         tracer = self._traced_by.get(item.trial.key) if path else None
+        stored = self._stored(keys)
         job = TakeProbe(item)
-        recording = ProbeRecording(self._recorder, job, progress, lambda made: self._read(made, keys, path))
+        recording = ProbeRecording(self._recorder, job, progress, lambda made: self._read(made, stored, path))
         needs = dict.fromkeys([*self._makers(keys), *([tracer] if tracer else [])])
-        self._nodes.append(Node(job, recording, tuple(needs)))
+        reads = bool(stored) or (path is not None and tracer is None)
+        self._nodes.append(Node(job, recording, tuple(needs), reads))
+
+    def _stored(self, keys: Iterable[str]) -> list[str]:
+        """Those of these models that no node makes: they come from the store."""
+        return [key for key in keys if key not in self._made_by]
 
     def _makers(self, keys: Iterable[str]) -> tuple[Node, ...]:
         """The nodes that make some of these models."""

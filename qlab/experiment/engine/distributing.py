@@ -33,6 +33,9 @@ _LOOK_SECONDS = 0.5
 
 _STATE_SECONDS = 10.0
 
+_AHEAD = 3
+"""So many jobs for each worker are ready for it."""
+
 _PARDONS = 2
 
 _LOSSES = 20
@@ -64,6 +67,8 @@ class Distributed:
         self._excused: Counter[Node] = Counter()
         self._blamed: Counter[Node] = Counter()
         self._reached: dict[Node, TrainingState] = {}
+        self._waiting: dict[int, Node] = {}
+        self._reading: set[Node] = set()
         self._lost = 0
         self._wanted = Wanted(())
 
@@ -79,8 +84,8 @@ class Distributed:
         inbox = self._inbox  # and nothing else: the client keeps what it was given
         self._client.subscribe_topic(self._topic, lambda event: inbox.put(tuple(event[1])))
         try:
-            for number, node in enumerate(graph):
-                self._submit(number, node)
+            self._waiting = dict(enumerate(graph))
+            self._submit_more()
             self._record(graph)
         except BaseException as stopped:
             self._stop(graph, why(stopped))
@@ -89,6 +94,22 @@ class Distributed:
             with contextlib.suppress(Exception):  # of a scheduler that is gone
                 self._client.unsubscribe_topic(self._topic)
             self._shared.clear()
+
+    def _submit_more(self) -> None:
+        """Submits what can be: all jobs, but of those that read from the store only as many as keep workers busy.
+
+        What they read goes with them, and is in the memory of command and scheduler until they are done.
+        """
+        most = _AHEAD * max(1, len(self._workers()))
+        for number, node in list(self._waiting.items()):
+            if any(need not in self._futures and need not in self._recorded for need in node.needs):
+                continue
+            if node.reads:
+                if len(self._reading) >= most:
+                    continue
+                self._reading.add(node)
+            del self._waiting[number]
+            self._submit(number, node)
 
     def _submit(self, number: int, node: Node) -> None:
         job = node.job
@@ -193,7 +214,7 @@ class Distributed:
             return await self._client.run(worker.state_of, f"{self._topic} {number}", workers=[address])
 
         with contextlib.suppress(Exception):
-            if address not in self._client.scheduler_info(n_workers=-1)["workers"]:
+            if address not in self._workers():
                 return None  # the scheduler would try for long to reach it
             found: dict[str, TrainingState | None] = self._client.sync(fetch, callback_timeout=_STATE_SECONDS)
             return found.get(address)
@@ -227,8 +248,10 @@ class Distributed:
             record(node.recording, result)
         self._recorded[node] = Result(error=result.error)
         self._reached.pop(node, None)
+        self._reading.discard(node)
         for done in self._wanted.done(node):
             self._futures.pop(done, None)
+        self._submit_more()
 
     def _result(self, future: Future[Any]) -> Result | None:
         """What a job has returned; None if that was lost.
@@ -257,15 +280,19 @@ class Distributed:
         Raises:
             WorkersLostError: that is long ago.
         """
-        workers = (
-            self._client.scheduler_info(n_workers=-1)["workers"].values() if self._client.status == "running" else ()
-        )
         cuda = self._materials.device.type == "cuda"
-        if any(not cuda or found["resources"].get("GPU") for found in workers):
+        if any(not cuda or found["resources"].get("GPU") for found in self._workers().values()):
             return time.monotonic()
         if time.monotonic() - seen > self._lonely:
             raise WorkersLostError(f"There has been no worker for {self._lonely:.0f} s. {_NEXT}")
         return seen
+
+    def _workers(self) -> dict[str, Any]:
+        """What the scheduler says of its workers, by address; none if it does not answer."""
+        with contextlib.suppress(Exception):
+            if self._client.status == "running":
+                return dict(self._client.scheduler_info(n_workers=-1)["workers"])
+        return {}
 
     def _stop(self, graph: Sequence[Node], reason: str) -> None:
         """Cancels what still runs, and marks it."""

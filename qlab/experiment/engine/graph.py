@@ -27,11 +27,13 @@ class Node:
         job: what is run.
         recording: how it comes into the store.
         needs: the nodes whose results it takes; they come before it in the graph.
+        reads: whether it takes models from the store, too.
     """
 
     job: Job
     recording: Recording[Any]
     needs: tuple[Node, ...] = ()
+    reads: bool = False
 
     def inherited(self, results: Mapping[Node, Result]) -> str | None:
         """See :func:`qlab.experiment.jobs.base.inherited`."""
