@@ -85,6 +85,16 @@ def test_own_classes(folder):
     assert "between their centres" in described.stdout
 
 
+def test_circuits(folder):
+    planned = qlab("run", "cells.toml", "--dry-run", cwd=folder)
+    assert "sees 2 of 30 features" in planned.stdout
+    result = qlab("run", "cells.toml", "--no-figures", cwd=folder)
+    assert result.exit_code == 0, result.output
+    assert result.stdout.count("sees 2 of 30 features") == 1
+    assert "2 trials trained" in result.stdout
+    assert "observable=mean_Z" in result.stdout
+
+
 def test_own_unlearner(folder):
     result = qlab("run", "relabel.toml", cwd=folder)
     assert result.exit_code == 0, result.output

@@ -83,7 +83,7 @@ class GateMatrices(nn.Module):
         index = self._recording.index
         assert index is not None
         values = self._recording.extend(flat)[index[list(gate.slots)].to(flat.device)]
-        return _bind(gate.operation, list(values.unbind()))
+        return bind(gate.operation, list(values.unbind()))
 
     def _arrange(self) -> dict[int, list[int]]:
         """Sorts gates into constants, stacks and single ones; returns the gates of each size in the order of rows."""
@@ -216,10 +216,10 @@ def _matrices(operation: qml.operation.Operator, parameters: Tensor) -> Tensor:
     return stack.reshape(-1, size, size)  # PennyLane squeezes some batches of one
 
 
-def _bind(operation: qml.operation.Operator, parameters: Sequence[Tensor]) -> qml.operation.Operator:
+def bind(operation: qml.operation.Operator, parameters: Sequence[Any]) -> qml.operation.Operator:
     """The operation with other parameters. PennyLane's own function forgets controls that act when they are 0."""
     if isinstance(operation, qml.ops.Controlled) and not all(operation.control_values):
-        base = _bind(operation.base, parameters)
+        base = bind(operation.base, parameters)
         return qml.ops.Controlled(base, operation.control_wires, control_values=operation.control_values)
     return qml.ops.functions.bind_new_parameters(operation, list(parameters))
 
@@ -243,7 +243,7 @@ def _takes_batches(operation: qml.operation.Operator) -> bool:
     numbers = torch.tensor([[0.3], [1.1]], dtype=torch.float64) + 0.2 * torch.arange(len(operation.parameters))
     tracked = numbers.clone().requires_grad_()
     try:
-        bound = _bind(operation, list(numbers[1]))
+        bound = bind(operation, list(numbers[1]))
         single = torch.as_tensor(qml.matrix(bound, wire_order=operation.wires)).to(torch.complex128)
         with torch.enable_grad():
             batch, alone = _matrices(operation, tracked), _matrices(operation, tracked[1:])

@@ -23,6 +23,7 @@ from qlab.circuits.device_check import check_device
 from qlab.circuits.exact import ExactEngine, exact_engine
 from qlab.circuits.observables import ObservableName, named_observable
 from qlab.circuits.qnode import QNodeEngine
+from qlab.circuits.trained import TrainedCircuit
 from qlab.circuits.uploads import Rotation, queue_upload, upload_places
 from qlab.circuits.weights import checked_shapes
 from qlab.errors import ConfigError, DataError
@@ -204,6 +205,34 @@ class PennyLaneQNN(Model):
         seen = len(self.cone.wires)
         unseen = self._encoding.product and seen < self.n_wires
         return [f"sees {seen} of {self.n_wires} features"] if unseen else []
+
+    def circuit(self, *, cone: bool = False) -> TrainedCircuit:
+        """The circuit with the weights as they are now, for use outside of qlab: QNode, OpenQASM, text.
+
+        Args:
+            cone: whether to leave out all that the readout does not depend on.
+
+        Raises:
+            DataError: the model has not been built.
+        """
+        if self.features is None:
+            raise DataError(f"{type(self).__name__} has no circuit yet; build it, or take a trained one.")
+        recording = Recording(self.ansatz, self.weight_shapes(), self.n_wires)
+        flat = torch.cat([self.get_parameter(name).detach().cpu().double().reshape(-1) for name in self._names])
+        return TrainedCircuit.of(recording, flat, self._encoding, self.cone.observable, self.cone if cone else None)
+
+    def to_qnode(self, device: Any = "default.qubit", *, cone: bool = False, **options: Any) -> qml.QNode:
+        """A QNode of features, a row ``[d]`` or rows ``[N, d]``, that returns <O>: the logit is ``scale`` times that.
+
+        It needs nothing of qlab's. Amplitudes are normalised first, since no device prepares others: for features of
+        another norm the model's value is the squared norm times the QNode's.
+
+        Args:
+            device: a PennyLane device, or the name of one: "lightning.qubit", "qiskit.aer" (extra ``qiskit``), ...
+            cone: whether to run the qubits of the light cone alone (angle encoding).
+            options: of ``qml.QNode``, such as ``shots=1000``.
+        """
+        return self.circuit(cone=cone).qnode(device, **options)
 
     def _landscape_fields(self) -> dict[str, Any]:
         """Landscapes use the light cone: the adjoint method's second derivatives would be wrong, silently."""

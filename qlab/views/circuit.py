@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from qlab.circuits import Recording
 from qlab.errors import DataError
@@ -13,7 +14,7 @@ _INSIDE = {"facecolor": "#FFE3CC", "edgecolor": "#D55E00"}
 _OUTSIDE = {"facecolor": "#FFFFFF", "edgecolor": "#CCCCCC"}
 
 
-def draw_circuit(model: PennyLaneQNN, path: Path, dpi: int = 80) -> Path:
+def draw_circuit(model: PennyLaneQNN, path: Path, dpi: int = 80, *, cone_only: bool = False) -> Path:
     """Draws a built model's circuit: gates inside the light cone of the readout coloured, the others grey.
 
     Features that are angles come first, and again where they are uploaded, as RY(x3): the fourth feature.
@@ -22,6 +23,7 @@ def draw_circuit(model: PennyLaneQNN, path: Path, dpi: int = 80) -> Path:
         model: a built quantum model.
         path: the file; its suffix says the format: .png, .svg or .pdf.
         dpi: dots per inch, of a PNG.
+        cone_only: whether to leave the others out.
 
     Raises:
         DataError: the model has not been built.
@@ -35,26 +37,34 @@ def draw_circuit(model: PennyLaneQNN, path: Path, dpi: int = 80) -> Path:
     cone = model.cone
     # The model's own recording has other objects for the same gates.
     inside = {gate.number for gate in cone.gates}
-    operations = [*model.encoding_places(), *(gate.operation for gate in recording.gates)]
     number_of = {id(gate.operation): gate.number for gate in recording.gates}
-    layers = drawable_layers(operations)
+
+    def kept(operation: Any) -> bool:
+        number = number_of.get(id(operation))
+        return operation.wires[0] in cone.wires if number is None else number in inside
+
+    operations = [*model.encoding_places(), *(gate.operation for gate in recording.gates)]
+    shown = cone.wires if cone_only else tuple(range(model.n_wires))
+    if cone_only:
+        operations = [operation for operation in operations if kept(operation)]
+    line = {wire: number for number, wire in enumerate(shown)}
+    layers = drawable_layers(operations, wire_map=line)
     with pyplot():
-        drawer = MPLDrawer(n_layers=len(layers) + 1, wire_map={wire: wire for wire in range(model.n_wires)})
-        drawer.label(list(range(model.n_wires)))
+        drawer = MPLDrawer(n_layers=len(layers) + 1, wire_map=line)
+        drawer.label(list(shown))
         for place, layer in enumerate(layers):
             for operation in layer:
-                number = number_of.get(id(operation))
-                kept = operation.wires[0] in cone.wires if number is None else number in inside
+                coloured = kept(operation)
                 drawer.box_gate(
                     layer=place,
-                    wires=list(operation.wires),
+                    wires=[line[wire] for wire in operation.wires],
                     text=operation.label(),
-                    box_options=_INSIDE if kept else _OUTSIDE,
-                    text_options={"color": "#000000" if kept else "#AAAAAA"},
+                    box_options=_INSIDE if coloured else _OUTSIDE,
+                    text_options={"color": "#000000" if coloured else "#AAAAAA"},
                     active_wire_notches=True,
                 )
         for wire in cone.observable.wires:
-            drawer.measure(len(layers), wire)
+            drawer.measure(len(layers), line[wire])
         wires = f"{len(cone.wires)} of {model.n_wires} wires, {len(cone.gates)} of {len(recording.gates)} gates"
         drawer.ax.set_title(f"light cone of {cone.observable}: {wires}", fontsize=18)
         drawer.fig.savefig(path, dpi=dpi, bbox_inches="tight")
