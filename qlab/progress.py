@@ -84,9 +84,10 @@ class _Line:
         total = len(plan.experiment.trials)
         reused = len(plan.done)
         display = self._display
-        # Each group of teachers is one ensemble of oracles and one for each method.
+        # Each group of teachers is one ensemble of oracles, but for estimators, and one for each method.
         methods = [{item.method_key for item in group} for group in plan.unlearnings]
-        display.all = len(plan.ensembles) + sum(1 + len(keys) for keys in methods) + len(plan.probe_runs)
+        oracles = sum(group[0].teacher.has_gradients for group in plan.unlearnings)
+        display.all = len(plan.ensembles) + oracles + sum(map(len, methods)) + len(plan.probe_runs)
         display.begun = display.ended = 0
         display.print(
             f"{plan.experiment.name}: {total} trials, {reused} in the store already, {total - reused} to train "

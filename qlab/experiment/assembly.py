@@ -13,6 +13,7 @@ from qlab.experiment.jobs.fit import Fit
 from qlab.experiment.jobs.materials import Materials
 from qlab.experiment.jobs.oracles import TrainOracles
 from qlab.experiment.jobs.probe import TakeProbe, needed_models
+from qlab.experiment.jobs.refit import Refit
 from qlab.experiment.jobs.train import Retrace, Train
 from qlab.experiment.jobs.unlearn import Unlearn
 from qlab.experiment.planning.plan import Plan
@@ -21,6 +22,7 @@ from qlab.experiment.recording.fittings import FitRecording
 from qlab.experiment.recording.oracles import OracleRecording
 from qlab.experiment.recording.probes import ProbeGroup, ProbeRecording, read_health
 from qlab.experiment.recording.recorder import Recorder
+from qlab.experiment.recording.refits import RefitRecording
 from qlab.experiment.recording.resumption import Interrupted, interrupted_trials
 from qlab.experiment.recording.trainings import RetraceRecording, TrainRecording
 from qlab.experiment.recording.unlearnings import UnlearnRecording
@@ -63,6 +65,9 @@ class Assembly:
             for part in self._work.training_parts(self._plan, trials):
                 self._add_training(part, trajectories=followed)
         for group in self._plan.unlearnings:
+            if not group[0].teacher.has_gradients:
+                self._add_refitting(group)
+                continue
             for cut in self._work.unlearning_parts(group):
                 self._add_unlearning(cut)
         if self._plan.todo_probe_runs:
@@ -73,7 +78,20 @@ class Assembly:
 
     def _add_fitting(self, trials: Sequence[Trial]) -> None:
         job = Fit(tuple(trials))
-        self._nodes.append(Node(job, FitRecording(self._recorder, self._materials, job, self._parent)))
+        node = Node(job, FitRecording(self._recorder, self._materials, job, self._parent))
+        self._nodes.append(node)
+        self._made_by |= {trial.key: node for trial in trials}
+
+    def _add_refitting(self, group: Sequence[Unlearning]) -> None:
+        """Exact unlearning of estimators."""
+        methods: dict[str, list[Unlearning]] = {}
+        for item in group:
+            methods.setdefault(item.method_key, []).append(item)
+        for items in methods.values():
+            teachers = tuple({item.teacher.key: item.teacher for item in items}.values())
+            job = Refit(tuple(items), teachers)
+            makers = self._makers(trial.key for trial in teachers)
+            self._nodes.append(Node(job, RefitRecording(self._recorder, job), makers))
 
     def _add_training(self, trials: Sequence[Trial], *, trajectories: bool) -> None:
         model = self._work.model(trials[0])

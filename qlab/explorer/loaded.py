@@ -87,11 +87,10 @@ def checkpoints(frame: pd.DataFrame) -> list[Checkpoint]:
     own = dict(zip(trials["run_id"], trials["trial"], strict=True))
     experiments = dict(zip(trials["trial"], trials["parent_id"], strict=True))
     found = []
-    fitted = set(fitted_runs(frame))
     done = frame[(frame["status"] == "FINISHED") & frame["kind"].isin([names.TRIAL, names.UNLEARNING, names.ORACLE])]
     for run in done.to_dict("records"):
         trial = run["trial"] if run["kind"] == names.TRIAL else own.get(run["parent_id"])
-        if trial is None or run["run_id"] in fitted:
+        if trial is None or is_estimator({str(name): value for name, value in run.items()}):
             continue  # the run of its teacher is not here: nothing says what data it belongs to; or it keeps no model
         found.append(
             Checkpoint(str(run["run_id"]), str(run["name"]), str(run["kind"]), str(trial), experiments.get(trial))

@@ -37,7 +37,8 @@ class Estimator(_Learns, Component):
     """A binary classifier without gradients: it is fitted at once, and its decision is a logit.
 
     It stands in ``[[model]]`` tables beside trained models. It has no epochs, so that ``[training]`` does not apply to
-    it, and no parameters to differentiate by: probes of landscapes and unlearning by gradients are left out for it.
+    it, and no parameters to differentiate by: probes of landscapes and unlearning by gradients are left out for it, while
+    ``Retrain`` fits it again without the corrupted rows.
 
     Override in a subclass: fields, as of every component, :meth:`fit` and :meth:`decision`; :meth:`log_odds` if
     decisions are no log-odds. ``fit`` keeps what it learns in attributes, which must not be fields:

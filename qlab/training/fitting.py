@@ -51,6 +51,7 @@ def fit(
     features: Features,
     *,
     test: Split | None = None,
+    retain_only: bool = False,
     inputs: Callable[[FeatureRows, Features], Array] = inputs_of,
 ) -> Fitted:
     """Fits a copy of an estimator to what a trial is trained on.
@@ -61,6 +62,7 @@ def fit(
         validation: evaluated, never fitted to.
         features: of the data set.
         test: evaluated like the validation split.
+        retain_only: leave the corrupted rows out of what it is fitted to; metrics are of all rows nevertheless.
         inputs: makes what estimators take of features; one that remembers saves time.
 
     Raises:
@@ -68,21 +70,25 @@ def fit(
         ConfigError: the estimator raises something, or what it returns makes no sense.
     """
     split = member.corrupted.split
-    classes = split.y.unique().tolist()
+    rows = ~member.corrupted.mask if retain_only else torch.ones(len(split), dtype=torch.bool)
+    classes = split.y[rows].unique().tolist()
     if len(classes) != 2:
         raise DataError(
-            f"{type(estimator).__name__}: all {len(split)} labels it would be fitted to are {classes[0]}; an estimator "
-            "needs both classes. Give the corruption a lower ratio, or the task more rows."
+            f"{type(estimator).__name__}: all {int(rows.sum())} labels it would be fitted to are {classes[0]}; an "
+            "estimator needs both classes. Give the corruption a lower ratio, or the task more rows."
         )
     x, validation_x = inputs(split.x, features), inputs(validation.x, features)
     made, start = estimator.fresh(), time.perf_counter()
     vars(made)["features"] = features
     with _convergence() as unconverged:
-        _calling(made, "fit", lambda: made.fit(x, split.y.numpy().copy(), seeding.numpy_generator(member.seed, "fit")))
+        _calling(
+            made,
+            "fit",
+            lambda: made.fit(x[rows.numpy()], split.y[rows].numpy(), seeding.numpy_generator(member.seed, "fit")),
+        )
     seconds = time.perf_counter() - start
-    rows = np.concatenate([x, validation_x])
     labels = split.y[None], member.corrupted.clean_y[None], member.corrupted.mask[None], validation.y
-    z, metrics = _measured(made, rows, lambda found: of_logits(found, *labels))
+    z, metrics = _measured(made, np.concatenate([x, validation_x]), lambda found: of_logits(found, *labels))
     if test is not None:
         y = test.y.double()
         measures = {"test_loss": cross_entropy, "test_accuracy": accuracy}

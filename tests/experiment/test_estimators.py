@@ -179,6 +179,65 @@ def test_a_trial_that_fails_fails_alone(store, tmp_path):
     assert {trial.key for trial in left.todo} == set(outcome.failed)
 
 
+EXACT = REST.replace('type = "Finetune"\nsteps = 1', 'type = "Retrain"\nsteps = 2')
+
+
+def test_retraining_is_exact_unlearning_of_estimators_too():
+    experiment = parsed(MODELS + EXACT)
+    assert len(experiment.unlearnings) == len(experiment.trials)
+    assert experiment.left_out == ("HessianProbe of sklearn.svm:SVC: it has no gradients",)
+    stale = parsed(MODELS + EXACT.replace("steps = 2", "start_fresh = false"))
+    assert {item.teacher.names["model"] for item in stale.unlearnings} == {"MLP"}
+    with pytest.raises(ConfigError, match="nothing to forget in sklearn"):
+        parsed(f'[[model]]\ntype = "sklearn.svm:SVC"\n{EXACT.replace("[0.2, 0.4]", "0.0")}')
+
+
+def test_an_estimator_is_fitted_again_without_the_corrupted_rows(store):
+    text = f'[[model]]\ntype = "sklearn.svm:SVC"\n{EXACT}'.replace("[0.2, 0.4]", "0.4").replace(
+        "oracles = 1", "oracles = 2"
+    )
+    experiment = parsed(text)
+    outcome = Runner(store).run(experiment)
+    assert not outcome.failed
+    assert outcome.unlearned == 2
+    assert Runner(store).run(experiment).unlearned == 0
+    runs = frames.runs_of_kind(store, store.experiment_ids(["controls"]), names.UNLEARNING)
+    for item in experiment.unlearnings:
+        row = runs[runs["trial"] == item.key].iloc[0]
+        dataset = load_data(item.teacher.task)
+        corrupted = Member.of(item.teacher.task, dataset, item.teacher.corruption, item.teacher.seed).corrupted
+        keep, features = (~corrupted.mask).numpy(), Features.of(dataset)
+        x, y = inputs_of(corrupted.split.x, features), corrupted.split.y.numpy()
+        exact, teacher = SVC().fit(x[keep], y[keep]), SVC().fit(x, y)
+        validation = inputs_of(dataset.validation.x, features), dataset.validation.y.numpy()
+        assert row["validation_accuracy"] == exact.score(*validation)
+        assert row["forget_accuracy_polluted"] == exact.score(x[~keep], y[~keep])
+        assert row["retain_accuracy"] == exact.score(x[keep], y[keep])
+        assert row["oracle_gap"] == 0.0  # it draws nothing
+        history = [(point[0], point[1]) for point in store.metric_history(row["run_id"], "validation_accuracy")]
+        assert history == [(0, teacher.score(*validation)), (1, exact.score(*validation))]
+
+
+def test_a_retain_set_of_one_class_fails_by_itself(store):
+    text = """
+[[model]]
+type = "sklearn.svm:SVC"
+[corruption]
+type = "LabelFlip"
+ratio = 0.9
+[[unlearner]]
+type = "Retrain"
+[run]
+seeds = 6
+oracles = 1
+"""
+    outcome = Runner(store).run(parsed(text))
+    assert 0 < len(outcome.failed) < 6
+    assert outcome.trained == 6
+    assert outcome.unlearned == 6 - len(outcome.failed)
+    assert all("labels it would be fitted to are" in why for _, why in outcome.failed.values())
+
+
 def test_edits_of_an_own_estimator_make_new_trials(tmp_path):
     def keys():
         return [item.key for item in parsed(f'[[model]]\ntype = "my:Prototype"\n{REST}', folder=tmp_path).trials]

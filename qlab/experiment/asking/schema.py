@@ -29,6 +29,7 @@ from qlab.tasks import Task
 from qlab.tasks.files import placed
 from qlab.textfile import read_text
 from qlab.training import Trainer
+from qlab.unlearning import Retrain, Unlearner
 from qlab.words import plural
 
 _TOP_LEVEL = ("name", "about", "task", "corruption", "model", "training", "unlearner", "probe", "run")
@@ -300,9 +301,11 @@ class _Reader:
         if "unlearner" not in raw:
             return
         methods = list(self._variants(raw["unlearner"], "unlearner"))
-        for name, _ in methods:
-            self._leave_out(name, trials)
-        trials = [trial for trial in trials if trial.has_gradients]
+        for name, method in methods:
+            if not _is_exact(method):
+                self._leave_out(name, trials)
+        exact = any(_is_exact(method) for _, method in methods)
+        trials = [trial for trial in trials if trial.has_gradients or exact]
         for trial in trials:
             if trial.corruption.ratio == 0.0:
                 raise ConfigError(
@@ -315,7 +318,8 @@ class _Reader:
                     "ratio below 1."
                 )
         for trial, (name, unlearner), repeat in itertools.product(trials, methods, range(run.repeats)):
-            yield Unlearning(trial, name, unlearner, run.oracles, repeat)
+            if trial.has_gradients or _is_exact(unlearner):
+                yield Unlearning(trial, name, unlearner, run.oracles, repeat)
 
     def _leave_out(self, name: str, trials: Iterable[Trial]) -> None:
         """Takes down that a method or probe is not applied to estimators."""
@@ -454,6 +458,11 @@ class _Reader:
         if not isinstance(value, dict):
             raise ConfigError(f"{where}: got {show(value)}, accepts a table.")
         return value
+
+
+def _is_exact(unlearner: Unlearner) -> bool:
+    """Whether a method means nothing but to begin again without the corrupted rows, which estimators can do."""
+    return type(unlearner) is Retrain and unlearner.start_fresh
 
 
 def _choices(field: Field, value: Any, where: str) -> list[Any]:

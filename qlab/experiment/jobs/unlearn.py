@@ -121,6 +121,11 @@ class Unlearn(Job):
         """See the base class."""
         return self.teachers[0].task
 
+    @property
+    def steps(self) -> int:
+        """How many the method takes."""
+        return self.unlearnings[0].unlearner.steps
+
     def able(self, keys: Mapping[str, object]) -> list[Unlearning]:
         """Those whose teachers were trained, by the keys of what was."""
         return [item for item in self.unlearnings if item.teacher.key in keys]

@@ -42,7 +42,10 @@ class Work:
             if trials[0].has_gradients:
                 self.training_parts(plan, trials)
         for group in plan.unlearnings:
-            self.unlearning_parts(group)
+            if group[0].teacher.has_gradients:
+                self.unlearning_parts(group)
+            for item in group:
+                self._count_corrupted(item.teacher)
         for probe_run in plan.todo_probe_runs:
             check_samples(materials, probe_run)
 
@@ -101,12 +104,20 @@ class Work:
         """
         alike: dict[int, list[Unlearning]] = {}
         for item in group:
-            if item.teacher.key not in self._corrupted:
-                mask = self._materials.member(item.teacher).corrupted.mask
-                Partition.of(mask[None])
-                self._corrupted[item.teacher.key] = int(mask.sum())
-            alike.setdefault(self._corrupted[item.teacher.key], []).append(item)
+            alike.setdefault(self._count_corrupted(item.teacher), []).append(item)
         model = self.model(group[0].teacher)
         return [
             cut for part in alike.values() for cut in parts.unlearning_parts(self._materials, self._budget, part, model)
         ]
+
+    def _count_corrupted(self, teacher: Trial) -> int:
+        """How many rows a teacher is to forget.
+
+        Raises:
+            DataError: none, or all.
+        """
+        if teacher.key not in self._corrupted:
+            mask = self._materials.member(teacher).corrupted.mask
+            Partition.of(mask[None])
+            self._corrupted[teacher.key] = int(mask.sum())
+        return self._corrupted[teacher.key]

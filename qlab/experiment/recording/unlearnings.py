@@ -25,11 +25,11 @@ class UnlearnRecording(RunsRecording[Forgotten, Unlearning]):
     Args:
         recorder: of the experiment.
         job: what is recorded.
-        model: the teachers' model, built.
+        model: the teachers' model, built; None for estimators.
         read: reads what the job needs from the store, beside what other jobs have made.
     """
 
-    def __init__(self, recorder: Recorder, job: Unlearn, model: Model, read: Callable[[Inputs], Inputs]) -> None:
+    def __init__(self, recorder: Recorder, job: Unlearn, model: Model | None, read: Callable[[Inputs], Inputs]) -> None:
         super().__init__(recorder)
         self._job = job
         self._model = model
@@ -49,7 +49,7 @@ class UnlearnRecording(RunsRecording[Forgotten, Unlearning]):
         self.recorder.fail(lost, TEACHER_FAILED)
         if not able:
             return False
-        self.announce(self._job.label, len(able), able[0].unlearner.steps)
+        self.announce(self._job.label, len(able), self._job.steps)
         with self.recorder.tracking(), self.recorder.starting() as run_ids:
             for item in able:
                 teacher = self.recorder.run_ids[item.teacher.key]
@@ -98,6 +98,7 @@ class UnlearnRecording(RunsRecording[Forgotten, Unlearning]):
         now = now_ms()
         metrics += [(name, value, item.unlearner.steps, now) for name, value in ended.metrics.items()]
         type_name = item.teacher.names["model"]
+        assert self._model is not None  # estimators are recorded otherwise
         self.recorder.save_checkpoint(run_id, self._model, result.states[item.key], type_name, tags, metrics)
         self.recorder.finish(item, run_id, ended.health)
 
