@@ -37,7 +37,7 @@ class Estimator(_Learns, Component):
     """A binary classifier without gradients: it is fitted at once, and its decision is a logit.
 
     It stands in ``[[model]]`` tables beside trained models. It has no epochs, so that ``[training]`` does not apply to
-    it, and no parameters to differentiate by: probes of landscapes and unlearning by gradients are left out for it, while
+    it, and no parameters to differentiate by: probes of landscapes and unlearning by gradients are left out for it.
     ``Retrain`` fits it again without the corrupted rows.
 
     Override in a subclass: fields, as of every component, :meth:`fit` and :meth:`decision`; :meth:`log_odds` if

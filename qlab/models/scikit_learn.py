@@ -264,10 +264,10 @@ def _documentation(cls: type, types: Mapping[str, Any]) -> str:
 
 _ABOUT = (
     "An estimator without gradients: it is fitted at once. [training] does not apply to it; probes, and unlearning by",
-    "gradients, are left out for it; Retrain fits it again without the corrupted rows. Its random_state, if it has one,",
-    "comes from the seed. Complex features enter as real and imaginary parts, side by side; those that are zero in every",
-    "sample are left out. Logits are decision_function, else the log-odds of predict_proba (clipped to +-36), else +-1;",
-    "without predict_proba there are no losses, since decision values are no log-odds then.",
+    "gradients, are left out for it; Retrain fits it again without the corrupted rows. Its random_state, if it has",
+    "one, comes from the seed. Complex features enter as real and imaginary parts, side by side; those that are zero",
+    "in every sample are left out. Logits are decision_function, else the log-odds of predict_proba (clipped to",
+    "+-36), else +-1; without predict_proba there are no losses, since decision values are no log-odds then.",
 )
 
 

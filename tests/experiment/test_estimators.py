@@ -218,24 +218,31 @@ def test_an_estimator_is_fitted_again_without_the_corrupted_rows(store):
         assert history == [(0, teacher.score(*validation)), (1, exact.score(*validation))]
 
 
-def test_a_retain_set_of_one_class_fails_by_itself(store):
-    text = """
-[[model]]
-type = "sklearn.svm:SVC"
-[corruption]
-type = "LabelFlip"
-ratio = 0.9
-[[unlearner]]
-type = "Retrain"
-[run]
-seeds = 6
-oracles = 1
-"""
-    outcome = Runner(store).run(parsed(text))
-    assert 0 < len(outcome.failed) < 6
-    assert outcome.trained == 6
-    assert outcome.unlearned == 6 - len(outcome.failed)
-    assert all("labels it would be fitted to are" in why for _, why in outcome.failed.values())
+NOISY = '''
+import torch
+
+from qlab import Corrupted, Corruption, Split
+
+
+class Noisy(Corruption):
+    """Spoils the features of class 0 alone."""
+
+    changes_features = True
+
+    def apply(self, split, task, generator):
+        mask = split.y == 0
+        return Corrupted(Split(torch.where(mask[:, None], 2 * split.x, split.x), split.y), mask, split.y)
+'''
+
+
+def test_a_retain_set_of_one_class_fails_and_not_its_teacher(store, tmp_path):
+    (tmp_path / "noise.py").write_text(NOISY)
+    text = (EXACT + MODELS).replace('"LabelFlip"', '"noise:Noisy"').replace("[0.2, 0.4]", "0.5").partition("[[probe]]")
+    svc = '[[model]]\ntype = "sklearn.svm:SVC"\n'
+    outcome = Runner(store).run(parsed(f"{svc}{text[0]}[run]\nseeds = 2\noracles = 1", folder=tmp_path))
+    assert outcome.trained == len(outcome.failed) == 2
+    assert outcome.unlearned == 0
+    assert all(re.search("SVC: all 8 labels it would be fitted to are 1", why) for _, why in outcome.failed.values())
 
 
 def test_edits_of_an_own_estimator_make_new_trials(tmp_path):
