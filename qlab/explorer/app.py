@@ -172,7 +172,7 @@ class Explorer:
         if not page.stale or not self._known:
             return
         page.stale = False
-        page.say("")
+        page.clear()
         if self.state.experiment in self._offered:
             page.update()
             return

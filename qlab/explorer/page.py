@@ -50,6 +50,7 @@ class Page(ABC):
         self.stale = True
         # Plain text: what it says may come from a store.
         self._notice = Text(visible=False)
+        self._said: dict[str, str] = {}
         self._view: pn.viewable.Viewable | None = None
 
     @property
@@ -81,10 +82,10 @@ class Page(ABC):
         """
 
         def shown(result: T) -> None:
-            self.say("")
+            self.say("", part)
             show(result)
 
-        self.context.work.submit(f"{self.title} {part}".strip(), compute, shown, self.say)
+        self.context.work.submit(f"{self.title} {part}".strip(), compute, shown, lambda said: self.say(said, part))
 
     def nothing(self, what: str, hint: str) -> DataError:
         """An error that says that the experiment has none of something, and what would make some."""
@@ -93,7 +94,13 @@ class Page(ABC):
             f'No {what} in "{state.experiment}"' + (" match the filter." if state.where else f" yet. {hint}")
         )
 
-    def say(self, message: str) -> None:
-        """Says what is missing; nothing if ``message`` is empty."""
-        self._notice.object = message
-        self._notice.visible = bool(message)
+    def clear(self) -> None:
+        """Says nothing any more."""
+        self._said.clear()
+        self.say("")
+
+    def say(self, message: str, part: str = "") -> None:
+        """Says what a part of the page lacks, until the part has it; nothing if ``message`` is empty."""
+        self._said[part] = message
+        self._notice.object = "\n".join(dict.fromkeys(filter(None, self._said.values())))
+        self._notice.visible = bool(self._notice.object)

@@ -92,7 +92,8 @@ class Design:
         if n_wires < 1 or 2**n_wires != n:
             raise DataError(
                 f"{self.owner} encodes features as amplitudes of qubits and takes 2^n of them, got {n}; pad them with "
-                f'zeros to {2 ** (n_wires + 1)}, or use encoding = "angle", one qubit for each feature.'
+                f'zeros to {2 ** (n_wires + 1)}, or use encoding = "angle", one qubit for each feature. The tasks '
+                "Table and Sklearn have pad = true, normalize = true and reduce for this."
             )
         return n_wires
 

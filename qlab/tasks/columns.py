@@ -25,6 +25,9 @@ Scale = Literal["standard", "minmax", "none"]
 Part = Annotated[float, at.Interval(gt=0.0, lt=1.0)]
 Fractions = tuple[Part, Part, Annotated[float, at.Interval(ge=0.0, lt=1.0)]]
 
+ROW = "table row"
+"""What is known of each sample beside its features: the number of its row, from 1."""
+
 _LARGEST_SEED = 2**32 - 1
 """What NumPy's legacy generator, which scikit-learn draws from, takes as a seed."""
 
@@ -102,7 +105,10 @@ class ColumnsTask(Task):
         made = self._fitted(found.names, found.x[parts["train"]])
         made = dataclasses.replace(made, classes=found.classes, label=found.label)
         y = torch.from_numpy(found.y.astype(np.int64))
-        splits = {name: Split(made(torch.from_numpy(found.x[rows])), y[rows]) for name, rows in parts.items()}
+        splits = {
+            name: Split(made(torch.from_numpy(found.x[rows])), y[rows], {ROW: torch.from_numpy(rows + 1)})
+            for name, rows in parts.items()
+        }
         return Dataset(splits["train"], splits["validation"], splits.get("test"), preprocessing=made)
 
     def random_features(self, n: int, generator: torch.Generator) -> Tensor:

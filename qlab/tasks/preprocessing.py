@@ -63,6 +63,16 @@ class Preprocessing:
         """The number of features."""
         return len(self.columns) if self.components is None else len(self.components)
 
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """What the features are called: the columns, or the components that they are projected on."""
+        if self.components is None:
+            return self.columns
+        d, own = len(self.columns), self.components
+        if own.shape[0] >= d and torch.equal(own[:d], torch.eye(d, dtype=own.dtype)):  # padded only
+            return (*self.columns, *(f"zero {number}" for number in range(1, own.shape[0] - d + 1)))
+        return tuple(f"component {number}" for number in range(1, own.shape[0] + 1))
+
     def __call__(self, x: Tensor) -> Tensor:
         """Features ``[N, k]`` of rows ``[N, d]``, both float64."""
         z = (x.to(torch.float64) - self.shift) / self.scale

@@ -36,10 +36,8 @@ def load_stored(config: Mapping[str, Any], folder: Path | None = None) -> tuple[
         try:
             if digest_of(here) == wanted:
                 return here, load_data(here)
-            said.append(
-                f"The files of the task {type(task).__name__} were edited since: their content is not that of the runs "
-                f"(digest {wanted})."
-            )
+            files = ", ".join(str(file) for file in here.files())
+            said.append(f"{files} of the task {type(task).__name__} was edited since: its digest is not {wanted}.")
         except ConfigError as error:
             said.append(str(error))
     raise DataError(f"The data of these runs are not here. {said[0]}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import holoviews as hv
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from qlab.errors import DataError
 from qlab.tasks.features import FeatureRows, LazyFeatures, gram
-from qlab.views.backends import styled
+from qlab.views.backends import literal, styled
 
 Projection = Literal["pca", "tsne"]
 
@@ -150,6 +151,24 @@ def picture(vector: NDArray[np.float64], shape: tuple[int, int], title: str) -> 
         image,
         bokeh={**shown, "width": 180, "height": 200, "tools": ["hover"]},
         matplotlib={**shown, "fig_inches": 2, "aspect": "square"},
+    )
+
+
+def feature_values(vector: NDArray[np.float64], names: Sequence[str], title: str) -> hv.Bars:
+    """The features of a row of a table.
+
+    Args:
+        vector: shape ``[d]``.
+        names: of the features.
+        title: above it.
+    """
+    bars = hv.Bars(pd.DataFrame({"feature": [literal(name) for name in names], "value": vector}), "feature", "value")
+    shown = {"title": title, "invert_axes": True}
+    height = 80 + 18 * len(vector)
+    return styled(
+        bars,
+        bokeh={**shown, "color": "#0072B2", "width": 420, "height": height, "tools": ["hover"]},
+        matplotlib={**shown, "color": "#0072B2", "fig_inches": (5.0, height / 80)},
     )
 
 

@@ -182,3 +182,17 @@ def test_every_digit_of_a_number_is_read(tmp_path):
     data = Table(path=str(tmp_path / "t.csv"), scale="none").load()
     found = sorted(set(data.train.x.flatten().tolist()))
     np.testing.assert_allclose(found, sorted(values), rtol=1e-15)
+
+
+def test_features_are_named():
+    assert table().load().preprocessing.feature_names == ("area", "edge", "texture", "age")
+    padded = table(columns=("age", "edge", "area"), pad=True).load().preprocessing
+    assert padded.feature_names == ("age", "edge", "area", "zero 1")
+    reduced = table(reduce=2, pad=True).load().preprocessing
+    assert reduced.feature_names == ("component 1", "component 2")
+
+
+def test_rows_are_known_by_their_number():
+    data = table(scale="none").load()
+    rows = data.test.about["table row"]
+    np.testing.assert_array_equal(data.test.x, FRAME.drop(columns="kind").to_numpy(dtype=float)[rows - 1])

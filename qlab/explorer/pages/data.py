@@ -27,7 +27,7 @@ from qlab.tasks.features import FeatureRows, dense_rows
 from qlab.tasks.images import ImageTask
 from qlab.tracking import names
 from qlab.views.circuit import draw_circuit
-from qlab.views.data_map import amplitudes, data_map, map_frame, picture, project_features
+from qlab.views.data_map import amplitudes, data_map, feature_values, map_frame, picture, project_features
 from qlab.views.labels import label_corruptions, natural, ratio_text
 
 
@@ -45,6 +45,7 @@ class _Shown:
     frame: pd.DataFrame
     features: FeatureRows
     shape: tuple[int, int] | None
+    names: tuple[str, ...]
     models: list[Checkpoint]
     fitted: list[Checkpoint]
 
@@ -119,7 +120,7 @@ class DataPage(Page):
             )
         first = own.iloc[0]
         config = self.context.reader.config(experiment, str(first["trial"]), str(first["parent_id"]))
-        task, _ = data_of(config)
+        task, dataset = data_of(config)
         corrupted = corrupted_of(config)
         features = corrupted.split.x
         places = project_features(features, "tsne" if projection == "tsne" else "pca", seed=seed)
@@ -130,7 +131,8 @@ class DataPage(Page):
         models = [item for item in checkpoints(frame) if item.run_id in runs]
         fitted = [item for run, item in fitted_runs(frame).items() if run in runs]
         shape = task.shape if isinstance(task, ImageTask) else None
-        return _Shown(choices, (corruption, ratio, seed), mapped, features, shape, models, fitted)
+        columns = () if dataset.preprocessing is None else dataset.preprocessing.feature_names
+        return _Shown(choices, (corruption, ratio, seed), mapped, features, shape, columns, models, fitted)
 
     def _show(self, shown: _Shown) -> None:
         self._shown = shown
@@ -166,10 +168,14 @@ class DataPage(Page):
             sample = shown.frame.iloc[number]
             vector = dense_rows(shown.features[number : number + 1])[0].numpy()
             title = f"row {number}: trained on as {sample['polluted_label']}, clean label {sample['clean_label']}"
-            drawn = picture(vector, shown.shape, title) if shown.shape else amplitudes(vector, title)
+            if shown.shape:
+                drawn = picture(vector, shown.shape, title)
+            else:
+                named = shown.names
+                drawn = feature_values(vector, named, title) if named else amplitudes(vector, title)
             table = pd.DataFrame(predictions, columns=["model", "probability of class 1"]).round(4)
             extra = sample.drop(["x", "y", "row", "polluted_label", "clean_label", "kind"])
-            known = ", ".join(f"{name} {value:.4g}" for name, value in extra.items())
+            known = ", ".join(f"{name} {value:.6g}" for name, value in extra.items())
             self._sample.objects = [
                 pn.pane.HoloViews(drawn, backend="bokeh"),
                 Text(known or str(sample["kind"])),

@@ -1,0 +1,82 @@
+"""The page of data, on rows of a table: without a browser, and without a thread."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from support.runs import runner
+
+from qlab.experiment.asking import schema
+from qlab.explorer.loaded import Loader
+from qlab.explorer.page import Context
+from qlab.explorer.pages.data import DataPage
+from qlab.explorer.reader import Reader
+from qlab.explorer.state import State
+from qlab.tracking.store import Store
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:sqlalchemy.exc.SADeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:Both 'variant' and 'button_style':PendingDeprecationWarning"),  # Panel's own
+    pytest.mark.filterwarnings("ignore:The inplace keyword:DeprecationWarning"),  # HoloViews' own
+]
+
+CELLS = Path(__file__).parents[1] / "support" / "cells.csv"
+
+FILE = """
+name = "cells"
+task = { type = "Table", path = "cells.csv", label = "kind", positive = "M", scale = "none" }
+corruption = { type = "LabelFlip", ratio = 0.25 }
+training = { epochs = 1 }
+run = { seeds = 1 }
+model = { type = "MLP", hidden = [2] }
+"""
+
+
+class Now:
+    """Work that is done at once."""
+
+    def submit(
+        self, name: str, compute: Callable[[], Any], show: Callable[[Any], None], failed: Callable[[str], None]
+    ) -> None:
+        try:
+            show(compute())
+        except Exception as error:
+            failed(str(error))
+
+
+@pytest.fixture
+def page(tmp_path: Path, write_empty_store: Callable[[Path], str]) -> DataPage:
+    (tmp_path / "cells.toml").write_text(FILE)
+    (tmp_path / "cells.csv").write_bytes(CELLS.read_bytes())
+    uri = write_empty_store(tmp_path / "mlruns" / "mlflow.db")
+    runner(Store(uri)).run(schema.load(tmp_path / "cells.toml"))
+    reader = Reader(uri)
+    found = DataPage(Context(State(experiment="cells"), reader, Loader(reader), Now()))  # type: ignore[arg-type]
+    assert found.view is not None
+    return found
+
+
+def test_a_sample_is_shown_with_its_row_and_the_values_of_its_columns(page: DataPage) -> None:
+    page.update()
+    page.state.row = 5
+    assert not page._notice.object
+    bars, known, predictions = page._sample.objects
+    frame = pd.read_csv(CELLS)
+    found = re.search(r"table row (\d+)<", str(known.object))
+    assert found is not None
+    row = int(found[1])
+    shown = bars.object.dframe()
+    assert shown["feature"].tolist() == ["area", "edge", "texture", "age"]
+    assert shown["value"].tolist() == frame.drop(columns="kind").iloc[row - 1].tolist()
+    assert predictions is not None
+
+
+def test_an_edited_file_is_not_shown_as_the_data_of_the_run(page: DataPage, tmp_path: Path) -> None:
+    (tmp_path / "cells.csv").write_text(CELLS.read_text().replace("B,", "B,1", 1))
+    page.update()
+    assert "cells.csv of the task Table was edited since" in str(page._notice.object)
