@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, ClassVar, Literal, Self
 
 import torch
@@ -17,6 +18,7 @@ from qlab.component import stated
 from qlab.corruptions.base import Corruption
 from qlab.errors import ConfigError, DataError
 from qlab.fields import check_fields
+from qlab.models.chance import TORCH, Handed, Noted, Source
 from qlab.tasks.base import Dataset
 from qlab.tasks.features import CHUNK_BYTES, FeatureRows, LazyFeatures, nonzero_columns
 from qlab.tasks.preprocessing import Preprocessing
@@ -69,9 +71,10 @@ class Model(nn.Module, ABC):
     to ``super().__init__``), :meth:`setup`, :meth:`reset_parameters`, :meth:`prepare` and :meth:`forward`. Leave
     :meth:`build` alone.
     ``forward`` must be a pure function of parameters and input, row by row, so that it can run under
-    ``torch.func.vmap``; a model that cannot sets ``supports_vmap`` to False. Dropout and batch statistics are not pure:
-    they are refused. A built model is in evaluation mode except while it is trained. All this is tried on a few rows
-    before anything is trained, see :func:`qlab.models.probe.check_model`.
+    ``torch.func.vmap``; a model that cannot sets ``supports_vmap`` to False. What is random in training goes through
+    :meth:`drop_out` or :meth:`rand_like`, whose numbers come from a generator of the trial's; PyTorch's dropout layers
+    and batch statistics are refused. A built model is in evaluation mode except while it is trained. All this is tried
+    on a few rows before anything is trained, see :func:`qlab.models.probe.check_model`.
     """
 
     kind: ClassVar[str] = "model"
@@ -83,6 +86,14 @@ class Model(nn.Module, ABC):
 
     batch_rows: bool = True
     """Whether cost grows with the rows. If not, all rows are evaluated at once and a batch picks its logits."""
+
+    may_draw: bool = True
+    """Whether ``forward`` may ask for random numbers in training; it is called once to see which, before training."""
+
+    handed: tuple[Tensor, ...] = ()
+    """The random numbers for the next call in training, ``[members, n, ...]`` each, in the order of being asked for."""
+
+    _source: Source = TORCH
 
     drawn_in_setup: frozenset[str] = frozenset()
     """Parameters that :meth:`setup` gives random values, as PyTorch's layers do: they have to be drawn again."""
@@ -271,21 +282,77 @@ class Model(nn.Module, ABC):
             shared: whether all members see the same rows.
             rows: which rows each member is evaluated on, ``[members, n]``; by default all.
         """
-        if rows is not None and not self.batch_rows and not _few(rows, prepared, shared):
+        if rows is not None and not self.batch_rows and not self.handed and not _few(rows, prepared, shared):
             return self.logits_of_members(parameters, prepared, shared=shared).gather(1, rows)
         if rows is not None:
             prepared, shared = take_rows(prepared, rows, shared), False
 
-        def evaluate(member: dict[str, Tensor], x: Tensor) -> Tensor:
-            value: Tensor = functional_call(self, member, (x,))
+        def evaluate(member: dict[str, Tensor], x: Tensor, numbers: tuple[Tensor, ...] = ()) -> Tensor:
+            value: Tensor
+            if not numbers:
+                value = functional_call(self, member, (x,))
+                return value
+            with self.drawing_from(Handed(numbers)):
+                value = functional_call(self, member, (x,))
             return value
 
+        own = None if shared else 0
+        result: Tensor
+        if self.supports_vmap and self.handed:
+            result = vmap(evaluate, in_dims=(0, own, 0))(dict(parameters), prepared, self.handed)
+            return result
         if self.supports_vmap:
-            result: Tensor = vmap(evaluate, in_dims=(0, None if shared else 0))(dict(parameters), prepared)
+            result = vmap(evaluate, in_dims=(0, own))(dict(parameters), prepared)
             return result
         members = range(len(next(iter(parameters.values()))))
         each = [{name: part[index] for name, part in parameters.items()} for index in members]
-        return torch.stack([evaluate(each[index], prepared if shared else prepared[index]) for index in members])
+        numbers = [tuple(part[index] for part in self.handed) for index in members]
+        return torch.stack(
+            [evaluate(each[index], prepared if shared else prepared[index], numbers[index]) for index in members]
+        )
+
+    def drop_out(self, x: Tensor, rate: float) -> Tensor:
+        """Dropout for ``forward``: in training a share of the elements is set to zero and the others are scaled up.
+
+        x_i -> x_i m_i / (1 - rate), m_i = 1 with probability 1 - rate (arXiv:1207.0580). In evaluation ``x`` as it is.
+
+        Args:
+            x: values ``[n, ...]`` with a row for each sample.
+            rate: the share, in [0, 1).
+        """
+        if not self.training or not rate:
+            return x
+        return x * (self.rand_like(x) >= rate) / (1.0 - rate)
+
+    def rand_like(self, x: Tensor) -> Tensor:
+        """Random numbers for ``forward`` in training: uniform in [0, 1), one for each element of ``x``.
+
+        The trainer draws them from a generator that the trial's seed has seeded, so that a model gets the same alone
+        and in an ensemble, after an interruption and on every device. ``forward`` must ask for as many in every call.
+        Ask only ``if self.training``: evaluations, landscapes and the steps of unlearning draw nothing.
+
+        Args:
+            x: ``[n, ...]``, with a row for each sample.
+
+        Raises:
+            ConfigError: the model is in evaluation mode.
+        """
+        if not self.training:
+            raise ConfigError(
+                f"{type(self).__name__}: rand_like is for training only; write `if self.training:` before it, so that "
+                "evaluations draw no random numbers."
+            )
+        return self._source.like(x)
+
+    @contextmanager
+    def drawing_from(self, source: Source) -> Iterator[None]:
+        """Takes the random numbers of ``forward`` from somewhere for a while."""
+        before = self._source
+        self._source = source
+        try:
+            yield
+        finally:
+            self._source = before
 
     def elements(self) -> int:
         """The size of the largest tensor an evaluation handles for each ensemble member; decides about threads."""
@@ -349,6 +416,26 @@ def prepare_features(model: Model, x: FeatureRows) -> Tensor:
         stop = min(start + some, len(x))
         found[start:stop] = model.prepare(x.make(start, stop) if isinstance(x, LazyFeatures) else x[start:stop])
     return found
+
+
+def random_shapes(model: Model, parameters: Mapping[str, Tensor], prepared: Tensor) -> list[torch.Size]:
+    """What ``forward`` asks random numbers for in training, in order: shapes without the axis of rows; found by a call.
+
+    Args:
+        model: a built model.
+        parameters: of one member, by name.
+        prepared: prepared features of a row or more, ``[n, ...]``.
+    """
+    if not model.may_draw:
+        return []
+    noted, training = Noted(), model.training
+    model.train()
+    try:
+        with model.drawing_from(noted), torch.no_grad():
+            functional_call(model, dict(parameters), (prepared,))
+    finally:
+        model.train(training)
+    return noted.shapes
 
 
 def _few(rows: Tensor, prepared: Tensor, shared: bool) -> bool:

@@ -26,10 +26,10 @@ def check_layers(model: nn.Module) -> None:
         kind = type(layer).__name__
         if (rate := _drop_rate(layer)) > 0.0:
             raise ConfigError(
-                f"{where}: the layer {name} is {kind} with dropout {rate:g}. Dropout is not supported: it draws random "
-                "numbers that do not come from a trial's seed, so that the same seed would give other results in an "
-                "ensemble of another size. Leave it out or set it to 0; narrower layers or fewer epochs restrain a "
-                "model reproducibly."
+                f"{where}: the layer {name} is {kind} with dropout {rate:g}. PyTorch's dropout is not supported: it "
+                "draws random numbers that do not come from a trial's seed, so that the same seed would give other "
+                "results in an ensemble of another size. Leave it out or set it to 0, and write in forward "
+                f"x = self.drop_out(x, {rate:g}), whose numbers do."
             )
         if isinstance(layer, _BatchNorm):
             size = layer.num_features

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import annotated_types as at
 import torch
@@ -13,15 +13,22 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from qlab.errors import DataError
-from qlab.fields import PositiveInt
+from qlab.fields import AbsentMeans, PositiveInt
 from qlab.models.base import Features, Model, Precision, take_rows
+from qlab.models.chance import Handed
+
+Activation = Literal["relu", "tanh", "gelu"]
+
+DropoutRate = Annotated[float, at.Interval(ge=0.0, lt=1.0)]
+
+_ACTIVATIONS = {"relu": torch.relu, "tanh": torch.tanh, "gelu": torch.nn.functional.gelu}
 
 _DRAWN = 2**23
 """So many initial weights are drawn at once."""
 
 
 class MLP(Model):
-    """Fully connected layers with ReLU between them; complex features enter as real and imaginary parts.
+    """Fully connected layers, by default with ReLU between them; complex features enter as real and imaginary parts.
 
     Weights are Glorot-uniform, biases zero. Kernels have shape ``[in, out]``. Inputs that are zero in every
     sample are left out: their weights never receive a gradient. They still count as fan-in, and their initial
@@ -29,6 +36,10 @@ class MLP(Model):
 
     Args:
         hidden: units of each hidden layer.
+        activation: between layers: "relu", "tanh" or "gelu". Only with "relu" are logits piecewise linear in each
+            parameter, so that traces of Hessians are exact without second derivatives.
+        dropout: the share of hidden units that are set to zero, drawn anew for each row of each batch, while the model
+            is trained (arXiv:1207.0580); in evaluations, landscapes and the steps of unlearning there is none.
         dtype: precision of parameters and training.
     """
 
@@ -40,10 +51,14 @@ class MLP(Model):
         *,
         hidden: Annotated[tuple[PositiveInt, ...], at.MinLen(1)] = (64, 16),
         dtype: Precision = "float32",
+        activation: Annotated[Activation, AbsentMeans("relu")] = "relu",
+        dropout: Annotated[DropoutRate, AbsentMeans(0.0)] = 0.0,
         **fields: Any,
     ) -> None:
-        super().__init__(hidden=hidden, dtype=dtype, **fields)
+        super().__init__(hidden=hidden, dtype=dtype, activation=activation, dropout=dropout, **fields)
         self.hidden = tuple(hidden)
+        self._activation = _ACTIVATIONS[activation]
+        self._rate = dropout
 
     def setup(self, features: Features) -> None:
         """Creates kernels and biases for the active inputs."""
@@ -109,7 +124,7 @@ class MLP(Model):
         for layer, (kernel, bias) in enumerate(zip(self.kernels, self.biases, strict=True)):
             hidden = hidden @ kernel + bias
             if layer < len(self.hidden):
-                hidden = torch.relu(hidden)
+                hidden = self.drop_out(self._activation(hidden), self._rate)
         return hidden[..., 0]
 
     def logits_of_members(
@@ -129,14 +144,17 @@ class MLP(Model):
         core = take_rows(prepared[..., : self.n_core], rows, shared)
         rest = take_rows(prepared[..., self.n_core : -1], rows.gather(1, places), shared)
         hidden = _FirstLayer.apply(parameters["kernels.0"], core, rest, places) + parameters["biases.0"][:, None, :]
-        for layer in range(1, len(self.kernels)):
-            hidden = torch.relu(hidden) @ parameters[f"kernels.{layer}"] + parameters[f"biases.{layer}"][:, None, :]
+        with self.drawing_from(Handed(self.handed) if self.handed else self._source):
+            for layer in range(1, len(self.kernels)):
+                hidden = self.drop_out(self._activation(hidden), self._rate)
+                hidden = hidden @ parameters[f"kernels.{layer}"] + parameters[f"biases.{layer}"][:, None, :]
         return hidden[..., 0]
 
     def held_elements(self, rows: int, *, gradient: bool) -> int:
-        """Units before and after their ReLU; with a part of the kernel for few rows, a copy of the other inputs."""
+        """Units before and after activation and dropout; with a part of the kernel for few rows, a copy of inputs."""
         copied = len(self.positions) if self.marked else 0
-        return rows * (copied + 2 * sum(self.hidden))
+        dropped = 3 if gradient and self._rate else 0
+        return rows * (copied + (2 + dropped) * sum(self.hidden))
 
     def parameter_layers(self) -> dict[str, Tensor]:
         """A layer is a kernel with its bias."""
@@ -155,8 +173,8 @@ class MLP(Model):
 
     @property
     def piecewise_linear(self) -> bool:
-        """True, unless a subclass computes something else."""
-        return type(self).forward is MLP.forward
+        """True with ReLU, unless a subclass computes something else."""
+        return type(self).forward is MLP.forward and self._activation is torch.relu
 
     def logits_in_span(self, prepared: Tensor, basis: dict[str, Tensor], coefficients: Tensor) -> Tensor:
         """The first layer is linear in its parameters: the data meet each basis vector's kernel once."""
@@ -168,7 +186,7 @@ class MLP(Model):
         for layer in range(1, len(self.kernels)):
             kernel = torch.tensordot(coefficients, basis[f"kernels.{layer}"], dims=1)
             bias = torch.tensordot(coefficients, basis[f"biases.{layer}"], dims=1)
-            hidden = torch.relu(hidden) @ kernel + bias[:, None, :]
+            hidden = self._activation(hidden) @ kernel + bias[:, None, :]
         return hidden[..., 0]
 
 

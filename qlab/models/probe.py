@@ -13,6 +13,7 @@ from torch.func import functional_call
 from qlab import own_code, seeding
 from qlab.errors import ConfigError
 from qlab.models.base import Model
+from qlab.models.chance import Chance, Handed, Noted
 from qlab.models.layers import check_layers, random_layer
 from qlab.tasks.features import FeatureRows, LazyFeatures
 
@@ -113,18 +114,26 @@ class _Probe:
         self._check_repeated(z, prepared, "evaluation")
         self._check_rows(z, prepared, "evaluation")
         model.train()
-        trained = self._logits(prepared)
-        self._check_repeated(trained, prepared, "training")
-        self._check_rows(trained, prepared, "training")
+        # What it draws by drop_out and rand_like is the same number each time here.
+        with model.drawing_from(Noted()):
+            trained = self._logits(prepared)
+            self._check_repeated(trained, prepared, "training")
+            self._check_rows(trained, prepared, "training")
         for label, value in model.named_buffers():
             if not torch.equal(value, buffers[label]):
                 raise ConfigError(
                     f"{self.forward} changes the buffer {label}: members of an ensemble share buffers, and evaluation "
                     "must change nothing. Fixed values may be buffers; what is learned must be a parameter."
                 )
-        self._check_gradient(prepared)
+        with model.drawing_from(noted := Noted()):
+            self._check_gradient(prepared)
         model.eval()
         if self.drawn:
+            self._check_members(points, prepared)
+        if self.drawn and noted.shapes:
+            generators = [seeding.generator(seed, "noise") for seed in range(_MEMBERS)]
+            model.handed = Chance(generators, noted.shapes, prepared.device).draw(len(prepared))
+            model.train()
             self._check_members(points, prepared)
 
     def _prepare(self) -> Tensor:
@@ -217,9 +226,9 @@ class _Probe:
         hint = "; F.dropout drops in evaluation too, unless it is given training=self.training" * (mode == "evaluation")
         raise ConfigError(
             f"{self.forward}: two calls on the same rows differ in {mode}{what}: it draws random numbers, or keeps "
-            f"something from one call to the next. Models must be the same function each time{hint}. Dropout and noise "
-            "are not supported: the same seed would give other results in an ensemble of another size. Narrower "
-            "layers or fewer epochs restrain a model reproducibly."
+            f"something from one call to the next. Models must be the same function each time{hint}. With random "
+            "numbers of its own the same seed would give other results in an ensemble of another size: write "
+            "self.drop_out(x, rate) for dropout and, if self.training, self.rand_like(x) for other noise."
         )
 
     def _check_rows(self, z: Tensor, prepared: Tensor, mode: str) -> None:
@@ -247,8 +256,12 @@ class _Probe:
         """As the trainer calls it: several members at once."""
         model = self.model
         with torch.no_grad():
-            calls = [partial(functional_call, model, point, (prepared,)) for point in points]
-            apart = torch.stack([self._call("forward", call) for call in calls])
+            each = []
+            for index, point in enumerate(points):
+                numbers = tuple(part[index] for part in model.handed)
+                with model.drawing_from(Handed(numbers) if numbers else Noted()):
+                    each.append(self._call("forward", partial(functional_call, model, point, (prepared,))))
+            apart = torch.stack(each)
         stacked = {label: torch.stack([point[label] for point in points]) for label in points[0]}
         vmapped = "does not run under torch.func.vmap, as models that train together are called"
         way = (

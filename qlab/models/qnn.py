@@ -174,6 +174,7 @@ class PennyLaneQNN(Model):
         else:
             check_device(recording, self.device, measured, self._encoding)
             self.engine = QNodeEngine(self.ansatz, recording, self.device, measured, self._encoding)
+        self.may_draw = False  # circuits have no chance in them here
         self.supports_vmap = self.device == "lightcone" and recording.batches
         self.batch_rows = bool(self.engine.batch_rows)
 

@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from qlab import seeding
-from qlab.models.base import Model, prepare_features
+from qlab.models.base import Model, prepare_features, random_shapes
+from qlab.models.chance import Chance
 from qlab.tasks.base import Split
 from qlab.training import ensemble
 from qlab.training.data import Member, prepare
 from qlab.training.metrics import evaluate, evaluate_split
 from qlab.training.schedule import Schedule
-from qlab.training.state import Checkpoints, TrainingState
+from qlab.training.state import GENERATORS, Checkpoints, TrainingState
 from qlab.training.tiles import Tile, gather, gather_moments, gather_stopping, tile_slices
 
 EpochObserver = Callable[[int, dict[str, NDArray[np.float64]]], None]
@@ -59,6 +60,13 @@ class Training:
         if schedule.patience.epochs:
             self._trained, held = schedule.patience.split(self._rows, seeds)
             self._rows, held = self._trained.shape[1], held.to(device)
+        one = data.train_x[:1] if data.shared else data.train_x[0, :1]
+        shapes = random_shapes(model, {name: value[0] for name, value in parameters.items()}, one)
+        self._noise: list[torch.Generator] = []
+        if shapes:
+            self._noise = [seeding.generator(seed, "noise") for seed in seeds]
+            if resume is not None:
+                self._noise = resume.noise_generators()
         self.tiles = [
             Tile(
                 # Calling a module with other parameters changes it for the time being: each tile has its own.
@@ -67,6 +75,7 @@ class Training:
                 data.members(rows),
                 schedule,
                 None if held is None else held[rows],
+                Chance(self._noise[rows], shapes, device) if shapes else None,
                 None if resume is None else resume.members(rows),
             )
             for rows in tile_slices(parameters, len(members), device)
@@ -136,6 +145,7 @@ class Training:
             snapshots=self._snapshots[: len(self._kept)],
             stopping=stopping,
             best=best,
+            noise={GENERATORS: torch.stack([item.get_state() for item in self._noise])} if self._noise else {},
         )
 
     def parameters(self) -> ensemble.Parameters:

@@ -25,9 +25,12 @@ _FORMAT = 2
 _READ = (1, 2)
 """States of format 1 are of Adam, the only optimizer there was; what came later is absent from them."""
 
-_PARTS = ("parameters", "trajectory", "stopping", "best")
+_PARTS = ("parameters", "trajectory", "stopping", "best", "noise")
 
 _MOMENTS = ("first_moments", "second_moments")
+
+GENERATORS = "generators"
+"""The name under which the states of generators of random numbers are kept."""
 
 WRITING_SHARE = 0.02
 """Writing states takes at most this fraction of the time."""
@@ -50,6 +53,8 @@ class TrainingState:
         snapshots: the epochs of the snapshots so far.
         stopping: what early stopping knows of each member, by name, ``[members]``; empty without it.
         best: with early stopping the best parameters so far, by name.
+        noise: states of the generators of the models' own random numbers, ``[members, bytes]`` under one name; empty if
+            they draw none.
     """
 
     epoch: int
@@ -63,6 +68,7 @@ class TrainingState:
     snapshots: tuple[int, ...]
     stopping: Parameters = dataclasses.field(default_factory=dict)
     best: Parameters = dataclasses.field(default_factory=dict)
+    noise: Parameters = dataclasses.field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.orders)
@@ -83,10 +89,11 @@ class TrainingState:
 
     def generators(self) -> list[torch.Generator]:
         """The members' generators of batch orders, where they were."""
-        found = [torch.Generator() for _ in self.orders]
-        for generator, state in zip(found, self.orders, strict=True):
-            generator.set_state(state.clone())
-        return found
+        return _generators(self.orders)
+
+    def noise_generators(self) -> list[torch.Generator]:
+        """The members' generators of random numbers in ``forward``, where they were; none if there are none."""
+        return _generators(self.noise[GENERATORS]) if self.noise else []
 
     @property
     def together(self) -> tuple[Any, ...]:
@@ -177,6 +184,13 @@ class Checkpoints:
         self._write(state())
         end = time.monotonic()
         self._next = end + (max(self._seconds, (end - start) / WRITING_SHARE) if self._seconds else 0.0)
+
+
+def _generators(states: Tensor) -> list[torch.Generator]:
+    found = [torch.Generator() for _ in states]
+    for generator, state in zip(found, states, strict=True):
+        generator.set_state(state.clone())
+    return found
 
 
 def _part(tensors: Mapping[str, Tensor], part: str) -> dict[str, Tensor]:

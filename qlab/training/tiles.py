@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from qlab.models.base import Model
+from qlab.models.chance import Chance
 from qlab.training import ensemble
 from qlab.training.data import EnsembleData
 from qlab.training.metrics import Metrics, evaluate, mean_loss
@@ -29,6 +30,7 @@ class Tile:
         data: theirs.
         schedule: says how they are trained.
         held: positions of the rows held out for early stopping, ``[members, n]``; None without it.
+        chance: draws random numbers for the model; None if it asks for none.
         resume: their state, to go on from.
     """
 
@@ -39,9 +41,11 @@ class Tile:
         data: EnsembleData,
         schedule: Schedule,
         held: Tensor | None = None,
+        chance: Chance | None = None,
         resume: TrainingState | None = None,
     ) -> None:
         self.model = model
+        self.chance = chance
         self.data = data
         self.schedule, self.loss = schedule, schedule.loss
         self.parameters = ensemble.trainable(model, parameters)
@@ -97,11 +101,14 @@ class Tile:
         try:
             for batch in order.split(self.schedule.batch_size, dim=1):
                 self.optimizer.zero_grad()
+                if self.chance is not None:
+                    self.model.handed = self.chance.draw(batch.shape[1])
                 # The sum over members keeps each member's gradient its own.
                 z = ensemble.logits(self.model, self.parameters, self.data.train_x, shared=self.data.shared, rows=batch)
                 mean_loss(self.loss, z, self.data.train_y.gather(1, batch)).sum().backward()
                 self.optimizer.step()
         finally:
+            self.model.handed = ()
             self.model.eval()
 
 

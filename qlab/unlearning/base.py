@@ -52,7 +52,8 @@ class Unlearner(Component):
 
     Override :meth:`loss`, and declare fields for its weights. It sees one model at a time; qlab runs it on all seeds
     together (so it must not branch on the values of tensors, nor draw random numbers), steps the optimizer, evaluates
-    every step and logs.
+    every step and logs. Models that draw random numbers in training, as with dropout, draw none while they are
+    unlearned: the student is then in evaluation mode.
 
     Args:
         steps: unlearning steps. One step is one pass over the retain set.

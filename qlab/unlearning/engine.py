@@ -16,7 +16,7 @@ from qlab import own_code, seeding
 from qlab.errors import DataError, QlabError
 from qlab.losses import Loss
 from qlab.models import Model
-from qlab.models.base import take_rows
+from qlab.models.base import random_shapes, take_rows
 from qlab.training import ensemble
 from qlab.training.data import EnsembleData
 from qlab.training.loop import EpochObserver
@@ -141,6 +141,9 @@ def _unlearn(
         data.train_y.gather(1, partition.forget),
         data.clean_y.gather(1, partition.forget),
     )
+    # A student that drops units differs from its teacher from the start: methods that compare the two have no zero.
+    one = {name: value[0] for name, value in student.items()}
+    draws = bool(random_shapes(model, one, data.train_x[:1] if data.shared else data.train_x[0, :1]))
     generators = [seeding.generator(seed, "unlearning-batches") for seed in seeds]
     history: dict[str, list[NDArray[np.float64]]] = {}
 
@@ -161,7 +164,7 @@ def _unlearn(
         for positions in _batches(unlearner, partition.retain, generators):
             optimizer.zero_grad()
             retain = (take_rows(data.train_x, positions, data.shared), data.train_y.gather(1, positions))
-            losses = _losses(unlearner, model, student, teacher, retain, forget, step)
+            losses = _losses(unlearner, model, student, teacher, retain, forget, step, training=not draws)
             if not losses.requires_grad:
                 raise LossError(
                     f"step {step}: the loss of {type(unlearner).__name__} does not depend on the student's parameters"
@@ -189,8 +192,10 @@ def _losses(
     retain: tuple[Tensor, Tensor],
     forget: tuple[Tensor, Tensor, Tensor],
     step: int,
+    *,
+    training: bool,
 ) -> Tensor:
-    """The loss of every member, shape ``[members]``."""
+    """The loss of every member, shape ``[members]``; ``training`` is the student's mode."""
 
     def logits_with(parameters: ensemble.Parameters, *, training: bool) -> LogitFunction:
         def logits(x: Tensor) -> Tensor:
@@ -211,7 +216,7 @@ def _losses(
     ) -> Tensor:
         x, polluted, clean = forget
         rows = UnlearningData(Samples(*retain), Samples(x, polluted), Samples(x, clean), step)
-        loss = unlearner.loss(logits_with(student, training=True), logits_with(teacher, training=False), rows)
+        loss = unlearner.loss(logits_with(student, training=training), logits_with(teacher, training=False), rows)
         _check_loss(unlearner, loss, step, model.dtype)
         return loss
 

@@ -225,7 +225,7 @@ OTHER: dict[str, dict[str, Any]] = {
     "Focal": {"gamma": 1.0},
     "LabelFlip": {"ratio": 0.4},
     "FeatureRandomization": {"ratio": 0.4},
-    "MLP": {"hidden": (5,), "dtype": "float64"},
+    "MLP": {"hidden": (5,), "dtype": "float64", "activation": "gelu", "dropout": 0.25},
     "PennyLaneQNN": {"depth": 2, "entangler": "ring", "scale": 1.5, "observable": "mean_Z", "readout": "affine"},
     "CNOTQNN": {"depth": 2, "entangler": "ring", "initial_scale": 0.5},
     "Blobs": {"samples": 6, "seed": 3},

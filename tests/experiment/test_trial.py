@@ -93,7 +93,7 @@ OTHER_VALUES: dict[type, dict[str, Any]] = {
         "gauge_seed": 1,
     },
     LabelFlip: {"ratio": 0.25},
-    MLP: {"hidden": (64, 17), "dtype": "float64"},
+    MLP: {"hidden": (64, 17), "dtype": "float64", "activation": "tanh", "dropout": 0.1},
     PennyLaneQNN: {
         "depth": 5,
         "entangler": "ring",

@@ -25,7 +25,11 @@ LOSSES = [
     ForwardCorrection(flip_rates=(0.3, 0.2)),
 ]
 
-MODELS = [pytest.param(MLP(hidden=(4, 3), dtype="float64"), id="MLP"), pytest.param(PennyLaneQNN(depth=2), id="QNN")]
+MODELS = [
+    pytest.param(MLP(hidden=(4, 3), dtype="float64"), id="MLP"),
+    pytest.param(MLP(hidden=(4, 3), activation="tanh", dropout=0.2, dtype="float64"), id="tanh MLP"),
+    pytest.param(PennyLaneQNN(depth=2), id="QNN"),
+]
 
 
 @pytest.fixture

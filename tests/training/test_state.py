@@ -27,6 +27,11 @@ MODELS = [
     pytest.param(PennyLaneQNN(depth=2), id="circuit"),
 ]
 
+MODELS += [
+    pytest.param(MLP(hidden=(6, 3), dropout=0.3, activation="tanh"), id="dropout"),
+    pytest.param(MLP(hidden=(6, 3), dropout=0.3, dtype="float64"), id="dropout float64"),
+]
+
 OPTIONS = [
     pytest.param({}, id="plain"),
     pytest.param({"snapshots": (0, 1, 3, 5)}, id="snapshots"),
