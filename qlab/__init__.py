@@ -31,6 +31,12 @@ _HOME = {
     "FeatureRandomization": "qlab.corruptions",
     "LabelFlip": "qlab.corruptions",
     "NoCorruption": "qlab.corruptions",
+    "ROCAUC": "qlab.metrics",
+    "BalancedAccuracy": "qlab.metrics",
+    "CalibrationError": "qlab.metrics",
+    "LogLoss": "qlab.metrics",
+    "Metric": "qlab.metrics",
+    "Rows": "qlab.metrics",
     "CNOTQNN": "qlab.models",
     "MLP": "qlab.models",
     "Estimator": "qlab.models",
@@ -99,6 +105,7 @@ if TYPE_CHECKING:
         MeanAbsoluteError,
         SymmetricCrossEntropy,
     )
+    from qlab.metrics import ROCAUC, BalancedAccuracy, CalibrationError, LogLoss, Metric, Rows
     from qlab.models import CNOTQNN, MLP, Estimator, Features, Model, PennyLaneQNN
     from qlab.reading import Results, results
     from qlab.scripting import run

@@ -296,7 +296,7 @@ def explore(host: str, port: int, origins: Sequence[str], users: Path | None, tr
 @main.command("list")
 @click.argument("kind", required=False)
 def list_names(kind: str | None) -> None:
-    """List what an experiment file can name: tasks, corruptions, models, unlearners and probes; and experiments."""
+    """List what an experiment file can name: classes from tasks to metrics; and experiments."""
     from qlab.errors import unknown
     from qlab.registry import KINDS, available
     from qlab.resources import experiments

@@ -63,16 +63,16 @@ def print_outcome(
 
 
 def summary_table(table: pd.DataFrame, title: str) -> Table:
-    """Accuracies by model, corruption and ratio, mean and deviation over seeds, n kept of n."""
+    """Accuracies and further metrics by model, corruption and ratio, mean and deviation over seeds, n kept of n."""
     shown = Table(title=Text(title), title_justify="left")
     shown.add_column("model", overflow="fold")
     shown.add_column("corruption", overflow="fold")
-    measured = [name for name in ("train", "validation", "test") if f"{name}_accuracy_mean" in table]
-    for column in ("ratio", *(f"{name} accuracy" for name in measured), "kept"):
-        shown.add_column(column, justify="right")
+    measured = [str(name).removesuffix("_mean") for name in table if str(name).endswith("_mean")]
+    for column in ("ratio", *(name.replace("_", " ") for name in measured), "kept"):
+        shown.add_column(column, justify="right", overflow="fold")
     notes = bool(table["left_out"].any())
     if notes:
-        shown.add_column("left out")
+        shown.add_column("left out", overflow="fold")
     previous = None
     for row in table.to_dict("records"):
         group = (row["model"], row["corruption"])
@@ -81,7 +81,7 @@ def summary_table(table: pd.DataFrame, title: str) -> Table:
         cells = [
             *(("", "") if group == previous else (str(part) for part in group)),
             ratio_text(row["ratio"], table["ratio"]),
-            *(_spread(row[f"{name}_accuracy_mean"], row[f"{name}_accuracy_std"]) for name in measured),
+            *(_spread(row[f"{name}_mean"], row[f"{name}_std"]) for name in measured),
             f"{row['kept']} of {row['trials']}",
         ]
         shown.add_row(*(Text(cell) for cell in [*cells, *([str(row["left_out"])] if notes else [])]))

@@ -29,6 +29,7 @@ KINDS = {
     "loss": "qlab.losses",
     "unlearner": "qlab.unlearning",
     "probe": "qlab.landscape",
+    "metric": "qlab.metrics",
 }
 """The hierarchies an experiment file names classes of, and their packages."""
 

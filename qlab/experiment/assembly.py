@@ -6,11 +6,13 @@ from collections.abc import Iterable, Sequence
 
 from torch import Tensor
 
+from qlab.experiment.asking.measurement import Measurement
 from qlab.experiment.asking.trial import ORACLE, ProbeRun, Trial, Unlearning
 from qlab.experiment.engine.graph import Node
 from qlab.experiment.jobs.base import Inputs
 from qlab.experiment.jobs.fit import Fit
 from qlab.experiment.jobs.materials import Materials
+from qlab.experiment.jobs.measure import Measure
 from qlab.experiment.jobs.oracles import TrainOracles
 from qlab.experiment.jobs.probe import TakeProbe, needed_models
 from qlab.experiment.jobs.refit import Refit
@@ -19,6 +21,7 @@ from qlab.experiment.jobs.unlearn import Unlearn
 from qlab.experiment.planning.plan import Plan
 from qlab.experiment.planning.work import Work
 from qlab.experiment.recording.fittings import FitRecording
+from qlab.experiment.recording.measurements import MeasureRecording
 from qlab.experiment.recording.oracles import OracleRecording
 from qlab.experiment.recording.probes import ProbeGroup, ProbeRecording, read_health
 from qlab.experiment.recording.recorder import Recorder
@@ -53,6 +56,9 @@ class Assembly:
         self._traced_by: dict[str, Node] = {}
         self._oracles = _stored_oracles(recorder) if plan.todo_unlearnings or plan.todo_probe_runs else {}
         self._read = _Reader(recorder, self._oracles)
+        self._measurements: dict[str, list[Measurement]] = {}
+        for item in plan.measurements:
+            self._measurements.setdefault(item.of.key, []).append(item)
 
     def graph(self) -> list[Node]:
         """The jobs; each comes after those that it needs."""
@@ -70,6 +76,8 @@ class Assembly:
                 continue
             for cut in self._work.unlearning_parts(group):
                 self._add_unlearning(cut)
+        for items in self._stored_models():
+            self._add_measuring(items)
         if self._plan.todo_probe_runs:
             self._recorder.health |= read_health(self._recorder)
         for probe_runs in self._plan.probe_runs:
@@ -81,6 +89,7 @@ class Assembly:
         node = Node(job, FitRecording(self._recorder, self._materials, job, self._parent))
         self._nodes.append(node)
         self._made_by |= {trial.key: node for trial in trials}
+        self._measure([trial.key for trial in trials], node)
 
     def _add_refitting(self, group: Sequence[Unlearning]) -> None:
         """Exact unlearning of estimators."""
@@ -104,6 +113,10 @@ class Assembly:
                 for key, item in interrupted.items()
                 if set(item.state.snapshots) == {epoch for epoch in due if epoch <= item.state.epoch}
             }
+        for item in self._over_epochs(trials):  # nor one without the curve so far to a curve
+            saved = interrupted.get(item.of.key)
+            if saved is not None and saved.state.evaluated and item.name not in saved.state.history:
+                del interrupted[item.of.key]
         # A command may be killed while it writes states: some trials may be an interval behind the others.
         groups: dict[object, list[Trial]] = {}
         for trial in trials:
@@ -116,7 +129,7 @@ class Assembly:
 
     def _add_part(self, trials: Sequence[Trial], saved: Sequence[Interrupted], trajectories: bool) -> None:
         state = TrainingState.stack([item.state for item in saved]) if saved else None
-        job = Train(tuple(trials), trajectories, state)
+        job = Train(tuple(trials), trajectories, state, self._over_epochs(trials))
         model = self._work.model(trials[0])
         node = Node(job, TrainRecording(self._recorder, self._materials, job, model, self._parent, saved))
         self._nodes.append(node)
@@ -124,6 +137,33 @@ class Assembly:
             self._made_by[trial.key] = node
             if trajectories:
                 self._traced_by[trial.key] = node
+        self._measure([trial.key for trial in trials], node)
+
+    def _over_epochs(self, trials: Sequence[Trial]) -> tuple[Measurement, ...]:
+        """The further metrics that are taken while trials are trained."""
+        keys = {trial.key for trial in trials}
+        every = self._recorder.experiment.measurements
+        return tuple(item for item in every if item.over_epochs and item.of.key in keys)
+
+    def _measure(self, keys: Iterable[str], node: Node) -> None:
+        """The further metrics of models that one job makes, right after it."""
+        wanted = [item for key in dict.fromkeys(keys) for item in self._measurements.pop(key, ())]
+        if wanted:
+            self._add_measuring(wanted, node)
+
+    def _stored_models(self) -> list[list[Measurement]]:
+        """The further metrics that are left, of models in the store, in parts that fit into memory."""
+        alike: dict[tuple[bool, str], list[Measurement]] = {}
+        for items in self._measurements.values():
+            first = items[0]
+            if first.of.key in self._plan.run_ids:
+                alike.setdefault((first.of is first.trial, first.trial.ensemble_key), []).extend(items)
+        return [part for group in alike.values() for part in self._work.measuring_parts(group)]
+
+    def _add_measuring(self, wanted: Sequence[Measurement], *needs: Node) -> None:
+        job = Measure(tuple(wanted))
+        recording = MeasureRecording(self._recorder, job, lambda made: self._read(made, list(job.models)))
+        self._nodes.append(Node(job, recording, needs))
 
     def _add_unlearning(self, group: Sequence[Unlearning]) -> None:
         """Oracles that are missing, then each method."""
@@ -144,6 +184,7 @@ class Assembly:
             node = Node(job, recording, self._makers(keys), bool(stored))
             self._nodes.append(node)
             self._made_by |= {item.key: node for item in items}
+            self._measure([item.key for item in items], node)
 
     def _add_oracles(self, wanted: Iterable[tuple[Trial, int]]) -> None:
         missing = [

@@ -16,6 +16,7 @@ from qlab.experiment.assembly import Assembly
 from qlab.experiment.engine.graph import Workers
 from qlab.experiment.engine.here import Alone
 from qlab.experiment.jobs.materials import Materials, Setting
+from qlab.experiment.planning.measured import curveless_notice, mixed_reason
 from qlab.experiment.planning.plan import DAMAGED, Plan
 from qlab.experiment.planning.same_data import check_same_data
 from qlab.experiment.planning.seeds import check_seeds
@@ -190,6 +191,10 @@ class Runner:
             if plan.run_ids.keys() != before.run_ids.keys():
                 check_same_data(self._store, materials, plan)
         self._reporter.planned(plan)
+        for item in plan.mixed:
+            recorder.fail([item], mixed_reason(item))
+        if plan.curveless:
+            self._reporter.notice(curveless_notice(plan.curveless))
         return plan
 
     def _left_by_others(self, recorder: Recorder, before: Plan) -> Plan:
@@ -236,7 +241,7 @@ class Runner:
 
 
 def _is_busy(plan: Plan) -> bool:
-    return bool(plan.todo or plan.todo_unlearnings or plan.todo_probe_runs)
+    return bool(plan.todo or plan.todo_unlearnings or plan.todo_probe_runs or plan.measurements)
 
 
 def _count(items: Iterable[Trial | Unlearning | ProbeRun], keys: Collection[str]) -> int:

@@ -97,6 +97,9 @@ def _row(run: Any) -> dict[str, Any]:
         names.GROUP: group,
         names.CURVE: curve,
         names.NOT_FINITE: tuple(sorted(name for name, value in metrics.items() if not np.isfinite(value))),
+        names.MEASURED: tuple(
+            sorted((tag.removeprefix(names.METRIC), said) for tag, said in tags.items() if tag.startswith(names.METRIC))
+        ),
     }
 
 

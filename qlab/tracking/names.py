@@ -69,6 +69,14 @@ DATA: Final = "qlab.data"
 """Tag of a trial whose task is a user's or a plugin's: a digest of the task's data, before any corruption. Of qlab's
 own image tasks: those of the training and the validation pictures as they are read, with a dash between."""
 
+METRIC: Final = "qlab.metric."
+"""How the names of tags begin that say of which version of a metric of one's own a run has a value ("DIGEST end",
+"DIGEST epochs" with its curve, "DIGEST last" without the curve that was asked for), or that it failed; the name of the
+metric follows."""
+
+METRIC_FAILED: Final = "failed: "
+"""How the value of such a tag begins if the metric failed."""
+
 SUMMARY: Final = "qlab.summary"
 """Tag of an experiment's parent run: a hash of the runs that its summary was last drawn of."""
 
@@ -129,6 +137,9 @@ NOT_FINITE: Final = "qlab.not_finite"
 """Column: the names of the metrics whose last value is not a number or infinite, a tuple. Of those that are missing in
 a run's row of a frame, these were measured."""
 
+MEASURED: Final = "qlab.metrics"
+"""Column: a tuple of pairs, the name of each metric of one's own and what its tag says, see :data:`METRIC`."""
+
 COLUMNS: Final = (
     "run_id",
     "experiment_id",
@@ -145,6 +156,7 @@ COLUMNS: Final = (
     GROUP,
     CURVE,
     NOT_FINITE,
+    MEASURED,
 )
 """Columns every frame of runs has, before those of params (dotted names) and metrics (final values)."""
 

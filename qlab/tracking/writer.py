@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,12 +31,21 @@ class MetricWriter:
         self._rows: list[list[MetricRow]] = [[] for _ in run_ids]
         self._flushed = time.monotonic()
 
-    def log(self, step: int, metrics: Mapping[str, NDArray[np.float64]]) -> None:
-        """Takes one value per member of every metric; logs what is due, and no step a second time."""
-        now = now_ms()
+    def log(
+        self, step: int, metrics: Mapping[str, NDArray[np.float64]], only: Mapping[str, Collection[int]] | None = None
+    ) -> None:
+        """Takes one value per member of every metric; logs what is due, and no step a second time.
+
+        Args:
+            step: epoch or step.
+            metrics: values by name.
+            only: by name of a metric that not all members have, the positions of those that do.
+        """
+        now, only = now_ms(), only or {}
         for name, values in metrics.items():
-            for rows, known, value in zip(self._rows, self._known, values.tolist(), strict=True):
-                if step > known.get(name, -1):
+            having = only.get(name)
+            for place, (rows, known, value) in enumerate(zip(self._rows, self._known, values.tolist(), strict=True)):
+                if step > known.get(name, -1) and (having is None or place in having):
                     rows.append((name, value, step, now))
                     known[name] = step
         if time.monotonic() - self._flushed > FLUSH_SECONDS:

@@ -144,9 +144,15 @@ def rows_for(estimator: Estimator, x: FeatureRows) -> Array:
 
 def probabilities(estimator: Estimator, x: Array) -> Array | None:
     """The probabilities of class 1 of a fitted estimator, ``[N]``; None if it has none."""
+    odds = log_odds(estimator, x)
+    return None if odds is None else torch.from_numpy(odds).sigmoid().numpy()
+
+
+def log_odds(estimator: Estimator, x: Array) -> Array | None:
+    """The log-odds of class 1 of a fitted estimator, ``[N]``, checked; None if it has no probabilities."""
     decision = decide(estimator, x)
     odds = _calling(estimator, "log_odds", lambda: estimator.log_odds(x, decision))
-    return None if odds is None else torch.from_numpy(_checked(estimator, "log_odds", odds, len(x))).sigmoid().numpy()
+    return None if odds is None else _checked(estimator, "log_odds", odds, len(x))
 
 
 def check_seeded(estimator: Estimator, member: Member, validation: Split, fitted: Fitted) -> None:

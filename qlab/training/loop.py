@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,9 @@ from qlab.training.schedule import Schedule
 from qlab.training.state import GENERATORS, Checkpoints, TrainingState
 from qlab.training.tiles import Tile, gather, gather_moments, gather_stopping, tile_slices
 
+MoreMetrics = Callable[[Tensor], Mapping[str, NDArray[np.float64]]]
+"""Further metrics, each ``[members]``, from logits on training rows, then validation rows, ``[members, N + M]``."""
+
 EpochObserver = Callable[[int, dict[str, NDArray[np.float64]]], None]
 """Called after each epoch with its number, from 1, and the metrics, each of shape ``[members]``."""
 
@@ -37,6 +40,7 @@ class Training:
         validation: evaluated, never trained on.
         device: where to train.
         resume: go on from there.
+        more: metrics beside the built-in ones, at every evaluation.
     """
 
     def __init__(
@@ -47,7 +51,9 @@ class Training:
         validation: Split,
         device: torch.device,
         resume: TrainingState | None,
+        more: MoreMetrics | None = None,
     ) -> None:
+        self._more = more
         self._schedule, self._model, self._device = schedule, model, device
         seeds = [item.seed for item in members]
         data = prepare(model, members, validation, device)
@@ -117,13 +123,16 @@ class Training:
                 order = self._trained.gather(1, order)
             due = self._schedule.due(epoch)
             step = Tile.train_and_evaluate if due else Tile.epoch
-            parts = order.to(self._device).split([len(tile) for tile in self.tiles])
-            measured = list(each(step, self.tiles, parts, itertools.repeat(epoch)))
+            orders = order.to(self._device).split([len(tile) for tile in self.tiles])
+            measured = list(each(step, self.tiles, orders, itertools.repeat(epoch)))
             self.epoch = epoch
             if epoch in self._snapshots:
                 self._kept.append(gather(self.tiles))
             if due:
-                values = {name: torch.cat([part[name] for part in measured]).cpu().numpy() for name in measured[0]}
+                parts = [part for part, _ in measured]
+                values = {name: torch.cat([part[name] for part in parts]).cpu().numpy() for name in parts[0]}
+                if self._more is not None:
+                    values |= self._more(torch.cat([z for _, z in measured]).cpu())
                 self._note(values)
                 if observer is not None:
                     observer(epoch, values)
@@ -180,6 +189,8 @@ class Training:
 
     def _note(self, values: dict[str, NDArray[np.float64]]) -> None:
         self.evaluated.append(self.epoch)
+        for name in self._history.keys() - values.keys():  # of a metric that is not asked for any more
+            del self._history[name]
         for name, value in values.items():
             value.flags.writeable = False  # observers get the arrays that history keeps
             self._history.setdefault(name, []).append(value)

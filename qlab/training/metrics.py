@@ -50,6 +50,20 @@ def _logits_of_parts(model: Model, parameters: Parameters, x: Tensor, some: int,
 
 
 @torch.no_grad()
+def logits_of(model: Model, parameters: Parameters, x: Tensor) -> Tensor:
+    """Logits of every member on rows that all of them see, ``[members, M]``, float64.
+
+    Args:
+        model: the built model.
+        parameters: of the members, first axis: member.
+        x: prepared features ``[M, ...]``.
+    """
+    members = len(next(iter(parameters.values())))
+    some = max(1, EVALUATION_BYTES // (members * held_per_row(model) * model.dtype.itemsize))
+    return _logits_of_parts(model, parameters, x, some, shared=True).double()
+
+
+@torch.no_grad()
 def evaluate_split(
     model: Model, parameters: Parameters, x: Tensor, y: Tensor, name: str, loss: Loss = CROSS_ENTROPY
 ) -> Metrics:
@@ -63,9 +77,7 @@ def evaluate_split(
         name: of the split.
         loss: the trained one.
     """
-    members = len(next(iter(parameters.values())))
-    some = max(1, EVALUATION_BYTES // (members * held_per_row(model) * model.dtype.itemsize))
-    z, y = _logits_of_parts(model, parameters, x, some, shared=True).double(), y.double()
+    z, y = logits_of(model, parameters, x), y.double()
     return {f"{name}_loss": mean_loss(loss, z, y), f"{name}_accuracy": accuracy(z, y)}
 
 

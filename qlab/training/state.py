@@ -98,7 +98,7 @@ class TrainingState:
     @property
     def together(self) -> tuple[Any, ...]:
         """Equal for states that can go on together."""
-        return self.epoch, self.steps, self.evaluated, self.snapshots
+        return self.epoch, self.steps, self.evaluated, self.snapshots, tuple(sorted(self.history))
 
     @classmethod
     def stack(cls, states: Sequence[Self]) -> Self:

@@ -56,22 +56,22 @@ class Tile:
             known = None if resume is None else (resume.stopping, resume.best)
             self.watch = Watch(schedule.patience, held, self.parameters, known)
         self._losses = torch.empty(0)  # on the held-out rows
-        self._measured: Metrics | None = None  # of members that have all stopped
+        self._measured: tuple[Metrics, Tensor] | None = None  # of members that have all stopped
 
     def __len__(self) -> int:
         return len(self.data.train_y)
 
-    def train_and_evaluate(self, order: Tensor, epoch: int) -> Metrics:
-        """An epoch, and the metrics after it."""
+    def train_and_evaluate(self, order: Tensor, epoch: int) -> tuple[Metrics, Tensor]:
+        """An epoch, and the metrics and logits after it, see :func:`qlab.training.metrics.evaluate`."""
         self.epoch(order, epoch)
         if self._measured is not None:
             return self._measured
-        found = evaluate(self.model, self.parameters, self.data, self.loss)[0]
+        found, z = evaluate(self.model, self.parameters, self.data, self.loss)
         if self.watch is not None:
             found |= self.watch.metrics(self._losses)
             if self.watch.is_over:
-                self._measured = found
-        return found
+                self._measured = found, z
+        return found, z
 
     def epoch(self, order: Tensor, epoch: int) -> None:
         """One pass over the rows in the order given, shape ``[members, N]``, unless all members have stopped.

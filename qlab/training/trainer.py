@@ -26,7 +26,7 @@ from qlab.training import ensemble
 from qlab.training.data import Member
 from qlab.training.health import Health, health_of
 from qlab.training.loop import EpochObserver as EpochObserver
-from qlab.training.loop import Training
+from qlab.training.loop import MoreMetrics, Training
 from qlab.training.optimizers import OptimizerName, Rule
 from qlab.training.rates import Rate, RateName
 from qlab.training.schedule import Schedule
@@ -200,6 +200,7 @@ class Trainer(Component):
         evaluate_every: int = 1,
         resume: TrainingState | None = None,
         checkpoint: Checkpoints | None = None,
+        more: MoreMetrics | None = None,
     ) -> TrainedEnsemble:
         """Trains a built model once for every member, all together.
 
@@ -216,6 +217,7 @@ class Trainer(Component):
             resume: go on from there instead of from the beginning. The result is that of a training that was never
                 interrupted; a trajectory whose beginning the state does not have is left out.
             checkpoint: is offered the state after each epoch but the last.
+            more: metrics beside the built-in ones, from the logits of every evaluation.
 
         Raises:
             DataError: the state to go on from is not one of these members' training.
@@ -245,7 +247,7 @@ class Trainer(Component):
             check_model(model, members[0].corrupted.split.x)
         check_loss(self.loss, model.dtype)
         with suited_threads(model, len(members)):
-            training = Training(schedule, model, members, validation, torch.device(device), resume)
+            training = Training(schedule, model, members, validation, torch.device(device), resume, more)
             with side_by_side(model, len(training.tiles), torch.device(device)) as each:
                 training.run(each, observer, checkpoint)
             final = training.final_logits()

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from qlab.tracking.names import NOT_FINITE
+from qlab.tracking.names import MEASURED, NOT_FINITE
 
 
 def ending(frame: pd.DataFrame) -> list[str]:
@@ -34,6 +34,12 @@ def flaws(frame: pd.DataFrame, metric: str) -> list[str]:
         flaw(metric, value, isinstance(names, Iterable) and metric in names)
         for value, names in zip(numbers_of(frame, metric), measured, strict=True)
     ]
+
+
+def measured(frame: pd.DataFrame) -> tuple[str, ...]:
+    """The metrics of one's own that some run has, see :data:`qlab.tracking.names.MEASURED`."""
+    found: Iterable[object] = frame.get(MEASURED, ())
+    return tuple(sorted({name for pairs in found if isinstance(pairs, tuple) for name, _ in pairs}))
 
 
 def numbers_of(frame: pd.DataFrame, metric: str) -> NDArray[np.float64]:

@@ -8,9 +8,15 @@ import pandas as pd
 from qlab.views.backends import literal, styled
 from qlab.views.kept import joined
 from qlab.views.palette import Style, styles
+from qlab.views.summary import further_metrics
 
 PANELS = (("validation_accuracy", "validation accuracy (clean data)"), ("train_accuracy", "training accuracy"))
 """Metrics drawn, a column of panels for each, and what to write beside their axes."""
+
+
+def panels_of(table: pd.DataFrame) -> tuple[tuple[str, str], ...]:
+    """What is drawn of a table, a column of panels for each metric: :data:`PANELS`, then metrics of one's own."""
+    return (*PANELS, *((name, name.replace("_", " ")) for name in further_metrics(table)))
 
 
 def accuracy_against_ratio(
@@ -18,7 +24,8 @@ def accuracy_against_ratio(
 ) -> hv.Layout:
     """Validation and training accuracy against ratio, mean and standard deviation over seeds, a line per model.
 
-    One row of panels for each corruption. The legend says how many trials are shown of how many there are.
+    Beside them metrics of one's own, if the table has some. One row of panels for each corruption. The legend says how
+    many trials are shown of how many there are.
 
     Args:
         table: see :func:`qlab.views.summary.summarize`.
@@ -28,15 +35,16 @@ def accuracy_against_ratio(
             :func:`qlab.views.summary.labelled_trials`.
     """
     by_model = styles(table["model"].unique())
+    shown = panels_of(table)
     panels = [
-        _panel(rows, metric, title, str(corruption), by_model, published, traces)
+        _panel(rows, metric, title, str(corruption), by_model, published, traces, last=metric == shown[-1][0])
         for corruption, rows in table.groupby("corruption", sort=False, dropna=False)
-        for metric, title in PANELS
+        for metric, title in shown
     ]
     return styled(
-        hv.Layout(panels).cols(len(PANELS)),
+        hv.Layout(panels).cols(len(shown)),
         bokeh={"shared_axes": False},
-        matplotlib={"fig_inches": (11, 4), "hspace": 0.25, "vspace": 0.4, "sublabel_format": ""},
+        matplotlib={"fig_inches": (5.5 * len(shown), 4), "hspace": 0.25, "vspace": 0.4, "sublabel_format": ""},
     )
 
 
@@ -48,13 +56,16 @@ def _panel(
     by_model: dict[str, Style],
     published: pd.DataFrame | None,
     traces: pd.DataFrame | None,
+    *,
+    last: bool,
 ) -> hv.Overlay:
     chance = styled(
         hv.HLine(0.5),
         bokeh={"color": "#999999", "line_width": 1, "line_dash": "dotted"},
         matplotlib={"color": "#999999", "linewidth": 1, "linestyle": ":"},
     )
-    parts = [chance]
+    accuracy = "accuracy" in metric
+    parts = [chance] if accuracy else []
     for model, group in rows.groupby("model", sort=False, dropna=False):
         if traces is not None:
             runs = traces[traces["kept"] & (traces["model"] == model) & (traces["corruption"] == corruption)]
@@ -64,9 +75,8 @@ def _panel(
             own = (published["model"] == model) & (published["corruption"] == corruption)
             parts += _open_markers(published[own & (published["metric"] == metric)], by_model[str(model)])
     shown = {"xlabel": "corruption ratio", "ylabel": title, "title": corruption, "show_grid": True, "xticks": 6}
-    shown |= {"ylim": (-0.03, 1.03)}
+    shown |= {"ylim": (-0.03, 1.03)} if accuracy else {}
     # On paper one legend serves a row of panels; on a page each panel may be alone on the screen.
-    last = metric == PANELS[-1][0]
     return styled(
         hv.Overlay(parts),
         bokeh={**shown, "legend_position": "bottom", "legend_cols": 1, "width": 420, "height": 430},
@@ -79,7 +89,7 @@ def _line(group: pd.DataFrame, metric: str, model: str, style: Style) -> list[hv
     reasons = joined(group["left_out"])
     label = f"{model} ({group['kept'].sum()} of {group['trials'].sum()} trials{reasons and f'; left out: {reasons}'})"
     group = group.sort_values("ratio")
-    if not group["kept"].any() or not group["ratio"].notna().any():
+    if not group["kept"].any() or not (group["ratio"].notna() & group[f"{metric}_mean"].notna()).any():
         group = group.iloc[:0]
     mean, deviation = group[f"{metric}_mean"], group[f"{metric}_std"].fillna(0.0)
     x = hv.Dimension("ratio", label="corruption ratio")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from qlab.views.kept import ending, flaws, joined, numbers_of, spread
+from qlab.views.kept import ending, flaws, joined, measured, numbers_of, spread
 from qlab.views.labels import in_order, labelled
 
 METRICS = ("train_accuracy", "validation_accuracy")
@@ -24,7 +24,8 @@ def summarize(frame: pd.DataFrame, group_by: Sequence[str] = ()) -> pd.DataFrame
     Columns: ``model``, ``corruption``, ``ratio``, then ``<metric>_mean`` and ``<metric>_std`` (n - 1; NaN for one
     trial) of :data:`METRICS` over the trials kept, ``kept`` and ``trials``. A trial is kept if it finished with finite
     values; ``left_out`` says why the others were not. If a trial has :data:`TEST`, there are ``test_accuracy_mean`` and
-    ``test_accuracy_std`` over those kept that have it. Trials without params (they ended before they had some) are of
+    ``test_accuracy_std`` over those kept that have it, and so for each metric of one's own; where one is no finite
+    number, ``left_out`` names it, and the trial stays. Trials without params (they ended before they had some) are of
     an unknown model and have no ratio.
 
     Args:
@@ -32,14 +33,16 @@ def summarize(frame: pd.DataFrame, group_by: Sequence[str] = ()) -> pd.DataFrame
         group_by: params that tell models apart, by default all that differ, see :func:`qlab.views.labels.labelled`.
     """
     work = labelled_trials(frame, group_by)
-    metrics = _metrics(work)
+    metrics = _metrics(frame)
     rows = []
     for key, group in work.groupby(_GROUP, sort=False, dropna=False):
         kept = group[group["kept"]]
         row: dict[str, object] = dict(zip(_GROUP, key, strict=True))
         for metric in metrics:
-            row[f"{metric}_mean"], row[f"{metric}_std"] = spread(kept[metric].dropna().to_numpy())
-        rows.append(row | {"kept": len(kept), "trials": len(group), "left_out": joined(group["reason"])})
+            values = kept[metric].to_numpy(dtype=float)
+            row[f"{metric}_mean"], row[f"{metric}_std"] = spread(values[np.isfinite(values)])
+        reasons = joined([*group["reason"], *group["flawed"]])
+        rows.append(row | {"kept": len(kept), "trials": len(group), "left_out": reasons})
     columns = [*_GROUP, *(f"{m}_{s}" for m in metrics for s in ("mean", "std"))]
     table = pd.DataFrame(rows, columns=[*columns, "kept", "trials", "left_out"])
     return in_order(table, _GROUP)
@@ -47,8 +50,8 @@ def summarize(frame: pd.DataFrame, group_by: Sequence[str] = ()) -> pd.DataFrame
 
 def labelled_trials(frame: pd.DataFrame, group_by: Sequence[str] = ()) -> pd.DataFrame:
     """One row for each trial: ``model`` (its label), ``corruption``, ``ratio``, ``seed``, ``run_id``, ``status``,
-    ``health``, :data:`METRICS` and :data:`TEST` if a trial has it, whether it is ``kept``, and the ``reason`` if not;
-    see :func:`summarize`."""
+    ``health``, :data:`METRICS`, :data:`TEST` if a trial has it, metrics of one's own, whether it is ``kept``, and the
+    ``reason`` if not, and which metrics of one's own are ``flawed``; see :func:`summarize`."""
     work = labelled(frame, group_by=group_by)
     for name in ("seed", "run_id", "status", "health"):
         work[name] = frame.get(name)
@@ -57,7 +60,17 @@ def labelled_trials(frame: pd.DataFrame, group_by: Sequence[str] = ()) -> pd.Dat
     found = zip(ending(frame), *(flaws(frame, metric) for metric in METRICS), strict=True)
     work["reason"] = pd.Series([ended or _lacking(own) for ended, *own in found], index=frame.index, dtype=str)
     work["kept"] = work["reason"] == ""
+    further = [flaws(frame, metric) for metric in measured(frame)]
+    flawed = [[flaw for flaw in own if flaw and not flaw.startswith("no ")] for own in zip(*further, strict=True)]
+    work["flawed"] = pd.Series([", ".join(own) for own in flawed] or "", index=frame.index, dtype=str)
+    work["flawed"] = work["flawed"].where(work["kept"], "")
     return work
+
+
+def further_metrics(table: pd.DataFrame) -> tuple[str, ...]:
+    """The metrics of one's own in a table that :func:`summarize` made."""
+    found = (str(name).removesuffix("_mean") for name in table.columns if str(name).endswith("_mean"))
+    return tuple(name for name in found if name not in (*METRICS, TEST))
 
 
 def rounded(table: pd.DataFrame, digits: int = 4) -> pd.DataFrame:
@@ -66,8 +79,9 @@ def rounded(table: pd.DataFrame, digits: int = 4) -> pd.DataFrame:
 
 
 def _metrics(frame: pd.DataFrame) -> tuple[str, ...]:
-    """The metrics of a table: that of test data if any trial has some."""
-    return (*METRICS, TEST) if np.isfinite(numbers_of(frame, TEST)).any() else METRICS
+    """The metrics of a table: that of test data if any trial has some, and those of one's own."""
+    tested = (TEST,) if np.isfinite(numbers_of(frame, TEST)).any() else ()
+    return (*METRICS, *tested, *(name for name in measured(frame) if name not in (*METRICS, TEST)))
 
 
 def _lacking(wrong: Sequence[str]) -> str:

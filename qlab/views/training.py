@@ -23,7 +23,7 @@ _DASHES = (("train", "solid", "-"), ("validation", "dashed", "--"))
 def curves_over_epochs(history: pd.DataFrame, labels: pd.Series[str]) -> hv.Layout:
     """Loss and accuracy against the epoch: mean over the runs of a label, and each run as a thin line.
 
-    Training is drawn solid, validation dashed.
+    Training is drawn solid, validation dashed. Metrics of one's own that have more than a last value get a panel each.
 
     Args:
         history: columns ``run_id``, ``metric``, ``step`` and ``value``.
@@ -41,18 +41,27 @@ def curves_over_epochs(history: pd.DataFrame, labels: pd.Series[str]) -> hv.Layo
                 parts += _lines(group, f"{label}, {split}", by_label[str(label)], dash, mpl_dash, of)
         if not parts:
             parts = [hv.Curve([], "epoch", ylabel)]
-        # Losses fall, accuracies rise: their legends stand where the curves are not.
-        corner = "bottom_right" if quantity == "accuracy" else "top_right"
-        limits = {"ylim": (-0.03, 1.03)} if quantity == "accuracy" else {}
-        shown = {"xlabel": "epoch", "ylabel": ylabel, "show_grid": True, **limits}
-        panels.append(
-            styled(
-                hv.Overlay(parts),
-                bokeh={**shown, "width": 460, "height": 340, "legend_position": corner},
-                matplotlib={**shown, "aspect": 1.25},
-            )
-        )
+        panels.append(_panel(parts, quantity, ylabel))
+    for metric, rows in work[~work["metric"].isin(METRICS)].groupby("metric"):
+        if rows["step"].nunique() > 1:
+            parts = []
+            for label, group in rows.groupby("label", sort=False):
+                of = max(int((labels == label).sum()), group["run_id"].nunique())
+                parts += _lines(group, str(label), by_label[str(label)], "solid", "-", of)
+            panels.append(_panel(parts, str(metric), str(metric).replace("_", " ")))
     return row(panels)
+
+
+def _panel(parts: list[Any], quantity: str, ylabel: str) -> hv.Overlay:
+    # Losses fall, accuracies rise: their legends stand where the curves are not.
+    corner = "top_right" if quantity.endswith("loss") else "bottom_right"
+    limits = {"ylim": (-0.03, 1.03)} if "accuracy" in quantity else {}
+    shown = {"xlabel": "epoch", "ylabel": ylabel, "show_grid": True, **limits}
+    return styled(
+        hv.Overlay(parts),
+        bokeh={**shown, "width": 460, "height": 340, "legend_position": corner},
+        matplotlib={**shown, "aspect": 1.25},
+    )
 
 
 def _lines(group: pd.DataFrame, label: str, style: Style, dash: str, mpl_dash: str, of: int) -> list[Any]:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from qlab.views.backends import literal, styled
-from qlab.views.kept import ending, flaws, joined, numbers_of, spread
+from qlab.views.kept import ending, flaws, joined, measured, numbers_of, spread
 from qlab.views.labels import labelled, ratio_text
 from qlab.views.palette import Style, styles
 from qlab.views.panels import row
@@ -34,7 +34,8 @@ FINAL = (
     "unlearning_seconds",
     "loss_evaluations",
 )
-"""Metrics at the end of an unlearning run, in the order of the table; that of test data is added if there are some."""
+"""Metrics at the end of an unlearning run, in the order of the table; that of test data and those of one's own are
+added if there are some."""
 
 _ALWAYS = ("validation_accuracy",)
 """Metrics at the end that every run has; others may have no meaning for some, or were not asked for."""
@@ -66,7 +67,8 @@ def summarize_unlearning(frame: pd.DataFrame) -> pd.DataFrame:
         frame: one row for each unlearning run.
     """
     work = label_runs(frame)
-    metrics = (*FINAL, TEST) if np.isfinite(numbers_of(frame, TEST)).any() else FINAL
+    tested = (TEST,) if np.isfinite(numbers_of(frame, TEST)).any() else ()
+    metrics = (*FINAL, *tested, *(name for name in measured(frame) if name not in (*FINAL, TEST)))
     work["reason"] = pd.Series(ending(frame), index=frame.index, dtype=str)
     for metric in metrics:
         work[metric] = numbers_of(frame, metric)

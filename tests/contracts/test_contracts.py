@@ -1,4 +1,4 @@
-"""What tasks, corruptions, models, trainers, losses, unlearners and probes keep to: qlab's own, and a user's."""
+"""What every class that a file can name keeps to, and every trainer: qlab's own, and those a user defines."""
 
 from __future__ import annotations
 
@@ -26,6 +26,8 @@ from qlab.fields import REQUIRED, PositiveFloat, PositiveInt, Ratio, check_field
 from qlab.landscape import Landscape, LandscapeProbe, ProbeResult
 from qlab.losses import CrossEntropy, Loss, MeanAbsoluteError
 from qlab.losses.checks import check_loss
+from qlab.metrics import Metric, Rows
+from qlab.metrics.evaluation import value_of
 from qlab.models import Estimator, Features, Model
 from qlab.models.base import Precision
 from qlab.models.estimator import inputs_of
@@ -192,6 +194,22 @@ class Sharpness(LandscapeProbe):
         return ProbeResult({"sharpness": float((losses - centre).mean())}, {"losses": losses.numpy()})
 
 
+class Confidence(Metric):
+    """How sure the model is on average.
+
+    Args:
+        power: of the distance from one half.
+    """
+
+    formula: ClassVar[str] = "mean |2 p - 1|^power"
+    source: ClassVar[str] = "an example"
+
+    power: PositiveFloat = 1.0
+
+    def compute(self, logits: Tensor, split: Rows) -> Tensor:
+        return (2.0 * torch.sigmoid(logits) - 1.0).abs().pow(self.power).mean()
+
+
 FEW_PICTURES = {"per_class": 6, "validation": 10}
 
 SMALL: dict[str, dict[str, Any]] = {
@@ -245,6 +263,11 @@ OTHER: dict[str, dict[str, Any]] = {
     "RougheningProbe": {"samples": "forget_polluted", "keep_collapsed": False},
     "SliceProbe": {"directions": "points", "points": ("initial", "oracle"), "marks": ("clean",), "resolution": 3},
     "Sharpness": {"radius": 0.5, "at": "oracle"},
+    "BalancedAccuracy": {"on": "train", "when": "epoch"},
+    "ROCAUC": {"on": "test"},
+    "LogLoss": {"on": "retain", "name": "nats"},
+    "CalibrationError": {"bins": 3, "on": "forget"},
+    "Confidence": {"power": 2.0},
 }
 """Values other than the defaults."""
 
@@ -277,7 +300,8 @@ UNLEARNERS = [*concrete_subclasses(Unlearner), Confusion]
 LOSSES = [*concrete_subclasses(Loss), Focal]
 PROBES = [*concrete_subclasses(LandscapeProbe), Sharpness]
 ESTIMATORS = [*concrete_subclasses(Estimator), Prototype]
-COMPONENTS = [*TASKS, *CORRUPTIONS, Trainer, *LOSSES, *UNLEARNERS, *PROBES, *ESTIMATORS]
+METRICS = [*concrete_subclasses(Metric), Confidence]
+COMPONENTS = [*TASKS, *CORRUPTIONS, Trainer, *LOSSES, *UNLEARNERS, *PROBES, *ESTIMATORS, *METRICS]
 EVERYTHING = [*COMPONENTS, *MODELS]
 
 
@@ -292,6 +316,7 @@ every_unlearner = pytest.mark.parametrize("unlearner", UNLEARNERS, ids=name_of)
 every_loss = pytest.mark.parametrize("loss", LOSSES, ids=name_of)
 every_probe = pytest.mark.parametrize("probe", PROBES, ids=name_of)
 every_estimator = pytest.mark.parametrize("estimator", ESTIMATORS, ids=name_of)
+every_metric = pytest.mark.parametrize("metric", METRICS, ids=name_of)
 every_component = pytest.mark.parametrize("cls", COMPONENTS, ids=name_of)
 every_class = pytest.mark.parametrize("cls", EVERYTHING, ids=name_of)
 
@@ -392,7 +417,7 @@ def test_formula_and_source_say_where_it_comes_from(cls):
 def test_kind_is_that_of_the_hierarchy(cls):
     [base] = [
         base
-        for base in (Task, Corruption, Model, Estimator, Trainer, Loss, Unlearner, LandscapeProbe)
+        for base in (Task, Corruption, Model, Estimator, Trainer, Loss, Unlearner, LandscapeProbe, Metric)
         if issubclass(cls, base)
     ]
     assert cls.kind == base.kind
@@ -847,3 +872,47 @@ def test_an_ensemble_trains_with_any_loss_as_its_members_alone(loss):
     for name, values in alone.history.items():
         np.testing.assert_allclose(together.history[name][1], values[0], atol=1e-12, rtol=0, err_msg=name)
     assert together.history["train_loss"][0, -1] < together.history["train_loss"][0, 0]
+
+
+def some_rows(n=40, seed=0):
+    y = torch.randint(2, (n,), generator=generator(seed))
+    x = torch.randn(n, 3, dtype=torch.float64, generator=generator(seed + 1))
+    return Rows.clean(Split(x, y)), torch.randn(n, dtype=torch.float64, generator=generator(seed + 2))
+
+
+@every_metric
+def test_a_metric_is_a_number_that_does_not_depend_on_the_order_of_the_rows(metric):
+    rows, logits = some_rows()
+    value = value_of(make(metric), logits, rows)
+    order = torch.randperm(len(logits), generator=generator(7))
+    assert math.isfinite(value)
+    assert value_of(make(metric), logits[order], rows.where(order)) == pytest.approx(value, rel=1e-12)
+
+
+@every_metric
+def test_a_metric_changes_neither_logits_nor_rows(metric):
+    rows, logits = some_rows()
+    parts = (logits, rows.x, rows.y, rows.mask, rows.clean_y)
+    before = [part.clone() for part in parts]
+    made = make(metric)
+    first = made.compute(logits, rows)
+    assert all(torch.equal(a, b) for a, b in zip(before, parts, strict=True))
+    assert float(made.compute(logits, rows)) == float(first)
+
+
+@every_metric
+def test_a_metric_takes_one_row_logits_that_are_not_finite_and_one_class(metric):
+    rows, logits = some_rows()
+    one = rows.where(torch.arange(len(rows)) == 3)
+    broken = logits.clone()
+    broken[:3] = torch.tensor([float("nan"), float("inf"), float("-inf")])
+    for given, chosen in ((logits[3:4], one), (broken, rows), (logits[rows.y == 1], rows.where(rows.y == 1))):
+        assert isinstance(value_of(make(metric), given, chosen), float)
+
+
+@every_metric
+def test_the_name_of_a_metric_says_the_rows_and_is_one_that_the_store_takes(metric):
+    made = make(metric)
+    assert made.logged_as.startswith("validation_")
+    assert made.logged_as.replace("_", "").isalnum()
+    assert make(metric, name="mine", on="retain").logged_as == "retain_mine"

@@ -18,6 +18,7 @@ from qlab.errors import ConfigError, DataError, unknown
 from qlab.experiment.asking import overrides
 from qlab.experiment.asking.devices import parse_device
 from qlab.experiment.asking.landmarks import Landmarks
+from qlab.experiment.asking.measurement import AskedMetric, Measurement, check_asked
 from qlab.experiment.asking.memory import parse_size
 from qlab.experiment.asking.trial import ProbeRun, Trial, Unlearning, content_hash
 from qlab.fields import Field, NonNegativeFloat, NonNegativeInt, PositiveInt, fields_of, show
@@ -32,7 +33,7 @@ from qlab.training import Trainer
 from qlab.unlearning import Retrain, Unlearner
 from qlab.words import plural
 
-_TOP_LEVEL = ("name", "about", "task", "corruption", "model", "training", "unlearner", "probe", "run")
+_TOP_LEVEL = ("name", "about", "task", "corruption", "model", "training", "unlearner", "probe", "metric", "run")
 
 _NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.")
 
@@ -107,6 +108,7 @@ class Experiment:
         memory: how much models that train together may take; None for a share of what is available.
         checkpoint_seconds: seconds from one write of the state of trainings to the next.
         assignments: keys and values that replaced those of the text.
+        metrics: further metrics that are asked for; no part of the identity of what they are of.
         left_out: what is asked for and cannot be had of some models, each with its reason: "HessianProbe of
             sklearn.svm:SVC: it has no gradients".
     """
@@ -125,6 +127,7 @@ class Experiment:
     checkpoint_seconds: float = CHECKPOINT_SECONDS
     assignments: tuple[tuple[str, Any], ...] = ()
     left_out: tuple[str, ...] = ()
+    metrics: tuple[AskedMetric, ...] = ()
 
     @property
     def items(self) -> tuple[Trial | Unlearning | ProbeRun, ...]:
@@ -135,7 +138,15 @@ class Experiment:
     def content(self) -> str:
         """A hash of name and trials: the identity of the experiment's parent run."""
         keys = sorted(item.key for item in self.items)
-        return content_hash({"name": self.name, "trials": keys})
+        metrics = {"metrics": sorted(item.key for item in self.measurements)} if self.metrics else {}
+        return content_hash({"name": self.name, "trials": keys, **metrics})
+
+    @functools.cached_property
+    def measurements(self) -> tuple[Measurement, ...]:
+        """Every further metric of every trained and unlearned model that has such rows."""
+        models: tuple[Trial | Unlearning, ...] = (*self.trials, *self.unlearnings)
+        found = (asked.measurement(item) for item in models for asked in self.metrics)
+        return tuple(item for item in found if item is not None)
 
 
 def load(path: Path, assignments: Sequence[tuple[str, Any]] = ()) -> Experiment:
@@ -281,7 +292,17 @@ class _Reader:
             memory=run.memory,
             checkpoint_seconds=run.checkpoint_seconds,
             left_out=tuple(self.left_out),
+            metrics=tuple(self._metrics(raw, trials.values())),
         )
+
+    def _metrics(self, raw: dict[str, Any], trials: Iterable[Trial]) -> Iterator[AskedMetric]:
+        seen: dict[str, str] = {}
+        for where, table in self._tables(raw["metric"], "metric") if "metric" in raw else ():
+            for name, metric in self._variant(table, "metric", where):
+                asked = AskedMetric(name, metric)
+                check_asked(asked, where, seen, trials)
+                seen[metric.logged_as] = where
+                yield asked
 
     def _probe_runs(
         self, raw: dict[str, Any], trials: Iterable[Trial], unlearnings: Iterable[Unlearning]

@@ -98,7 +98,7 @@ class Trial:
         """
         tables: dict[str, Any] = {}
         for kind, part in (("task", self.task), ("corruption", self.corruption), ("model", self.model)):
-            tables[kind] = _table(self.names[kind], part)
+            tables[kind] = table_of(self.names[kind], part)
         if self.has_gradients:
             tables["training"] = _fields(self.trainer)
         return {**tables, "seed": self.seed}
@@ -175,7 +175,7 @@ class Unlearning:
     @functools.cached_property
     def config(self) -> dict[str, Any]:
         """The teacher's configuration and the method's."""
-        table = _table(self.name, self.unlearner)
+        table = table_of(self.name, self.unlearner)
         repeat = {"repeat": self.repeat} if self.repeat else {}
         return {**self.teacher.config, "unlearner": table, "oracles": self.oracles, **repeat}
 
@@ -236,7 +236,7 @@ class ProbeRun:
     @functools.cached_property
     def config(self) -> dict[str, Any]:
         """The trial's configuration and the probe's, and the identities of the points."""
-        table = _table(self.name, self.probe)
+        table = table_of(self.name, self.probe)
         points = {"points": self.points} if self.points else {}
         return {**self.trial.config, "probe": table, **points}
 
@@ -274,7 +274,7 @@ class ProbeRun:
         return " ".join(part for part in (self.name, self.probe.label, "of", self.trial.label) if part)
 
 
-def _table(name: str, part: Model | Component) -> dict[str, Any]:
+def table_of(name: str, part: Model | Component) -> dict[str, Any]:
     """What an experiment file says of a part, and digests of its class's code beside it and of its data files."""
     digests = {"code": code_digest(type(part), name), "files": part.files_digest if isinstance(part, Task) else None}
     return {"type": name, **_fields(part)} | {key: digest for key, digest in digests.items() if digest is not None}
@@ -292,7 +292,7 @@ def _holds_component(value: Any) -> bool:
 
 def _stated(value: Any) -> Any:
     if isinstance(value, Component):
-        return _table(name_of(value), value)
+        return table_of(name_of(value), value)
     return [_stated(item) for item in value] if isinstance(value, tuple) else value
 
 

@@ -66,6 +66,20 @@ class Materials:
             self._datasets[key] = self.load(task)
         return self._datasets[key]
 
+    def test(self, task: Task) -> Split:
+        """The test split of a task.
+
+        Raises:
+            DataError: it has none.
+        """
+        found = self.dataset(task).test
+        if found is None:
+            raise DataError(
+                f"{type(task).__name__} has no test split; give its load() a third split: Dataset(train, validation, "
+                "test), or take another task."
+            )
+        return found
+
     def give(self, task: Task, dataset: Callable[[], Dataset]) -> None:
         """Takes the data of a task that another process has loaded, unless they are here."""
         if _key(task) not in self._datasets:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from qlab.experiment.asking.measurement import Measurement
 from qlab.experiment.asking.trial import Trial
 from qlab.experiment.jobs.base import Inputs, Job, Report, Result
 from qlab.experiment.jobs.materials import Materials
+from qlab.experiment.jobs.measured_rows import evaluated
+from qlab.metrics.evaluation import EpochMetrics
 from qlab.tasks import Task
 from qlab.training import TrainedEnsemble
 from qlab.training.health import Health
@@ -35,12 +38,14 @@ class Trained(Result):
         epochs: the epochs that were evaluated.
         health: of each member.
         final: metrics after the last epoch only, ``[members]``.
+        unmeasured: why further metrics have no value, by key of the measurement.
     """
 
     history: dict[str, NDArray[np.float64]] = dataclasses.field(default_factory=dict)
     epochs: tuple[int, ...] = ()
     health: tuple[Health, ...] = ()
     final: dict[str, NDArray[np.float64]] = dataclasses.field(default_factory=dict)
+    unmeasured: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -51,11 +56,13 @@ class Train(Job):
         trials: of one ensemble.
         trajectories: whether to keep parameters at some epochs.
         saved: what to go on from.
+        measurements: further metrics of these trials, at every evaluated epoch.
     """
 
     trials: tuple[Trial, ...]
     trajectories: bool = False
     saved: TrainingState | None = None
+    measurements: tuple[Measurement, ...] = ()
 
     @property
     def label(self) -> str:
@@ -76,6 +83,7 @@ class Train(Job):
         """See the base class."""
         trainer = self.trials[0].trainer
         members = [materials.member(trial) for trial in self.trials]
+        more = self._more(materials)
         trained = trainer.fit(
             materials.build(self.trials[0]),
             members,
@@ -87,6 +95,7 @@ class Train(Job):
             evaluate_every=materials.setting.evaluate_every,
             resume=self.saved,
             checkpoint=Checkpoints(report.state, materials.setting.checkpoint_seconds),
+            more=more,
         )
         keys = [trial.key for trial in self.trials]
         return Trained(
@@ -97,7 +106,23 @@ class Train(Job):
             epochs=trained.epochs,
             health=trained.health,
             final=trained.final,
+            unmeasured=self._unmeasured(more),
         )
+
+    def _more(self, materials: Materials) -> EpochMetrics | None:
+        """Computes the further metrics, of all members alike."""
+        if not self.measurements:
+            return None
+        metrics = {item.name: item.metric for item in self.measurements}
+        return EpochMetrics(list(metrics.values()), [evaluated(materials, trial) for trial in self.trials])
+
+    def _unmeasured(self, more: EpochMetrics | None) -> dict[str, str]:
+        """Why those have no value that are asked for."""
+        if more is None:
+            return {}
+        places = {trial.key: place for place, trial in enumerate(self.trials)}
+        found = {item.key: more.failed.get((places[item.of.key], item.name)) for item in self.measurements}
+        return {key: why for key, why in found.items() if why is not None}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -9,8 +9,10 @@ from typing import Final, Self, TypeVar
 
 import pandas as pd
 
+from qlab.experiment.asking.measurement import Measurement
 from qlab.experiment.asking.schema import Experiment
 from qlab.experiment.asking.trial import ProbeRun, Trial, Unlearning
+from qlab.experiment.planning.measured import standing_of
 from qlab.tracking import frames, names
 from qlab.tracking.standing import INTERRUPTED
 from qlab.tracking.store import Store
@@ -39,6 +41,10 @@ class Plan:
         ensembles: the trials that are left, in groups that train together.
         unlearnings: the unlearning runs that are left, in groups whose teachers differ in seed only.
         probe_runs: the probes that are left, in groups whose models were trained together.
+        measurements: the further metrics that are left, of what is done and of what is not; not those over epochs of
+            trials that are left.
+        curveless: those of them of which there will be the last value and no curve: their trials were trained before.
+        mixed: those that cannot be taken, since their trials have a curve of another version.
     """
 
     experiment: Experiment
@@ -53,6 +59,9 @@ class Plan:
     ensembles: tuple[tuple[Trial, ...], ...]
     unlearnings: tuple[tuple[Unlearning, ...], ...]
     probe_runs: tuple[tuple[ProbeRun, ...], ...]
+    measurements: tuple[Measurement, ...] = ()
+    curveless: tuple[Measurement, ...] = ()
+    mixed: tuple[Measurement, ...] = ()
 
     @classmethod
     def of(cls, experiment: Experiment, store: Store | None) -> Self:
@@ -76,6 +85,8 @@ class Plan:
         for probe_run in experiment.probe_runs:
             if probe_run.key not in run_ids:
                 probe_runs.setdefault(probe_run.trial.ensemble_key, []).append(probe_run)
+        said = dict(zip(finished["trial"], finished[names.MEASURED], strict=True))
+        standings = {item: standing_of(item, said.get(item.of.key)) for item in experiment.measurements}
         return cls(
             experiment,
             {trial.key: run_ids[trial.key] for trial in experiment.trials if trial.key in run_ids},
@@ -89,6 +100,7 @@ class Plan:
             tuple(part for group in ensembles.values() for part in _parts(group)),
             tuple(tuple(group) for group in unlearnings.values()),
             tuple(tuple(group) for group in probe_runs.values()),
+            *(tuple(item for item, found in standings.items() if found in wanted) for wanted in _STANDINGS),
         )
 
     def without(self, keys: Collection[str]) -> Self:
@@ -98,6 +110,8 @@ class Plan:
             ensembles=_without(self.ensembles, keys),
             unlearnings=_without(self.unlearnings, keys),
             probe_runs=_without(self.probe_runs, keys),
+            measurements=tuple(item for item in self.measurements if not {item.key, item.of.key} & set(keys)),
+            mixed=tuple(item for item in self.mixed if item.key not in keys),
         )
 
     @property
@@ -142,6 +156,10 @@ def _parts(group: Sequence[Trial]) -> list[tuple[Trial, ...]]:
     """An ensemble; of estimators, which are fitted one by one, some at a time, since they are recorded together."""
     most = len(group) if group[0].has_gradients else MOST_FITTED
     return [tuple(group[start : start + most]) for start in range(0, len(group), most)]
+
+
+_STANDINGS = (("left", "curveless"), ("curveless",), ("mixed",))
+"""Which metrics of a plan are of which standing: ``measurements``, ``curveless`` and ``mixed``."""
 
 
 _T = TypeVar("_T", Trial, Unlearning, ProbeRun)

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 from qlab.errors import DataError
+from qlab.experiment.asking.measurement import Measurement
 from qlab.experiment.asking.trial import Trial, Unlearning
 from qlab.experiment.jobs.materials import Materials
 from qlab.experiment.jobs.probe import check_samples
 from qlab.experiment.planning import parts
-from qlab.experiment.planning.plan import Plan
+from qlab.experiment.planning.plan import MOST_FITTED, Plan
 from qlab.experiment.planning.seeds import check_initial
 from qlab.models import Model
 from qlab.own_code import is_out_of_memory
@@ -48,6 +49,12 @@ class Work:
                 self._count_corrupted(item.teacher)
         for probe_run in plan.todo_probe_runs:
             check_samples(materials, probe_run)
+        for wanted in plan.measurements:
+            if wanted.metric.on == "test" and materials.dataset(wanted.trial.task).test is None:
+                raise DataError(
+                    f"metric {wanted.type_name}: {wanted.name} is of test rows, but {wanted.trial.names['task']} has "
+                    'no test split; take on = "validation", or a task with a test split.'
+                )
 
     def model(self, trial: Trial) -> Model:
         """A trial's model, built once for all trials that train together.
@@ -82,6 +89,17 @@ class Work:
     def retracing_parts(self, trials: Sequence[Trial]) -> list[Sequence[Trial]]:
         """Trials whose trajectories are missing, cut in the same way."""
         return parts.training_parts(self._materials, self._budget, trials, self.model(trials[0]), trajectories=True)
+
+    def measuring_parts(self, items: Sequence[Measurement]) -> list[list[Measurement]]:
+        """Further metrics of models of one ensemble, cut in the same way."""
+        models = list(dict.fromkeys(item.of.key for item in items))
+        if items[0].trial.has_gradients:
+            trials = [items[0].trial] * len(models)
+            size = len(parts.training_parts(self._materials, self._budget, trials, self.model(trials[0]))[0])
+        else:
+            size = MOST_FITTED
+        cuts = [set(models[start : start + size]) for start in range(0, len(models), size)]
+        return [[item for item in items if item.of.key in cut] for cut in cuts]
 
     def oracle_parts(self, wanted: Sequence[tuple[Trial, int]], groups: int) -> list[Sequence[tuple[Trial, int]]]:
         """Oracles cut in the same way, of so many groups."""

@@ -18,10 +18,11 @@ def failure_lines(experiment: Experiment, failed: Mapping[str, tuple[str, str]])
 
     Args:
         experiment: what was run.
-        failed: for each trial, unlearning run or probe that failed, by key, its label and why.
+        failed: for each trial, unlearning run or probe that failed (or metric), by key, its label and why.
     """
     words = ((Trial, "trials"), (Unlearning, "unlearning runs"), (ProbeRun, "probes"))
     kinds = {item.key: next(word for kind, word in words if isinstance(item, kind)) for item in experiment.items}
+    kinds |= {item.key: "metrics" for item in experiment.measurements}
     groups: dict[tuple[str, str], list[str]] = {}
     for key, (label, error) in failed.items():
         groups.setdefault((kinds.get(key, "runs"), error), []).append(label)

@@ -16,6 +16,7 @@ from torch import Tensor
 from qlab import interrupts
 from qlab.digests import file_digest
 from qlab.errors import DataError, JobStopped, StoreError
+from qlab.experiment.asking.measurement import Measurement
 from qlab.experiment.asking.schema import Experiment
 from qlab.experiment.asking.trial import ProbeRun, Trial, Unlearning
 from qlab.experiment.planning.plan import DAMAGED
@@ -51,7 +52,7 @@ class Recorder:
 
     Attributes:
         worker: what the runs of this command are marked with.
-        failed: for each trial, unlearning run or probe that failed now, by key, its label and why.
+        failed: for each trial, unlearning run, probe or metric that failed now, by key, its label and why.
         finished: the runs of those that finished now, by key.
         run_ids: the runs of everything that has finished, now or earlier, by key.
         health: the health of the models of those runs, by key, as far as it was asked for.
@@ -105,8 +106,8 @@ class Recorder:
         finally:
             self.tracking_seconds += time.perf_counter() - start
 
-    def fail(self, items: Iterable[Trial | Unlearning | ProbeRun], error: str) -> None:
-        """Takes down that trials, unlearning runs or probes failed, and why."""
+    def fail(self, items: Iterable[Trial | Unlearning | ProbeRun | Measurement], error: str) -> None:
+        """Takes down that trials, unlearning runs, probes or metrics failed, and why."""
         self.failed |= {item.key: (item.label, redact(error)) for item in items}
 
     def finish(self, item: Trial | Unlearning | ProbeRun, run_id: str, health: str | None = None) -> None:

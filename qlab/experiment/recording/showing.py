@@ -67,7 +67,9 @@ def ratio_curves(table: pd.DataFrame, whole: int) -> list[Curve]:
         whole: the factor that turns ratios into steps.
     """
     curves = []
-    for metric in _TRIALS:
+    from qlab.views.summary import further_metrics
+
+    for metric in (*_TRIALS, *further_metrics(table)):
         for (model, corruption), own in table.groupby(["model", "corruption"], sort=False):
             steps = [0 if math.isnan(ratio) else round(ratio * whole) for ratio in own["ratio"]]
             mean, deviation = (dict(zip(steps, own[f"{metric}_{part}"], strict=True)) for part in ("mean", "std"))
@@ -106,8 +108,11 @@ def prepared_views(
 ) -> list[View]:
     """The views: one of trials, and one of unlearning runs if there are some."""
     axis = _axis(whole)
-    own, columns = _settings(trials), [f"metrics.{name}" for name in _TRIALS]
-    views = [View(MAIN, "qlab: trials", names.TRIAL, own, [*columns, "params.seed"], _TRIALS, against_ratio, axis)]
+    from qlab.views.kept import measured
+
+    metrics = (*_TRIALS, *measured(trials))
+    own, columns = _settings(trials), [f"metrics.{name}" for name in metrics]
+    views = [View(MAIN, "qlab: trials", names.TRIAL, own, [*columns, "params.seed"], metrics, against_ratio, axis)]
     if not unlearned.empty:
         keys = [*_settings(unlearned), "unlearner.type"]
         columns = [f"metrics.{name}" for name in (*_METHODS, "retain_accuracy")]

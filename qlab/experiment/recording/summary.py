@@ -72,7 +72,9 @@ def _summarised(recorder: Recorder, parent: str, figures: Attempts, draw: bool) 
     unlearnings = _latest(recorder, names.UNLEARNING, recorder.experiment.unlearnings)
     probes = _latest(recorder, names.PROBE, recorder.experiment.probe_runs)
     shown = [frame[["run_id", "status", "health"]].fillna("") for frame in (trials, unlearnings, probes)]
-    digest = content_hash([_FORM, *(part.to_numpy().tolist() for part in shown)])
+    # Metrics that were asked for later come to runs that were drawn before.
+    measured = [own for frame in (trials, unlearnings) for own in frame[names.MEASURED] if own]
+    digest = content_hash([_FORM, *(part.to_numpy().tolist() for part in shown), *([measured] if measured else [])])
     with recorder.tracking():
         drawn = recorder.store.get_run(parent).data.tags.get(names.SUMMARY)
         write = drawn != digest or not recorder.store.has_file(parent, FIRST_FILE)

@@ -13,6 +13,7 @@ from qlab.experiment.asking.trial import Trial
 from qlab.experiment.jobs.materials import Materials
 from qlab.experiment.jobs.train import EVERY_EPOCH, HOLDOUT, Retrace, Train, Trained
 from qlab.experiment.planning.data_records import dataset_records
+from qlab.experiment.recording.measurements import measured_tags
 from qlab.experiment.recording.recorder import Recorder
 from qlab.experiment.recording.recording import Recording, RunsRecording
 from qlab.experiment.recording.resumption import Interrupted, StateWriter
@@ -73,6 +74,10 @@ class TrainRecording(RunsRecording[Trained, Trial]):
         self._saved = saved
         self._states: StateWriter | None = None
         self._heard = -1
+        places = {trial.key: place for place, trial in enumerate(job.trials)}
+        self._only: dict[str, set[int]] = {}
+        for item in job.measurements:
+            self._only.setdefault(item.name, set()).add(places[item.of.key])
 
     def start(self) -> bool:
         """See the base class."""
@@ -107,7 +112,7 @@ class TrainRecording(RunsRecording[Trained, Trial]):
                     self._model,
                     result.states[trial.key],
                     trial.names["model"],
-                    {names.HEALTH: result.health[index]},
+                    {names.HEALTH: result.health[index], **self._versions(trial, result)},
                     self.writer.take(index),
                 )
                 if trial.key in result.trajectories:
@@ -117,6 +122,11 @@ class TrainRecording(RunsRecording[Trained, Trial]):
                 if self._states is not None:
                     self._states.remove(index)
         self.reporter.ensemble_finished(result.seconds, result.health)
+
+    def _versions(self, trial: Trial, result: Trained) -> dict[str, str]:
+        """Tags that say which further metrics a trial has; those that failed are taken down."""
+        own = [item for item in self._job.measurements if item.of.key == trial.key]
+        return measured_tags(self.recorder, own, result.unmeasured, curve=True)
 
     def fail(self, error: str) -> None:
         """See the base class."""
@@ -155,8 +165,8 @@ class TrainRecording(RunsRecording[Trained, Trial]):
 
     def _log(self, epoch: int, metrics: Mapping[str, NDArray[np.float64]]) -> None:
         last = self._job.trials[0].trainer.epochs
-        every = {name: metrics[name] for name in (*EVERY_EPOCH, HOLDOUT) if name in metrics}
-        self.writer.log(epoch, every if epoch < last else metrics)
+        every = {name: metrics[name] for name in (*EVERY_EPOCH, HOLDOUT, *self._only) if name in metrics}
+        self.writer.log(epoch, every if epoch < last else metrics, self._only)
         self._heard = max(self._heard, epoch)
 
     def _log_missed(self, epochs: Sequence[int], history: Mapping[str, NDArray[np.float64]]) -> None:

@@ -19,8 +19,9 @@ from qlab.explorer.tables import plain_table
 from qlab.explorer.text import Text, heading
 from qlab.report.reference import matched, resilience_points
 from qlab.tracking import frames, names
+from qlab.views.kept import measured
 from qlab.views.labels import UNKNOWN, ratio_text, varying
-from qlab.views.resilience import PANELS, accuracy_against_ratio
+from qlab.views.resilience import accuracy_against_ratio, panels_of
 from qlab.views.summary import labelled_trials, rounded, summarize
 from qlab.views.training import METRICS, curves_over_epochs
 
@@ -111,7 +112,8 @@ class ResiliencePage(Page):
     def _clickable(self, layout: Any) -> Any:
         """The figure with each panel listening for clicks."""
         corruptions = list(self._shown.table["corruption"].unique()) if self._shown else []
-        kinds = [(corruption, metric) for corruption in corruptions for metric, _ in PANELS]
+        metrics = panels_of(self._shown.table) if self._shown else ()
+        kinds = [(corruption, metric) for corruption in corruptions for metric, _ in metrics]
         for panel, (corruption, metric) in zip(layout, kinds, strict=True):
             hv.streams.Tap(source=panel).add_subscriber(self._clicked(str(corruption), metric))
         return fitting(layout)
@@ -152,7 +154,8 @@ class ResiliencePage(Page):
                 for model, ratio in zip(labelled["model"], ratios, strict=True)
             ]
             running = [str(run) for run in trials.loc[trials["status"] == "RUNNING", "run_id"]]
-            history = self.context.reader.histories([str(run) for run in trials["run_id"]], METRICS, running)
+            metrics = [*METRICS, *measured(trials)]
+            history = self.context.reader.histories([str(run) for run in trials["run_id"]], metrics, running)
             return history, pd.Series(labels, index=trials["run_id"], dtype=str)
 
         def show(found: tuple[pd.DataFrame, pd.Series[str]]) -> None:

@@ -9,11 +9,12 @@ import pandas as pd
 import panel as pn
 import panel_material_ui as pmui
 
-from qlab.explorer.controls import Control, bound
+from qlab.explorer.controls import Control
 from qlab.explorer.figure import Figure
 from qlab.explorer.page import Page
 from qlab.explorer.tables import plain_table
 from qlab.tracking import frames, names
+from qlab.views.kept import measured
 from qlab.views.summary import rounded
 from qlab.views.unlearning import (
     DRAWN,
@@ -46,7 +47,7 @@ class UnlearningPage(Page):
         """What to show; curves, bars, trade-off and table."""
         self._methods = Control(pmui.MultiChoice(label="Methods", options=[], width=360), self.state, "methods")
         metrics = pmui.MultiChoice(label="Metrics", options=list(TITLES), width=460)
-        self._metrics = bound(metrics, self.state, "metrics")
+        self._metrics = Control(metrics, self.state, "metrics")
         self.curves = Figure("unlearning_curves")
         self.bars = Figure("unlearning_final")
         self.trade = Figure("unlearning_trade_off")
@@ -57,7 +58,7 @@ class UnlearningPage(Page):
             ("Trade-off", self.trade.view),
             ("Table", self._table),
         )
-        return [pmui.Row(self._methods.widget, self._metrics), tabs]
+        return [pmui.Row(self._methods.widget, self._metrics.widget), tabs]
 
     def update(self) -> None:
         """Reads the methods' runs and their histories."""
@@ -85,6 +86,8 @@ class UnlearningPage(Page):
 
     def _show(self, shown: _Shown) -> None:
         self._methods.offer(shown.methods)
+        own = measured(shown.runs)
+        self._metrics.offer([*TITLES, *own])
         metrics = [name for name in self.state.metrics if name in TITLES] or list(DRAWN)
         if shown.curves.empty:
             self.curves.clear()
@@ -94,7 +97,8 @@ class UnlearningPage(Page):
         else:
             drawn = accuracy_against_step(shown.curves, shown.table, metrics=metrics)
             self.curves.show(drawn, shown.curves)
-            final = [name for name in metrics if f"{name}_mean" in shown.table] or list(DRAWN)
+            asked = [name for name in self.state.metrics if name in (*TITLES, *own)]
+            final = [name for name in asked if f"{name}_mean" in shown.table] or list(DRAWN)
             self.bars.show(final_bars(shown.table, final), shown.table)
             self.trade.show(trade_off(shown.runs), shown.runs)
         self._table.objects = [plain_table(rounded(shown.table), pagination="local", page_size=12)]
