@@ -5,19 +5,19 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import pandas as pd
 
 from qlab.errors import DataError
-from qlab.models import Estimator, Model
 from qlab.reading import curves as histories
-from qlab.reading.predicting import predictions
-from qlab.reading.stored import find_run, load_model
 from qlab.reading.tidy import KINDS, Kind, joined, kind_of, tidy
 from qlab.tracking import frames, names
 from qlab.tracking.store import Store
 from qlab.words import counted
+
+if TYPE_CHECKING:  # frames do without PyTorch
+    from qlab.models import Estimator, Model
 
 
 class Contents:
@@ -110,6 +110,8 @@ class Contents:
             ConfigError: no such run, or its class is not to be found.
             DataError: it has no model.
         """
+        from qlab.reading.stored import find_run, load_model
+
         return load_model(self._store, find_run(self._store, _run_id(run)), None if folder is None else Path(folder))
 
     def predict(self, run: str | pd.Series[Any], rows: Any, folder: str | Path | None = None) -> pd.DataFrame:
@@ -125,6 +127,8 @@ class Contents:
             DataError: they do not fit the model.
         """
         model = self.model(run, folder)
+        from qlab.reading.predicting import predictions
+
         return predictions(model, Path(rows) if isinstance(rows, str) else rows)
 
     def raw(self, of: Kind = "trials") -> pd.DataFrame:
