@@ -136,6 +136,20 @@ def test_mistakes_are_refused_before_anything_runs(model, message):
     assert re.search(message, str(caught.value)), str(caught.value)
 
 
+def test_values_from_the_command_line_reach_who_has_them():
+    def models(*assignments):
+        return {(t.names["model"], t.config["model"].get("C"), t.config.get("training", {}).get("epochs"))
+                for t in parsed(MODELS + REST, assignments=assignments).trials}  # fmt: skip
+
+    svc = {("sklearn.svm:SVC", 0.5, None), ("sklearn.svm:SVC", 2.0, None)}
+    assert models(("training.epochs", 5)) == {("MLP", None, 5), *svc}
+    assert models(("model.training.epochs", 5)) == {("MLP", None, 5), *svc}
+    assert models(("model.C", 3.0)) == {("MLP", None, 2), ("sklearn.svm:SVC", 3.0, None)}
+    assert models(("model.sklearn.svm:SVC.C", 3.0)) == {("MLP", None, 2), ("sklearn.svm:SVC", 3.0, None)}
+    with pytest.raises(ConfigError, match="there is no training to set"):
+        models(("model.sklearn.svm:SVC.training.epochs", 3))
+
+
 def test_estimators_are_runs_like_any_other_and_are_found_again(store):
     experiment = parsed(MODELS + REST)
     outcome = Runner(store).run(experiment)
@@ -157,6 +171,8 @@ def test_estimators_are_runs_like_any_other_and_are_found_again(store):
     )
     assert row["train_accuracy"] == plain.score(inputs_of(split.x, features), split.y.numpy())
     assert row["forget_accuracy_polluted"] + row["forget_accuracy_clean"] == 1.0
+    note = store.experiment_tags(store.experiment_id("controls"))[names.NOTE]
+    assert "Left out: Finetune of sklearn.svm:SVC: it has no gradients; HessianProbe of" in note
     run = store.get_run(row["run_id"])
     assert run.data.tags[names.ENGINE].startswith("scikit-learn ")
     assert "train_loss" not in run.data.metrics

@@ -9,6 +9,7 @@ from typing import Any
 from qlab.component import stated
 from qlab.errors import ConfigError, unknown
 from qlab.fields import fields_of, show
+from qlab.models import Estimator
 from qlab.registry import KINDS, find
 from qlab.training import Trainer
 
@@ -65,9 +66,10 @@ def _set_in_tables(
     tables = _tables(raw, kind)
     if not tables:
         raise ConfigError(f"{where}: the file has no [{kind}] table.")
-    by_type = [table for table in tables if rest and table.get("type") == rest[0]]
-    if by_type and len(rest) > 1:
-        tables, rest = by_type, rest[1:]
+    # Names of modules have dots, too: model.sklearn.svm:SVC.C
+    lengths = [length for length in range(len(rest) - 1, 0, -1) if _of_type(tables, ".".join(rest[:length]))]
+    if lengths:
+        tables, rest = _of_type(tables, ".".join(rest[: lengths[0]])), rest[lengths[0] :]
     if rest == ["type"]:
         if len(tables) > 1:
             raise ConfigError(
@@ -76,7 +78,10 @@ def _set_in_tables(
         tables[0]["type"] = value
         return
     if kind == "model" and len(rest) > 1 and rest[0] == "training":
-        for table in tables:
+        trained = [table for table in tables if not _is_estimator(table, folder)]
+        if not trained:
+            raise ConfigError(f"{where}: estimators are fitted at once; there is no training to set.")
+        for table in trained:
             _set(Trainer, _table(table, "training", where), rest[1:], value, folder, where, "training")
         return
     if not rest:
@@ -92,6 +97,15 @@ def _set_in_tables(
     for table, cls in classes:
         if rest[0] in fields_of(cls):
             _set(cls, table, rest, value, folder, where, kind)
+
+
+def _of_type(tables: list[dict[str, Any]], name: str) -> list[dict[str, Any]]:
+    return [table for table in tables if table.get("type") == name]
+
+
+def _is_estimator(table: dict[str, Any], folder: Path | None) -> bool:
+    name = table.get("type")
+    return isinstance(name, str) and issubclass(find("model", name, folder), Estimator)
 
 
 def _set(

@@ -362,7 +362,7 @@ class _Reader:
             own = {key: value for key, value in table.items() if key != "training"}
             trainers = list(self._sweep(Trainer, training, f"{where}.training"))
             for name, model in self._variant(own, "model", where):
-                if isinstance(model, Estimator) and "training" in table:
+                if isinstance(model, Estimator) and table.get("training"):
                     raise ConfigError(
                         f"{where}.training: {name} is an estimator, which is fitted at once: it has no epochs, batches "
                         "or learning rate. Leave training out of its table; its own settings are fields of the table."

@@ -173,6 +173,7 @@ def description(
         asked.append(counted(len(experiment.unlearnings), "unlearning run"))
     if experiment.probe_runs:
         asked.append(counted(len(experiment.probe_runs), "probe"))
+    left_out = "; ".join(_literal(line) for line in experiment.left_out)
     source = redact(experiment.source)
     sets = [f"--set {key}={json.dumps(value)}" for key, value in experiment.assignments]
     command = " ".join(["qlab run", shlex.quote(source), *(redact(text) for text in sets)])
@@ -181,6 +182,7 @@ def description(
     lines = [
         _literal(experiment.about) or _literal(experiment.name),
         f"{'; '.join(asked)}. Compare: {', '.join(links)}.",
+        f"Left out: {left_out}." if left_out else "",
         f"![accuracy against the ratio; also in the artifacts of the experiment's run, summary/accuracy.png]({figure})"
         if pictured
         else "",
