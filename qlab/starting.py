@@ -14,6 +14,7 @@ _TABLES = {
     "model": {"model": 'type = "{name}"'},
     "estimator": {"model": 'type = "{name}"'},
     "circuit": {"model": 'type = "{name}"\ndepth = 2'},
+    "loss": {"training": 'epochs = 20\nlearning_rate = 0.03\nloss = "{name}"'},
     "unlearner": {"corruption": 'type = "LabelFlip"\nratio = 0.3', "unlearner": 'type = "{name}"\nsteps = 10'},
     "probe": {"probe": 'type = "{name}"'},
 }

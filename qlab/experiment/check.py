@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from qlab.component import name_of
 from qlab.errors import ConfigError, DataError
 from qlab.experiment.asking.schema import Experiment
 from qlab.experiment.asking.trial import ProbeRun, Trial, Unlearning
@@ -21,6 +22,7 @@ from qlab.experiment.jobs.oracles import TrainOracles
 from qlab.experiment.jobs.probe import TakeProbe
 from qlab.experiment.jobs.train import Train
 from qlab.experiment.jobs.unlearn import Unlearn
+from qlab.losses import CrossEntropy
 from qlab.models import Features, Model
 from qlab.tasks import Dataset, Split
 from qlab.tasks.base import digest
@@ -108,7 +110,7 @@ class Checker:
         for alike in corruptions.values():
             yield from self._group(_named(alike), self._try_corruptions(alike))
         for trial in _first(sorted(trials, key=_no_partition), lambda trial: trial.ensemble_key):
-            yield from self._group(f"model {trial.names['model']}", self._try_model(trial, data))
+            yield from self._group(f"model {trial.names['model']}{_with_loss(trial)}", self._try_model(trial, data))
 
     def _try_corruptions(self, trials: list[Trial]) -> Iterator[Check]:
         data = self._materials.dataset(trials[0].task)
@@ -121,7 +123,7 @@ class Checker:
         if not own.has_gradients:
             yield self._try_estimator(small)
             return
-        what = f"model {trial.names['model']} on {trial.names['task']}, {trial.names['corruption']}"
+        what = f"model {trial.names['model']} on {trial.names['task']}, {trial.names['corruption']}{_with_loss(trial)}"
         one, again = (small.train(own, vmap=False) for _ in range(2))
         if not _same(one.states[own.key], again.states[own.key], 0.0):
             raise ConfigError(
@@ -188,6 +190,12 @@ class Checker:
         result = TakeProbe(own).run(small.together, Inputs(states, paths), _Silent()).found
         scalars = ", ".join(result.scalars) if result is not None else ""
         yield Check(f"{name} of {small.trial.names['model']}", scalars or "measured")
+
+
+def _with_loss(trial: Trial) -> str:
+    """The name of the loss a model is trained with, where it is not the usual one."""
+    plain = not trial.has_gradients or trial.trainer.loss == CrossEntropy()
+    return "" if plain else f", {name_of(trial.trainer.loss)}"
 
 
 class _Small:
