@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
 
-from qlab.errors import DataError
+from qlab.errors import ConfigError, DataError
 from qlab.reading.axes import Axes
 from qlab.reading.summaries import x_column
 from qlab.reading.tables import WORDS, Parts, summaries_of, table_of
@@ -27,7 +28,9 @@ def figure_of(store: Store, parts: Parts, axes: Axes | None, kind: Kind, *, log_
     if not parts:
         raise DataError(f"There are no {WORDS[kind]} here.")
     if axes is not None:
-        return drawn(panels_of(store, parts, axes, kind), log_x=log_x, columns=min(2, len(axes.y)))
+        panels = panels_of(store, parts, axes, kind)
+        check_positive(panels, log_x=log_x)
+        return drawn(panels, log_x=log_x, columns=min(2, len(axes.y)))
     if kind == "trials":
         table = summaries_of(parts, kind)
         return accuracy_against_ratio(_named(table, "corruption"))
@@ -60,6 +63,25 @@ def panels_of(store: Store, parts: Parts, axes: Axes | None, kind: Kind) -> list
         return step_panels(curves, summaries_of(parts, kind), DRAWN)
     line = {"trials": "model", "unlearning": "method", "probes": "model"}[kind]
     return metric_panels(table_of(parts, axes, kind), x_column(axes), axes.y, line)
+
+
+def check_positive(panels: Sequence[Panel], *, log_x: bool = False, log_y: bool = False) -> None:
+    """Sees to it that logarithmic axes show all that there is.
+
+    Raises:
+        ConfigError: some of it is zero or negative.
+    """
+    for panel in panels:
+        for line in panel.lines:
+            for asked, values, option, what in (
+                (log_x, line.x, "log_x", panel.xlabel),
+                (log_y, line.mean, "log_y", panel.ylabel),
+            ):
+                if asked and (values <= 0).any():
+                    raise ConfigError(
+                        f"{option}: {what} has the value {values.min():g} ({line.name}), which a logarithmic axis does "
+                        f"not show; leave {option} out."
+                    )
 
 
 def _curves(store: Store, parts: Parts) -> pd.DataFrame:

@@ -95,7 +95,8 @@ class Results(Contents):
         """
         from qlab.reading.drawing import figure_of  # libraries that draw: frames do without
 
-        chosen = None if y is None and x is None and not by else self.axes(y, x, by, of)
+        plain = y is None and x is None and not by and not log_x
+        chosen = None if plain else self.axes(y, x, by, of)
         return figure_of(self._store, self._parts(of), chosen, kind_of(of), log_x=log_x)
 
     def save_figure(
@@ -134,14 +135,16 @@ class Results(Contents):
             ConfigError: there is no such param, metric, unit or kind of file.
             DataError: there is nothing to draw.
         """
-        from qlab.reading.drawing import panels_of
+        from qlab.reading.drawing import check_positive, panels_of
         from qlab.views import publication
 
         suffix_of(Path(path), publication.FORMATS, "figure")
         form = publication.Format(inches(width, "width"), aspect, font_size, log_x, log_y)
         steps = of == "unlearning" and y is None and x is None and not by
         chosen = None if steps else self.axes(y, x, by, of)
-        return publication.save(panels_of(self._store, self._parts(of), chosen, kind_of(of)), Path(path), form, dpi)
+        panels = panels_of(self._store, self._parts(of), chosen, kind_of(of))
+        check_positive(panels, log_x=log_x, log_y=log_y)
+        return publication.save(panels, Path(path), form, dpi)
 
     def save_table(
         self,

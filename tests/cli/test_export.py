@@ -47,6 +47,7 @@ def test_another_axis_and_metric(store: str, tmp_path: Path) -> None:
         (["--figure", "fig.pdf", "--by", "modle"], "Did you mean"),
         (["--figure", "fig.pdf", "--of", "unlearning"], "There are no unlearning runs here."),
         (["--figure", "fig.pdf", "--of", "probe"], 'unknown kind "probe"'),
+        (["--figure", "fig.pdf", "--log-x"], "log_x: corruption ratio has the value 0 (MLP), which a logarithmic axis"),
         (["--table", "nowhere/t.tex"], "there is no folder nowhere"),
     ],
 )
