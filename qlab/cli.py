@@ -327,7 +327,7 @@ def list_names(kind: str | None) -> None:
 def describe(name: str) -> None:
     """Describe a class that an experiment file can name (fields, formula, source), or print an experiment's file.
 
-    NAME is one that `qlab list` prints, or "module:Class"; or Task, Corruption, Model, Estimator, Unlearner or
+    NAME is one that `qlab list` prints, or "module:Class"; or Task, Corruption, Model, Estimator, Loss, Unlearner or
     LandscapeProbe for what a class of one's own has to define.
     """
     from qlab import starting
