@@ -57,6 +57,8 @@ def joined(reasons: Iterable[str]) -> str:
 def spread(values: Sequence[float] | NDArray[np.float64]) -> tuple[float, float]:
     """Mean and standard deviation (n - 1) of finite numbers; NaN where there are too few."""
     known = np.asarray(values, dtype=float)
+    if len(known) > 1 and (known == known[0]).all():  # whose mean, rounded, may be another number
+        return float(known[0]), 0.0
     mean = float(known.mean()) if len(known) else np.nan
     return mean, float(known.std(ddof=1)) if len(known) > 1 else np.nan
 

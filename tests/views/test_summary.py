@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
+from qlab.views.kept import spread
 from qlab.views.labels import label_models
 from qlab.views.summary import summarize
 
@@ -168,3 +170,8 @@ def test_seed_ratio_and_class_of_corruption_are_not_in_the_name(changed: dict[st
 def test_names_survive_any_index() -> None:
     frame = pd.DataFrame([trial(), trial(model__hidden="[8]")], index=[7, 3])
     assert list(label_models(frame)) == ["MLP hidden=[4]", "MLP hidden=[8]"]
+
+
+def test_equal_values_have_no_deviation_at_all() -> None:
+    assert spread([0.9210526315789473] * 5) == (0.9210526315789473, 0.0)
+    assert np.std([0.9210526315789473] * 5, ddof=1) > 0.0  # rounding of the mean
