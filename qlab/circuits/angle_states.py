@@ -45,6 +45,7 @@ class AngleStatevectorEngine(nn.Module):
         self.cone = cone
         self.encoding = encoding
         self.wires = cone.wires
+        self.n_wires = len(cone.wires)
         parts = _cut(cone.gates)
         into, out = _basis(self.wires, encoding)
         # RX(a)|0> = S^dagger RY(a)|0>: states always begin as real ones.

@@ -46,6 +46,20 @@ def exact_engine(
     return AngleStatevectorEngine(recording, cone, encoding)
 
 
+def explained(engine: ExactEngine, cone: LightCone, n_wires: int) -> str:
+    """Which engine it is, and why, in a phrase."""
+    inside = f"light cone of {len(cone.wires)} of {n_wires} qubits, {len(cone.gates)} gates"
+    if isinstance(engine, StatevectorEngine):
+        return f"statevector, cheaper here than the {inside}"
+    if isinstance(engine, AngleStatevectorEngine):
+        why = "data re-uploading needs states" if len(engine.stages) > 1 else "cheaper here than Pauli strings"
+        return f"statevector of the {inside}; {why}"
+    if len(engine.cones) == 1:
+        return f"observable evolved on the {inside}"
+    widest = max(len(part.wires) for part in engine.cones)
+    return f"observable evolved on {len(engine.cones)} light cones of up to {widest} of {n_wires} qubits, one a part"
+
+
 def _heisenberg_is_cheaper(cones: tuple[LightCone, ...], size: int) -> bool:
     """Whether evolving 4^k real coefficients costs less than a batch of complex states of 2^size amplitudes.
 

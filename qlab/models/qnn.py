@@ -10,17 +10,15 @@ import torch
 from torch import Tensor, nn
 
 from qlab.circuits import (
-    AngleStatevectorEngine,
     Entangler,
     HeisenbergEngine,
     Recording,
-    StatevectorEngine,
     bonds,
     light_cone,
     rotation_rows,
 )
 from qlab.circuits.device_check import check_device
-from qlab.circuits.exact import ExactEngine, exact_engine
+from qlab.circuits.exact import ExactEngine, exact_engine, explained
 from qlab.circuits.observables import ObservableName, named_observable
 from qlab.circuits.qnode import QNodeEngine
 from qlab.circuits.trained import TrainedCircuit
@@ -48,15 +46,15 @@ class PennyLaneQNN(Model):
     chain Z on the last wire sees as many of the last features as there are rows, on a ring 2 depth - 1. A run says
     so before it trains ("sees 3 of 12 features"); ``observable = "mean_Z"`` sees all.
 
-    Subclasses may override :meth:`weight_shapes` and :meth:`ansatz` with PennyLane operations, and :meth:`observable`;
-    every device, the light cone included, then runs those. All unitary operations on qubits can be used, with or
-    without weights:
-    gates, their powers, products, adjoints and controlled versions; ``qml.evolve``, ``qml.exp``, ``TrotterProduct``
-    and the like; ``QubitUnitary`` and ``DiagonalQubitUnitary`` of trained matrices; and templates. The circuit must be
-    the same for all weights and at each call: angles and matrices are computed by PyTorch, without ``if``, ``float()``
-    or NumPy on weights, and without random numbers. Measurements, noise channels, state preparations, observables as
-    gates, qutrits and modes of light cannot be used. :meth:`build` refuses what cannot be trained, with the line that
-    queued it, and devices on which PennyLane computes a circuit or its gradient wrongly.
+    Subclasses may override :meth:`weight_shapes` and :meth:`ansatz` with PennyLane operations, and
+    :meth:`observable`; every device, the light cone included, then runs those. All unitary operations on qubits can
+    be used, with or without weights: gates, their powers, products, adjoints and controlled versions; ``qml.evolve``,
+    ``qml.exp``, ``TrotterProduct`` and the like; ``QubitUnitary`` and ``DiagonalQubitUnitary`` of trained matrices;
+    and templates. The circuit must be the same for all weights and at each call: angles and matrices are computed by
+    PyTorch, without ``if``, ``float()`` or NumPy on weights, and without random numbers. Measurements, noise
+    channels, state preparations, observables as gates, qutrits and modes of light cannot be used. :meth:`build`
+    refuses what cannot be trained, with the line that queued it, and devices on which PennyLane computes a circuit or
+    its gradient wrongly.
 
     Args:
         depth: number of rows.
@@ -181,19 +179,10 @@ class PennyLaneQNN(Model):
     @property
     def engine_name(self) -> str:
         """Which engine evaluates the circuit, why, and how many features it sees: for logs and ``qlab run``."""
-        k, engine = len(self.cone.wires), self.engine
-        inside = f"light cone of {k} of {self.n_wires} qubits, {len(self.cone.gates)} gates"
-        if isinstance(engine, HeisenbergEngine):
-            widest = max(len(cone.wires) for cone in engine.cones)
-            several = f"{len(engine.cones)} light cones of up to {widest} of {self.n_wires} qubits, one for each part"
-            found = f"observable evolved on {several if len(engine.cones) > 1 else f'the {inside}'}"
-        elif isinstance(engine, StatevectorEngine):
-            found = f"statevector, cheaper here than the {inside}"
-        elif isinstance(engine, AngleStatevectorEngine):
-            why = "data re-uploading needs states" if len(engine.stages) > 1 else "cheaper here than Pauli strings"
-            found = f"statevector of the {inside}; {why}"
-        else:
+        if isinstance(self.engine, QNodeEngine):
             found = f"PennyLane {self.device}"
+        else:
+            found = explained(self.engine, self.cone, self.n_wires)
         return "; ".join([found, *self.remarks()])
 
     @property
@@ -253,7 +242,7 @@ class PennyLaneQNN(Model):
         """Pauli coefficients of the observable, or amplitudes of a batch of 32 states."""
         if isinstance(self.engine, HeisenbergEngine):
             return self.engine.coefficients
-        return 32 * 2**self._state_wires
+        return 32 * 2**self.engine.n_wires
 
     def held_elements(self, rows: int, *, gradient: bool) -> int:
         """The observable after each block of gates, or the state after each stage of the circuit or gate of a QNode."""
@@ -261,12 +250,7 @@ class PennyLaneQNN(Model):
             return 3 * (self.engine.steps if gradient else 2) * self.engine.coefficients + 2 * rows
         kept = self.depth * self.n_wires if isinstance(self.engine, QNodeEngine) else self.engine.steps
         # A state before and after it is rearranged for a stage.
-        return rows * 2 ** (self._state_wires + 1) * (4 + (2 * kept if gradient else 0))
-
-    @property
-    def _state_wires(self) -> int:
-        """The qubits of the states that are evolved."""
-        return len(self.cone.wires) if isinstance(self.engine, AngleStatevectorEngine) else self.n_wires
+        return rows * 2 ** (self.engine.n_wires + 1) * (4 + (2 * kept if gradient else 0))
 
     @torch.no_grad()
     def reset_parameters(self, generator: torch.Generator) -> None:
