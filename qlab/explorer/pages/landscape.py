@@ -20,7 +20,6 @@ from qlab.explorer.loaded import Checkpoint, checkpoints, fitted_runs, related
 from qlab.explorer.page import Page
 from qlab.landscape import InterpolationProbe, ProbeResult, SliceProbe
 from qlab.landscape.landscape import TRAINED
-from qlab.models.estimator import NO_GRADIENTS
 from qlab.views.backends import styled, text_options
 from qlab.views.landscape import draw
 from qlab.views.panels import finite_limits, row
@@ -120,7 +119,7 @@ class LandscapePage(Page):
             results: dict[str, ProbeResult] = {}
             missing = [f"{run}: no finished run with a checkpoint." for run in chosen if run not in self._every]
             if left := sorted({str(frame.set_index("run_id").loc[run, "model.type"]) for run in fitted_runs(frame)}):
-                missing.append(f"Left out: {', '.join(left)}: {NO_GRADIENTS}.")
+                missing.append(f"Left out, without gradients: {', '.join(left)}.")
                 if not every:
                     raise DataError(missing[-1])
             items = self._items(chosen, selected, every, frame)
