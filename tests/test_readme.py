@@ -71,7 +71,7 @@ def test_first_experiment(folder):
 
 
 def test_own_table(folder):
-    result = qlab("run", "cells.toml", cwd=folder)
+    result = qlab("run", "my_cells.toml", cwd=folder)
     assert result.exit_code == 0, result.output
     assert "30 trials trained" in result.stdout
     assert "test accuracy" in result.stdout
