@@ -32,6 +32,7 @@ _HOME = {
     "LabelFlip": "qlab.corruptions",
     "NoCorruption": "qlab.corruptions",
     "ROCAUC": "qlab.metrics",
+    "Accuracy": "qlab.metrics",
     "BalancedAccuracy": "qlab.metrics",
     "CalibrationError": "qlab.metrics",
     "LogLoss": "qlab.metrics",
@@ -105,7 +106,7 @@ if TYPE_CHECKING:
         MeanAbsoluteError,
         SymmetricCrossEntropy,
     )
-    from qlab.metrics import ROCAUC, BalancedAccuracy, CalibrationError, LogLoss, Metric, Rows
+    from qlab.metrics import ROCAUC, Accuracy, BalancedAccuracy, CalibrationError, LogLoss, Metric, Rows
     from qlab.models import CNOTQNN, MLP, Estimator, Features, Model, PennyLaneQNN
     from qlab.reading import Results, results
     from qlab.scripting import run

@@ -43,12 +43,15 @@ def print_outcome(
         tables += ", probes.csv"
     unlearned = f", {outcome.unlearned} unlearning runs" if len(outcome.unlearning) else ""
     measured = f", {outcome.measured} probes taken" if len(outcome.probes) else ""
+    compared = f"{outcome.compared} trials compared to choose, " if outcome.choices else ""
     console.print(
         Text(
-            f"{outcome.trained} trials trained, {outcome.reused} from the store{unlearned}{measured}; "
+            f"{compared}{outcome.trained} trials trained, {outcome.reused} from the store{unlearned}{measured}; "
             f"{outcome.working_seconds:.1f} s of training, {outcome.tracking_seconds:.1f} s of tracking"
         )
     )
+    for choice in outcome.choices:
+        console.print(Text(f"chosen: {choice}"), soft_wrap=True)
     for what, why in outcome.missing.items():
         console.print(Text(f"NOT DRAWN {what}: {why}"), soft_wrap=True)
     for failure in outcome.failures:
@@ -70,9 +73,9 @@ def summary_table(table: pd.DataFrame, title: str) -> Table:
     measured = [str(name).removesuffix("_mean") for name in table if str(name).endswith("_mean")]
     for column in ("ratio", *(name.replace("_", " ") for name in measured), "kept"):
         shown.add_column(column, justify="right", overflow="fold")
-    notes = bool(table["left_out"].any())
-    if notes:
-        shown.add_column("left out", overflow="fold")
+    texts = [name for name in ("chosen", "left_out") if name in table and table[name].any()]
+    for name in texts:
+        shown.add_column(name.replace("_", " "), overflow="fold")
     previous = None
     for row in table.to_dict("records"):
         group = (row["model"], row["corruption"])
@@ -84,7 +87,7 @@ def summary_table(table: pd.DataFrame, title: str) -> Table:
             *(_spread(row[f"{name}_mean"], row[f"{name}_std"]) for name in measured),
             f"{row['kept']} of {row['trials']}",
         ]
-        shown.add_row(*(Text(cell) for cell in [*cells, *([str(row["left_out"])] if notes else [])]))
+        shown.add_row(*(Text(cell) for cell in [*cells, *(str(row[name]) for name in texts)]))
         previous = group
     return shown
 

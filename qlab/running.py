@@ -142,12 +142,38 @@ def _say_interrupted(store: Store, error: BaseException | None) -> None:
     interrupts.tell()
 
 
+def _print_choices(experiment: Experiment, store: Store | None) -> None:
+    """What of a selection is done; what is reported then depends on it."""
+    from qlab.experiment.asking.schema import compared
+
+    chosen = experiment.selection
+    assert chosen is not None
+    candidates = [
+        trial for group in chosen.groups for option in group.options for trial in group.candidates(option, chosen.seeds)
+    ]
+    plan = Plan.of(compared(experiment, candidates), store)
+    for trial in candidates:
+        click.echo(f"{plan.state(trial.key):11} {trial.key}  {trial.label}, to choose from")
+    budget = getattr(chosen.table, "configurations", None)
+    searched = sum(bool(group.space) for group in chosen.groups)
+    if budget is not None:
+        click.echo(
+            f"{budget} configurations with {len(chosen.seeds)} seeds would be searched for each of {searched} groups"
+        )
+    else:
+        click.echo(f"{len(candidates)} trials to choose from: {len(plan.done)} done, {len(plan.todo)} would run")
+    click.echo(f"then, with what is chosen by {chosen.score}: {len(experiment.trials)} trials to report")
+
+
 def print_plan(experiment: Experiment, uri: str | None) -> None:
     """What of an experiment is done, and what would run."""
     file = embedded_file(resolve(uri))
     store = None if file is not None and not file.exists() else Store(uri, create=False)
-    plan = Plan.of(experiment, store)
     click.echo(f"{experiment.name}: {experiment.about}" if experiment.about else experiment.name)
+    if experiment.selection is not None:
+        _print_choices(experiment, store)
+        return
+    plan = Plan.of(experiment, store)
     for item in experiment.items:
         click.echo(f"{plan.state(item.key):11} {item.key}  {item.label}")
     for line in remarks(plan):

@@ -191,3 +191,11 @@ def test_experiments_that_are_named_ship(name):
 def test_every_command_of_the_command_line_is_mentioned():
     for name in main.commands:
         assert f"qlab {name}" in README
+
+
+def test_a_learning_rate_is_chosen_and_a_metric_of_ones_own_reported(folder):
+    result = qlab("run", "fair.toml", "--no-figures", cwd=folder)
+    assert result.exit_code == 0, result.output
+    assert "forget attack" in result.output
+    assert "chosen: MLP, ratio 0.3: learning_rate 0." in result.output
+    assert "8 trials compared to choose, 4 trials trained" in result.output

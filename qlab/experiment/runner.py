@@ -13,6 +13,7 @@ from qlab.errors import QlabError, StoreError, UnsentError
 from qlab.experiment.asking.schema import Experiment
 from qlab.experiment.asking.trial import ProbeRun, Trial, Unlearning
 from qlab.experiment.assembly import Assembly
+from qlab.experiment.choosing import Choosing
 from qlab.experiment.engine.graph import Workers
 from qlab.experiment.engine.here import Alone
 from qlab.experiment.jobs.materials import Materials, Setting
@@ -56,6 +57,8 @@ class Outcome:
         artifacts: where the summary's files are.
         working_seconds: wall time of everything between planning and summary that is not tracking.
         tracking_seconds: wall time spent writing to and reading from the store.
+        choices: what was chosen for each group of a selection, in words.
+        compared: how many trials were trained now to be compared.
     """
 
     parent_run: str
@@ -72,6 +75,8 @@ class Outcome:
     artifacts: str
     working_seconds: float
     tracking_seconds: float
+    choices: tuple[str, ...] = ()
+    compared: int = 0
 
 
 class Runner:
@@ -113,8 +118,12 @@ class Runner:
         device = self._workers.device(experiment.device)
         materials = Materials(Setting(str(device), experiment.evaluate_every, experiment.checkpoint_seconds))
         recorder = Recorder(self._store, self._reporter, experiment, side_by_side=self._workers.number > 1)
+        choosing = None if experiment.selection is None else Choosing(recorder, experiment)
         with recorder.lock:
             try:
+                if choosing is not None:
+                    choosing.check(materials)
+                    recorder.experiment = choosing.stage()
                 plan = self._plan(recorder, materials)
                 memory = self._workers.memory(experiment.memory, device)
                 # What can go wrong before training goes wrong here, while there are no runs yet.
@@ -131,13 +140,16 @@ class Runner:
                     parent = open_parent(recorder, busy=_is_busy(plan))
                     clear_refusals(recorder, parent)
                 start, tracked = time.perf_counter(), recorder.tracking_seconds
-                recorder.confirm()
-                if recorder.lock.held:
-                    with recorder.tracking():
-                        end_left(self._store, recorder.experiment_id, but=parent)
-                        delete_left_states(recorder)
-                    self._do(recorder, materials, work, plan, parent)
-                recorder.confirm()
+                self._carry_out(recorder, materials, work, plan, parent)
+                while choosing is not None and not choosing.is_over:
+                    recorder.experiment = choosing.next(parent)
+                    plan = self._plan(recorder, materials)
+                    work = Work(materials, plan, memory, self._workers.number)
+                    if _is_busy(plan):
+                        with recorder.tracking():
+                            self._store.finish(parent, "RUNNING")
+                    self._carry_out(recorder, materials, work, plan, parent)
+                experiment = recorder.experiment
                 working = time.perf_counter() - start - (recorder.tracking_seconds - tracked)
                 with recorder.tracking():
                     settled = self._store.settle(_SETTLE_SECONDS)
@@ -165,7 +177,9 @@ class Runner:
             probes=tables.probes,
             measured=_count(experiment.probe_runs, finished),
             failed=recorder.failed,
-            failures=failure_lines(experiment, recorder.failed),
+            failures=failure_lines(experiment, recorder.failed, () if choosing is None else choosing.candidates),
+            choices=() if choosing is None else tuple(choice.line for choice in choosing.choices),
+            compared=0 if choosing is None else _count(choosing.candidates, finished),
             missing=tables.missing,
             artifacts=self._store.artifact_place(parent),
             working_seconds=working,
@@ -211,6 +225,16 @@ class Runner:
             if item.key in failed and plan.errors[item.key] != DAMAGED:
                 recorder.fail([item], plan.errors[item.key])
         return plan.without(recorder.failed)
+
+    def _carry_out(self, recorder: Recorder, materials: Materials, work: Work, plan: Plan, parent: str) -> None:
+        """Does what a plan leaves to do, if the experiment is this command's."""
+        recorder.confirm()
+        if recorder.lock.held:
+            with recorder.tracking():
+                end_left(self._store, recorder.experiment_id, but=parent)
+                delete_left_states(recorder)
+            self._do(recorder, materials, work, plan, parent)
+        recorder.confirm()
 
     def _do(self, recorder: Recorder, materials: Materials, work: Work, plan: Plan, parent: str) -> None:
         """Does all that is left; models whose checkpoints are damaged when they are needed are made again.

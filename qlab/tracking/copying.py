@@ -43,6 +43,7 @@ _STOPPED = "the copy was stopped; copy it again"
 
 _WORDS = {
     names.TRIAL: "trial",
+    names.SELECTION: "selection trial",
     names.UNLEARNING: "unlearning run",
     names.ORACLE: "oracle",
     names.PROBE: "probe",

@@ -18,7 +18,7 @@ FINISHED_LATER: Final = "did not finish, and was run again"
 DUPLICATE: Final = "finished more than once"
 UNLISTED: Final = "its experiment run no longer exists"
 
-_KINDS = (names.TRIAL, names.UNLEARNING, names.ORACLE, names.PROBE)
+_KINDS = (names.TRIAL, names.SELECTION, names.UNLEARNING, names.ORACLE, names.PROBE)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,6 +12,9 @@ from qlab.tracking import params
 RATIO = "corruption.ratio"
 """The param that curves run over."""
 
+OVER = "select.over"
+"""The param that names those that were chosen for each ratio, and do not tell curves apart."""
+
 _SEEDS = ("seed", "repeat", "oracle", "probe.label")
 """Params that differ within a group, and one that repeats what others say."""
 
@@ -38,7 +41,9 @@ def keys_of(settings: Mapping[str, Any]) -> Keys:
         settings: values by dotted name, as :func:`qlab.tracking.params.read` gives them.
     """
     own = {name: value for name, value in settings.items() if name not in _SEEDS and not name.startswith(_POINTS)}
-    return Keys(_hash(own), _hash({name: value for name, value in own.items() if name != RATIO}))
+    chosen = own.get(OVER)
+    left = {RATIO, *(chosen if isinstance(chosen, list | tuple) else ())}
+    return Keys(_hash(own), _hash({name: value for name, value in own.items() if name not in left}))
 
 
 def keys_of_params(texts: Mapping[str, str], run: str) -> Keys:

@@ -12,6 +12,18 @@ TRIAL: Final = "trial"
 UNLEARNING: Final = "unlearning"
 ORACLE: Final = "oracle"
 PROBE: Final = "probe"
+SELECTION: Final = "selection"
+"""A trial that was trained to be compared, on validation rows, with others of which one is chosen; no result."""
+
+SUPERSEDED: Final = "superseded"
+"""A trial that was reported of a choice that is made otherwise now; no result."""
+
+CHOICES: Final = "qlab.choices"
+"""Tag of an experiment's parent run: JSON of what was chosen for each group of a selection."""
+
+SELECTION_TABLE: Final = "summary/selection.csv"
+"""Artifact of an experiment's run: what was compared in a selection, and what was chosen."""
+
 CLAIMS: Final = "claims"
 """Who works at what; see :mod:`qlab.tracking.lease`. Not a result: found only if it is
 asked for."""

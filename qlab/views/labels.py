@@ -14,7 +14,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from qlab.tracking import names
-from qlab.tracking.groups import RATIO, keys_of
+from qlab.tracking.groups import OVER, RATIO, keys_of
 from qlab.tracking.params import shown
 
 UNKNOWN = "unknown"
@@ -102,7 +102,7 @@ def label_probes(frame: pd.DataFrame) -> pd.Series[str]:
 def varying(frame: pd.DataFrame) -> list[str]:
     """The params in which trials differ, other than the seed and what a curve runs over: what can tell groups apart."""
     columns = [name for name in frame.columns if name.startswith(_TABLES) and name not in _CURVE]
-    different = [name for name in columns if _differ(_values(frame, name))]
+    different = [name for name in columns if _differ(_unchosen(frame, name))]
     return ["model.type", *(name for name in different if name != "model.type")] if columns else []
 
 
@@ -140,7 +140,7 @@ def _labels(frame: pd.DataFrame, kind: str, tables: tuple[str, ...] | None = Non
     types = _names(_values(frame, f"{kind}.type"))
     labels = [text or UNKNOWN for text in types]
     settings = [name for name in frame.columns if tables and name.startswith(tables) and name not in (*_TYPES, RATIO)]
-    columns = {name: _values(frame, name) for name in settings}
+    columns = {name: _unchosen(frame, name) for name in settings}
     for kept in set(types) - {""}:
         every = [row for row, own in enumerate(types) if own == kept]
         for name, values in columns.items():
@@ -206,6 +206,12 @@ def _values(frame: pd.DataFrame, name: str) -> list[Any]:
         return [None] * len(frame)
     values = frame[name].tolist()
     return [None if _missing(value) else tuple(value) if isinstance(value, list) else value for value in values]
+
+
+def _unchosen(frame: pd.DataFrame, name: str) -> list[Any]:
+    """A column's values, None where they were chosen: what is chosen for each ratio does not name a curve."""
+    values, over = _values(frame, name), _values(frame, OVER)
+    return [None if isinstance(own, tuple) and name in own else value for value, own in zip(values, over, strict=True)]
 
 
 def _differ(values: Iterable[Any]) -> bool:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from qlab.tracking.groups import OVER
+from qlab.tracking.params import shown
 from qlab.views.kept import ending, flaws, joined, measured, numbers_of, spread
 from qlab.views.labels import in_order, labelled
 
@@ -25,8 +28,8 @@ def summarize(frame: pd.DataFrame, group_by: Sequence[str] = ()) -> pd.DataFrame
     trial) of :data:`METRICS` over the trials kept, ``kept`` and ``trials``. A trial is kept if it finished with finite
     values; ``left_out`` says why the others were not. If a trial has :data:`TEST`, there are ``test_accuracy_mean`` and
     ``test_accuracy_std`` over those kept that have it, and so for each metric of one's own; where one is no finite
-    number, ``left_out`` names it, and the trial stays. Trials without params (they ended before they had some) are of
-    an unknown model and have no ratio.
+    number, ``left_out`` names it, and the trial stays. ``chosen`` says what a selection chose, if there was one. Trials
+    without params (they ended before they had some) are of an unknown model and have no ratio.
 
     Args:
         frame: one row for each trial, see :func:`qlab.tracking.frames.latest_per_trial`.
@@ -42,8 +45,11 @@ def summarize(frame: pd.DataFrame, group_by: Sequence[str] = ()) -> pd.DataFrame
             values = kept[metric].to_numpy(dtype=float)
             row[f"{metric}_mean"], row[f"{metric}_std"] = spread(values[np.isfinite(values)])
         reasons = joined([*group["reason"], *group["flawed"]])
+        if "chosen" in work:
+            row["chosen"] = "; ".join(sorted(set(group["chosen"]) - {""}))
         rows.append(row | {"kept": len(kept), "trials": len(group), "left_out": reasons})
     columns = [*_GROUP, *(f"{m}_{s}" for m in metrics for s in ("mean", "std"))]
+    columns += ["chosen"] if "chosen" in work else []
     table = pd.DataFrame(rows, columns=[*columns, "kept", "trials", "left_out"])
     return in_order(table, _GROUP)
 
@@ -60,6 +66,8 @@ def labelled_trials(frame: pd.DataFrame, group_by: Sequence[str] = ()) -> pd.Dat
     found = zip(ending(frame), *(flaws(frame, metric) for metric in METRICS), strict=True)
     work["reason"] = pd.Series([ended or _lacking(own) for ended, *own in found], index=frame.index, dtype=str)
     work["kept"] = work["reason"] == ""
+    if OVER in frame and frame[OVER].notna().any():
+        work["chosen"] = [_chosen(row) for row in frame.to_dict("records")]
     further = [flaws(frame, metric) for metric in measured(frame)]
     flawed = [[flaw for flaw in own if flaw and not flaw.startswith("no ")] for own in zip(*further, strict=True)]
     work["flawed"] = pd.Series([", ".join(own) for own in flawed] or "", index=frame.index, dtype=str)
@@ -76,6 +84,13 @@ def further_metrics(table: pd.DataFrame) -> tuple[str, ...]:
 def rounded(table: pd.DataFrame, digits: int = 4) -> pd.DataFrame:
     """A table to look at: numbers rounded, but for ratios, of which two would look the same."""
     return table.round({name: digits for name in table.columns if name != "ratio"})
+
+
+def _chosen(row: Mapping[Any, Any]) -> str:
+    """What was chosen for a trial: "learning_rate 0.03"."""
+    over = row[OVER] if isinstance(row[OVER], tuple) else ()
+    known = [(name, row.get(name)) for name in over]
+    return ", ".join(f"{name.partition('.')[2]} {shown(value)}" for name, value in known if value is not None)
 
 
 def _metrics(frame: pd.DataFrame) -> tuple[str, ...]:

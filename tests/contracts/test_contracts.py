@@ -265,6 +265,7 @@ OTHER: dict[str, dict[str, Any]] = {
     "Sharpness": {"radius": 0.5, "at": "oracle"},
     "BalancedAccuracy": {"on": "train", "when": "epoch"},
     "ROCAUC": {"on": "test"},
+    "Accuracy": {"name": "hits"},
     "LogLoss": {"on": "retain", "name": "nats"},
     "CalibrationError": {"bins": 3, "on": "forget"},
     "Confidence": {"power": 2.0},

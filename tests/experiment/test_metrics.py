@@ -20,7 +20,7 @@ from qlab.errors import ConfigError, DataError
 from qlab.experiment.asking import schema
 from qlab.experiment.runner import Outcome
 from qlab.models import checkpoint
-from qlab.reading.contents import Results
+from qlab.reading import Results
 from qlab.tasks.base import load_data
 from qlab.tracking import frames, names
 from qlab.tracking.store import Store

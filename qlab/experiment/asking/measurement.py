@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from typing import Final
 
 from qlab.errors import ConfigError
 from qlab.experiment.asking.trial import Trial, Unlearning, content_hash, table_of
@@ -53,8 +53,7 @@ class Measurement:
     @property
     def name(self) -> str:
         """Of the metric in the store."""
-        found = self.metric.logged_as
-        return POLLUTED + found.removeprefix(self.metric.on) if self.polluted else found
+        return stored_name(self.metric, polluted=self.polluted)
 
     @property
     def over_epochs(self) -> bool:
@@ -62,15 +61,9 @@ class Measurement:
         return self.metric.when == "epoch" and isinstance(self.of, Trial) and self.of.has_gradients
 
     @functools.cached_property
-    def config(self) -> dict[str, Any]:
-        """What of the metric decides its value."""
-        table = table_of(self.type_name, self.metric)
-        return {key: value for key, value in table.items() if key not in _DISPLAYED}
-
-    @functools.cached_property
     def digest(self) -> str:
         """Of what decides the value, for a tag of the model's run: an edited metric is computed again."""
-        return content_hash(self.config)
+        return digest_of(self.type_name, self.metric)
 
     @functools.cached_property
     def key(self) -> str:
@@ -97,10 +90,22 @@ class AskedMetric:
     Args:
         type_name: how the file names its class.
         metric: the metric.
+        polluted: see :class:`Measurement`.
     """
 
     type_name: str
     metric: Metric
+    polluted: bool = False
+
+    @property
+    def name(self) -> str:
+        """Of the metric in the store."""
+        return stored_name(self.metric, polluted=self.polluted)
+
+    @property
+    def digest(self) -> str:
+        """See :attr:`Measurement.digest`."""
+        return digest_of(self.type_name, self.metric)
 
     def applies_to(self, ratio: float) -> bool:
         """Whether there are such rows at a corruption ratio."""
@@ -111,7 +116,21 @@ class AskedMetric:
         trial = item if isinstance(item, Trial) else item.teacher
         if trial is not item and not trial.has_gradients:
             return None
-        return Measurement(item, self.metric, self.type_name) if self.applies_to(trial.corruption.ratio) else None
+        if not self.applies_to(trial.corruption.ratio):
+            return None
+        return Measurement(item, self.metric, self.type_name, self.polluted)
+
+
+def stored_name(metric: Metric, *, polluted: bool) -> str:
+    """A metric's name in the store, see :data:`POLLUTED`."""
+    found = metric.logged_as
+    return POLLUTED + found.removeprefix(metric.on) if polluted else found
+
+
+def digest_of(type_name: str, metric: Metric) -> str:
+    """Of what of a metric decides its value."""
+    table = table_of(type_name, metric)
+    return content_hash({key: value for key, value in table.items() if key not in _DISPLAYED})
 
 
 def check_asked(asked: AskedMetric, where: str, seen: Mapping[str, str], trials: Iterable[Trial]) -> None:

@@ -20,6 +20,8 @@ from qlab.experiment.asking.devices import parse_device
 from qlab.experiment.asking.landmarks import Landmarks
 from qlab.experiment.asking.measurement import AskedMetric, Measurement, check_asked
 from qlab.experiment.asking.memory import parse_size
+from qlab.experiment.asking.selection import Selection, SelectTable, check_table, search, selection
+from qlab.experiment.asking.space import SearchTable, range_of, split_table
 from qlab.experiment.asking.trial import ProbeRun, Trial, Unlearning, content_hash
 from qlab.fields import Field, NonNegativeFloat, NonNegativeInt, PositiveInt, fields_of, show
 from qlab.models import Estimator, Model
@@ -33,7 +35,20 @@ from qlab.training import Trainer
 from qlab.unlearning import Retrain, Unlearner
 from qlab.words import plural
 
-_TOP_LEVEL = ("name", "about", "task", "corruption", "model", "training", "unlearner", "probe", "metric", "run")
+_TOP_LEVEL = (
+    "name",
+    "about",
+    "task",
+    "corruption",
+    "model",
+    "training",
+    "unlearner",
+    "probe",
+    "metric",
+    "select",
+    "search",
+    "run",
+)
 
 _NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.")
 
@@ -109,6 +124,8 @@ class Experiment:
         checkpoint_seconds: seconds from one write of the state of trainings to the next.
         assignments: keys and values that replaced those of the text.
         metrics: further metrics that are asked for; no part of the identity of what they are of.
+        selection: what is chosen before anything is reported; the trials then have any of the values.
+        asked: the experiment that this is a stage of, if it is one.
         left_out: what is asked for and cannot be had of some models, each with its reason: "HessianProbe of
             sklearn.svm:SVC: it has no gradients".
     """
@@ -128,6 +145,8 @@ class Experiment:
     assignments: tuple[tuple[str, Any], ...] = ()
     left_out: tuple[str, ...] = ()
     metrics: tuple[AskedMetric, ...] = ()
+    selection: Selection | None = None
+    asked: Experiment | None = None
 
     @property
     def items(self) -> tuple[Trial | Unlearning | ProbeRun, ...]:
@@ -137,6 +156,8 @@ class Experiment:
     @functools.cached_property
     def content(self) -> str:
         """A hash of name and trials: the identity of the experiment's parent run."""
+        if self.asked is not None:
+            return self.asked.content
         keys = sorted(item.key for item in self.items)
         metrics = {"metrics": sorted(item.key for item in self.measurements)} if self.metrics else {}
         return content_hash({"name": self.name, "trials": keys, **metrics})
@@ -147,6 +168,46 @@ class Experiment:
         models: tuple[Trial | Unlearning, ...] = (*self.trials, *self.unlearnings)
         found = (asked.measurement(item) for item in models for asked in self.metrics)
         return tuple(item for item in found if item is not None)
+
+
+def remapped(experiment: Experiment, trials: Mapping[str, Trial]) -> Experiment:
+    """A stage of an experiment with other trials in place of its own, by key; what is of no other is left out."""
+    unlearnings = {
+        item.key: dataclasses.replace(item, teacher=trials[item.teacher.key])
+        for item in experiment.unlearnings
+        if item.teacher.key in trials
+    }
+    probe_runs = [
+        dataclasses.replace(
+            item,
+            trial=trials[item.trial.key],
+            unlearnings={name: unlearnings[own.key] for name, own in item.unlearnings.items()},
+        )
+        for item in experiment.probe_runs
+        if item.trial.key in trials
+    ]
+    twins = {item.trial.clean_twin.key: item.trial.clean_twin for item in probe_runs if item.needs_clean_twin}
+    found = {trial.key: trial for trial in trials.values()} | twins
+    return dataclasses.replace(
+        experiment,
+        trials=tuple(found.values()),
+        unlearnings=tuple(unlearnings.values()),
+        probe_runs=tuple(probe_runs),
+        asked=experiment.asked or experiment,
+    )
+
+
+def compared(experiment: Experiment, candidates: Sequence[Trial]) -> Experiment:
+    """The stage of an experiment that trains what is compared."""
+    selection = experiment.selection
+    return dataclasses.replace(
+        experiment,
+        trials=tuple(candidates),
+        unlearnings=(),
+        probe_runs=(),
+        metrics=() if selection is None or selection.asked is None else (selection.asked,),
+        asked=experiment,
+    )
 
 
 def load(path: Path, assignments: Sequence[tuple[str, Any]] = ()) -> Experiment:
@@ -271,7 +332,12 @@ class _Reader:
             raise ConfigError(f"run.{error}") from None
         if len(set(run.seed_list)) != len(run.seed_list):
             raise ConfigError(f"run.seeds: got {show(list(run.seed_list))}, accepts each seed only once.")
-        trials = {trial.key: trial for trial in self._trials(raw, run.seed_list)}
+        every = list(self._trials(raw, run.seed_list))
+        metrics = tuple(self._metrics(raw, every))
+        chosen = self._selection(raw, run, every, metrics)
+        if chosen is not None:
+            every = [trial for group in chosen.groups for trial in group.templates]
+        trials = {trial.key: trial for trial in every}
         unlearnings = {item.key: item for item in self._unlearnings(raw, trials.values(), run)}
         probe_runs = {item.key: item for item in self._probe_runs(raw, trials.values(), unlearnings.values())}
         for item in probe_runs.values():
@@ -292,8 +358,33 @@ class _Reader:
             memory=run.memory,
             checkpoint_seconds=run.checkpoint_seconds,
             left_out=tuple(self.left_out),
-            metrics=tuple(self._metrics(raw, trials.values())),
+            metrics=metrics,
+            selection=chosen,
         )
+
+    def _selection(
+        self, raw: dict[str, Any], run: RunTable, trials: Sequence[Trial], metrics: Sequence[AskedMetric]
+    ) -> Selection | None:
+        if "search" in raw:
+            if "select" in raw:
+                raise ConfigError("search: the file has a [select] table, too; leave one of them out.")
+            fields, ranges = split_table(self._listed(raw["search"], "search"))
+            searched = self._make(SearchTable, fields, "search")
+            check_table(searched, run.seed_list, "search")
+            space = {key: range_of(key, given, list(trials)) for key, given in ranges.items()}
+            return search(searched, trials, metrics, space)
+        if "select" not in raw:
+            return None
+        table = self._make(SelectTable, self._listed(raw["select"], "select"), "select")
+        check_table(table, run.seed_list, "select")
+        return selection(table, trials, metrics)
+
+    def _listed(self, value: Any, where: str) -> dict[str, Any]:
+        """A table whose ``over`` and ``per`` may be one string."""
+        table = self._table(value, where)
+        return {
+            key: [item] if key in ("over", "per") and isinstance(item, str) else item for key, item in table.items()
+        }
 
     def _metrics(self, raw: dict[str, Any], trials: Iterable[Trial]) -> Iterator[AskedMetric]:
         seen: dict[str, str] = {}

@@ -18,7 +18,7 @@ from qlab.models import Estimator, Model
 from qlab.registry import code_digest
 from qlab.tasks import Task
 from qlab.tracking.groups import keys_of
-from qlab.tracking.names import CURVE, GROUP
+from qlab.tracking.names import CURVE, GROUP, SELECTION, TRIAL
 from qlab.tracking.params import shown, write
 from qlab.training import Trainer
 from qlab.unlearning import Unlearner
@@ -52,6 +52,7 @@ class Trial:
         trainer: trains it. Does not count for an estimator, which is fitted at once.
         seed: seeds everything random.
         names: how the experiment file names the classes, by kind.
+        select: of a trial that ``[select]`` compares or reports: how; part of its identity.
     """
 
     task: Task
@@ -60,6 +61,12 @@ class Trial:
     trainer: Trainer
     seed: int
     names: dict[str, str]
+    select: Mapping[str, Any] | None = None
+
+    @property
+    def kind(self) -> str:
+        """The kind of its run, see :mod:`qlab.tracking.names`."""
+        return SELECTION if self.select is not None and "candidate" in self.select else TRIAL
 
     @property
     def has_gradients(self) -> bool:
@@ -101,7 +108,8 @@ class Trial:
             tables[kind] = table_of(self.names[kind], part)
         if self.has_gradients:
             tables["training"] = _fields(self.trainer)
-        return {**tables, "seed": self.seed}
+        selected = {} if self.select is None else {"select": dict(self.select)}
+        return {**tables, **selected, "seed": self.seed}
 
     @functools.cached_property
     def key(self) -> str:
@@ -114,8 +122,8 @@ class Trial:
 
     @functools.cached_property
     def clean_twin(self) -> Trial:
-        """The same trial with nothing corrupted."""
-        return dataclasses.replace(self, corruption=dataclasses.replace(self.corruption, ratio=0.0))
+        """The same trial with nothing corrupted; not one that is chosen, which may have other settings."""
+        return dataclasses.replace(self, corruption=dataclasses.replace(self.corruption, ratio=0.0), select=None)
 
     @functools.cached_property
     def ensemble_key(self) -> str:

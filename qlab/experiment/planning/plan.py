@@ -176,6 +176,6 @@ def _known(experiment: Experiment, store: Store | None) -> pd.DataFrame:
     if store is None or experiment_id is None:
         return pd.DataFrame(columns=list(names.COLUMNS))
     frame = frames.runs(store, [experiment_id])
-    frame = frame[frame["kind"].isin([names.TRIAL, names.UNLEARNING, names.PROBE])]
+    frame = frame[frame["kind"].isin([names.TRIAL, names.SELECTION, names.UNLEARNING, names.PROBE])]
     wanted = [item.key for item in experiment.items]
     return frame[frame["trial"].isin(wanted)]

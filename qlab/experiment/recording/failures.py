@@ -3,36 +3,48 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from qlab.experiment.asking.schema import Experiment
 from qlab.experiment.asking.trial import ProbeRun, Trial, Unlearning
 
 _MOST_NAMED = 3
 
+UNCHOSEN = "choice for "
+"""How the key of a choice begins that could not be made."""
+
 _SEED = re.compile(r"(.*) seed (-?\d+)(.*)")
 
 
-def failure_lines(experiment: Experiment, failed: Mapping[str, tuple[str, str]]) -> tuple[str, ...]:
+def failure_lines(
+    experiment: Experiment, failed: Mapping[str, tuple[str, str]], candidates: Iterable[Trial] = ()
+) -> tuple[str, ...]:
     """A text for each reason: "2 of 3 trials (MLP LabelFlip 0.1 seeds 0, 1): ValueError: no".
 
     Args:
         experiment: what was run.
+        candidates: trials that were compared with each other for a choice.
         failed: for each trial, unlearning run or probe that failed (or metric), by key, its label and why.
     """
     words = ((Trial, "trials"), (Unlearning, "unlearning runs"), (ProbeRun, "probes"))
     kinds = {item.key: next(word for kind, word in words if isinstance(item, kind)) for item in experiment.items}
     kinds |= {item.key: "metrics" for item in experiment.measurements}
+    kinds |= {item.key: "trials to choose from" for item in candidates}
     groups: dict[tuple[str, str], list[str]] = {}
     for key, (label, error) in failed.items():
-        groups.setdefault((kinds.get(key, "runs"), error), []).append(label)
+        kind = "choices" if key.startswith(UNCHOSEN) else kinds.get(key, "runs")
+        groups.setdefault((kind, error), []).append(label)
     every = list(kinds.values())
     return tuple(
         f"{labels[0]}: {error}"
         if len(labels) == 1
-        else f"{len(labels)} of {every.count(kind)} {kind} ({_named(labels)}): {error}"
+        else f"{_counted(len(labels), every.count(kind))} {kind} ({_named(labels)}): {error}"
         for (kind, error), labels in groups.items()
     )
+
+
+def _counted(number: int, of: int) -> str:
+    return f"{number} of {of}" if of >= number else str(number)
 
 
 def _named(labels: list[str]) -> str:

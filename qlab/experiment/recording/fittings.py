@@ -38,7 +38,7 @@ class FitRecording(RunsRecording[Estimated, Trial]):
         self.announce(self._job.label, len(trials), 0, engine)
         with self.recorder.tracking(), self.recorder.starting() as run_ids:
             for trial in trials:
-                tags = self.recorder.tags(names.TRIAL, trial.key, self._parent, trial.seed, engine) | trial.group_tags
+                tags = self.recorder.tags(trial.kind, trial.key, self._parent, trial.seed, engine) | trial.group_tags
                 run_ids.append(create_trial(self.recorder, self._materials, trial, tags))
         self.opened(run_ids, trials)
         return True

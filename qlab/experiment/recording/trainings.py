@@ -143,7 +143,7 @@ class TrainRecording(RunsRecording[Trained, Trial]):
         self.announce(self._job.label, len(trials), trials[0].trainer.epochs, engine)
         with self.recorder.tracking(), self.recorder.starting() as run_ids:
             for index, trial in enumerate(trials):
-                tags = self.recorder.tags(names.TRIAL, trial.key, self._parent, trial.seed, engine) | trial.group_tags
+                tags = self.recorder.tags(trial.kind, trial.key, self._parent, trial.seed, engine) | trial.group_tags
                 if self._saved:
                     run_ids.append(self._saved[index].run_id)
                     self._open_again(run_ids[-1], tags)
