@@ -80,7 +80,7 @@ def test_own_table(folder):
 def test_own_classes(folder):
     result = qlab("run", "mine.toml", cwd=folder)
     assert result.exit_code == 0, result.output
-    assert "8 trials trained" in result.stdout
+    assert "12 trials trained" in result.stdout
     described = qlab("describe", "my_parts:Blobs", cwd=folder)
     assert "between their centres" in described.stdout
 
