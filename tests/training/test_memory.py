@@ -70,6 +70,10 @@ def test_what_is_needed_grows_with_everything(name):
     kept = training_need(model, 100, 50, row, batch_size=32, shared=True, snapshots=4)
     assert kept.member - base.member == 8 * 8 * model.n_parameters()
     assert training_need(model, 100, 50, row, batch_size=64, shared=True).member > base.member
+    plain = training_need(model, 100, 50, row, batch_size=32, shared=True, moments=0)  # SGD without momentum
+    assert base.member - plain.member == 2 * model.n_parameters() * model.dtype.itemsize
+    dropping = MLP(dropout=0.2).build(model.features)
+    assert training_need(dropping, 100, 50, row, batch_size=32, shared=True).member > base.member
     assert unlearning_need(model, 100, 50, row, shared=True).member > base.member
     assert base.total(3) - base.total(1) == 2 * (base.member + base.evaluation)
 
