@@ -344,3 +344,13 @@ def test_one_choice_for_all_ratios(folder: Path, store: Store) -> None:
     outcome = run(folder, store, FILE.replace("seeds = 2", 'seeds = 2\nper = "model"'))
     assert len(outcome.choices) == 1
     assert outcome.table["chosen"].nunique() == 1
+
+
+def test_settings_can_be_given_on_the_command_line(folder: Path) -> None:
+    (folder / "chosen.toml").write_text(FILE)
+    experiment = schema.load(folder / "chosen.toml", [("select.seeds", [11, 12]), ("select.validation", "clean")])
+    assert experiment.selection is not None
+    assert experiment.selection.seeds == (11, 12)
+    assert experiment.selection.score == "validation_accuracy"
+    with pytest.raises(ConfigError, match=r"--set search.seeds: the file has no \[search\] table"):
+        schema.load(folder / "chosen.toml", [("search.seeds", 3)])
