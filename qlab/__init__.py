@@ -26,11 +26,17 @@ _HOME = {
     "Split": "qlab.tasks",
     "Table": "qlab.tasks",
     "Task": "qlab.tasks",
+    "Backdoor": "qlab.corruptions",
+    "BoundaryFlip": "qlab.corruptions",
+    "ClassFlip": "qlab.corruptions",
     "Corrupted": "qlab.corruptions",
     "Corruption": "qlab.corruptions",
     "FeatureRandomization": "qlab.corruptions",
+    "InstanceFlip": "qlab.corruptions",
     "LabelFlip": "qlab.corruptions",
     "NoCorruption": "qlab.corruptions",
+    "OutlierFlip": "qlab.corruptions",
+    "PairDuplicate": "qlab.corruptions",
     "ROCAUC": "qlab.metrics",
     "Accuracy": "qlab.metrics",
     "BalancedAccuracy": "qlab.metrics",
@@ -88,7 +94,19 @@ def __dir__() -> list[str]:
 
 
 if TYPE_CHECKING:
-    from qlab.corruptions import Corrupted, Corruption, FeatureRandomization, LabelFlip, NoCorruption
+    from qlab.corruptions import (
+        Backdoor,
+        BoundaryFlip,
+        ClassFlip,
+        Corrupted,
+        Corruption,
+        FeatureRandomization,
+        InstanceFlip,
+        LabelFlip,
+        NoCorruption,
+        OutlierFlip,
+        PairDuplicate,
+    )
     from qlab.landscape import (
         HessianProbe,
         InterpolationProbe,

@@ -1,8 +1,26 @@
 """Ways to pollute a training split: one file per corruption."""
 
+from qlab.corruptions.backdoor import Backdoor
 from qlab.corruptions.base import Corrupted, Corruption
+from qlab.corruptions.boundary_flip import BoundaryFlip
+from qlab.corruptions.class_flip import ClassFlip
 from qlab.corruptions.feature_randomization import FeatureRandomization
+from qlab.corruptions.instance_flip import InstanceFlip
 from qlab.corruptions.label_flip import LabelFlip
 from qlab.corruptions.no_corruption import NoCorruption
+from qlab.corruptions.outlier_flip import OutlierFlip
+from qlab.corruptions.pair_duplicate import PairDuplicate
 
-__all__ = ["Corrupted", "Corruption", "FeatureRandomization", "LabelFlip", "NoCorruption"]
+__all__ = [
+    "Backdoor",
+    "BoundaryFlip",
+    "ClassFlip",
+    "Corrupted",
+    "Corruption",
+    "FeatureRandomization",
+    "InstanceFlip",
+    "LabelFlip",
+    "NoCorruption",
+    "OutlierFlip",
+    "PairDuplicate",
+]

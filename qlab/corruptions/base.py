@@ -62,8 +62,9 @@ def _tensor(mask: object) -> Tensor | None:
 class Corruption(Component):
     """Pollutes a fraction of the training split.
 
-    Override :meth:`apply`; use :meth:`choose_rows` for the rows. Set ``changes_features = True`` when it
-    replaces features, so that models do not leave out inputs that only the clean data lack.
+    Override :meth:`apply`; use :meth:`choose_rows` for the rows; and :meth:`check_task` if not every task will do. Set
+    ``changes_features = True`` when it replaces features, so that models do not leave out inputs that only the clean
+    data lack.
 
     Args:
         ratio: the fraction of training rows that is corrupted (the paper's alpha).
@@ -74,24 +75,51 @@ class Corruption(Component):
 
     ratio: Ratio = 0.0
 
+    def check_task(self, task: Task) -> None:
+        """Asked before anything runs, and before data are loaded: raises ConfigError if it cannot pollute a task."""
+
     @abstractmethod
     def apply(self, split: Split, task: Task, generator: torch.Generator) -> Corrupted:
         """A corrupted copy of ``split``, which stays as it is; ``generator`` is the only source of randomness."""
 
-    def choose_rows(self, split: Split, generator: torch.Generator) -> Tensor:
+    def apply_to_unseen(self, split: Split, task: Task, generator: torch.Generator) -> Corrupted:
+        """The same to rows that no model is trained on: which of them are like the corrupted rows of training.
+
+        By default all, as at ratio 1. A corruption that takes rows by what they are takes them so here, too.
+        """
+        return dataclasses.replace(self, ratio=1.0).apply(split, task, generator)
+
+    def choose_rows(self, split: Split, generator: torch.Generator, scores: Tensor | None = None) -> Tensor:
         """Which rows to corrupt: a bool mask ``[N]`` with equally many rows of each class.
 
         Takes ratio * N / 2 rows of each class, rounded half up. Where a class has fewer, the other makes up
         for it, so that ratio 1 takes every row. Rows of a smaller ratio are among those of a larger one when the
         generator starts from the same state.
+
+        Args:
+            split: the clean rows.
+            generator: draws them.
+            scores: ``[N]``: rows with the lowest are taken first, those that are equal at random; by default all are.
         """
         per_class = int(self.ratio * len(split) / 2 + 0.5)
-        orders = []
-        for label in (0, 1):
-            rows = torch.nonzero(split.y == label).flatten()
-            orders.append(rows[torch.randperm(len(rows), generator=generator)])
-        missing = [max(per_class - len(order), 0) for order in orders]
-        mask = torch.zeros(len(split), dtype=torch.bool)
-        for order, other_missing in zip(orders, reversed(missing), strict=True):
-            mask[order[: per_class + other_missing]] = True
-        return mask
+        missing = [max(per_class - int((split.y == label).sum()), 0) for label in (0, 1)]
+        return take_rows(split, (per_class + missing[1], per_class + missing[0]), generator, scores)
+
+
+def take_rows(
+    split: Split, counts: tuple[int, int], generator: torch.Generator, scores: Tensor | None = None
+) -> Tensor:
+    """A mask ``[N]`` of so many rows of each class, or all that it has; see :meth:`Corruption.choose_rows`."""
+    mask = torch.zeros(len(split), dtype=torch.bool)
+    for label, count in enumerate(counts):
+        rows = torch.nonzero(split.y == label).flatten()
+        order = rows[torch.randperm(len(rows), generator=generator)]
+        if scores is not None:
+            order = order[scores[order].argsort(stable=True)]
+        mask[order[:count]] = True
+    return mask
+
+
+def flip(split: Split, mask: Tensor) -> Corrupted:
+    """A copy of a split with inverted labels where a mask ``[N]`` is True; the features are the same."""
+    return Corrupted(Split(split.x, torch.where(mask, 1 - split.y, split.y), split.about), mask, split.y)

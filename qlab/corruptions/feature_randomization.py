@@ -8,10 +8,8 @@ import torch
 
 from qlab.corruptions.base import Corrupted, Corruption
 from qlab.tasks.base import Split, Task, draw_features
-from qlab.tasks.features import DrawnRows, LazyFeatures, ReplacedFeatures
-
-MOST_COPIED_BYTES = 64 * 2**20
-"""Larger features are not copied for each trial: its random rows are drawn again when they are needed."""
+from qlab.tasks.features import LazyFeatures
+from qlab.tasks.replaced_features import DrawnRows, ReplacedFeatures, is_copied
 
 
 class FeatureRandomization(Corruption):
@@ -32,7 +30,7 @@ class FeatureRandomization(Corruption):
         mask = self.choose_rows(split, generator)
         if not mask.any():
             return Corrupted(split, mask, split.y)
-        if isinstance(split.x, LazyFeatures) or split.x.nbytes > MOST_COPIED_BYTES:
+        if isinstance(split.x, LazyFeatures) or not is_copied(split.x):
 
             def draw(n: int, source: torch.Generator) -> torch.Tensor:
                 return draw_features(task, n, source, split.x)

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import torch
 
-from qlab.corruptions.base import Corrupted, Corruption
+from qlab.corruptions.base import Corrupted, Corruption, flip
 from qlab.tasks.base import Split, Task
 
 
@@ -22,6 +22,4 @@ class LabelFlip(Corruption):
 
     def apply(self, split: Split, task: Task, generator: torch.Generator) -> Corrupted:
         """A copy of ``split`` with flipped labels; the features are the same tensor."""
-        mask = self.choose_rows(split, generator)
-        polluted = Split(split.x, torch.where(mask, 1 - split.y, split.y), split.about)
-        return Corrupted(polluted, mask, split.y)
+        return flip(split, self.choose_rows(split, generator))

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from qlab import own_code
 from qlab.component import Component
-from qlab.errors import DataError
+from qlab.errors import ConfigError, DataError
 from qlab.tasks import checks, conversion
 from qlab.tasks.features import FeatureRows, LazyFeatures
 from qlab.tasks.files import digest_of, missing_beside
@@ -115,8 +115,9 @@ class Dataset:
 class Task(Component):
     """A binary classification problem.
 
-    Override :meth:`load` and :meth:`random_features`, and :meth:`files` if files decide the data. Beside them the data
-    must depend on the fields (and the generator) alone: the same fields give the same data on every machine.
+    Override :meth:`load` and :meth:`random_features`, :meth:`files` if files decide the data, and
+    :meth:`boundary_distance` if the boundary between the classes is known. Beside files the data must depend on the
+    fields (and the generator) alone: the same fields give the same data on every machine.
     """
 
     kind: ClassVar[str] = "task"
@@ -132,6 +133,21 @@ class Task(Component):
         A task whose features are :class:`~qlab.tasks.features.LazyFeatures` draws one after the other: ``n`` at once
         are those of ``n`` calls for one.
         """
+
+    def boundary_distance(self, split: Split) -> Tensor:
+        """How far each row of a split is from the boundary between the classes: not negative, shape ``[N]``, float64.
+
+        Override it in a task that knows its boundary: a corruption may then take the rows nearest to it.
+
+        Raises:
+            ConfigError: the task knows none.
+        """
+        raise ConfigError(f"{type(self).__name__} knows no distance of its rows from a boundary between the classes.")
+
+    @classmethod
+    def knows_boundary(cls) -> bool:
+        """Whether the task has a :meth:`boundary_distance`."""
+        return cls.boundary_distance is not Task.boundary_distance
 
     def with_data(self, dataset: Dataset) -> Self:
         """This task with its data known, for one whose :meth:`random_features` depend on them; by default itself."""
@@ -211,3 +227,20 @@ def draw_features(task: Task, n: int, generator: torch.Generator, like: FeatureR
     if found.is_complex() and not like.is_complex():
         raise DataError(f"{where}: got complex numbers, accepts real ones like the data: x.real.")
     return found.to(like.dtype)
+
+
+def boundary_distances(task: Task, split: Split) -> Tensor:
+    """Distances of a split's rows from the boundary between the classes, checked.
+
+    Raises:
+        ConfigError: the task knows none.
+        DataError: what its method returns is not a number for each row, none of them negative.
+    """
+    where = own_code.method(type(task), "boundary_distance")
+    found: object = own_code.calling(where, lambda: task.boundary_distance(split), DataError)
+    if not isinstance(found, Tensor) or found.shape != (len(split),) or found.is_complex():
+        shape = list(found.shape) if isinstance(found, Tensor) else type(found).__name__
+        raise DataError(f"{where}: got {shape}, accepts a tensor of {len(split)} distances, one for each row.")
+    if not bool((found.isfinite() & (found >= 0)).all()):
+        raise DataError(f"{where}: got distances that are negative or no numbers; take .abs().")
+    return found.double()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -22,7 +22,7 @@ class LazyFeatures(ABC):
     """Features of shape ``[N, d]`` that are not held; stands where a tensor of them would.
 
     It has a tensor's shape, dtype and selection of rows; values come in dense chunks from :meth:`chunks`. It cannot be
-    changed: :class:`ReplacedFeatures` are other rows in place of some.
+    changed: :class:`~qlab.tasks.replaced_features.ReplacedFeatures` are other rows in place of some.
 
     Override :meth:`take`, :meth:`make` and :meth:`parts`; leave the rest alone.
 
@@ -170,96 +170,28 @@ class TiedFeatures(LazyFeatures):
         return found
 
 
-class DrawnRows:
-    """Random rows that are drawn again whenever they are needed, from a generator's state.
+def inner_products(x: FeatureRows, most_bytes: int = 4 * CHUNK_BYTES) -> Tensor:
+    """Inner products of rows, <x_n, x_m>, shape ``[N, N]``, of the dtype of the features.
 
-    Args:
-        draw: makes the next n rows with a generator; n rows at once must be those of n calls for one.
-        generator: its present state is where the first row starts; it is left as it is.
-        count: how many rows there are.
+    Of features that are not held makes every row N b / ``most_bytes`` times, b its bytes.
     """
-
-    def __init__(self, draw: Callable[[int, torch.Generator], Tensor], generator: torch.Generator, count: int) -> None:
-        self._draw = draw
-        self._generator = torch.Generator()
-        self.start = generator.get_state()
-        # Where rows start, as far as they were drawn: 5 kB each, and none is drawn twice to get to another. In one
-        # piece: kept one by one they would lie between large rows and keep their memory from being used again.
-        self._states = self.start.new_empty(count + 1, len(self.start))
-        self._states[0] = self.start
-        self._known = 1
-
-    def row(self, number: int) -> Tensor:
-        """The row of that number, shape ``[d]``."""
-        for known in range(min(number, self._known - 1), number + 1):
-            self._generator.set_state(self._states[known].clone())
-            row = self._draw(1, self._generator)[0]
-            if known + 1 == self._known:
-                self._states[self._known] = self._generator.get_state()
-                self._known += 1
-        return row
-
-
-class ReplacedFeatures(LazyFeatures):
-    """Features of which some rows are random ones.
-
-    Args:
-        base: where the other rows come from.
-        drawn: the random rows.
-        numbers: for each row the number of the random row it is, or -1 if it is the base's, ``[N]``, int64.
-    """
-
-    def __init__(self, base: FeatureRows, drawn: DrawnRows, numbers: Tensor) -> None:
-        super().__init__(len(base), base.shape[1], base.dtype)
-        self.base, self.drawn, self.numbers = base, drawn, numbers
-
-    @classmethod
-    def where(cls, mask: Tensor, base: FeatureRows, drawn: DrawnRows) -> ReplacedFeatures:
-        """Random rows, in their order, where a mask ``[N]`` is True."""
-        return cls(base, drawn, torch.where(mask, mask.cumsum(0) - 1, -1))
-
-    def take(self, positions: Tensor) -> ReplacedFeatures:
-        """The same random rows, and others of the base."""
-        return ReplacedFeatures(self.base[positions], self.drawn, self.numbers[positions])
-
-    def make(self, start: int, stop: int) -> Tensor:
-        """Rows of the base, the replaced ones drawn."""
-        numbers = self.numbers[start:stop]
-        if not (numbers < 0).any():
-            rows = torch.empty(stop - start, self.shape[1], dtype=self.dtype)
-        elif isinstance(self.base, LazyFeatures):
-            rows = self.base.make(start, stop)
-        else:
-            rows = self.base[start:stop].clone()
-        for place, number in enumerate(numbers.tolist()):
-            if number >= 0:
-                rows[place] = self.drawn.row(number)
-        return rows
-
-    def parts(self) -> Iterator[Tensor]:
-        """The base's, which rows are drawn and from what state, and the first of them: it tells distributions apart."""
-        yield from self.base.parts() if isinstance(self.base, LazyFeatures) else [self.base]
-        yield self.numbers
-        if (self.numbers >= 0).any():
-            yield self.drawn.start
-            yield self.drawn.row(0)
-
-
-def gram(x: LazyFeatures, most_bytes: int = 4 * CHUNK_BYTES) -> Tensor:
-    """Inner products of rows, Re <x_n, x_m>, shape ``[N, N]``, float64; complex rows count as real and imaginary parts.
-
-    Makes every row N b / ``most_bytes`` times, b its bytes.
-    """
-    found = torch.empty(len(x), len(x), dtype=torch.float64)
+    if not isinstance(x, LazyFeatures):
+        return x.conj() @ x.mT
+    found = torch.empty(len(x), len(x), dtype=x.dtype)
     n = max(1, most_bytes // (2 * x.shape[1] * x.dtype.itemsize))
     blocks = [(start, min(start + n, len(x))) for start in range(0, len(x), n)]
     for index, (start, stop) in enumerate(blocks):
         left = x.make(start, stop)
         for other, end in blocks[: index + 1]:
             right = left if other == start else x.make(other, end)
-            products = (left.conj() @ right.mT).real
-            found[start:stop, other:end], found[other:end, start:stop] = products, products.mT
+            products = left.conj() @ right.mT
+            found[start:stop, other:end], found[other:end, start:stop] = products, products.mT.conj()
     return found
+
+
+def gram(x: LazyFeatures, most_bytes: int = 4 * CHUNK_BYTES) -> Tensor:
+    """The same of complex rows as vectors of real and imaginary parts: Re <x_n, x_m>, ``[N, N]``, float64."""
+    return inner_products(x, most_bytes).real.contiguous()
 
 
 def dense_rows(x: FeatureRows) -> Tensor:

@@ -107,6 +107,10 @@ class XXZ(Task):
         vectors = torch.view_as_complex(parts)
         return vectors / torch.linalg.vector_norm(vectors, dim=1, keepdim=True)
 
+    def boundary_distance(self, split: Split) -> Tensor:
+        """How far a state is from the transition: |delta - 1|."""
+        return (split.about["delta"] - 1.0).abs()
+
     def _split(self, deltas: list[float], generator: torch.Generator) -> Split:
         x, energies = (self._held if self.length <= MOST_SPINS_HELD else self._tied)(deltas, generator)
         delta = torch.tensor(deltas, dtype=torch.float64)

@@ -15,7 +15,8 @@ from qlab.corruptions.checks import check_corrupted, check_same_again
 from qlab.errors import ConfigError, DataError
 from qlab.models.base import Model, prepare_features
 from qlab.tasks.base import Dataset, Split, Task
-from qlab.tasks.features import FeatureRows, ReplacedFeatures
+from qlab.tasks.features import FeatureRows
+from qlab.tasks.replaced_features import ReplacedFeatures
 
 _COPIED_BYTES = 2**24
 
@@ -43,6 +44,7 @@ class Member:
                 returns does not fit, or is another for the same seed.
             DataError: it returns values that are not numbers.
         """
+        corruption.check_task(task)
         shared = [tensor for tensor in (dataset.train.x, dataset.train.y) if isinstance(tensor, Tensor)]
         versions = [tensor._version for tensor in shared]
         # Writes through NumPy leave no other trace; large features are not compared with a copy.

@@ -20,7 +20,7 @@ from torch.func import functional_call, vmap
 
 import qlab
 from qlab.component import Component
-from qlab.corruptions import Corrupted, Corruption, LabelFlip, NoCorruption
+from qlab.corruptions import Backdoor, Corrupted, Corruption, LabelFlip, NoCorruption
 from qlab.errors import ConfigError
 from qlab.fields import REQUIRED, PositiveFloat, PositiveInt, Ratio, check_fields, fields_of
 from qlab.landscape import Landscape, LandscapeProbe, ProbeResult
@@ -32,7 +32,7 @@ from qlab.models import Estimator, Features, Model
 from qlab.models.base import Precision
 from qlab.models.estimator import inputs_of
 from qlab.registry import base_classes, restored
-from qlab.tasks import XXZ, Dataset, Split, Task
+from qlab.tasks import XXZ, Dataset, Digits, Split, Task
 from qlab.training import Member, Trainer
 from qlab.training.fitting import fit
 from qlab.unlearning import Samples, Unlearner, UnlearningData, cross_entropy
@@ -57,6 +57,9 @@ class Blobs(Task):
     def load(self) -> Dataset:
         generator = torch.Generator().manual_seed(self.seed)
         return Dataset(self._split(generator), self._split(generator))
+
+    def boundary_distance(self, split: Split) -> Tensor:
+        return split.x.sum(1).abs() / math.sqrt(self.dimension)
 
     def random_features(self, n: int, generator: torch.Generator) -> Tensor:
         x = torch.randn(n, self.dimension, generator=generator, dtype=torch.float64)
@@ -242,6 +245,12 @@ OTHER: dict[str, dict[str, Any]] = {
     "SymmetricCrossEntropy": {"alpha": 0.0, "log_zero": -2.0},
     "Focal": {"gamma": 1.0},
     "LabelFlip": {"ratio": 0.4},
+    "Backdoor": {"ratio": 0.4, "target": 0, "sites": (0, 2), "angle": 1.0, "axis": "Y"},
+    "BoundaryFlip": {"ratio": 0.4, "distance": "margin"},
+    "ClassFlip": {"ratio": 0.4, "balance": -0.25},
+    "InstanceFlip": {"ratio": 0.4, "strength": 1.0, "direction_seed": 3},
+    "OutlierFlip": {"ratio": 0.4},
+    "PairDuplicate": {"ratio": 0.4},
     "FeatureRandomization": {"ratio": 0.4},
     "MLP": {"hidden": (5,), "dtype": "float64", "activation": "gelu", "dropout": 0.25},
     "PennyLaneQNN": {"depth": 2, "entangler": "ring", "scale": 1.5, "observable": "mean_Z", "readout": "affine"},
@@ -312,6 +321,15 @@ def name_of(value: Any) -> str | None:
 
 every_task = pytest.mark.parametrize("task", TASKS, ids=name_of)
 every_corruption = pytest.mark.parametrize("corruption", CORRUPTIONS, ids=name_of)
+every_corruption_of_a_task = pytest.mark.parametrize(
+    ("corruption", "task"),
+    [
+        # A backdoor puts its trigger into states and pictures.
+        pytest.param(cls, task, id=f"{cls.__name__}-{task.__name__}")
+        for cls in CORRUPTIONS
+        for task in (Digits if cls is Backdoor else Blobs, XXZ)
+    ],
+)
 every_model = pytest.mark.parametrize("model", MODELS, ids=name_of)
 every_unlearner = pytest.mark.parametrize("unlearner", UNLEARNERS, ids=name_of)
 every_loss = pytest.mark.parametrize("loss", LOSSES, ids=name_of)
@@ -367,7 +385,7 @@ def built(model, seed=0, **fields):
 
 def test_qlabs_own_classes_are_found():
     assert {"XXZ", "Digits", "MNIST", "FashionMNIST", "KMNIST", "Table", "Sklearn"} <= {cls.__name__ for cls in TASKS}
-    assert {"LabelFlip", "FeatureRandomization", "NoCorruption"} <= {cls.__name__ for cls in CORRUPTIONS}
+    assert {"LabelFlip", "FeatureRandomization", "NoCorruption", "Backdoor"} <= {cls.__name__ for cls in CORRUPTIONS}
     assert {"MLP", "PennyLaneQNN", "CNOTQNN"} <= {cls.__name__ for cls in MODELS}
     assert {"Retrain", "Finetune", "GradientAscent", "Scrub"} <= {cls.__name__ for cls in UNLEARNERS}
     assert {"HessianProbe", "InterpolationProbe", "RougheningProbe", "SliceProbe"} <= {cls.__name__ for cls in PROBES}
@@ -532,8 +550,7 @@ def test_random_features_fit_the_data_and_have_unit_norm_if_those_have(task):
     assert made.random_features(0, generator(0)).shape == (0, x.shape[1])
 
 
-@every_corruption
-@pytest.mark.parametrize("task", [Blobs, XXZ], ids=name_of)
+@every_corruption_of_a_task
 def test_corrupted_splits_keep_shape_order_and_clean_labels(corruption, task):
     made = make(task)
     split = made.load().train
@@ -668,8 +685,7 @@ def test_building_copies(model):
 
 
 @every_model
-@pytest.mark.parametrize("corruption", CORRUPTIONS, ids=name_of)
-@pytest.mark.parametrize("task", [Blobs, XXZ], ids=name_of)
+@every_corruption_of_a_task
 def test_every_combination_trains(task, corruption, model):
     trained = make(Trainer).train(model(), make(task), corruption(ratio=some_ratio(corruption)), seeds=(0, 1))
     assert len(trained) == 2

@@ -13,7 +13,8 @@ from qlab.models import MLP, Features, PennyLaneQNN
 from qlab.models.base import prepare_features
 from qlab.tasks import XXZ, Split
 from qlab.tasks.base import digest
-from qlab.tasks.features import DrawnRows, ReplacedFeatures, TiedFeatures, gram, nonzero_columns
+from qlab.tasks.features import TiedFeatures, gram, nonzero_columns
+from qlab.tasks.replaced_features import DrawnRows, ReplacedFeatures
 from qlab.views.data_map import project, project_lazy
 
 D = 16

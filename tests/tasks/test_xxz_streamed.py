@@ -17,7 +17,8 @@ from qlab.models import CNOTQNN, MLP, Features, PennyLaneQNN
 from qlab.models.base import prepare_features
 from qlab.tasks import XXZ
 from qlab.tasks.base import digest
-from qlab.tasks.features import LazyFeatures, ReplacedFeatures, TiedFeatures
+from qlab.tasks.features import LazyFeatures, TiedFeatures
+from qlab.tasks.replaced_features import ReplacedFeatures
 from qlab.training import Member, Trainer
 
 GRIDS = {"gapless": (-0.9, 0.9, 0.3), "gapped": (1.2, 3.0, 0.3), "validation": (-0.85, 2.75, 0.3)}

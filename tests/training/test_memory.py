@@ -109,7 +109,7 @@ def test_large_features_are_not_copied_for_each_member(small_task, small_data, m
     corruption = FeatureRandomization(ratio=0.5)
     trained = []
     for most in (2**26, 0):
-        monkeypatch.setattr("qlab.corruptions.feature_randomization.MOST_COPIED_BYTES", most)
+        monkeypatch.setattr("qlab.tasks.replaced_features.MOST_COPIED_BYTES", most)
         members = [Member.of(small_task, small_data, corruption, seed) for seed in (0, 1, 0)]
         model = PennyLaneQNN(depth=2).build(Features.of(small_data, corruption))
         assert isinstance(members[0].corrupted.split.x, torch.Tensor) == (most > 0)

@@ -447,6 +447,11 @@ class _Reader:
         common = self._table(raw.get("training", {}), "training")
         tasks = list(self._variants(raw["task"], "task"))
         corruptions = list(self._variants(raw.get("corruption", {"type": "NoCorruption"}), "corruption"))
+        for (_, task), (_, corruption) in itertools.product(tasks, corruptions):
+            try:
+                corruption.check_task(task)
+            except ConfigError as error:
+                raise ConfigError(f"corruption: {error}") from error
         models = []
         for where, table in self._tables(raw["model"], "model"):
             training = {**common, **self._table(table.get("training", {}), f"{where}.training")}

@@ -215,8 +215,8 @@ def _compared_rows(
 ) -> oracle.ComparedRows:
     dataset = materials.dataset(trial.task)
     validation = dataset.validation
-    everything = dataclasses.replace(trial.corruption, ratio=1.0)
-    unseen = everything.apply(validation, trial.task.with_data(dataset), seeding.generator(trial.seed, "unseen"))
+    known = trial.task.with_data(dataset)
+    unseen = trial.corruption.apply_to_unseen(validation, known, seeding.generator(trial.seed, "unseen"))
     corrupted = member.corrupted
     return oracle.ComparedRows(
         validation_x=data.validation_x.cpu(),

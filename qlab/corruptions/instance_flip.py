@@ -1,0 +1,65 @@
+"""Label noise that depends on the features."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from qlab import seeding
+from qlab.corruptions.base import Corrupted, Corruption, flip
+from qlab.corruptions.geometry import projections
+from qlab.fields import NonNegativeFloat, NonNegativeInt
+from qlab.tasks.base import Split, Task
+from qlab.tasks.features import FeatureRows
+
+
+class InstanceFlip(Corruption):
+    """Inverts the labels of rows drawn by where they lie along a random direction, equally many of each class.
+
+    As many as LabelFlip flips at the same ratio. Every class c has a direction w_c, its entries normal and drawn with
+    ``direction_seed``; a row is drawn, without replacement, with a weight that grows with its projection on that of its
+    class, standardised within the class. The construction that noisy-label benchmarks use flips a row to class k with a
+    probability proportional to exp(x . w_y)_k; with two classes there is only one k, and the direction drops out of it.
+    Here the direction decides which rows are flipped.
+
+    Args:
+        ratio: the fraction of training rows whose label is flipped.
+        strength: how much the projection decides: 0 draws like LabelFlip; a row one deviation further along the
+            direction has a weight e^strength times as large.
+        direction_seed: of the directions, which are the same for every trial and for rows that no model is trained on.
+    """
+
+    formula: ClassVar[str] = (
+        "weight exp(strength s), s = x . w_y standardised in its class, w_c ~ N(0, 1); of complex x: s = |<w_y, x>|^2"
+    )
+    source: ClassVar[str] = "arXiv:2006.07836 (for several classes); drawn by the Gumbel top-k trick, arXiv:1903.06059"
+
+    strength: NonNegativeFloat = 2.0
+    direction_seed: NonNegativeInt = 0
+
+    def apply(self, split: Split, task: Task, generator: torch.Generator) -> Corrupted:
+        """A copy of ``split`` with flipped labels; the features are the same tensor."""
+        gumbel = -torch.empty(len(split), dtype=torch.float64).exponential_(generator=generator).log()
+        if self.ratio and self.strength:
+            gumbel += self.strength * self._projected(split)
+        return flip(split, self.choose_rows(split, generator, -gumbel))
+
+    def apply_to_unseen(self, split: Split, task: Task, generator: torch.Generator) -> Corrupted:
+        """Draws rows along the same directions, at the same ratio."""
+        return self.apply(split, task, generator)
+
+    def _projected(self, split: Split) -> Tensor:
+        """The projection of each row on the direction of its class, standardised within the class, ``[N]``."""
+        found = projections(split.x, self._directions(split.x))
+        for label in split.y.unique().tolist():
+            rows = split.y == label
+            values = found[rows, label]
+            deviation = values.std(correction=0)
+            found[rows, label] = (values - values.mean()) / (deviation if deviation > 0.0 else 1.0)
+        return found.gather(1, split.y[:, None])[:, 0]
+
+    def _directions(self, x: FeatureRows) -> Tensor:
+        generator = seeding.generator(self.direction_seed, "instance-directions")
+        return torch.randn(2, x.shape[1], generator=generator, dtype=x.dtype)
