@@ -8,15 +8,19 @@ import pandas as pd
 from qlab.views.backends import literal, styled
 from qlab.views.kept import joined
 from qlab.views.palette import Style, styles
-from qlab.views.summary import further_metrics
+from qlab.views.summary import TEST, further_metrics
 
 PANELS = (("validation_accuracy", "validation accuracy (clean data)"), ("train_accuracy", "training accuracy"))
 """Metrics drawn, a column of panels for each, and what to write beside their axes."""
 
 
 def panels_of(table: pd.DataFrame) -> tuple[tuple[str, str], ...]:
-    """What is drawn of a table, a column of panels for each metric: :data:`PANELS`, then metrics of one's own."""
-    return (*PANELS, *((name, name.replace("_", " ")) for name in further_metrics(table)))
+    """What is drawn of a table, a column of panels for each metric: :data:`PANELS`, then metrics of one's own.
+
+    First comes test accuracy if something was chosen, as it was chosen by the others.
+    """
+    tested = ((TEST, "test accuracy (clean data)"),) if "chosen" in table and f"{TEST}_mean" in table else ()
+    return (*tested, *PANELS, *((name, name.replace("_", " ")) for name in further_metrics(table)))
 
 
 def accuracy_against_ratio(
@@ -75,13 +79,25 @@ def _panel(
             own = (published["model"] == model) & (published["corruption"] == corruption)
             parts += _open_markers(published[own & (published["metric"] == metric)], by_model[str(model)])
     shown = {"xlabel": "corruption ratio", "ylabel": title, "title": corruption, "show_grid": True, "xticks": 6}
-    shown |= {"ylim": (-0.03, 1.03)} if accuracy else {}
+    shown |= {"ylim": (-0.03, 1.03)} if accuracy else _limits(rows, metric)
     # On paper one legend serves a row of panels; on a page each panel may be alone on the screen.
     return styled(
         hv.Overlay(parts),
         bokeh={**shown, "legend_position": "bottom", "legend_cols": 1, "width": 420, "height": 430},
         matplotlib={**shown, "legend_position": "right", "show_legend": last},
     )
+
+
+def _limits(rows: pd.DataFrame, metric: str) -> dict[str, tuple[float, float]]:
+    """The room that a metric of one's own takes, of any size: panels would otherwise share that of the largest."""
+    deviation = rows[f"{metric}_std"].fillna(0.0)
+    ends = {
+        "xlim": rows["ratio"],
+        "ylim": pd.concat([rows[f"{metric}_mean"] - deviation, rows[f"{metric}_mean"] + deviation]),
+    }
+    found = {name: (float(values.min()), float(values.max())) for name, values in ends.items() if values.notna().any()}
+    rooms = {name: 0.05 * (high - low) or 0.05 for name, (low, high) in found.items()}
+    return {name: (low - rooms[name], high + rooms[name]) for name, (low, high) in found.items()}
 
 
 def _line(group: pd.DataFrame, metric: str, model: str, style: Style) -> list[hv.Element]:

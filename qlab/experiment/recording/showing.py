@@ -67,9 +67,9 @@ def ratio_curves(table: pd.DataFrame, whole: int) -> list[Curve]:
         whole: the factor that turns ratios into steps.
     """
     curves = []
-    from qlab.views.summary import further_metrics
+    from qlab.views.resilience import panels_of
 
-    for metric in (*_TRIALS, *further_metrics(table)):
+    for metric, _ in panels_of(table):
         for (model, corruption), own in table.groupby(["model", "corruption"], sort=False):
             steps = [0 if math.isnan(ratio) else round(ratio * whole) for ratio in own["ratio"]]
             mean, deviation = (dict(zip(steps, own[f"{metric}_{part}"], strict=True)) for part in ("mean", "std"))
