@@ -17,6 +17,7 @@ _TABLES = {
     "loss": {"training": 'epochs = 20\nlearning_rate = 0.03\nloss = "{name}"'},
     "unlearner": {"corruption": 'type = "LabelFlip"\nratio = 0.3', "unlearner": 'type = "{name}"\nsteps = 10'},
     "probe": {"probe": 'type = "{name}"'},
+    "metric": {"metric": 'type = "{name}"\non = "validation"'},
 }
 """For each kind of class the tables of an experiment with it that are not the usual ones."""
 
@@ -66,7 +67,7 @@ def write_template(kind: str, path: Path) -> tuple[str, Path]:
     found = _CLASS.search(text)
     name = f"{path.stem}:{found[1] if found else ''}"
     tables = {**_USUAL, **{key: value.format(name=name) for key, value in _TABLES[kind].items()}}
-    order = ("task", "corruption", "model", "training", "unlearner", "probe", "run")
+    order = ("task", "corruption", "model", "training", "unlearner", "probe", "metric", "run")
     written = [f'name = "{path.stem}"', *(f"[{key}]\n{tables[key]}" for key in order if key in tables)]
     path.write_text(text, encoding="utf-8")
     experiment.write_text("\n\n".join(written) + "\n", encoding="utf-8")

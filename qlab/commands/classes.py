@@ -43,17 +43,21 @@ def list_names(kind: str | None) -> None:
 def describe(name: str) -> None:
     """Describe a class that an experiment file can name (fields, formula, source), or print an experiment's file.
 
-    NAME is one that `qlab list` prints, or "module:Class"; or Task, Corruption, Model, Estimator, Loss, Unlearner or
-    LandscapeProbe for what a class of one's own has to define.
+    NAME is one that `qlab list` prints, or "module:Class"; or Task, Corruption, Model, Estimator, Loss, Unlearner,
+    LandscapeProbe or Metric for what a class of one's own has to define; or a table: run, select, search.
     """
     from qlab import starting
     from qlab.errors import unknown
+    from qlab.experiment.asking.schema import RunTable
+    from qlab.experiment.asking.selection import SelectTable
+    from qlab.experiment.asking.space import SearchTable
     from qlab.fields import REQUIRED, fields_of, show
     from qlab.registry import KINDS, available, base_classes, find_of_any_kind
     from qlab.resources import experiments
     from qlab.training import Trainer
 
     classes: dict[str, tuple[str, type]] = {"Trainer": ("training", Trainer)}
+    classes |= {"run": ("table", RunTable), "select": ("table", SelectTable), "search": ("table", SearchTable)}
     for kind in KINDS:
         classes |= {base.__name__: (kind, base) for base in base_classes(kind)}
         classes |= {found: (kind, cls) for found, cls in available(kind).items()}
