@@ -88,7 +88,8 @@ def check(files: Sequence[str], assignments: Sequence[str]) -> None:
     """Try every class that experiment FILES name: few rows, a few epochs, one seed, twice; nothing is stored.
 
     Data must load the same each time, corruptions fit their splits, and models train to the same parameters twice, one
-    by one and together. Every unlearner takes a step, every probe is taken. What goes wrong is shown with its whole
+    by one and together. Every metric is computed, every unlearner takes a step, every probe is
+    taken. What goes wrong is shown with its whole
     traceback, and the exit status is then 1.
     """
     from qlab import checking
@@ -107,7 +108,8 @@ def check(files: Sequence[str], assignments: Sequence[str]) -> None:
 def new(kind: str, file: Path) -> None:
     """Write FILE with a class of a KIND that runs as it is, and an experiment that uses it beside it.
 
-    KIND is task, corruption, model, circuit, estimator, unlearner or probe; FILE is a Python file, such as my_model.py.
+    KIND is task, corruption, model, circuit, estimator, loss, unlearner, probe or metric; FILE is a Python file, such
+    as my_model.py.
     """
     from qlab.starting import write_template
 

@@ -14,16 +14,20 @@ from torch import Tensor
 
 from qlab.component import name_of
 from qlab.errors import ConfigError, DataError
+from qlab.experiment.asking.measurement import AskedMetric
 from qlab.experiment.asking.schema import Experiment
 from qlab.experiment.asking.trial import ProbeRun, Trial, Unlearning
 from qlab.experiment.jobs.base import Inputs, Result
 from qlab.experiment.jobs.materials import Materials, Setting
+from qlab.experiment.jobs.measured_rows import evaluated
 from qlab.experiment.jobs.oracles import TrainOracles
 from qlab.experiment.jobs.probe import TakeProbe
 from qlab.experiment.jobs.train import Train
 from qlab.experiment.jobs.unlearn import Unlearn
 from qlab.losses import CrossEntropy
+from qlab.metrics.evaluation import value_of
 from qlab.models import Features, Model
+from qlab.models.base import prepare_features
 from qlab.tasks import Dataset, Split
 from qlab.tasks.base import digest
 from qlab.training import Member
@@ -141,6 +145,9 @@ class Checker:
             what, f"{counted(small.epochs, 'epoch')} of {small.rows} rows, twice the same, with and without vmap"
         )
         states = dict(one.states)
+        for asked in self._experiment.metrics:
+            name = f"metric {asked.type_name}"
+            yield from self._group(name, self._try_metric(small, asked, states, name))
         made: dict[str, Unlearning] = {}
         items = [item for item in self._experiment.unlearnings if item.teacher is trial and not item.repeat]
         for item in items:
@@ -148,6 +155,22 @@ class Checker:
         for probe_run in (found for found in self._experiment.probe_runs if found.trial is trial):
             name = " ".join(filter(None, ["probe", probe_run.name, probe_run.probe.label]))
             yield from self._group(name, self._try_probe(small, probe_run, states, made, name))
+
+    def _try_metric(self, small: _Small, asked: AskedMetric, states: dict[str, Any], name: str) -> Iterator[Check]:
+        item = asked.measurement(small.trial)
+        if item is None:
+            return
+        rows = evaluated(small.together, small.trial).rows(item.metric.on)
+        model = small.together.build(small.trial).with_state(states[small.trial.key])
+        with torch.no_grad():
+            logits = model(prepare_features(model, rows.x)).double()
+        value, again = (value_of(item.metric, logits, rows) for _ in range(2))
+        if not (value == again or (math.isnan(value) and math.isnan(again))):
+            raise ConfigError(
+                f"{name}: compute gives {value:g}, then {again:g} for the same logits; draw what is random from a "
+                "generator with a fixed seed: torch.Generator().manual_seed(0)."
+            )
+        yield Check(f"{name} of {small.trial.names['model']}", f"{item.name} = {value:.4g} of {len(rows)} rows")
 
     def _try_estimator(self, small: _Small) -> Check:
         own = small.trial
