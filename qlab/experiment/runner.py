@@ -143,7 +143,7 @@ class Runner:
                 self._carry_out(recorder, materials, work, plan, parent)
                 while choosing is not None and not choosing.is_over:
                     recorder.experiment = choosing.next(parent)
-                    plan = self._plan(recorder, materials)
+                    plan = self._plan(recorder, materials).without(recorder.failed)  # not tried again by this command
                     work = Work(materials, plan, memory, self._workers.number)
                     if _is_busy(plan):
                         with recorder.tracking():

@@ -132,6 +132,35 @@ def scored(option: dict[str, Any], value: float) -> Scored:
     return Scored(option, (value,), 1, "")
 
 
+FRAGILE = '''
+from qlab import MLP
+
+
+class Fragile(MLP):
+    """Fails to train with three units."""
+
+    def forward(self, prepared):
+        if self.hidden[0] == 3 and prepared.shape[-2] > 4:
+            raise RuntimeError("the kettle is dry")
+        return super().forward(prepared)
+'''
+
+
+def test_a_configuration_that_fails_is_tried_once_and_the_study_goes_on(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "fragile.py").write_text(FRAGILE)
+    text = "\n".join(line for line in FILE.splitlines() if not line.startswith(('"', "C = ")))
+    text = text.replace('"MLP"', '"fragile:Fragile"').replace(
+        '[[model]]\ntype = "sklearn.linear_model:LogisticRegression"', ""
+    )
+    text = text.replace("[run]", '"model.hidden" = { choices = [[3], [5]] }\n[run]')
+    experiment = schema.parse(text, source="searched.toml", folder=tmp_path)
+    outcome = runner(store).run(experiment)
+    found = compared(store)
+    assert found["status"].value_counts().to_dict() == {"FAILED": 1, "FINISHED": 1}
+    assert outcome.table["chosen"].tolist() == ["hidden [5]"]
+    assert len(outcome.failed) == 1
+
+
 SPACE = {
     "a": Range(1e-4, 1.0, log=True),
     "b": Range(2, 6, whole=True),

@@ -156,6 +156,19 @@ def check_table(table: ChoiceTable, run_seeds: Sequence[int], where: str) -> Non
             raise ConfigError(f"{where}.per: " + unknown("table", key.partition(".")[0], TABLES))
 
 
+def check_key(key: str, where: str) -> None:
+    """Whether a value is one to choose.
+
+    Raises:
+        ConfigError: it is of the corruption, which is what models are compared on.
+    """
+    if key.startswith("corruption."):
+        raise ConfigError(
+            f'{where}: got "{key}", accepts keys of model, training and task: the corruption is what is done to a '
+            "model, not what one chooses for it."
+        )
+
+
 def selection(table: SelectTable, trials: Sequence[Trial], metrics: Iterable[AskedMetric]) -> Selection:
     """What is chosen among the trials of a file.
 
@@ -163,6 +176,7 @@ def selection(table: SelectTable, trials: Sequence[Trial], metrics: Iterable[Ask
         ConfigError: nothing to choose from, or not the same for all that one choice is made for.
     """
     for key in table.over:
+        check_key(key, "select.over")
         having = [trial for trial in trials if has(trial, key)]
         if not having:
             raise ConfigError(

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from qlab.errors import ConfigError, unknown
-from qlab.experiment.asking.selection import ChoiceTable
+from qlab.experiment.asking.selection import ChoiceTable, check_key
 from qlab.experiment.asking.trial import Trial
 from qlab.experiment.asking.values import TABLES, has, plain, with_values
 from qlab.fields import NonNegativeInt, PositiveInt, show
@@ -82,6 +82,7 @@ def range_of(key: str, given: Any, trials: list[Trial]) -> Range:
         ConfigError: no trial has such a key, or it is no range of what the key accepts.
     """
     where = f'search."{key}"'
+    check_key(key, "search")
     having = [trial for trial in trials if has(trial, key)]
     if not having:
         raise ConfigError(
