@@ -38,6 +38,7 @@ _HOME = {
     "OutlierFlip": "qlab.corruptions",
     "PairDuplicate": "qlab.corruptions",
     "ROCAUC": "qlab.metrics",
+    "AttackSuccess": "qlab.metrics",
     "Accuracy": "qlab.metrics",
     "BalancedAccuracy": "qlab.metrics",
     "CalibrationError": "qlab.metrics",
@@ -124,7 +125,7 @@ if TYPE_CHECKING:
         MeanAbsoluteError,
         SymmetricCrossEntropy,
     )
-    from qlab.metrics import ROCAUC, Accuracy, BalancedAccuracy, CalibrationError, LogLoss, Metric, Rows
+    from qlab.metrics import ROCAUC, Accuracy, AttackSuccess, BalancedAccuracy, CalibrationError, LogLoss, Metric, Rows
     from qlab.models import CNOTQNN, MLP, Estimator, Features, Model, PennyLaneQNN
     from qlab.reading import Results, results
     from qlab.scripting import run

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from qlab.component import Component
-from qlab.corruptions.base import Corrupted
+from qlab.corruptions.base import Corrupted, Corruption
 from qlab.errors import ConfigError
 from qlab.tasks.base import Split
 
@@ -78,6 +78,9 @@ class Metric(Component):
     of_probabilities: ClassVar[bool] = False
     """Whether sigmoid(logit) must be a probability: estimators that have none are then left out."""
 
+    of_unseen: ClassVar[bool] = False
+    """Whether validation rows are corrupted like those of training, see :meth:`Corruption.apply_to_unseen`."""
+
     stem: ClassVar[str] = ""
     """The name of the class in metrics' names, where it is not that of the class in lower case with underscores."""
 
@@ -110,6 +113,10 @@ class Metric(Component):
         Returns:
             A number. NaN where the metric has no value for such rows.
         """
+
+    def refusal(self, corruption: Corruption) -> str:
+        """Why the metric has no meaning for models that are trained under a corruption; empty if it has."""
+        return ""
 
     @property
     def logged_as(self) -> str:

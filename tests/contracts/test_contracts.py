@@ -272,6 +272,7 @@ OTHER: dict[str, dict[str, Any]] = {
     "RougheningProbe": {"samples": "forget_polluted", "keep_collapsed": False},
     "SliceProbe": {"directions": "points", "points": ("initial", "oracle"), "marks": ("clean",), "resolution": 3},
     "Sharpness": {"radius": 0.5, "at": "oracle"},
+    "AttackSuccess": {"name": "asr"},
     "BalancedAccuracy": {"on": "train", "when": "epoch"},
     "ROCAUC": {"on": "test"},
     "Accuracy": {"name": "hits"},
@@ -894,7 +895,8 @@ def test_an_ensemble_trains_with_any_loss_as_its_members_alone(loss):
 def some_rows(n=40, seed=0):
     y = torch.randint(2, (n,), generator=generator(seed))
     x = torch.randn(n, 3, dtype=torch.float64, generator=generator(seed + 1))
-    return Rows.clean(Split(x, y)), torch.randn(n, dtype=torch.float64, generator=generator(seed + 2))
+    rows = Rows(x, y, mask=torch.arange(n) % 3 == 0, clean_y=y)
+    return rows, torch.randn(n, dtype=torch.float64, generator=generator(seed + 2))
 
 
 @every_metric
@@ -932,4 +934,5 @@ def test_the_name_of_a_metric_says_the_rows_and_is_one_that_the_store_takes(metr
     made = make(metric)
     assert made.logged_as.startswith("validation_")
     assert made.logged_as.replace("_", "").isalnum()
-    assert make(metric, name="mine", on="retain").logged_as == "retain_mine"
+    on = "validation" if metric.of_unseen else "retain"
+    assert make(metric, name="mine", on=on).logged_as == f"{on}_mine"

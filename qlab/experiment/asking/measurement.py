@@ -116,7 +116,7 @@ class AskedMetric:
         trial = item if isinstance(item, Trial) else item.teacher
         if trial is not item and not trial.has_gradients:
             return None
-        if not self.applies_to(trial.corruption.ratio):
+        if not self.applies_to(trial.corruption.ratio) or self.metric.refusal(trial.corruption):
             return None
         return Measurement(item, self.metric, self.type_name, self.polluted)
 
@@ -151,6 +151,11 @@ def check_asked(asked: AskedMetric, where: str, seen: Mapping[str, str], trials:
     if name in seen:
         also = f"as that of {seen[name]}" if seen[name] != where else "with each of its swept values"
         raise ConfigError(f'{where}: is logged as {name}, {also}; give each a table and a name: name = "...".')
+    trials = list(trials)
+    refusals = [asked.metric.refusal(trial.corruption) for trial in trials]
+    if trials and all(refusals):
+        kinds = ", ".join(dict.fromkeys(trial.names["corruption"] for trial in trials))
+        raise ConfigError(f"{where}: {asked.type_name} cannot be measured with {kinds}: {refusals[0]}.")
     if not any(asked.applies_to(trial.corruption.ratio) for trial in trials):
         raise ConfigError(
             f'{where}: on = "{on}", but in no trial a row is {"corrupted" if on == "forget" else "clean"}: the '

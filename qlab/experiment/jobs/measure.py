@@ -15,7 +15,7 @@ from qlab.experiment.asking.measurement import Measurement
 from qlab.experiment.asking.trial import Trial, Unlearning
 from qlab.experiment.jobs.base import Inputs, Job, Report, Result
 from qlab.experiment.jobs.materials import Materials
-from qlab.experiment.jobs.measured_rows import evaluated, polluted_validation
+from qlab.experiment.jobs.measured_rows import corrupted_validation, evaluated
 from qlab.metrics.evaluation import Evaluated, tried
 from qlab.models.base import Features, Model, prepare_features
 from qlab.models.estimator import inputs_of
@@ -145,8 +145,9 @@ class _Given:
         """See :data:`Logits`."""
         if item.metric.on == "test":
             return self._tested
-        if item.polluted and self._trial.corruption.changes_features:
-            x = polluted_validation(self._materials, self._trial).split.x
+        other = corrupted_validation(self._materials, self._trial, item)
+        if other is not None and self._trial.corruption.changes_features:
+            x = other.split.x
             z = logits_of(self._model, self._parameters, prepare_features(self._model, x))[0]
             return torch.cat([self._z[: -len(z)], z])
         return self._z
@@ -163,8 +164,9 @@ def _fitted(materials: Materials, trial: Trial) -> Logits:
         if item.metric.on == "test":
             x = inputs_of(materials.test(trial.task).x, features)
         else:
-            other = polluted_validation(materials, trial).split if item.polluted else dataset.validation
-            x = np.concatenate([train, inputs_of(other.x, features)])
+            other = corrupted_validation(materials, trial, item)
+            rows = dataset.validation if other is None else other.split
+            x = np.concatenate([train, inputs_of(rows.x, features)])
         values = log_odds(fitted, x) if item.metric.of_probabilities else decide(fitted, x)
         if values is None:
             raise DataError(
@@ -185,17 +187,19 @@ class _Found:
 
     def take(self, wanted: list[Measurement], materials: Materials, trial: Trial, logits: Logits) -> None:
         """Measures one model."""
-        rows: dict[bool, Evaluated] = {}
+        rows: dict[tuple[bool, bool], Evaluated] = {}
         for item in wanted:
+            kind = item.polluted, item.metric.of_unseen
             try:
-                if item.polluted not in rows:
-                    rows[item.polluted] = evaluated(materials, trial, polluted=item.polluted)
+                if kind not in rows:
+                    validation = corrupted_validation(materials, trial, item)
+                    rows[kind] = evaluated(materials, trial, validation=validation)
                 z = logits(item)
             except Exception as error:
                 interrupts.check()
                 self.failed[item.key] = described(error)
                 continue
-            value = tried(item.metric, rows[item.polluted], z)
+            value = tried(item.metric, rows[kind], z)
             if isinstance(value, str):
                 self.failed[item.key] = value
             else:

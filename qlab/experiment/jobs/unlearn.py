@@ -10,10 +10,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from qlab import seeding
 from qlab.experiment.asking.trial import Trial, Unlearning
 from qlab.experiment.jobs.base import Inputs, Job, Report, Result
 from qlab.experiment.jobs.materials import Materials
+from qlab.experiment.jobs.measured_rows import unseen_validation
 from qlab.models import Model
 from qlab.models.base import prepare_features, take_rows
 from qlab.tasks import Task
@@ -215,8 +215,7 @@ def _compared_rows(
 ) -> oracle.ComparedRows:
     dataset = materials.dataset(trial.task)
     validation = dataset.validation
-    known = trial.task.with_data(dataset)
-    unseen = trial.corruption.apply_to_unseen(validation, known, seeding.generator(trial.seed, "unseen"))
+    unseen = unseen_validation(materials, trial)
     corrupted = member.corrupted
     return oracle.ComparedRows(
         validation_x=data.validation_x.cpu(),
