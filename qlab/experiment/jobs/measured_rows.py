@@ -41,5 +41,6 @@ def unseen_validation(materials: Materials, trial: Trial) -> Corrupted:
 
 def polluted_validation(materials: Materials, trial: Trial) -> Corrupted:
     """The validation split after a trial's corruption."""
-    validation = materials.dataset(trial.task).validation
-    return trial.corruption.apply(validation, trial.task, seeding.generator(trial.seed, "selection"))
+    dataset = materials.dataset(trial.task)
+    known, generator = trial.task.with_data(dataset), seeding.generator(trial.seed, "selection")
+    return trial.corruption.apply(dataset.validation, known, generator)
