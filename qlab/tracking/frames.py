@@ -15,6 +15,8 @@ from qlab.tracking.query import Query
 from qlab.tracking.standing import with_interrupted
 from qlab.tracking.store import Store
 
+_TYPE, _LOSS, _LOSS_TYPE = "model.type", "training.loss.", "training.loss.type"
+
 
 def runs(store: Store, experiment_ids: Sequence[str], query: Query | str = "") -> pd.DataFrame:
     """Runs as rows: identity, status, params under their dotted names, final metrics under theirs.
@@ -23,7 +25,8 @@ def runs(store: Store, experiment_ids: Sequence[str], query: Query | str = "") -
 
     Params have the types they were written with (see :mod:`qlab.tracking.params`), lists as tuples, in columns of
     objects; ``corruption.ratio`` and ``seed`` are numbers, or missing. ``qlab.group`` and ``qlab.curve`` are there for
-    every run, see :mod:`qlab.tracking.groups`.
+    every run, see :mod:`qlab.tracking.groups`. A param that a run has only with another value than
+    :data:`qlab.tracking.names.UNSTATED` says has that value where other runs of the model's type have the param.
 
     Args:
         store: where to look.
@@ -36,6 +39,7 @@ def runs(store: Store, experiment_ids: Sequence[str], query: Query | str = "") -
 def frame_of(store: Store, found: Iterable[entities.Run], tags: Sequence[str] = ()) -> pd.DataFrame:
     """Runs that a search of a store found as rows, see :func:`runs`; some of their tags in columns named like these."""
     rows = [_row(run) | {tag: run.data.tags.get(tag) for tag in tags} for run in found]
+    _state(rows)
     return with_interrupted(store, _frame(rows))
 
 
@@ -101,6 +105,18 @@ def _row(run: Any) -> dict[str, Any]:
             sorted((tag.removeprefix(names.METRIC), said) for tag, said in tags.items() if tag.startswith(names.METRIC))
         ),
     }
+
+
+def _state(rows: Sequence[dict[str, Any]]) -> None:
+    """Fills in what is not stated, where it tells rows of one type of model from others of it."""
+    stated: dict[Any, set[str]] = {}
+    for row in rows:
+        stated.setdefault(row.get(_TYPE), set()).update(names.UNSTATED.keys() & row.keys())
+    for row in rows:
+        # The other settings of a loss are those of its type.
+        own_loss = _LOSS_TYPE in row
+        missing = stated[row.get(_TYPE)] - row.keys()
+        row |= {name: names.UNSTATED[name] for name in missing if not (own_loss and name.startswith(_LOSS))}
 
 
 def _frame(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:

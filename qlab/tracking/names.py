@@ -174,3 +174,28 @@ COLUMNS: Final = (
 
 PLAIN_PARAMS: Final = ("seed", "oracles", "oracle", "repeat")
 """Params without a dot in their name."""
+
+UNSTATED: Final = {
+    "training.optimizer": "Adam",
+    "training.momentum": 0.0,
+    "training.weight_decay": 0.0,
+    "training.schedule": "constant",
+    "training.step_epochs": 30,
+    "training.step_factor": 0.1,
+    "training.early_stopping": 0,
+    "training.holdout": 0.1,
+    "training.loss.type": "CrossEntropy",
+    "training.loss.label_smoothing": 0.0,
+    "model.encoding": "amplitude",
+    "model.rotation": "RY",
+    "model.encoding_scale": 1.0,
+    "model.reupload": 0,
+    "model.observable": "Z_last",
+    "model.readout": "fixed",
+    "model.activation": "relu",
+    "model.dropout": 0.0,
+}
+"""What runs mean that do not have these params: they came when there were stored runs already.
+
+See :class:`qlab.fields.AbsentMeans`; a run has them only if they have another value.
+"""
