@@ -236,7 +236,7 @@ class Loader:
 
     def _refit(self, item: Checkpoint, config: Mapping[str, Any]) -> Fitted:
         metrics = self._reader.store.get_run(item.run_id).data.metrics
-        return refit(config, metrics, f"run {item.run_id} ({item.label})", data=data_of(config))
+        return refit(config, metrics, f"run {item.run_id} ({item.label})", data_of(config))
 
     def _trajectory(self, item: Checkpoint, model: Model) -> torch.Tensor | None:
         if item.kind != names.TRIAL:

@@ -11,6 +11,7 @@ from qlab.digests import file_digest
 from qlab.errors import ConfigError, DataError, QlabError
 from qlab.models import Estimator, Model, checkpoint
 from qlab.registry import code_digest, find
+from qlab.tasks.stored import load_stored
 from qlab.tracking import names, params
 from qlab.tracking.configs import read_configs
 from qlab.tracking.query import Query
@@ -109,7 +110,9 @@ def _fitted_again(store: Store, run: Any, what: str, folder: Path | None) -> Est
     if ":" in type_name and folder is None and not type_name.startswith("sklearn."):
         raise _of_own_class(what, type_name)
     _check_code(find("model", type_name, folder, imports=True), type_name, config["model"].get("code", ""), what)
-    return refit(config, run.data.metrics, what, folder=folder).estimator
+    placed = store.get_run(parent).data.tags.get(names.FOLDER)
+    data = load_stored(config["task"], None if placed is None else Path(placed), imports=folder)
+    return refit(config, run.data.metrics, what, data, folder=folder).estimator
 
 
 def _check_code(cls: type, type_name: str, recorded: object, what: str) -> None:

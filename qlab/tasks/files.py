@@ -60,6 +60,15 @@ def digest_of(task: Any) -> str | None:
     return sha.hexdigest()[:16]
 
 
+def named_files(task: Any) -> list[Path]:
+    """Where the files and folders are that a task says decide its data.
+
+    Raises:
+        ConfigError: see :func:`digest_of`.
+    """
+    return _paths(task, _folder(task))
+
+
 def missing_beside(task: Any, error: BaseException | None) -> str:
     """What to say of a file that a task looked for in the current folder though it lies beside its class."""
     given = error.filename if isinstance(error, FileNotFoundError) else None

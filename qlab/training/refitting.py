@@ -15,7 +15,6 @@ from qlab.errors import DataError
 from qlab.models import Estimator, Features
 from qlab.registry import make
 from qlab.tasks import Dataset, Task
-from qlab.tasks.base import load_data
 from qlab.training.data import Member
 from qlab.training.fitting import Fitted, fit
 from qlab.training.threads import limited_threads
@@ -33,26 +32,23 @@ def refit(
     config: Mapping[str, Any],
     metrics: Mapping[str, Any],
     what: str,
+    data: tuple[Task, Dataset],
     *,
     folder: Path | None = None,
-    data: tuple[Task, Dataset] | None = None,
 ) -> Fitted:
-    """Fits the estimator of a stored trial again, to the data that its task loads now.
+    """Fits the estimator of a stored trial again.
 
     Args:
         config: of the trial, as its experiment's run keeps it.
         metrics: of its run, which must come out again.
         what: the run, for messages.
+        data: its task and what that loads, see :func:`qlab.tasks.stored.load_stored`.
         folder: where classes beside the experiment file are; without it none are imported.
-        data: of its task, if they are loaded already.
 
     Raises:
         DataError: it is another one now: the data or the version of a library have changed.
         ConfigError: a class of it is not to be found.
     """
-    if data is None:
-        task: Task = make("task", config["task"], folder)
-        data = task, load_data(task)
     task, dataset = data
     corruption = make("corruption", config["corruption"], folder)
     estimator: Estimator = make("model", config["model"], folder)

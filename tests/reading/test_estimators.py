@@ -142,6 +142,6 @@ def test_one_that_comes_out_otherwise_is_refused(reader):
     item = next(item for item in fitted_runs(reader.runs("mixed")).values() if "Forest" in item.label)
     config = Loader(reader).config("mixed", item)
     metrics = dict(reader.store.get_run(item.run_id).data.metrics)
-    assert refit(config, metrics, "run r").metrics["train_accuracy"] == metrics["train_accuracy"]
+    assert refit(config, metrics, "run r", data_of(config)).metrics["train_accuracy"] == metrics["train_accuracy"]
     with pytest.raises(DataError, match=r"run r: fitted again.*train accuracy was 0.1 and is .*scikit-learn"):
-        refit(config, metrics | {"train_accuracy": 0.1}, "run r")
+        refit(config, metrics | {"train_accuracy": 0.1}, "run r", data_of(config))
