@@ -64,6 +64,8 @@ def _check(loss: Loss, dtype: torch.dtype) -> None:
             "models train together, so work element by element: no sums over an axis, no fixed shapes."
         )
     _check_gradient(where, loss, z, y)
+    if type(loss).derivatives is not Loss.derivatives:
+        _check_derivatives(loss, z, y)
 
 
 def _check_output(where: str, found: object, z: Tensor) -> None:
@@ -101,3 +103,24 @@ def _check_gradient(where: str, loss: Loss, z: Tensor, y: Tensor) -> None:
             f"{int(y[row])}; a root or a logarithm of zero may be the cause, also in a branch of torch.where that is "
             "not taken."
         )
+
+
+def _check_derivatives(loss: Loss, z: Tensor, y: Tensor) -> None:
+    """Whether derivatives by a formula, which landscapes use, are those of the loss."""
+    where = own_code.method(type(loss), "derivatives")
+    found = own_code.calling(where, lambda: loss.derivatives(z, y))
+    advice = "leave the method out, and they are computed automatically"
+    tensors = isinstance(found, tuple) and len(found) == 2 and all(isinstance(part, Tensor) for part in found)
+    if not tensors or any(part.shape != z.shape for part in found):
+        raise ConfigError(
+            f"{where}: accepts two tensors of the shape of the logits, the first and the second derivatives; {advice}."
+        )
+    for order, ours, true in zip(("first", "second"), found, Loss.derivatives(loss, z, y), strict=True):
+        # Where automatic differentiation meets 0 * inf, a formula may know better.
+        wrong = ~torch.isclose(ours.to(z), true, rtol=1e-3, atol=1e-5) & torch.isfinite(true)
+        if bool(wrong.any()):
+            row = int(wrong.nonzero()[0])
+            raise ConfigError(
+                f"{where}: got the {order} derivative {float(ours[row]):g} at the logit {float(z[row]):g} and the label "
+                f"{int(y[row])}, where that of __call__ is {float(true[row]):g}; {advice}."
+            )

@@ -80,6 +80,38 @@ def test_a_sound_loss_passes(call):
         check_loss(made(call), dtype)
 
 
+@pytest.mark.parametrize(
+    ("derivatives", "message"),
+    [
+        pytest.param(
+            lambda loss, z, y: (z - y, torch.ones_like(z)), "got the first derivative -60 at the logit -60", id="first"
+        ),
+        pytest.param(
+            lambda loss, z, y: (2 * (z - y), torch.ones_like(z)),
+            "got the second derivative 1 at the logit -60 and the label 0, where that of __call__ is 2",
+            id="second",
+        ),
+        pytest.param(lambda loss, z, y: z - y, "accepts two tensors of the shape of the logits", id="one"),
+        pytest.param(lambda loss, z, y: (z.sum(), z.sum()), "accepts two tensors of the shape of the logits", id="sum"),
+    ],
+)
+def test_derivatives_that_are_not_those_of_the_loss_are_refused(derivatives, message):
+    body = {"__call__": lambda self, z, y: (z - y).square(), "derivatives": derivatives, "__doc__": "A loss."}
+    with pytest.raises(ConfigError, match=message) as caught:
+        check_loss(type("Mine", (Loss,), body)(), torch.float64)
+    assert "Mine.derivatives (test_checks.py, line " in str(caught.value)
+
+
+def test_derivatives_by_a_formula_that_is_right_pass():
+    body = {
+        "__call__": lambda self, z, y: (z - y).square(),
+        "derivatives": lambda self, z, y: (2 * (z - y), torch.full_like(z, 2.0)),
+        "__doc__": "A loss.",
+    }
+    for dtype in (torch.float32, torch.float64):
+        check_loss(type("Mine", (Loss,), body)(), dtype)
+
+
 @pytest.mark.parametrize("given", ["CrossEntropy", {"type": "CrossEntropy"}, CrossEntropy, 3])
 def test_in_python_a_loss_is_an_object(given):
     with pytest.raises(ConfigError, match=r"Trainer: loss: got .*, accepts a loss: .*\(in Python an object\)"):

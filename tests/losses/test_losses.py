@@ -17,6 +17,7 @@ from qlab.losses import (
     MeanAbsoluteError,
     SymmetricCrossEntropy,
 )
+from qlab.losses.checks import check_loss
 
 LOGITS = np.linspace(-12.0, 12.0, 97)
 
@@ -152,3 +153,30 @@ def test_forward_correction_is_least_where_the_model_is_right(p, r0, r1):
 def test_settings_that_make_no_sense_are_refused(make, message):
     with pytest.raises((ConfigError, TypeError), match=message):
         make()
+
+
+class Focal(CrossEntropy):
+    """Focal loss.
+
+    Args:
+        gamma: focus.
+    """
+
+    gamma: float = 2.0
+
+    def __call__(self, logits, y):
+        found = super().__call__(logits, y)
+        return (1.0 - torch.exp(-found)) ** self.gamma * found
+
+
+def test_a_subclass_of_cross_entropy_has_the_derivatives_of_its_own_formula():
+    z = torch.tensor([-2.0, -0.3, 0.4, 3.0], dtype=torch.float64)
+    one = torch.ones_like(z)
+    p = torch.sigmoid(z)  # for label 1: l = -(1 - p)^2 log p, whose derivative in z is written out here
+    first = (1 - p) ** 2 * (2 * p * p.log() - (1 - p))
+    found = Focal().derivatives(z, one)
+    torch.testing.assert_close(found[0], first)
+    h = 1e-5
+    up, down = (Focal().derivatives(z + step, one)[0] for step in (h, -h))
+    torch.testing.assert_close(found[1], (up - down) / (2 * h), rtol=1e-6, atol=1e-8)
+    check_loss(Focal(), torch.float32)
