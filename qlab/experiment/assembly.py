@@ -26,7 +26,7 @@ from qlab.experiment.recording.oracles import OracleRecording
 from qlab.experiment.recording.probes import ProbeGroup, ProbeRecording, read_health
 from qlab.experiment.recording.recorder import Recorder
 from qlab.experiment.recording.refits import RefitRecording
-from qlab.experiment.recording.resumption import Interrupted, interrupted_trials
+from qlab.experiment.recording.resumption import Interrupted, interrupted_trials, with_curves
 from qlab.experiment.recording.trainings import RetraceRecording, TrainRecording
 from qlab.experiment.recording.unlearnings import UnlearnRecording
 from qlab.tracking import frames, names
@@ -113,10 +113,8 @@ class Assembly:
                 for key, item in interrupted.items()
                 if set(item.state.snapshots) == {epoch for epoch in due if epoch <= item.state.epoch}
             }
-        for item in self._over_epochs(trials):  # nor one without the curve so far to a curve
-            saved = interrupted.get(item.of.key)
-            if saved is not None and saved.state.evaluated and item.name not in saved.state.history:
-                del interrupted[item.of.key]
+        with self._recorder.tracking():  # nor one without the curve so far to a curve
+            interrupted = with_curves(self._recorder, interrupted, self._over_epochs(trials))
         # A command may be killed while it writes states: some trials may be an interval behind the others.
         groups: dict[object, list[Trial]] = {}
         for trial in trials:

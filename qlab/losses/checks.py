@@ -121,6 +121,6 @@ def _check_derivatives(loss: Loss, z: Tensor, y: Tensor) -> None:
         if bool(wrong.any()):
             row = int(wrong.nonzero()[0])
             raise ConfigError(
-                f"{where}: got the {order} derivative {float(ours[row]):g} at the logit {float(z[row]):g} and the label "
-                f"{int(y[row])}, where that of __call__ is {float(true[row]):g}; {advice}."
+                f"{where}: got the {order} derivative {float(ours[row]):g} at the logit {float(z[row]):g} and the "
+                f"label {int(y[row])}, where that of __call__ is {float(true[row]):g}; {advice}."
             )

@@ -188,9 +188,12 @@ class Training:
         return {metric: torch.cat([part[metric] for part in parts]).cpu().numpy() for metric in parts[0]}
 
     def _note(self, values: dict[str, NDArray[np.float64]]) -> None:
+        before = len(self.evaluated)
         self.evaluated.append(self.epoch)
         for name in self._history.keys() - values.keys():  # of a metric that is not asked for any more
             del self._history[name]
         for name, value in values.items():
             value.flags.writeable = False  # observers get the arrays that history keeps
-            self._history.setdefault(name, []).append(value)
+            if name not in self._history:  # of a metric that was not asked for before the training was interrupted
+                self._history[name] = [np.full(value.shape, np.nan) for _ in range(before)]
+            self._history[name].append(value)

@@ -217,7 +217,8 @@ class Trainer(Component):
             resume: go on from there instead of from the beginning. The result is that of a training that was never
                 interrupted; a trajectory whose beginning the state does not have is left out.
             checkpoint: is offered the state after each epoch but the last.
-            more: metrics beside the built-in ones, from the logits of every evaluation.
+            more: metrics beside the built-in ones, from the logits of every evaluation. Those that the state to go on
+                from does not have are NaN before it.
 
         Raises:
             DataError: the state to go on from is not one of these members' training.

@@ -326,6 +326,25 @@ def test_a_trajectory_survives(tmp_path: Path, write_empty_store: Callable[[Path
         assert setting.store.has_file(run.info.run_id, names.TRAJECTORY)
 
 
+def test_a_curve_is_of_one_version_of_its_metric(tmp_path: Path, write_empty_store: Callable[[Path], str]) -> None:
+    first = ONE_MODEL + '\n[[metric]]\ntype = "CalibrationError"\nwhen = "epoch"\nbins = 2\n'
+    same = Setting(Store(write_empty_store(tmp_path / "same.db")), first)
+    assert same.run()[1].labels == ["MLP on XXZ, LabelFlip, after epoch 5"]
+    edited = Setting(Store(write_empty_store(tmp_path / "edited.db")), first)
+    for run in edited.trials():
+        edited.store.finish(run.info.run_id, "RUNNING")  # as if killed
+    edited.text = first.replace("bins = 2", "bins = 7")
+    outcome, told = edited.run()
+    assert (outcome.trained, outcome.failed) == (2, {})
+    assert told.epochs == list(range(1, 10))
+    [said] = [text for text in told.notices if "calibration" in text]
+    assert said.startswith("validation_calibration_error: 2 trials were interrupted before this version of the metric")
+    assert Counter(run.info.status for run in edited.trials()) == {"KILLED": 2, "FINISHED": 2}
+    undisturbed = Store(write_empty_store(tmp_path / "undisturbed.db"))
+    runner(undisturbed).run(edited.experiment)
+    assert_same_histories(histories(edited.store, "swept"), histories(undisturbed, "swept"), 0.0)
+
+
 def test_how_often_states_are_written_is_no_part_of_a_trial() -> None:
     often = schema.parse(ONE_MODEL, source="swept.toml")
     never = schema.parse(ONE_MODEL.replace("checkpoint_seconds = 0.0", ""), source="swept.toml")

@@ -161,6 +161,17 @@ def test_a_trajectory_without_its_beginning_is_left_out(small_task, small_data):
     assert_same(found, expected)
 
 
+def test_a_metric_that_is_asked_for_on_resumption_is_nan_before(small_task, small_data):
+    setting = Setting(small_task, small_data, MLP(hidden=(3,)))
+    _, states = setting.states()
+    found = setting.fit(resume=states[3], more=lambda z: {"mean_logit": z.mean(dim=1).double().numpy()})
+    assert {values.shape for values in found.history.values()} == {(3, EPOCHS)}
+    curve = found.history["mean_logit"]
+    assert np.isnan(curve[:, :3]).all()
+    assert np.isfinite(curve[:, 3:]).all()
+    np.testing.assert_allclose(curve[:, -1], found.logits.mean(dim=1), rtol=1e-6)
+
+
 def test_a_state_after_the_last_epoch_only_needs_evaluating(small_task, small_data):
     setting = Setting(small_task, small_data, MLP(hidden=(3,)))
     _, states = setting.states()

@@ -10,12 +10,13 @@ from __future__ import annotations
 import dataclasses
 import json
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from qlab.digests import file_digest
 from qlab.errors import DataError, StoreError
+from qlab.experiment.asking.measurement import Measurement
 from qlab.experiment.asking.trial import Trial
 from qlab.experiment.jobs.materials import Materials
 from qlab.experiment.planning.same_data import other_data
@@ -36,12 +37,20 @@ class Interrupted:
         state: of one member.
         entry: what the tag says of the state's file.
         metrics: the names of those that the run has.
+        running: whether the store takes it to be running.
     """
 
     run_id: str
     state: TrainingState
     entry: dict[str, Any]
     metrics: tuple[str, ...]
+    running: bool = False
+
+    def has_curve(self, item: Measurement) -> bool:
+        """Whether a metric has been taken in this version after each epoch so far, or there has been none."""
+        versions = self.entry.get("metrics")
+        known = isinstance(versions, dict) and versions.get(item.name) == item.digest
+        return not self.state.evaluated or (known and item.name in self.state.history)
 
 
 class StateWriter:
@@ -52,6 +61,7 @@ class StateWriter:
         run_ids: the members' runs.
         before: called first; it makes sure that the metrics up to this state are in the store.
         entries: what the tags say already, of members that were taken up again.
+        versions: the digests of the further metrics of each member that are taken after each epoch, by name.
     """
 
     def __init__(
@@ -60,11 +70,13 @@ class StateWriter:
         run_ids: Sequence[str],
         before: Callable[[], None],
         entries: Sequence[dict[str, Any] | None],
+        versions: Sequence[Mapping[str, str]],
     ) -> None:
         self._recorder = recorder
         self._run_ids = run_ids
         self._before = before
         self._entries = list(entries)
+        self._versions = versions
 
     def __call__(self, state: TrainingState) -> None:
         """Writes the state of every member; an older one, of a job that is run again, is not written."""
@@ -77,7 +89,9 @@ class StateWriter:
                 file = names.RESUME_SLOTS[previous is not None and previous["file"] == names.RESUME_SLOTS[0]]
                 path = Path(folder) / Path(file).name
                 state.members(slice(index, index + 1)).save(path)
-                entry = {"file": file, "sha256": file_digest(path), "epoch": state.epoch}
+                entry: dict[str, Any] = {"file": file, "sha256": file_digest(path), "epoch": state.epoch}
+                if self._versions[index]:
+                    entry["metrics"] = dict(self._versions[index])
                 self._recorder.store.log_file(run_id, path, str(Path(file).parent))
                 shown = entry if previous is None else {**entry, "previous": previous}
                 self._recorder.store.set_tags(run_id, {names.RESUME: json.dumps(shown)})
@@ -128,12 +142,39 @@ def interrupted_trials(
         for entry in entries:
             state = _load(recorder, trial, run_id, entry)
             if state is not None and state.fits(model) and state.epoch <= trial.trainer.epochs:
-                found[trial.key] = Interrupted(run_id, state, entry, tuple(run.data.metrics))
+                running = run.info.status == "RUNNING"
+                found[trial.key] = Interrupted(run_id, state, entry, tuple(run.data.metrics), running)
                 break
         else:
             if run.info.status == "RUNNING":  # its command is gone, or the experiment could not be held
                 recorder.end([run_id], "KILLED", standing.REASON)
     return found
+
+
+def with_curves(
+    recorder: Recorder, interrupted: Mapping[str, Interrupted], items: Iterable[Measurement]
+) -> dict[str, Interrupted]:
+    """Those interrupted trials that lead to whole curves; the others start anew, and that is said.
+
+    Args:
+        recorder: of the experiment, which it holds.
+        interrupted: the trials, by key.
+        items: the further metrics of trials that are taken after each epoch.
+    """
+    left = dict(interrupted)
+    lost: dict[str, int] = {}
+    for item in items:
+        saved = interrupted.get(item.of.key)
+        if saved is not None and not saved.has_curve(item):
+            lost[item.name] = lost.get(item.name, 0) + 1
+            if left.pop(item.of.key, None) is not None and saved.running:
+                recorder.end([saved.run_id], "KILLED", standing.REASON)
+    for name, trials in lost.items():
+        recorder.reporter.notice(
+            f"{name}: {trials} {'trial was' if trials == 1 else 'trials were'} interrupted before this version of the "
+            f"metric was asked for, and {'starts' if trials == 1 else 'start'} anew, for the whole curve"
+        )
+    return left
 
 
 def _entries(text: str | None) -> list[dict[str, Any]]:

@@ -74,10 +74,10 @@ class TrainRecording(RunsRecording[Trained, Trial]):
         self._saved = saved
         self._states: StateWriter | None = None
         self._heard = -1
-        places = {trial.key: place for place, trial in enumerate(job.trials)}
+        self._places = {trial.key: place for place, trial in enumerate(job.trials)}
         self._only: dict[str, set[int]] = {}
         for item in job.measurements:
-            self._only.setdefault(item.name, set()).add(places[item.of.key])
+            self._only.setdefault(item.name, set()).add(self._places[item.of.key])
 
     def start(self) -> bool:
         """See the base class."""
@@ -156,7 +156,10 @@ class TrainRecording(RunsRecording[Trained, Trial]):
         self.opened(run_ids, trials, known)
         entries: list[dict[str, Any] | None] = [item.entry for item in self._saved]
         entries = entries or [None] * len(trials)
-        self._states = StateWriter(self.recorder, run_ids, self.writer.flush, entries)
+        versions: list[dict[str, str]] = [{} for _ in trials]
+        for item in self._job.measurements:
+            versions[self._places[item.of.key]][item.name] = item.digest
+        self._states = StateWriter(self.recorder, run_ids, self.writer.flush, entries, versions)
 
     def _open_again(self, run_id: str, tags: dict[str, str]) -> None:
         self.recorder.store.set_tags(run_id, tags)
