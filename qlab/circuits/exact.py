@@ -57,7 +57,10 @@ def explained(engine: ExactEngine, cone: LightCone, n_wires: int) -> str:
     if len(engine.cones) == 1:
         return f"observable evolved on the {inside}"
     widest = max(len(part.wires) for part in engine.cones)
-    return f"observable evolved on {len(engine.cones)} light cones of up to {widest} of {n_wires} qubits, one a part"
+    return (
+        f"observable evolved part by part, on {len(engine.cones)} different light cones of up to {widest} of {n_wires} "
+        "qubits"
+    )
 
 
 def _heisenberg_is_cheaper(cones: tuple[LightCone, ...], size: int) -> bool:

@@ -36,6 +36,7 @@ class TrainedCircuit:
         encoding: of features.
         observable: what is measured.
         whole: whether it is the circuit of all the register.
+        logit: the model's logit as a formula of the value, for people.
     """
 
     operations: tuple[qml.operation.Operator, ...]
@@ -43,6 +44,7 @@ class TrainedCircuit:
     encoding: Encoding
     observable: PauliSum
     whole: bool
+    logit: str = ""
 
     @classmethod
     def of(
@@ -170,6 +172,8 @@ class TrainedCircuit:
         if features is None:
             said.append(f"to be prepared before: {self._preparation()}")
         said.append(f"the model's value is the expectation of {self.observable}")
+        if self.logit:
+            said.append(f"its logit is {self.logit}")
         if not measured:
             said.append("its terms have no common basis, so nothing is measured here")
         return said

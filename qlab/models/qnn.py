@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
@@ -65,8 +66,9 @@ class PennyLaneQNN(Model):
             backpropagation), "lightning.qubit" and "lightning.gpu" (adjoint differentiation) run the whole
             circuit as a PennyLane QNode.
         dtype: precision of parameters and training.
-        encoding: how features become states: as "amplitude", 2^n of n qubits, or as "angle", one qubit for each real
-            feature; any number of qubits (40, say) is then cheap as long as the light cone is small.
+        encoding: how features become states: as "amplitude", 2^n of n qubits, where x and -x are one state, so that
+            classes on either side of zero look the same; or as "angle", one qubit for each real feature; any number of
+            qubits (40, say) is then cheap as long as the light cone is small.
         rotation: the gate whose angle is a feature, "RX" or "RY".
         encoding_scale: angle in radians of a feature of 1.
         reupload: how often angles enter: once before the ansatz (0 or 1), or also between its rows (data re-uploading,
@@ -183,7 +185,9 @@ class PennyLaneQNN(Model):
             found = f"PennyLane {self.device}"
         else:
             found = explained(self.engine, self.cone, self.n_wires)
-        return "; ".join([found, *self.remarks()])
+        seen = len(self.cone.wires)
+        every = [f"sees all {seen} features"] if self.may_remark and seen == self.n_wires else []
+        return "; ".join([found, *self.remarks(), *every])
 
     @property
     def may_remark(self) -> bool:
@@ -209,7 +213,14 @@ class PennyLaneQNN(Model):
             raise DataError(f"{type(self).__name__} has no circuit yet; build it, or take a trained one.")
         recording = Recording(self.ansatz, self.weight_shapes(), self.n_wires)
         flat = torch.cat([self.get_parameter(name).detach().cpu().double().reshape(-1) for name in self._names])
-        return TrainedCircuit.of(recording, flat, self._encoding, self.cone.observable, self.cone if cone else None)
+        made = TrainedCircuit.of(recording, flat, self._encoding, self.cone.observable, self.cone if cone else None)
+        return dataclasses.replace(made, logit=self._logit_in_words())
+
+    def _logit_in_words(self) -> str:
+        if self._design.readout == "fixed":
+            return f"{self.scale:.12g} * value"
+        scale, offset = float(self.readout_scale), float(self.readout_offset)
+        return f"{scale:.12g} * value {'-' if offset < 0 else '+'} {abs(offset):.12g}"
 
     def to_qnode(self, device: Any = "default.qubit", *, cone: bool = False, **options: Any) -> qml.QNode:
         """A QNode of features, a row ``[d]`` or rows ``[N, d]``, that returns <O>: the logit is ``scale`` times that.

@@ -219,3 +219,20 @@ def test_what_cannot_be_done_is_refused_with_what_to_do():
         PennyLaneQNN().to_qnode()
     with pytest.raises(MissingExtraError, match=r'device = "nowhere" cannot be used here.*qlab\[qiskit\]'):
         again.to_qnode("nowhere")
+
+
+@pytest.mark.parametrize("readout", ["fixed", "affine"])
+def test_openqasm_says_how_the_logit_follows(readout):
+    model = PennyLaneQNN(depth=1, encoding="angle", readout=readout).build(
+        Features(3, False, torch.ones(3, dtype=torch.bool))
+    )
+    model.reset_parameters(torch.Generator().manual_seed(0))
+    x = torch.tensor([[0.3, -0.2, 0.9]], dtype=torch.float64)
+    if readout == "affine":
+        with torch.no_grad():
+            model.readout_offset.fill_(-0.25)
+    said = re.search(r"// its logit is (.*)", model.circuit().openqasm(x[0].numpy()))
+    value = float(torch.as_tensor(model.to_qnode()(x))[0])
+    scale, _, rest = said[1].partition(" * value")
+    offset = float(rest.replace(" ", "") or 0)
+    assert float(scale) * value + offset == pytest.approx(float(model(model.prepare(x))[0].detach()), abs=1e-9)

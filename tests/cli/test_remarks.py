@@ -58,10 +58,11 @@ def test_the_plan_the_run_and_its_tags_say_so(tmp_path: Path, monkeypatch: pytes
         assert result.exit_code == 0, result.output
         assert SEES in result.stdout
         assert STATES in result.stdout
-        assert result.stdout.count("sees") == 1
+        assert result.stdout.count("sees 3 of 12 features") == 1
+        assert "data re-uploading needs states; sees all 12 features" in result.stdout
     runs = list(Store(create=False).search(Store(create=False).experiment_ids()))
     engines = [run.data.tags[names.ENGINE] for run in runs if run.data.tags.get(names.KIND) == names.TRIAL]
     assert {engine.partition(";")[2].strip() for engine in engines} == {
-        "data re-uploading needs states",
+        "data re-uploading needs states; sees all 12 features",
         "sees 3 of 12 features",
     }
