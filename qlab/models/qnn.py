@@ -219,7 +219,7 @@ class PennyLaneQNN(Model):
     def _logit_in_words(self) -> str:
         if self._design.readout == "fixed":
             return f"{self.scale:.12g} * value"
-        scale, offset = float(self.readout_scale), float(self.readout_offset)
+        scale, offset = float(self.readout_scale.detach()), float(self.readout_offset.detach())
         return f"{scale:.12g} * value {'-' if offset < 0 else '+'} {abs(offset):.12g}"
 
     def to_qnode(self, device: Any = "default.qubit", *, cone: bool = False, **options: Any) -> qml.QNode:
