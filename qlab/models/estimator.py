@@ -75,7 +75,7 @@ class Estimator(_Learns, Component):
     def log_odds(self, x: Array, decision: Array) -> Array | None:
         """log p / (1 - p) with the probability p of class 1, ``[N]``: what the losses are computed of.
 
-        By default the decision itself. None where there are no probabilities: then there are no losses.
+        By default the decision itself. None where there are no probabilities: then that trial has no losses.
 
         Args:
             x: features.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -29,17 +29,31 @@ STEP = 0
 class Estimated(Trained):
     """Trials whose estimators were fitted: a training of one evaluation.
 
-    ``history`` and ``health`` are of those that were fitted, in their order.
+    ``health`` is of those that were fitted, in their order; there is no ``history``, since one may have losses where
+    another has none.
 
     Args:
-        fitted: their keys.
+        fitted: their metrics, by key.
         failed: why the others were not, by key.
         fitting_seconds: what of the wall time fitting took.
     """
 
-    fitted: tuple[str, ...] = ()
+    fitted: Mapping[str, Mapping[str, float]] = dataclasses.field(default_factory=dict)
     failed: Mapping[str, str] = dataclasses.field(default_factory=dict)
     fitting_seconds: float = 0.0
+
+
+def without_losses(estimator: str, metrics: Sequence[Mapping[str, float]]) -> str:
+    """What to say of estimators of which some have losses and others, whose ``log_odds`` were None, have not.
+
+    Args:
+        estimator: the name of the class.
+        metrics: of each that was fitted.
+    """
+    few = sum(not any(name.endswith("_loss") for name in found) for found in metrics)
+    if few in (0, len(metrics)):
+        return ""
+    return f"{few} of {len(metrics)} {estimator} have no losses, since their log_odds gave None; the others have theirs"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -87,13 +101,11 @@ class Fit(Job):
                     continue
                 found[trial.key] = made
                 report.epoch(number, {name: np.array([value]) for name, value in made.metrics.items()})
-        names = next(iter(found.values())).metrics if found else ()
         return Estimated(
             seconds=time.perf_counter() - start,
-            history={name: np.array([[item.metrics[name]] for item in found.values()]) for name in names},
             epochs=(STEP,),
             health=tuple(item.health for item in found.values()),
-            fitted=tuple(found),
+            fitted={key: item.metrics for key, item in found.items()},
             failed=failed,
             fitting_seconds=sum(item.seconds for item in found.values()),
         )

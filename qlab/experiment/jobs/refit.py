@@ -22,12 +22,14 @@ from qlab.unlearning.oracle import seed_of
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Refitted(Forgotten):
-    """Estimators that were fitted again: ``history`` is of the teachers, then of them, ``[members, 2]``.
+    """Estimators that were fitted again; there is no ``history``, since one may have losses where another has none.
 
     Args:
+        fitted: metrics of the teacher, then of what became of it, by key.
         failed: why others were not, by key.
     """
 
+    fitted: Mapping[str, tuple[Mapping[str, float], ...]] = dataclasses.field(default_factory=dict)
     failed: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
@@ -51,7 +53,7 @@ class Refit(Unlearn):
     def run(self, materials: Materials, inputs: Inputs, report: Report) -> Refitted:
         """See the base class."""
         start = time.perf_counter()
-        pairs: dict[str, tuple[Fitted, Fitted]] = {}
+        fitted: dict[str, tuple[Mapping[str, float], ...]] = {}
         ended: dict[str, Ended] = {}
         failed: dict[str, str] = {}
         with limited_threads():
@@ -63,12 +65,10 @@ class Refit(Unlearn):
                 except (Exception, SystemExit) as error:  # a user's code may raise anything
                     failed[item.key] = described(error)
                     continue
-                pairs[item.key] = before, after
+                fitted[item.key] = before.metrics, after.metrics
                 ended[item.key] = Ended(after.health, None, _compared(after, oracles))
                 report.epoch(len(ended), {name: np.array([value]) for name, value in after.metrics.items()})
-        names = next(iter(pairs.values()))[0].metrics if pairs else ()
-        history = {name: np.array([[one.metrics[name] for one in pair] for pair in pairs.values()]) for name in names}
-        return Refitted(seconds=time.perf_counter() - start, history=history, ended=ended, failed=failed)
+        return Refitted(seconds=time.perf_counter() - start, fitted=fitted, ended=ended, failed=failed)
 
     def _fitted(self, materials: Materials, item: Unlearning) -> tuple[Fitted, Fitted, list[Fitted]]:
         """A teacher, what becomes of it, and its oracles."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from qlab.experiment.asking.trial import Trial
-from qlab.experiment.jobs.fit import Estimated, Fit
+from qlab.experiment.jobs.fit import Estimated, Fit, without_losses
 from qlab.experiment.jobs.materials import Materials
 from qlab.experiment.recording.recorder import Recorder
 from qlab.experiment.recording.recording import RunsRecording
@@ -46,21 +46,21 @@ class FitRecording(RunsRecording[Estimated, Trial]):
     def finish(self, result: Estimated) -> None:
         """See the base class."""
         self.recorder.confirm()
-        rows = {key: row for row, key in enumerate(result.fitted)}
+        healths = dict(zip(result.fitted, result.health, strict=True))
         with self.recorder.tracking():
             for run_id, trial in list(self.unfinished.items()):
-                if trial.key in rows:
-                    row, now, store = rows[trial.key], now_ms(), self.recorder.store
-                    values = [
-                        (name, float(found[row, 0]), result.epochs[0], now) for name, found in result.history.items()
-                    ]
-                    store.log(run_id, metrics=values, tags={names.HEALTH: result.health[row]})
-                    self.recorder.finish(trial, run_id, result.health[row])
+                if trial.key in healths:
+                    health, now, store = healths[trial.key], now_ms(), self.recorder.store
+                    values = [(name, value, result.epochs[0], now) for name, value in result.fitted[trial.key].items()]
+                    store.log(run_id, metrics=values, tags={names.HEALTH: health})
+                    self.recorder.finish(trial, run_id, health)
                 else:
                     error = result.failed[trial.key]
                     self.recorder.end([run_id], "FAILED", error)
                     self.recorder.fail([trial], error)
                 del self.unfinished[run_id]
+        if said := without_losses(self._job.trials[0].names["model"], list(result.fitted.values())):
+            self.reporter.notice(f"{self._job.label}: {said}.")
         self.reporter.ensemble_finished(result.seconds, [*result.health, *["failed"] * len(result.failed)])
 
     def fail(self, error: str) -> None:

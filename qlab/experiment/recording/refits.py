@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qlab.experiment.jobs.base import Inputs
+from qlab.experiment.jobs.fit import without_losses
 from qlab.experiment.jobs.refit import Refit, Refitted
 from qlab.experiment.recording.recorder import Recorder
 from qlab.experiment.recording.unlearnings import UnlearnRecording
@@ -39,15 +40,14 @@ class RefitRecording(UnlearnRecording):
     def finish(self, result: Refitted) -> None:  # type: ignore[override]
         """See the base class."""
         self.recorder.confirm()
-        rows = {key: row for row, key in enumerate(result.ended)}
         with self.recorder.tracking():
             for run_id, item in list(self.unfinished.items()):
-                if item.key in rows:
+                if item.key in result.ended:
                     ended, now = result.ended[item.key], now_ms()
                     values = [
-                        (name, float(value), step, now)
-                        for name, found in result.history.items()
-                        for step, value in enumerate(found[rows[item.key]])
+                        (name, value, step, now)
+                        for step, found in enumerate(result.fitted[item.key])
+                        for name, value in found.items()
                     ]
                     values += [(name, value, STEP, now) for name, value in ended.metrics.items()]
                     self.recorder.store.log(run_id, metrics=values, tags={names.HEALTH: ended.health})
@@ -57,5 +57,8 @@ class RefitRecording(UnlearnRecording):
                     self.recorder.end([run_id], "FAILED", error)
                     self.recorder.fail([item], error)
                 del self.unfinished[run_id]
+        after = [found[STEP] for found in result.fitted.values()]
+        if said := without_losses(self._job.unlearnings[0].teacher.names["model"], after):
+            self.reporter.notice(f"{self._job.label}: {said}.")
         healths = [ended.health for ended in result.ended.values()]
         self.reporter.ensemble_finished(result.seconds, [*healths, *["failed"] * len(result.failed)])
