@@ -91,7 +91,13 @@ _NAME = "__qlab_name__"
 
 
 def called(component: Component, name: str) -> Component:
-    """The same component, which remembers how an experiment file or a store names its class."""
+    """The same component, which remembers how an experiment file or a store names its class.
+
+    One of qlab's own losses is the same trial's however it is named; long names of other kinds are part of identities
+    in stores.
+    """
+    if component.kind == "loss" and type(component).__module__.partition(".")[0] == "qlab":
+        name = type(component).__name__
     object.__setattr__(component, _NAME, name)
     return component
 

@@ -13,7 +13,7 @@ search = GridSearchCV(pipeline, {"qnnclassifier__depth": [1, 2, 4]}).fit(X, y)
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -25,8 +25,10 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from qlab.corruptions import Corrupted
+from qlab.errors import ConfigError
 from qlab.fields import fields_of
 from qlab.models import MLP, Features, Model, PennyLaneQNN
+from qlab.registry import find
 from qlab.tasks import Split
 from qlab.training import Member, Trainer
 
@@ -65,6 +67,7 @@ class _ModelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             )
         given = self.get_params(deep=False)
         model = self._model(**{name: given[name] for name in fields_of(self._model)})
+        given["loss"] = _loss(given["loss"])
         trainer = Trainer(**{name: given[name] for name in fields_of(Trainer)})
         x = torch.from_numpy(self._encoded(features))
         split = Split(x, torch.from_numpy(codes.astype(np.int64)))
@@ -77,6 +80,8 @@ class _ModelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             raise ValueError(f"{type(self).__name__}: the training diverged; give a lower learning_rate.")
         self.classes_ = classes
         self.n_iter_ = trainer.epochs
+        if trainer.early_stopping:  # it ends so many epochs after the best
+            self.n_iter_ = min(trainer.epochs, int(trained.history["best_epoch"][0, -1]) + trainer.early_stopping)
         self.loss_ = float(trained.history["train_loss"][0, -1])
         trained.model.load_state_dict(trained.state_of(0))
         self.model_ = trained.model if trained.model.dtype == torch.float64 else trained.model.double_copy()
@@ -110,6 +115,17 @@ class _ModelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return tags
 
 
+def _loss(given: Any) -> Any:
+    """A loss that is given as experiment files do, by its name or as a table."""
+    table = {"type": given} if isinstance(given, str) else given
+    if not isinstance(table, Mapping):
+        return given
+    if "type" not in table:
+        raise ConfigError(f'loss: got {dict(table)}, accepts a table with a type: {{"type": "CrossEntropy"}}.')
+    cls = find("loss", str(table["type"]))
+    return cls(**{name: value for name, value in table.items() if name != "type"})
+
+
 def _initialiser(model: type[Model]) -> Callable[..., None]:
     """An ``__init__`` of a parameter for each field of a model and of the trainer, as scikit-learn reads it."""
     defaults = {name: field.default for cls in (model, Trainer) for name, field in fields_of(cls).items()}
@@ -138,13 +154,15 @@ class QNNClassifier(_ModelClassifier):
     every feature turns a qubit of its own. Scale features first, as with :class:`sklearn.preprocessing.StandardScaler`.
 
     Parameters are the fields of ``PennyLaneQNN`` and of ``Trainer`` (``qlab describe`` explains them), and
-    ``random_state``: an int for the same result each time.
+    ``random_state``: an int for the same result each time. A ``loss`` is an object, a name or a table:
+    ``{"type": "GeneralizedCrossEntropy", "q": 0.5}``.
 
     Attributes:
         classes_: the two classes.
         model_: the trained circuit, a torch module.
-        loss_: mean cross-entropy of the training data after the last epoch.
-        n_iter_: epochs.
+        loss_: mean of ``loss`` over all rows that were given, for ``model_``.
+        n_iter_: epochs that were trained: with ``early_stopping`` until it ended the training. ``model_`` is then that
+            of the best epoch.
         n_features_in_: number of features; ``feature_names_in_`` their names, if the data had some.
     """
 
@@ -164,13 +182,15 @@ class MLPClassifier(_ModelClassifier):
     """:class:`qlab.MLP` as a scikit-learn classifier of real features and two classes.
 
     Parameters are the fields of ``MLP`` and of ``Trainer`` (``qlab describe`` explains them), and ``random_state``: an
-    int for the same result each time. Predictions are in double precision.
+    int for the same result each time. A ``loss`` is an object, a name or a table:
+    ``{"type": "GeneralizedCrossEntropy", "q": 0.5}``. Predictions are in double precision.
 
     Attributes:
         classes_: the two classes.
         model_: the trained network, a torch module.
-        loss_: mean cross-entropy of the training data after the last epoch.
-        n_iter_: epochs.
+        loss_: mean of ``loss`` over all rows that were given, for ``model_``.
+        n_iter_: epochs that were trained: with ``early_stopping`` until it ended the training. ``model_`` is then that
+            of the best epoch.
         n_features_in_: number of features; ``feature_names_in_`` their names, if the data had some.
     """
 

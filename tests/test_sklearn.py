@@ -18,6 +18,7 @@ from sklearn.utils.estimator_checks import check_estimator
 
 from qlab import MLP, PennyLaneQNN, Trainer
 from qlab.fields import fields_of
+from qlab.losses import GeneralizedCrossEntropy
 from qlab.sklearn import MLPClassifier, QNNClassifier
 
 X = np.random.default_rng(0).normal(size=(60, 3))
@@ -130,11 +131,44 @@ def test_angles_take_a_qubit_for_each_feature():
         ({"learning_rate": -1.0}, "learning_rate: got -1.0"),
         ({"entangler": "star"}, 'entangler: got "star"'),
         ({"optimizer": "Adm"}, 'Did you mean "Adam"'),
+        ({"loss": "CrossEntrop"}, 'Did you mean "CrossEntropy"'),
+        ({"loss": {"q": 0.5}}, "accepts a table with a type"),
+        ({"loss": {"type": "GeneralizedCrossEntropy", "q": 2.0}}, "q: got 2.0"),
+        ({"loss": 3}, "loss: got 3"),
     ],
 )
 def test_wrong_values_are_refused_when_it_is_fitted(parameters, message):
     with pytest.raises(ValueError, match=message):
         QNNClassifier(**parameters).fit(X, Y)
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        "GeneralizedCrossEntropy",
+        "qlab.losses:GeneralizedCrossEntropy",
+        {"type": "GeneralizedCrossEntropy", "q": 0.7},
+        GeneralizedCrossEntropy(q=0.7),
+    ],
+)
+def test_a_loss_is_a_name_a_table_or_an_object(loss):
+    made = clone(MLPClassifier(loss=loss, **QUICK)).fit(X, Y)
+    assert made.get_params()["loss"] == loss
+    p = made.predict_proba(X)[np.arange(60), (Y == "up").astype(int)]
+    assert made.loss_ == pytest.approx(np.mean((1 - p**0.7) / 0.7), rel=1e-5)
+
+
+def test_epochs_are_counted_until_training_stops_early():
+    settings = {"early_stopping": 2, "learning_rate": 0.5, "holdout": 0.3, "random_state": 0}
+    noise = np.random.default_rng(1).permutation(Y)
+    made = MLPClassifier(epochs=100, **settings).fit(X, noise)
+    assert 2 < made.n_iter_ < 100
+    short = MLPClassifier(epochs=made.n_iter_, **settings).fit(X, noise)
+    np.testing.assert_array_equal(short.decision_function(X), made.decision_function(X))
+    assert short.n_iter_ == made.n_iter_
+    assert MLPClassifier(epochs=made.n_iter_ - 1, **settings).fit(X, noise).n_iter_ == made.n_iter_ - 1
+    p = made.predict_proba(X)[np.arange(60), (noise == "up").astype(int)]
+    assert made.loss_ == pytest.approx(-np.log(p).mean(), rel=1e-4)
 
 
 def test_three_classes_one_class_and_wide_rows_are_refused():

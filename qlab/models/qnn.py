@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 
 Device = Literal["lightcone", "default.qubit", "lightning.qubit", "lightning.gpu"]
 
+_ASSIGNED = ("_names", "readout_scale", "readout_offset", "cone", "engine")
+"""Attributes that building a model creates after its weights: no weight can have these names."""
+
 
 class PennyLaneQNN(Model):
     """A variational quantum classifier: logit = scale * <O>, with O = Z on the last wire by default.
@@ -223,10 +226,12 @@ class PennyLaneQNN(Model):
         return f"{scale:.12g} * value {'-' if offset < 0 else '+'} {abs(offset):.12g}"
 
     def to_qnode(self, device: Any = "default.qubit", *, cone: bool = False, **options: Any) -> qml.QNode:
-        """A QNode of features, a row ``[d]`` or rows ``[N, d]``, that returns <O>: the logit is ``scale`` times that.
+        """A QNode of features, a row ``[d]`` or rows ``[N, d]``, that returns <O>.
 
-        It needs nothing of qlab's. Amplitudes are normalised first, since no device prepares others: for features of
-        another norm the model's value is the squared norm times the QNode's.
+        The logit is ``scale`` times that; with ``readout = "affine"`` it is ``readout_scale`` times that plus
+        ``readout_offset``, both parameters of the model. The QNode needs nothing of qlab's. Amplitudes are normalised
+        first, since no device prepares others: for features of another norm the model's <O> is the squared norm times
+        the QNode's.
 
         Args:
             device: a PennyLane device, or the name of one: "lightning.qubit", "qiskit.aer" (extra ``qiskit``), ...
@@ -304,7 +309,8 @@ class PennyLaneQNN(Model):
         who = f"{type(self).__name__}.weight_shapes"
         shapes = checked_shapes(self.weight_shapes(), who)
         for name in shapes:
-            if hasattr(self, name) and name not in self._parameters:
+            present = hasattr(self, name) and name not in self._parameters
+            if present or name in _ASSIGNED or hasattr(type(self), name):
                 raise ConfigError(f'{who}: "{name}" is an attribute of the model; give the weight another name.')
         if not sum(math.prod(shape) for shape in shapes.values()):
             raise ConfigError(

@@ -134,12 +134,14 @@ class Trainer(Component):
         if self.momentum and self.optimizer != "SGD":
             raise ConfigError(
                 f'momentum: got {self.momentum:g} for optimizer = "{self.optimizer}", which keeps running means of its '
-                'own; leave it out, or use optimizer = "SGD".'
+                'own; leave it out, or use optimizer = "SGD". To compare optimizers in a file, give each a [[model]] '
+                "table with its training."
             )
         for name in ("step_epochs", "step_factor"):
             if self.schedule != "step" and getattr(self, name) != fields_of(Trainer)[name].default:
                 raise ConfigError(
-                    f'{name}: only for schedule = "step", not "{self.schedule}"; leave it out, or set the schedule.'
+                    f'{name}: only for schedule = "step", not "{self.schedule}"; leave it out, or set the schedule. To '
+                    "compare schedules in a file, give each a [[model]] table with its training."
                 )
         if not self.early_stopping and self.holdout != fields_of(Trainer)["holdout"].default:
             raise ConfigError(

@@ -77,6 +77,24 @@ def test_what_is_no_shape_is_refused(shapes, message):
         built(rx, shapes)
 
 
+def rotation(self: Any, **weights: torch.Tensor) -> None:
+    for weight in weights.values():
+        qml.RX(weight[0], wires=self.n_wires - 1)
+
+
+def test_no_weight_has_the_name_of_an_attribute_of_a_built_model():
+    cls = type("Own", (PennyLaneQNN,), {"weight_shapes": lambda self: {"w": 1}, "ansatz": rotation})
+    features = Features(8, True, torch.ones(8, dtype=torch.bool))
+    model = cls(readout="affine").build(features)
+    taken = {*vars(model), *model._parameters, *model._modules, "engine_name", "depth", "may_draw"} - {"w"}
+    assert {"readout_scale", "readout_offset", "cone", "engine", "_names", "features"} <= taken
+    for name in sorted(taken):
+        for readout in ("fixed", "affine"):
+            cls = type("Own", (PennyLaneQNN,), {"weight_shapes": lambda self, n=name: {n: 1}, "ansatz": rotation})
+            with pytest.raises(ConfigError, match=f'"{name}" is an attribute of the model; give the weight another'):
+                cls(readout=readout).build(features)
+
+
 def takes_other(self, v):
     qml.RX(v[0], wires=0)
 

@@ -84,6 +84,17 @@ def test_a_qnode_has_the_models_values(name, device):
     assert not any(isinstance(value, torch.Tensor) for operation in operations for value in operation.parameters)
 
 
+def test_an_affine_readout_is_outside_of_the_qnode_as_its_docstring_says():
+    model = PennyLaneQNN(depth=2, readout="affine").build(Features(8, False, torch.ones(8, dtype=torch.bool)))
+    model.reset_parameters(torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        model.readout_scale.fill_(-2.5)
+        model.readout_offset.fill_(0.75)
+        x = 3.0 * torch.nn.functional.normalize(torch.rand(2, 8, dtype=torch.float64), dim=1)
+        expected = model(model.prepare(x)).numpy()
+    np.testing.assert_allclose(-2.5 * 9.0 * model.to_qnode()(x.numpy()) + 0.75, expected, atol=1e-10)
+
+
 @pytest.mark.parametrize("name", ["angles", "angles again", "mean"])
 def test_the_cone_alone_has_them_too(name):
     model, x, expected = trained(name)

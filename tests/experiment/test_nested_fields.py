@@ -17,6 +17,8 @@ from qlab.losses import CrossEntropy, GeneralizedCrossEntropy, Loss
 from qlab.registry import restored
 from qlab.training import Trainer
 
+README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+
 BASE = """
 [task]
 type = "XXZ"
@@ -57,6 +59,26 @@ def test_a_name_is_a_table_with_defaults() -> None:
     assert [trial.key for trial in named.trials] == [trial.key for trial in written.trials]
     assert [trial.key for trial in named.trials] == [trial.key for trial in parse("").trials]
     assert losses('loss = "GeneralizedCrossEntropy"\n') == [GeneralizedCrossEntropy(q=0.7)]
+
+
+def test_losses_of_qlab_by_their_long_names_are_the_same(tmp_path: Path) -> None:
+    for short in ("CrossEntropy", "GeneralizedCrossEntropy"):
+        one, other = parse(f'loss = "{short}"\n'), parse(f'loss = "qlab.losses:{short}"\n', folder=tmp_path)
+        assert [trial.key for trial in one.trials] == [trial.key for trial in other.trials]
+        assert one.trials[0].params == other.trials[0].params
+        assert one.trials[0].ensemble_key == other.trials[0].ensemble_key
+
+
+def test_schedules_of_which_one_has_settings_are_compared_in_a_table_each() -> None:
+    with pytest.raises(ConfigError, match=r"give each a \[\[model\]\] table with its training"):
+        parse('schedule = ["constant", "step"]\nstep_epochs = 3\n')
+    step = 'training = { schedule = "step", step_epochs = 30 }'
+    constant = 'training = { schedule = "constant" }'
+    assert step in README
+    assert constant in README
+    text = BASE.replace('type = "MLP"\n', f'type = "MLP"\n{step}\n[[model]]\ntype = "MLP"\n{constant}\n')
+    first, second = schema.parse(text, source="given.toml", default_name="given").trials
+    assert (first.trainer, second.trainer) == (Trainer(epochs=2, schedule="step", step_epochs=30), Trainer(epochs=2))
 
 
 def test_sweeps_go_over_fields_of_the_loss_and_over_losses() -> None:
