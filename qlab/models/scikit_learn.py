@@ -152,6 +152,11 @@ def adapted(name: str, cls: Any) -> type[ScikitLearn] | None:
             )
         if inspect.isabstract(cls):
             raise ConfigError(f'model "{name}" cannot be used: it is a base class; name a classifier made of it.')
+        if lacking := [item for item in ("fit", "predict") if not callable(getattr(cls, item, None))]:
+            raise ConfigError(
+                f'model "{name}" cannot be used: it is a base class without {" and ".join(lacking)}; name a classifier '
+                "made of it."
+            )
         known: Any = cls
         return _adapted(known)
     what = "a regressor" if regressor else "no classifier"

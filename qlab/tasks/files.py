@@ -60,6 +60,24 @@ def digest_of(task: Any) -> str | None:
     return sha.hexdigest()[:16]
 
 
+def expanded(path: str | Path, what: str) -> Path:
+    """A path with the home folder in place of ``~`` or ``~user``.
+
+    Args:
+        path: as it was given.
+        what: names it in messages.
+
+    Raises:
+        ConfigError: there is no such user.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        who = Path(path).parts[0][1:]
+        why = f"there is no user {who} on this machine" if who else "the home folder is not known"
+        raise ConfigError(f'{what}: got "{path}", and {why}; give the whole path.') from None
+
+
 def named_files(task: Any) -> list[Path]:
     """Where the files and folders are that a task says decide its data.
 
@@ -101,7 +119,7 @@ def _paths(task: Any, base: Path) -> list[Path]:
     for item in items:
         if not isinstance(item, (str, Path)):
             raise ConfigError(f"{name}.files: got {item!r}, accepts paths: return [self.path].")
-        path = Path(item).expanduser()
+        path = expanded(item, f"{name}.files")
         if not path.is_absolute() and path.exists() and not _same(path, base / path):
             raise ConfigError(
                 f"{name}.files: {item} is beside the class, {base / path}, and in the current folder, "

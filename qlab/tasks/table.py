@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from qlab.errors import ConfigError, DataError, nearest
 from qlab.fields import show
 from qlab.tasks.columns import Columns, ColumnsTask, chosen, listed
-from qlab.tasks.files import folder_of
+from qlab.tasks.files import expanded, folder_of
 from qlab.tasks.table_file import TableFile
 
 
@@ -37,8 +37,12 @@ class Table(ColumnsTask):
 
     @property
     def file(self) -> Path:
-        """Where the file is."""
-        return folder_of(self) / Path(self.path).expanduser()
+        """Where the file is.
+
+        Raises:
+            ConfigError: it is in the home folder of nobody.
+        """
+        return folder_of(self) / expanded(self.path, "Table: path")
 
     def files(self) -> list[Path]:
         """The file.

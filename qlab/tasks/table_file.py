@@ -6,8 +6,7 @@ import csv
 import dataclasses
 import io
 import warnings
-import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from qlab.deferred import Deferred
 from qlab.errors import DataError
 from qlab.fields import show
+from qlab.tasks.array_files import read_npz, read_parquet
 from qlab.tasks.columns import listed
 from qlab.textfile import decoded
 
@@ -58,9 +58,9 @@ class TableFile:
             raise DataError(f"Table: path: got {show(name)}, accepts a file that ends in .csv, .tsv, .parquet or .npz.")
         try:
             if kind == ".parquet":
-                found = cls(name, _parquet(path, name))
+                found = cls(name, read_parquet(path, name))
             elif kind == ".npz":
-                found = cls(name, _npz(path, name))
+                found = cls(name, read_npz(path, name))
             else:
                 text = decoded(path.read_bytes(), f"Table: {name}")
                 found = cls(name, _csv(text, name, _SEPARATORS[kind]), text, _SEPARATORS[kind])
@@ -140,13 +140,10 @@ class TableFile:
     def _refuse_text(self, column: str, values: pd.Series[Any], choosable: bool) -> None:
         instead = ", or name the columns that hold some: columns = [...]." if choosable else "."
         for row, value in enumerate(values):
-            try:
-                if not pd.isna(value):
-                    float(value)
-            except (TypeError, ValueError):
+            if (wanted := _wanted(value)) is not None:
                 given = show(value) if isinstance(value, str) else repr(value)
                 raise DataError(
-                    f"Table: {self._place(row, column)}: got {given}, accepts a number. Write numbers for it{instead}"
+                    f"Table: {self._place(row, column)}: got {given}, accepts {wanted} for it{instead}"
                 ) from None
         raise DataError(
             f'Table: {self.name}: the column "{column}" holds {values.dtype}, accepts numbers; convert it{instead}'
@@ -232,60 +229,25 @@ def _check_names(table: TableFile) -> None:
     _check_header(names, table.name)
 
 
+def _wanted(value: Any) -> str | None:
+    """What a cell accepts that is no number as files hold them; None if it is one, or empty."""
+    try:
+        if pd.isna(value):
+            return None
+        float(value)
+    except (TypeError, ValueError):
+        return "a number. Write numbers"
+    text = str(value).strip()
+    if not text.isascii() or "_" in text:  # Python takes 1_000, files do not
+        return "a number of digits alone. Write 1000, say,"
+    if text.lstrip("+-").isdigit() and abs(int(text)) >= 2**63:
+        return f"integers of 64 bits. Write {float(text):g}"
+    return None
+
+
 def _is_number(text: str) -> bool:
     try:
         float(text)
     except ValueError:
         return False
     return True
-
-
-def _parquet(path: Path, name: str) -> pd.DataFrame:
-    try:
-        found = pd.read_parquet(path)
-    except ImportError:
-        raise DataError(f"Table: {name}: Parquet files need the package pyarrow: pip install pyarrow.") from None
-    except OSError:
-        raise
-    except Exception as error:  # whatever a damaged file makes of it
-        said = str(error).splitlines()[0].rstrip(".")
-        raise DataError(f"Table: {name}: it is not a Parquet file that can be read: {said}.") from None
-    found.columns = pd.Index([str(column) for column in found.columns])
-    return found.reset_index(drop=True)
-
-
-def _npz(path: Path, name: str) -> pd.DataFrame:
-    columns: dict[str, NDArray[Any]] = {}
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            for key in arrays.files:
-                array = arrays[key]
-                if array.ndim == 2:
-                    columns |= {f"{key}{place}": array[:, place] for place in range(array.shape[1])}
-                elif array.ndim == 1:
-                    columns[key] = array
-                else:
-                    raise DataError(
-                        f'Table: {name}: the array "{key}" has the shape {list(array.shape)}, accepts [N] or [N, d].'
-                    )
-                if np.iscomplexobj(array):
-                    raise DataError(f'Table: {name}: the array "{key}" is complex, accepts real numbers.')
-    except (zipfile.BadZipFile, ValueError, EOFError, AttributeError) as error:
-        said = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
-        raise DataError(f"Table: {name}: it is not an NPZ file of numbers and text: {said}.") from None
-    lengths = {key: len(values) for key, values in columns.items()}
-    if len(set(lengths.values())) > 1:
-        raise DataError(f"Table: {name}: its arrays have different lengths: {_lengths(lengths)}.")
-    return pd.DataFrame({key: _native(values) for key, values in columns.items()})
-
-
-def _lengths(lengths: dict[str, int]) -> str:
-    return ", ".join(f'"{key}" {length}' for key, length in list(lengths.items())[:6])
-
-
-def _native(values: NDArray[Any]) -> Any:
-    """Bytes as text; big-endian numbers, which pandas does not take, in the machine's order."""
-    if values.dtype.kind == "S":
-        return [value.decode("utf-8", "replace") for value in values.tolist()]
-    order: Callable[[Any], Any] = values.dtype.newbyteorder
-    return values.astype(order("=")) if values.dtype.kind in "biuf" else values

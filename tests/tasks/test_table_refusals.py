@@ -47,6 +47,16 @@ CELLS = {
     "too few": (with_line(7, "5.5"), 'line 7, column "label": there is no label'),
     "text": (with_line(9, "red,3,1"), 'line 9, column "a": got "red", accepts a number'),
     "decimal comma": (with_line(9, '"1,5",3,1'), 'line 9, column "a": got "1,5", accepts a number'),
+    "underscores": (with_line(9, "1_000,3,1"), 'line 9, column "a": got "1_000", accepts a number of digits alone'),
+    "too many digits": (
+        with_line(2, "99999999999999999999999,3,1"),
+        'line 2, column "a": got "99999999999999999999999", accepts integers of 64 bits. Write 1e+23 for it',
+    ),
+    "too many digits among integers": (
+        with_line(9, f"7,{10**22},1"),
+        'line 9, column "b": got 10000000000000000000000, accepts integers of 64 bits. Write 1e+22 for it',
+    ),
+    "digits of another script": (with_line(9, "\u0663,3,1"), 'line 9, column "a": got "\u0663", accepts a number of'),
     "infinite": (with_line(4, "-inf,3,1"), 'line 4, column "a": the value is infinite. Write'),
     "too large": (with_line(4, "1e999,3,1"), 'line 4, column "a": the value is infinite'),
     "no label": (with_line(5, "1,2,"), 'line 5, column "label": there is no label; 1 of 20 rows are without'),
@@ -136,6 +146,15 @@ def test_files_of_another_kind_are_refused(tmp_path: Path) -> None:
         Table(path=str(tmp_path)).files()
 
 
+def test_a_path_in_the_home_of_nobody_is_refused() -> None:
+    task = Table(path="~nosuchuser/x.csv")
+    for attempt in (lambda: task.files_digest, task.load):
+        with pytest.raises(
+            ConfigError, match=r'Table: path: got "~nosuchuser/x\.csv", and there is no user nosuchuser'
+        ):
+            attempt()
+
+
 class Bad:
     """Unpickling it would leave a trace."""
 
@@ -158,6 +177,10 @@ def test_arrays_that_form_no_table_are_refused(tmp_path: Path) -> None:
     y = np.arange(6) % 2
     assert "different lengths" in refused(tmp_path, npz(x=np.eye(5), label=y), ".npz")
     assert 'array "x" has the shape [6, 2, 2]' in refused(tmp_path, npz(x=np.zeros((6, 2, 2)), label=y), ".npz")
+    message = refused(tmp_path, npz(x=np.eye(6)[:, :2], x0=np.arange(6.0), label=y), ".npz")
+    assert 'two columns are both called "x0", of the arrays "x" and "x0"' in message
+    message = refused(tmp_path, npz(x=np.zeros((6, 11)), x1=np.ones((6, 1)), label=y), ".npz")
+    assert 'both called "x10", of the arrays "x" and "x1"' in message
     assert 'array "x" is complex' in refused(tmp_path, npz(x=np.zeros((6, 2), complex), label=y), ".npz")
 
 
