@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
+import re
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -26,6 +27,8 @@ else:
     pd = Deferred("pandas")
 
 _SEPARATORS = {".csv": ",", ".tsv": "\t"}
+
+_LEADING_ZERO = re.compile(r"(?<![\d.])[+-]?0\d")
 
 _LEAVE_OUT = ", or leave out these rows."
 
@@ -108,7 +111,7 @@ class TableFile:
         """The values of a column, as text, numbers or true and false.
 
         Raises:
-            DataError: one is missing.
+            DataError: one is missing, or the same number is written in two ways, as 01 and 1 are.
         """
         values = self._values(column)
         blank = [isinstance(value, str) and not value.strip() for value in values]
@@ -119,6 +122,8 @@ class TableFile:
                 f"Table: {first}: there is no label; {int(missing.sum())} of {len(values)} rows "
                 "are without. Leave them out."
             )
+        if getattr(values.dtype, "kind", "O") in "iuf":
+            self._check_spelling(column)
         found = [value.item() if isinstance(value, np.generic) else value for value in values]
         odd = next((value for value in found if not isinstance(value, (str, int, float, bool))), None)
         if odd is not None:
@@ -132,10 +137,28 @@ class TableFile:
         values = self.frame[column]
         if self.text is None or getattr(values.dtype, "kind", "O") in "biuf" or not values.isna().any():
             return values
+        return pd.Series([cell for _, cell in self._cells(column)], dtype=object)
+
+    def _check_spelling(self, column: str) -> None:
+        """Codes such as 01 are numbers to pandas: beside 1 they may have been meant as another label."""
+        if self.text is None or not _LEADING_ZERO.search(self.text):
+            return
+        known: dict[float, tuple[int, str]] = {}
+        for line, cell in self._cells(column):
+            first, other = known.setdefault(float(cell), (line, cell))
+            if other != cell and (_LEADING_ZERO.match(other) or _LEADING_ZERO.match(cell)):
+                raise DataError(
+                    f'Table: {self.name}: line {line}, column "{column}": "{cell}" here and "{other}" in line {first} '
+                    "are the same number; write labels alike, or as text, such as c01, if they differ."
+                )
+
+    def _cells(self, column: str) -> Iterator[tuple[int, str]]:
+        """The cells of a column of a CSV file as they are written, each with its line."""
         place = list(self.frame.columns).index(column)
-        lines = _lines(self.text, self.separator)
+        lines = _lines(self.text or "", self.separator)
         next(lines)
-        return pd.Series([record[place].strip() if place < len(record) else "" for _, record in lines], dtype=object)
+        for line, record in lines:
+            yield line, record[place].strip() if place < len(record) else ""
 
     def _refuse_text(self, column: str, values: pd.Series[Any], choosable: bool) -> None:
         instead = ", or name the columns that hold some: columns = [...]." if choosable else "."

@@ -40,6 +40,11 @@ def test_the_good_file_is_good(tmp_path: Path) -> None:
     assert len(Table(path=str(tmp_path / "t.csv")).load().train) == 12
 
 
+def test_codes_with_leading_zeros_are_numbers_where_all_are_written_so(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(re.sub(r",([01])(?=\n)", r",0\1", "\n".join([*GOOD, ""])))
+    assert Table(path=str(tmp_path / "t.csv")).rows().classes == (0, 1)
+
+
 CELLS = {
     "empty": (with_line(7, "5.5,,1"), 'line 7, column "b": there is no value; 1 of 20 rows is incomplete, in "b"'),
     "not available": (with_line(7, "NaN,3,1"), 'line 7, column "a": there is no value'),
@@ -85,6 +90,10 @@ TABLES = {
     "too many values": ("\n".join(with_line(6, "1,2,3,4")), "it is not CSV: Expected 3 fields in line 6, saw 4"),
     "always too many": ("\n".join([GOOD[0], *(f"{line},9" for line in GOOD[1:])]), "more values than the 3 names"),
     "open quotes": ("\n".join(with_line(6, '"1,2,3')), "it is not CSV"),
+    "a label in two spellings": (
+        "\n".join(with_line(6, "1,2,01")),
+        r'line 6, column "label": "01" here and "1" in line 3 are the same number; write labels alike',
+    ),
     "one class": (re.sub(",[01]\n", ",1\n", "\n".join([*GOOD, ""])), '"label" is 1 in all 20 rows'),
     "three classes": ("\n".join(with_line(6, "1,2,7")), '"label" has 3 values, 0, 1, 7, and a binary classifier takes'),
     "constant": ("\n".join(["a,b,label", *(f"{r},4,{r % 2}" for r in range(20))]), 'column "b" is 4 in all 20 rows'),
