@@ -170,11 +170,11 @@ ONE_MODEL = SMALL[0] + "[[model]]" + SMALL[1] + SMALL[2][SMALL[2].index("[traini
 class Setting:
     """A store, and an experiment of two trials that was interrupted in its sixth epoch."""
 
-    def __init__(self, store: Store, text: str = ONE_MODEL) -> None:
+    def __init__(self, store: Store, text: str = ONE_MODEL, epoch: int = 6) -> None:
         self.store = store
         self.text = text
         with pytest.raises(Stop):
-            self.run(6)
+            self.run(epoch)
 
     @property
     def experiment(self) -> Experiment:
@@ -343,6 +343,19 @@ def test_a_curve_is_of_one_version_of_its_metric(tmp_path: Path, write_empty_sto
     undisturbed = Store(write_empty_store(tmp_path / "undisturbed.db"))
     runner(undisturbed).run(edited.experiment)
     assert_same_histories(histories(edited.store, "swept"), histories(undisturbed, "swept"), 0.0)
+
+
+def test_a_version_counts_before_the_first_point_of_its_curve_too(
+    tmp_path: Path, write_empty_store: Callable[[Path], str]
+) -> None:
+    """The state may be older than what was logged last."""
+    first = ONE_MODEL.replace("seeds = 1", "seeds = 1\nevaluate_every = 7")
+    first += '\n[[metric]]\ntype = "CalibrationError"\nwhen = "epoch"\nbins = 2\n'
+    setting = Setting(Store(write_empty_store(tmp_path / "mlflow.db")), first, epoch=7)
+    entries = [json.loads(run.data.tags[names.RESUME]) for run in setting.trials()]
+    assert [entry["epoch"] for entry in entries] == [6, 6]
+    setting.text = first.replace("bins = 2", "bins = 7")
+    assert setting.run()[1].labels == ["MLP on XXZ, LabelFlip"]
 
 
 def test_how_often_states_are_written_is_no_part_of_a_trial() -> None:

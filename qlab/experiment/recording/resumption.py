@@ -47,10 +47,15 @@ class Interrupted:
     running: bool = False
 
     def has_curve(self, item: Measurement) -> bool:
-        """Whether a metric has been taken in this version after each epoch so far, or there has been none."""
+        """Whether a metric has been taken in this version after each epoch so far, as far as there have been any.
+
+        Epochs after the state may have been logged: that nothing was taken before it does not make versions the same.
+        """
         versions = self.entry.get("metrics")
-        known = isinstance(versions, dict) and versions.get(item.name) == item.digest
-        return not self.state.evaluated or (known and item.name in self.state.history)
+        version = versions.get(item.name) if isinstance(versions, dict) else None
+        if version is None:
+            return not self.state.evaluated
+        return bool(version == item.digest) and (not self.state.evaluated or item.name in self.state.history)
 
 
 class StateWriter:
