@@ -821,9 +821,17 @@ UNUSABLE = {
     "ratio 0": (FLIPS.replace("0.5", "0.0"), ConfigError, "unlearner: there is nothing to forget.*ratio is 0"),
     "ratio 0 among others": (FLIPS.replace("0.5", "[0.0, 0.5]"), ConfigError, "nothing to forget"),
     "ratio 1": (FLIPS.replace("0.5", "1.0"), ConfigError, "unlearner: there is nothing to retain.*ratio is 1"),
-    "a ratio that rounds to no row": (FLIPS.replace("0.5", "0.05"), DataError, "nothing to forget.*[Rr]aise the ratio"),
+    "a ratio that rounds to no row": (
+        FLIPS.replace("0.5", "0.05"),
+        DataError,
+        "nothing to corrupt: at ratio 0.05 none.*higher ratio",
+    ),
     "a ratio that rounds to every row": (FLIPS.replace("0.5", "0.95"), DataError, "nothing to retain.*[Ll]ower the"),
-    "a ratio that rounds to no row among others": (FLIPS.replace("0.5", "[0.05, 0.5]"), DataError, "nothing to forget"),
+    "a ratio that rounds to no row among others": (
+        FLIPS.replace("0.5", "[0.05, 0.5]"),
+        DataError,
+        "nothing to corrupt",
+    ),
 }
 
 
