@@ -15,7 +15,7 @@ from qlab import interrupts, output
 from qlab.errors import JobStopped, QlabError, StoreError, WorkersLostError
 from qlab.experiment.asking import schema
 from qlab.experiment.asking.devices import training_device
-from qlab.experiment.asking.schema import Experiment
+from qlab.experiment.asking.experiment import Experiment
 from qlab.experiment.engine.graph import Workers
 from qlab.experiment.engine.here import Alone
 from qlab.experiment.planning.plan import Plan
@@ -144,7 +144,7 @@ def _say_interrupted(store: Store, error: BaseException | None) -> None:
 
 def _print_choices(experiment: Experiment, store: Store | None) -> None:
     """What of a selection is done; what is reported then depends on it."""
-    from qlab.experiment.asking.schema import compared
+    from qlab.experiment.asking.experiment import compared
 
     chosen = experiment.selection
     assert chosen is not None

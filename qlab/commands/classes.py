@@ -48,7 +48,7 @@ def describe(name: str) -> None:
     """
     from qlab import starting
     from qlab.errors import unknown
-    from qlab.experiment.asking.schema import RunTable
+    from qlab.experiment.asking.experiment import RunTable
     from qlab.experiment.asking.selection import SelectTable
     from qlab.experiment.asking.space import SearchTable
     from qlab.fields import REQUIRED, fields_of, show

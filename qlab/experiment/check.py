@@ -14,8 +14,8 @@ from torch import Tensor
 
 from qlab.component import name_of
 from qlab.errors import ConfigError, DataError
+from qlab.experiment.asking.experiment import Experiment
 from qlab.experiment.asking.measurement import AskedMetric
-from qlab.experiment.asking.schema import Experiment
 from qlab.experiment.asking.trial import ProbeRun, Trial, Unlearning
 from qlab.experiment.jobs.base import Inputs, Result
 from qlab.experiment.jobs.materials import Materials, Setting

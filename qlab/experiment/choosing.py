@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from qlab.errors import DataError
-from qlab.experiment.asking.schema import Experiment, compared
+from qlab.experiment.asking.experiment import Experiment, compared
 from qlab.experiment.asking.selection import Group, Selection
 from qlab.experiment.asking.space import SearchTable
 from qlab.experiment.asking.trial import Trial

@@ -10,7 +10,7 @@ import pandas as pd
 
 from qlab import interrupts
 from qlab.errors import QlabError, StoreError, UnsentError
-from qlab.experiment.asking.schema import Experiment
+from qlab.experiment.asking.experiment import Experiment
 from qlab.experiment.asking.trial import ProbeRun, Trial, Unlearning
 from qlab.experiment.assembly import Assembly
 from qlab.experiment.choosing import Choosing

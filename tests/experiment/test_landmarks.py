@@ -10,7 +10,7 @@ import pytest
 
 from qlab.errors import ConfigError
 from qlab.experiment.asking import schema
-from qlab.experiment.asking.schema import Experiment
+from qlab.experiment.asking.experiment import Experiment
 from qlab.experiment.asking.trial import ProbeRun, Trial
 
 TASK = """

@@ -11,7 +11,8 @@ import torch
 from qlab.component import Component
 from qlab.errors import ConfigError
 from qlab.experiment.asking import schema
-from qlab.experiment.asking.schema import Experiment
+from qlab.experiment.asking.experiment import Experiment
+from qlab.experiment.asking.tables import Tables
 from qlab.fields import Field
 from qlab.losses import CrossEntropy, GeneralizedCrossEntropy, Loss
 from qlab.registry import restored
@@ -185,17 +186,17 @@ def test_assignments_that_fit_nothing_are_refused(written: str, key: str, messag
 
 def test_a_list_of_components_is_one_value() -> None:
     """As a class with several in a row will have it: of lists of lists each is one value."""
-    reader = schema._Reader(None)
+    tables = Tables(None)
     field = Field("parts", tuple[Loss, ...], ())
     one = ["CrossEntropy", {"type": "GeneralizedCrossEntropy", "q": [0.2, 0.4]}]
     made = [(CrossEntropy(), GeneralizedCrossEntropy(q=q)) for q in (0.2, 0.4)]
-    assert reader._nested_choices(field, one, "here") == made
-    assert reader._nested_choices(field, [one, ["CrossEntropy"]], "here") == [*made, (CrossEntropy(),)]
-    assert reader._nested_choices(field, [], "here") == [()]
+    assert tables._nested_choices(field, one, "here") == made
+    assert tables._nested_choices(field, [one, ["CrossEntropy"]], "here") == [*made, (CrossEntropy(),)]
+    assert tables._nested_choices(field, [], "here") == [()]
     with pytest.raises(ConfigError, match=r"here\[2\]\.type: unknown loss"):
-        reader._nested_choices(field, ["CrossEntropy", "Nothing"], "here")
+        tables._nested_choices(field, ["CrossEntropy", "Nothing"], "here")
     with pytest.raises(ConfigError, match=r"here: got .*, accepts a list, each value a loss"):
-        reader._nested_choices(field, "CrossEntropy", "here")
+        tables._nested_choices(field, "CrossEntropy", "here")
 
 
 class Holder(Component):

@@ -8,7 +8,7 @@ import pytest
 
 from qlab.errors import ConfigError
 from qlab.experiment.asking import overrides, schema
-from qlab.experiment.asking.schema import Experiment
+from qlab.experiment.asking.experiment import Experiment
 
 FILE = """
 [task]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from qlab.experiment.asking import schema
-from qlab.experiment.asking.schema import Experiment
+from qlab.experiment.asking.experiment import Experiment
 from qlab.experiment.asking.trial import Trial
 from qlab.experiment.planning.plan import Plan
 from qlab.tracking import names

@@ -23,7 +23,7 @@ from support.runs import refused_alone, runner
 from qlab import seeding
 from qlab.errors import ConfigError, DataError, QlabError
 from qlab.experiment.asking import schema
-from qlab.experiment.asking.schema import Experiment
+from qlab.experiment.asking.experiment import Experiment
 from qlab.experiment.asking.trial import Trial
 from qlab.experiment.planning.plan import Plan
 from qlab.experiment.reporting import Silent

@@ -21,7 +21,7 @@ from support.runs import runner
 
 from qlab.errors import StoreError
 from qlab.experiment.asking import schema
-from qlab.experiment.asking.schema import Experiment
+from qlab.experiment.asking.experiment import Experiment
 from qlab.experiment.planning.plan import Plan
 from qlab.experiment.recording import trainings
 from qlab.experiment.reporting import Silent

@@ -16,7 +16,7 @@ from support.experiments import TASK
 
 from qlab.errors import ConfigError, DataError, QlabError, StoreError
 from qlab.experiment.asking import schema
-from qlab.experiment.asking.schema import Experiment
+from qlab.experiment.asking.experiment import Experiment
 from qlab.experiment.planning.plan import Plan
 from qlab.experiment.recording import recorder as recording
 from qlab.experiment.recording import summary

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from qlab import resources
 from qlab.errors import ConfigError
 from qlab.experiment.asking import schema
-from qlab.experiment.asking.schema import Experiment
+from qlab.experiment.asking.experiment import Experiment
 
 TASK = '[task]\ntype = "XXZ"\nlength = 4\n'
 MLP = '[model]\ntype = "MLP"\nhidden = [4]\n'

@@ -21,7 +21,7 @@ from support.runs import runner
 
 import qlab
 from qlab.experiment.asking import schema
-from qlab.experiment.asking.schema import Experiment
+from qlab.experiment.asking.experiment import Experiment
 from qlab.experiment.runner import Outcome, Runner
 from qlab.models import checkpoint
 from qlab.tracking import frames, names

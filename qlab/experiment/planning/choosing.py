@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from qlab.experiment.asking.schema import Experiment, remapped
+from qlab.experiment.asking.experiment import Experiment, remapped
 from qlab.experiment.asking.selection import Group, Option, Selection
 from qlab.experiment.asking.trial import Trial
 from qlab.experiment.asking.values import plain, with_values

@@ -9,8 +9,8 @@ from typing import Final, Self, TypeVar
 
 import pandas as pd
 
+from qlab.experiment.asking.experiment import Experiment
 from qlab.experiment.asking.measurement import Measurement
-from qlab.experiment.asking.schema import Experiment
 from qlab.experiment.asking.trial import ProbeRun, Trial, Unlearning
 from qlab.experiment.planning.measured import standing_of
 from qlab.tracking import frames, names

@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from qlab.errors import ConfigError, StoreError
 from qlab.experiment.asking import schema
-from qlab.experiment.asking.schema import Experiment
+from qlab.experiment.asking.experiment import Experiment
 from qlab.tracking import names
 from qlab.tracking.configs import read_configs
 from qlab.tracking.store import Store

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from qlab.errors import DataError, StoreAwayError
-from qlab.experiment.asking.schema import Experiment
+from qlab.experiment.asking.experiment import Experiment
 from qlab.experiment.asking.trial import Trial
 from qlab.experiment.jobs.materials import Materials
 from qlab.experiment.planning.data_records import dataset_records

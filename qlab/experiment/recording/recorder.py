@@ -16,8 +16,8 @@ from torch import Tensor
 from qlab import interrupts
 from qlab.digests import file_digest
 from qlab.errors import DataError, JobStopped, StoreError
+from qlab.experiment.asking.experiment import Experiment
 from qlab.experiment.asking.measurement import Measurement
-from qlab.experiment.asking.schema import Experiment
 from qlab.experiment.asking.trial import ProbeRun, Trial, Unlearning
 from qlab.experiment.planning.plan import DAMAGED
 from qlab.experiment.reporting import Reporter

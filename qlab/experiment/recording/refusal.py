@@ -17,7 +17,8 @@ from typing import Any
 
 from qlab.errors import QlabError, StoreError
 from qlab.experiment.asking import overrides
-from qlab.experiment.asking.schema import Experiment, class_folder, name_of
+from qlab.experiment.asking.experiment import Experiment
+from qlab.experiment.asking.schema import class_folder, name_of
 from qlab.experiment.asking.trial import content_hash
 from qlab.experiment.recording.parent import open_parent
 from qlab.experiment.recording.recorder import Recorder, first_line

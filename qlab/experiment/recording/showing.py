@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 
 import pandas as pd
 
-from qlab.experiment.asking.schema import Experiment
+from qlab.experiment.asking.experiment import Experiment
 from qlab.experiment.recording.recorder import Recorder
 from qlab.tracking import names
 from qlab.tracking.curves import Curve, unit, write_curves
