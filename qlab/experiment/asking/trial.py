@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import hashlib
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
@@ -41,8 +42,32 @@ def content_hash(content: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+class _Recorded(ABC):
+    """What has a run of its own, which its configuration identifies."""
+
+    @functools.cached_property
+    @abstractmethod
+    def config(self) -> dict[str, Any]:
+        """The resolved configuration."""
+
+    @functools.cached_property
+    def key(self) -> str:
+        """The identity of the run: a hash of :attr:`config`."""
+        return content_hash({"version": IDENTITY_VERSION, **self.config})
+
+    @property
+    def params(self) -> dict[str, str]:
+        """The configuration flat, with dotted names, as MLflow params."""
+        return _texts(self.config)
+
+    @property
+    def group_tags(self) -> dict[str, str]:
+        """Tags that are equal for what differs in seed only, and in seed and ratio only."""
+        return _group_tags(_flat(self.config))
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
-class Trial:
+class Trial(_Recorded):
     """One model trained once.
 
     Args:
@@ -111,11 +136,6 @@ class Trial:
         selected = {} if self.select is None else {"select": dict(self.select)}
         return {**tables, **selected, "seed": self.seed}
 
-    @functools.cached_property
-    def key(self) -> str:
-        """The trial's identity: a hash of :attr:`config`."""
-        return content_hash({"version": IDENTITY_VERSION, **self.config})
-
     def oracle_key(self, number: int) -> str:
         """The identity of one of the models retrained on the trial's clean rows."""
         return content_hash({"version": IDENTITY_VERSION, "oracle": seed_of(self.seed, number), **self.config})
@@ -137,16 +157,6 @@ class Trial:
         return content_hash({**self.config, "seed": None})
 
     @property
-    def params(self) -> dict[str, str]:
-        """The configuration flat, with dotted names, as MLflow params."""
-        return _texts(self.config)
-
-    @property
-    def group_tags(self) -> dict[str, str]:
-        """Tags that are equal for what differs in seed only, and in seed and ratio only."""
-        return _group_tags(_flat(self.config))
-
-    @property
     def setting(self) -> str:
         """What trials that train together have in common, for people."""
         return f"{self.names['model']} on {self.names['task']}, {self.names['corruption']}"
@@ -158,7 +168,7 @@ class Trial:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Unlearning:
+class Unlearning(_Recorded):
     """One method applied to one trained model.
 
     Args:
@@ -187,21 +197,6 @@ class Unlearning:
         repeat = {"repeat": self.repeat} if self.repeat else {}
         return {**self.teacher.config, "unlearner": table, "oracles": self.oracles, **repeat}
 
-    @functools.cached_property
-    def key(self) -> str:
-        """The identity of the unlearning run: a hash of :attr:`config`."""
-        return content_hash({"version": IDENTITY_VERSION, **self.config})
-
-    @property
-    def params(self) -> dict[str, str]:
-        """The configuration flat, with dotted names, as MLflow params."""
-        return _texts(self.config)
-
-    @property
-    def group_tags(self) -> dict[str, str]:
-        """Tags that are equal for what differs in seed only, and in seed and ratio only."""
-        return _group_tags(_flat(self.config))
-
     @property
     def method_key(self) -> str:
         """Equal for the same method with the same settings."""
@@ -214,7 +209,7 @@ class Unlearning:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class ProbeRun:
+class ProbeRun(_Recorded):
     """One probe on the landscape around one trained model.
 
     Args:
@@ -247,11 +242,6 @@ class ProbeRun:
         table = table_of(self.name, self.probe)
         points = {"points": self.points} if self.points else {}
         return {**self.trial.config, "probe": table, **points}
-
-    @functools.cached_property
-    def key(self) -> str:
-        """The identity of the probe's run: a hash of :attr:`config`."""
-        return content_hash({"version": IDENTITY_VERSION, **self.config})
 
     @property
     def params(self) -> dict[str, str]:
