@@ -7,26 +7,13 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from support.experiments import cloud
 
 from qlab.cli import main
 from qlab.tracking import names
 from qlab.tracking.store import Store
 
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:sqlalchemy.exc.SADeprecationWarning")
-
-PARTS = """
-import torch
-from qlab import Dataset, Split, Task
-
-class Cloud(Task):
-    def load(self):
-        generator = torch.Generator().manual_seed(0)
-        def split(rows):
-            return Split(torch.randn(rows, 4, generator=generator, dtype=torch.float64), torch.arange(rows) % 2)
-        return Dataset(split(8), split(4))
-    def random_features(self, n, generator):
-        return torch.randn(n, 4, generator=generator, dtype=torch.float64)
-"""
 
 FILE = """
 name = "angles"
@@ -60,7 +47,7 @@ def qlab(*arguments: str) -> Any:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a store that holds three trained models."""
     path = tmp_path_factory.mktemp("circuit")
-    (path / "parts.py").write_text(PARTS)
+    (path / "parts.py").write_text(cloud(4))
     (path / "angles.toml").write_text(FILE)
     (path / "rows.csv").write_text("0.1,0.2,0.3,0.4\n1,2,3,4\n")
     with pytest.MonkeyPatch.context() as patch:

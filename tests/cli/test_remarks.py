@@ -6,26 +6,13 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from support.experiments import cloud
 
 from qlab.cli import main
 from qlab.tracking import names
 from qlab.tracking.store import Store
 
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:sqlalchemy.exc.SADeprecationWarning")
-
-PARTS = """
-import torch
-from qlab import Dataset, Split, Task
-
-class Cloud(Task):
-    def load(self):
-        generator = torch.Generator().manual_seed(0)
-        def split(rows):
-            return Split(torch.randn(rows, 12, generator=generator, dtype=torch.float64), torch.arange(rows) % 2)
-        return Dataset(split(8), split(4))
-    def random_features(self, n, generator):
-        return torch.randn(n, 12, generator=generator, dtype=torch.float64)
-"""
 
 FILE = """
 name = "angles"
@@ -50,7 +37,7 @@ STATES = "statevector of the light cone of 12 of 12 qubits"
 
 
 def test_the_plan_the_run_and_its_tags_say_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "parts.py").write_text(PARTS)
+    (tmp_path / "parts.py").write_text(cloud(12))
     (tmp_path / "angles.toml").write_text(FILE)
     monkeypatch.chdir(tmp_path)
     for arguments in (["--dry-run"], ["--no-figures"]):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -78,11 +77,6 @@ AUC = '[[metric]]\ntype = "ROCAUC"\nwhen = "epoch"\n'
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "metrics_beside.py").write_text(OWN)
     return tmp_path
-
-
-@pytest.fixture
-def store(tmp_path: Path, write_empty_store: Callable[[Path], str]) -> Store:
-    return Store(write_empty_store(tmp_path / "mlruns" / "mlflow.db"))
 
 
 def run(folder: Path, store: Store, text: str, *pairs: tuple[str, Any]) -> Outcome:

@@ -87,11 +87,6 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.fixture
-def store(tmp_path: Path, write_empty_store: Callable[[Path], str]) -> Store:
-    return Store(write_empty_store(tmp_path / "mlruns" / "mlflow.db"))
-
-
 def run(folder: Path, store: Store, *pairs: tuple[str, object]) -> Outcome:
     return runner(store).run(schema.load(folder / "csv.toml", pairs))
 

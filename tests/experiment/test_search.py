@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -51,11 +50,6 @@ seeds = 1
 [run]
 seeds = 2
 """
-
-
-@pytest.fixture
-def store(tmp_path: Path, write_empty_store: Callable[[Path], str]) -> Store:
-    return Store(write_empty_store(tmp_path / "mlruns" / "mlflow.db"))
 
 
 def run(store: Store, *pairs: tuple[str, Any], text: str = FILE, reporter: Any = None) -> Outcome:

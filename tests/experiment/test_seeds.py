@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -109,11 +108,6 @@ UNSEEDED = {
         r"Net\.reset_parameters gives .* different values for the same seed.*generator=generator",
     ),
 }
-
-
-@pytest.fixture
-def store(tmp_path: Path, write_empty_store: Callable[[Path], str]) -> Store:
-    return Store(write_empty_store(tmp_path / "mlruns" / "mlflow.db"))
 
 
 @pytest.mark.parametrize(("old", "new", "corruption", "message"), UNSEEDED.values(), ids=UNSEEDED.keys())

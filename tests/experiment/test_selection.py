@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -96,11 +95,6 @@ seeds = 3
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "parts.py").write_text(PARTS)
     return tmp_path
-
-
-@pytest.fixture
-def store(tmp_path: Path, write_empty_store: Callable[[Path], str]) -> Store:
-    return Store(write_empty_store(tmp_path / "mlruns" / "mlflow.db"))
 
 
 def run(folder: Path, store: Store, text: str = FILE, *pairs: tuple[str, Any]) -> Outcome:

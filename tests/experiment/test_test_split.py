@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -75,11 +74,6 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "tested.toml").write_text(FILE)
     (tmp_path / "blobs.py").write_text(TASK)
     return tmp_path
-
-
-@pytest.fixture
-def store(tmp_path: Path, write_empty_store: Callable[[Path], str]) -> Store:
-    return Store(write_empty_store(tmp_path / "mlruns" / "mlflow.db"))
 
 
 def run(folder: Path, store: Store, *pairs: tuple[str, object]) -> Outcome:

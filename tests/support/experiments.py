@@ -80,3 +80,21 @@ class Slow(MLP):
         return super().forward(prepared)
 '''
 """The text of ``slow.py``, for files that say ``type = "slow:Slow"``."""
+
+
+def cloud(features: int) -> str:
+    """A module with the task ``Cloud``: Gaussian rows of so many features, 8 to train on and 4 for validation."""
+    return f"""
+import torch
+from qlab import Dataset, Split, Task
+
+class Cloud(Task):
+    def load(self):
+        generator = torch.Generator().manual_seed(0)
+        def split(rows):
+            x = torch.randn(rows, {features}, generator=generator, dtype=torch.float64)
+            return Split(x, torch.arange(rows) % 2)
+        return Dataset(split(8), split(4))
+    def random_features(self, n, generator):
+        return torch.randn(n, {features}, generator=generator, dtype=torch.float64)
+"""
