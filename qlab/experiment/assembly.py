@@ -129,7 +129,8 @@ class Assembly:
         state = TrainingState.stack([item.state for item in saved]) if saved else None
         job = Train(tuple(trials), trajectories, state, self._over_epochs(trials))
         model = self._work.model(trials[0])
-        node = Node(job, TrainRecording(self._recorder, self._materials, job, model, self._parent, saved))
+        recording = TrainRecording(self._recorder, self._materials, job, model, self._parent, saved)
+        node = Node(job, recording, cost=self._work.cost(trials))
         self._nodes.append(node)
         for trial in trials:
             self._made_by[trial.key] = node

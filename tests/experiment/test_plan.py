@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +11,9 @@ import pytest
 from qlab.experiment.asking import schema
 from qlab.experiment.asking.experiment import Experiment
 from qlab.experiment.asking.trial import Trial
+from qlab.experiment.jobs.materials import Materials, Setting
 from qlab.experiment.planning.plan import Plan
+from qlab.experiment.planning.work import Work
 from qlab.tracking import names
 from qlab.tracking.store import Status, Store
 
@@ -75,3 +78,16 @@ def test_runs_of_other_trials_do_not_count(experiment: Experiment, store: Store,
     for trial in other.trials:
         add(store, experiment, trial, "FINISHED")
     assert Plan.of(experiment, store).done == {}
+
+
+def test_every_worker_gets_a_share_of_each_ensemble_unless_there_are_many(experiment: Experiment) -> None:
+    """Ensembles cost very different times: with few of them a worker would wait long for another's."""
+    materials, plan = Materials(Setting("cpu", 1, 30.0)), Plan.of(experiment, None)
+    for workers, sizes in ((1, [4]), (2, [2, 2]), (3, [2, 2]), (4, [1, 1, 1, 1])):
+        work = Work(materials, plan, 2**30, workers)
+        for trials in plan.ensembles:
+            cut = work.training_parts(plan, trials)
+            assert [len(part) for part in cut] == sizes
+            assert [trial for part in cut for trial in part] == list(trials)
+    many = dataclasses.replace(plan, ensembles=plan.ensembles * 8)  # 16 for 4 workers
+    assert Work(materials, many, 2**30, 4).training_parts(many, many.ensembles[0]) == [many.ensembles[0]]

@@ -33,8 +33,11 @@ _LOOK_SECONDS = 0.5
 
 _STATE_SECONDS = 10.0
 
-_AHEAD = 3
-"""So many jobs for each worker are ready for it."""
+_AHEAD = 1
+"""So many jobs for each worker wait for it at the scheduler, which may have chosen the wrong one."""
+
+_READING = 3
+"""So many jobs for each worker take along what they read from the store."""
 
 _PARDONS = 2
 
@@ -84,7 +87,7 @@ class Distributed:
         inbox = self._inbox  # and nothing else: the client keeps what it was given
         self._client.subscribe_topic(self._topic, lambda event: inbox.put(tuple(event[1])))
         try:
-            self._waiting = dict(enumerate(graph))
+            self._waiting = dict(sorted(enumerate(graph), key=lambda item: -item[1].cost))
             self._submit_more()
             self._record(graph)
         except BaseException as stopped:
@@ -96,20 +99,27 @@ class Distributed:
             self._shared.clear()
 
     def _submit_more(self) -> None:
-        """Submits what can be: all jobs, but of those that read from the store only as many as keep workers busy.
+        """Submits what can be: jobs that wait for others, and of those that could begin as many as keep workers busy.
 
-        What they read goes with them, and is in the memory of command and scheduler until they are done.
+        Dask gives a job to a worker when it could begin, before it knows how long others take. And what jobs read from
+        the store is in the memory of command and scheduler until they are done.
         """
-        most = _AHEAD * max(1, len(self._workers()))
+        workers = max(1, len(self._workers()))
+        ahead = sum(self._could_begin(node) for node in self._futures if not self._starts[node])
         for number, node in list(self._waiting.items()):
             if any(need not in self._futures and need not in self._recorded for need in node.needs):
                 continue
+            begins = self._could_begin(node)
+            if (begins and ahead >= _AHEAD * workers) or (node.reads and len(self._reading) >= _READING * workers):
+                continue
+            ahead += begins
             if node.reads:
-                if len(self._reading) >= most:
-                    continue
                 self._reading.add(node)
             del self._waiting[number]
             self._submit(number, node)
+
+    def _could_begin(self, node: Node) -> bool:
+        return node not in self._recorded and all(need in self._recorded for need in node.needs)
 
     def _submit(self, number: int, node: Node) -> None:
         job = node.job
@@ -178,6 +188,7 @@ class Distributed:
                     message = self._inbox.get(timeout=_LOOK_SECONDS)
                 except queue.Empty:
                     seen = self._look(seen)
+                    self._submit_more()  # there may be more workers
                     continue
                 seen = time.monotonic()
                 if not ready(message):  # what it needs has ended, and that has not been heard yet
@@ -195,6 +206,7 @@ class Distributed:
         if what == "started":
             self._starts[node] += 1
             recording.start()
+            self._submit_more()
         if not self._starts[node]:
             return
         if what == "epochs":

@@ -28,12 +28,14 @@ class Node:
         recording: how it comes into the store.
         needs: the nodes whose results it takes; they come before it in the graph.
         reads: whether it takes models from the store, too.
+        cost: how much it takes beside others, in no unit: where jobs run beside each other, long ones begin first.
     """
 
     job: Job
     recording: Recording[Any]
     needs: tuple[Node, ...] = ()
     reads: bool = False
+    cost: float = 0.0
 
     def inherited(self, results: Mapping[Node, Result]) -> str | None:
         """See :func:`qlab.experiment.jobs.base.inherited`."""

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any, Final, Self
 
+import dask
 import torch
 from distributed import Client, LocalCluster
 
@@ -22,6 +23,10 @@ from qlab.experiment.engine.versions import check_versions, own_versions, versio
 from qlab.experiment.jobs.materials import Materials
 
 CONNECT_SECONDS: Final = 10.0
+
+LONG_JOBS: Final = {"distributed.scheduler.unknown-task-duration": "10m"}
+"""Dask takes jobs that it has not seen for short, half a second: a worker with nothing to do would not take them from
+one that has several."""
 
 
 class Processes:
@@ -71,7 +76,7 @@ class Processes:
 
     def _start(self, device: torch.device) -> None:
         _hush()
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), dask.config.set(LONG_JOBS):
             warnings.simplefilter("ignore")  # of a port of the dashboard that is taken
             self._cluster = LocalCluster(
                 n_workers=self.number,

@@ -35,6 +35,19 @@ def training_parts(
     return need.parts(trials, budget, trials[0].setting)
 
 
+def training_cost(materials: Materials, trials: Sequence[Trial], model: Model) -> float:
+    """What training takes beside other trainings, in no unit: steps times the memory that each goes through.
+
+    Args:
+        materials: the trials' data.
+        trials: those that train together.
+        model: their model, built.
+    """
+    trainer = trials[0].trainer
+    steps = trainer.epochs * -(-len(materials.dataset(trials[0].task).train) // trainer.batch_size)
+    return float(steps * _need(materials, trials, model).total(len(trials)))
+
+
 def oracle_parts(
     materials: Materials, budget: int, model: Model, wanted: Sequence[tuple[Trial, int]]
 ) -> list[Sequence[tuple[Trial, int]]]:

@@ -20,6 +20,9 @@ from qlab.unlearning.engine import Partition
 
 T = TypeVar("T")
 
+_MANY = 4
+"""Groups for each worker from which on none of them is cut."""
+
 
 class Work:
     """What an experiment has to do, after a check that it can be done.
@@ -84,6 +87,10 @@ class Work:
         )
         return [cut for part in found for cut in self._spread(part, len(plan.ensembles))]
 
+    def cost(self, trials: Sequence[Trial]) -> float:
+        """See :func:`qlab.experiment.planning.parts.training_cost`."""
+        return parts.training_cost(self._materials, trials, self.model(trials[0]))
+
     def fitting_parts(self, plan: Plan, trials: Sequence[Trial]) -> list[Sequence[Trial]]:
         """Trials of estimators cut so that all workers are busy."""
         return self._spread(trials, len(plan.ensembles))
@@ -109,10 +116,11 @@ class Work:
         return [cut for part in found for cut in self._spread(part, groups)]
 
     def _spread(self, part: Sequence[T], groups: int) -> list[Sequence[T]]:
-        """A part cut so that there are two jobs for each worker in all, as far as that goes."""
-        wanted = min(len(part), self._workers, -(-2 * self._workers // max(1, groups)))
-        if self._workers == 1 or wanted <= 1:
-            return [part]
+        """A part cut so that all workers share it, unless there are so many groups that they are busy anyway.
+
+        Costs of groups differ much: with few of them, one that is kept whole would leave the other workers idle.
+        """
+        wanted = 1 if groups >= _MANY * self._workers else min(len(part), self._workers)
         size = -(-len(part) // wanted)
         return [part[start : start + size] for start in range(0, len(part), size)]
 
