@@ -51,6 +51,7 @@ _HOME = {
     "Features": "qlab.models",
     "Model": "qlab.models",
     "PennyLaneQNN": "qlab.models",
+    "RandomQNN": "qlab.models",
     "Member": "qlab.training",
     "CrossEntropy": "qlab.losses",
     "ForwardCorrection": "qlab.losses",
@@ -126,7 +127,7 @@ if TYPE_CHECKING:
         SymmetricCrossEntropy,
     )
     from qlab.metrics import ROCAUC, Accuracy, AttackSuccess, BalancedAccuracy, CalibrationError, LogLoss, Metric, Rows
-    from qlab.models import CNOTQNN, MLP, Estimator, Features, Model, PennyLaneQNN
+    from qlab.models import CNOTQNN, MLP, Estimator, Features, Model, PennyLaneQNN, RandomQNN
     from qlab.reading import Results, results
     from qlab.scripting import run
     from qlab.tasks import KMNIST, MNIST, XXZ, Dataset, Digits, FashionMNIST, Preprocessing, Sklearn, Split, Table, Task

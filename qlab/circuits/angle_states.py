@@ -34,13 +34,16 @@ class AngleStatevectorEngine(nn.Module):
         recording: the circuit.
         cone: its light cone.
         encoding: of the data.
+        measurement: reads off the states; by default the expectation value of the cone's observable.
     """
 
     batch_rows: ClassVar[bool] = True
 
     signs: Tensor
 
-    def __init__(self, recording: Recording, cone: LightCone, encoding: Angles) -> None:
+    def __init__(
+        self, recording: Recording, cone: LightCone, encoding: Angles, measurement: nn.Module | None = None
+    ) -> None:
         super().__init__()
         self.cone = cone
         self.encoding = encoding
@@ -58,7 +61,8 @@ class AngleStatevectorEngine(nn.Module):
             StageMatrices(recording, some, stages) for some, stages in zip(gates, self.stages, strict=True)
         )
         self.wire = cone.observable.single_z
-        self.measurement = Measurement(cone.observable, self.wires) if self.wire is None else None
+        own = Measurement(cone.observable, self.wires) if self.wire is None else None
+        self.measurement: nn.Module | None = measurement or own
         k = len(self.wires)
         bits = torch.arange(2**k)[:, None] >> torch.arange(k - 1, -1, -1) & 1
         self.register_buffer("signs", bits.to(torch.float64) - 0.5, persistent=False)

@@ -14,18 +14,20 @@ if TYPE_CHECKING:
 else:
     qml = Deferred("pennylane")
 
-Entangler = Literal["chain", "ring"]
+Entangler = Literal["chain", "ring", "none"]
 
 
 def bonds(n_wires: int, entangler: Entangler) -> list[tuple[int, int]]:
-    """Pairs of wires that an entangling row couples: neighbours on an open chain, or on a ring."""
+    """Pairs of wires that an entangling row couples: neighbours on an open chain, or on a ring; or none."""
+    if entangler == "none":
+        return []
     chain = [(wire, wire + 1) for wire in range(n_wires - 1)]
     return [*chain, (n_wires - 1, 0)] if entangler == "ring" and n_wires > 2 else chain
 
 
 def rotation_rows(
     rotations: Tensor,
-    couplings: Tensor,
+    couplings: Tensor | None,
     pairs: list[tuple[int, int]],
     before_row: Callable[[int], None] | None = None,
 ) -> None:
@@ -33,7 +35,7 @@ def rotation_rows(
 
     Args:
         rotations: angles of the single-qubit gates, shape ``[depth, 3, wires]``.
-        couplings: angles of the RZZ gates, shape ``[depth, len(pairs)]``.
+        couplings: angles of the RZZ gates, shape ``[depth, len(pairs)]``; None if there are no pairs.
         pairs: the wires coupled in each entangling row.
         before_row: called with the number of each row before it is queued.
     """
@@ -45,5 +47,6 @@ def rotation_rows(
             qml.RX(rotations[layer, 0, wire], wires=wire)
             qml.RY(rotations[layer, 1, wire], wires=wire)
             qml.RX(rotations[layer, 2, wire], wires=wire)
-        for index, pair in enumerate(pairs):
-            qml.IsingZZ(couplings[layer, index], wires=pair)
+        angles = [] if couplings is None else [couplings[layer, index] for index in range(len(pairs))]
+        for angle, pair in zip(angles, pairs, strict=True):
+            qml.IsingZZ(angle, wires=pair)

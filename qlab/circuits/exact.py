@@ -42,7 +42,7 @@ def exact_engine(
     if isinstance(encoding, Amplitudes):
         return StatevectorEngine(recording, cone)
     if size > LARGEST_STATE:
-        raise ConfigError(_too_large(size, recording.n_wires, uploads))
+        raise ConfigError(too_large(size, recording.n_wires, uploads))
     return AngleStatevectorEngine(recording, cone, encoding)
 
 
@@ -75,7 +75,8 @@ def _heisenberg_is_cheaper(cones: tuple[LightCone, ...], size: int) -> bool:
     return per_gate_observable <= per_gate_states
 
 
-def _too_large(size: int, n_wires: int, uploads: bool) -> str:
+def too_large(size: int, n_wires: int, uploads: bool) -> str:
+    """Why a circuit on ``size`` of the qubits is out of reach, and what to do."""
     gibibytes = _ROWS * 16 * 2**size / 2**30
     why = "data re-uploading needs its states" if uploads else "neither its Pauli strings nor its states are few enough"
     return (

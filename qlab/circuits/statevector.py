@@ -24,19 +24,21 @@ class StatevectorEngine(nn.Module):
     Args:
         recording: the circuit.
         cone: its light cone.
+        measurement: reads off the states; by default the expectation value of the cone's observable.
     """
 
     batch_rows: ClassVar[bool] = True
     """Whether the cost grows with the rows: here every row is a state to evolve."""
 
-    def __init__(self, recording: Recording, cone: LightCone) -> None:
+    def __init__(self, recording: Recording, cone: LightCone, measurement: nn.Module | None = None) -> None:
         super().__init__()
         self.cone = cone
         self.n_wires = recording.n_wires
         self.stages = plan(cone.gates)
         self.matrices = StageMatrices(recording, cone.gates, self.stages)
         self.wire = cone.observable.single_z
-        self.measurement = Measurement(cone.observable, range(self.n_wires)) if self.wire is None else None
+        own = Measurement(cone.observable, range(self.n_wires)) if self.wire is None else None
+        self.measurement: nn.Module | None = measurement or own
 
     @property
     def steps(self) -> int:

@@ -100,7 +100,11 @@ def hessian_operator(landscape: Landscape) -> Any:
     model.load_state_dict(landscape.named(landscape.theta), strict=False)
     data = [(landscape.x, landscape.y)]
     return HessianLinearOperator(
-        model, _MeanLoss(landscape.criterion), list(model.parameters()), data, check_deterministic=False
+        model,
+        _MeanLoss(landscape.criterion),
+        [parameter for parameter in model.parameters() if parameter.requires_grad],
+        data,
+        check_deterministic=False,
     )
 
 

@@ -48,7 +48,8 @@ class Probe(Protocol[Found]):
 
 def flat_trajectory(model: Model, points: Mapping[str, Tensor]) -> Tensor:
     """Points passed during training, by parameter ``[T, ...]``, as flat vectors ``[T, P]``, float64."""
-    return torch.cat([points[name].double().flatten(1) for name, _ in model.named_parameters()], dim=1)
+    trained = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
+    return torch.cat([points[name].double().flatten(1) for name in trained], dim=1)
 
 
 class Landscape:
@@ -56,7 +57,8 @@ class Landscape:
 
     L(theta) = mean_n l(z_n(theta), y_n), by default with cross-entropy l. Everything is evaluated in
     double precision, whatever the model was trained in, and a circuit on its light cone, whatever device it was trained
-    on. theta is the flat parameter vector: the parameters in the order of ``model.named_parameters()``, shape ``[P]``.
+    on. theta is the flat parameter vector: the parameters in the order of ``model.named_parameters()``, shape ``[P]``;
+    those that the model has frozen are no part of it and stay as they are in ``model``.
 
     Args:
         model: a built model at the point the landscape is centred on; it is copied.
@@ -94,7 +96,9 @@ class Landscape:
         self.criterion = criterion
         self.seed = seed
         self._reference = reference
-        self._shapes = {name: parameter.shape for name, parameter in self.model.named_parameters()}
+        parameters = dict(self.model.named_parameters())
+        self._shapes = {name: parameter.shape for name, parameter in parameters.items() if parameter.requires_grad}
+        self._frozen = {name: parameter for name, parameter in parameters.items() if name not in self._shapes}
         self.n_parameters = self.model.n_parameters()
         self.points = {TRAINED: self.flat(model, "the model")}
         for name, point in (points or {}).items():
@@ -233,6 +237,12 @@ class Landscape:
                 raise DataError(
                     f"{what} does not fit this {type(self.model).__name__}: {name} needs shape {list(shape)}, "
                     f"got {found}."
+                )
+        for name, own in self._frozen.items():
+            if name in state and not torch.equal(state[name].detach().cpu().double(), own.detach().cpu().double()):
+                raise DataError(
+                    f"{what} does not fit this {type(self.model).__name__}: its {name}, which is not trained, differs, "
+                    "so that it lies in the landscape of another model."
                 )
         return torch.cat([state[name].detach().cpu().double().reshape(-1) for name in self._shapes])
 

@@ -5,5 +5,6 @@ from qlab.models.cnot_qnn import CNOTQNN
 from qlab.models.estimator import Estimator
 from qlab.models.mlp import MLP
 from qlab.models.qnn import PennyLaneQNN
+from qlab.models.random_qnn import RandomQNN
 
-__all__ = ["CNOTQNN", "MLP", "Estimator", "Features", "Model", "PennyLaneQNN"]
+__all__ = ["CNOTQNN", "MLP", "Estimator", "Features", "Model", "PennyLaneQNN", "RandomQNN"]

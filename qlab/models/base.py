@@ -244,10 +244,15 @@ class Model(nn.Module, ABC):
         return slices or [place.reshape(-1) for place in positions.values()]
 
     def _positions(self) -> dict[str, Tensor]:
-        """For each parameter the positions of its elements in the flat parameter vector, in the parameter's shape."""
+        """For each parameter the positions of its elements in the flat parameter vector, in the parameter's shape.
+
+        Frozen ones (``requires_grad_(False)``) are no part of it.
+        """
         found: dict[str, Tensor] = {}
         start = 0
         for name, parameter in self.named_parameters():
+            if not parameter.requires_grad:
+                continue
             found[name] = torch.arange(start, start + parameter.numel()).reshape(parameter.shape)
             start += parameter.numel()
         return found

@@ -97,6 +97,12 @@ class Design:
             )
         return n_wires
 
+    def logit_in_words(self, scale: float, trained: tuple[float, float] | None) -> str:
+        """The logit as a formula of the expectation value, with factor and offset if they are trained."""
+        factor, offset = (scale, 0.0) if trained is None else trained
+        added = "" if trained is None else f" {'-' if offset < 0 else '+'} {abs(offset):.12g}"
+        return f"{factor:.12g} * value{added}"
+
     def encoder(self, n_wires: int) -> Encoding:
         """What turns features into states."""
         if self.encoding == "amplitude":

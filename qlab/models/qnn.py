@@ -3,40 +3,28 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from qlab.circuits import (
-    Entangler,
-    HeisenbergEngine,
-    Recording,
-    bonds,
-    light_cone,
-    rotation_rows,
-)
-from qlab.circuits.device_check import check_device
-from qlab.circuits.exact import ExactEngine, exact_engine, explained
+from qlab.circuits import Entangler, Recording, bonds, light_cone, rotation_rows
+from qlab.circuits.cost import held_elements, largest_tensor
+from qlab.circuits.engines import Device, Engine, engine_of
+from qlab.circuits.exact import explained
 from qlab.circuits.observables import ObservableName, named_observable
 from qlab.circuits.qnode import QNodeEngine
 from qlab.circuits.trained import TrainedCircuit
 from qlab.circuits.uploads import Rotation, queue_upload, upload_places
-from qlab.circuits.weights import checked_shapes
-from qlab.errors import ConfigError, DataError
+from qlab.errors import DataError
 from qlab.fields import AbsentMeans, NonNegativeInt, PositiveFloat, PositiveInt
 from qlab.models.base import Features, Model, Precision
+from qlab.models.circuit_weights import own_shapes, rows_of_circuit
 from qlab.models.design import Design, EncodingName, Readout
 
 if TYPE_CHECKING:
     import pennylane as qml
-
-Device = Literal["lightcone", "default.qubit", "lightning.qubit", "lightning.gpu"]
-
-_ASSIGNED = ("_names", "readout_scale", "readout_offset", "cone", "engine")
-"""Attributes that building a model creates after its weights: no weight can have these names."""
 
 
 class PennyLaneQNN(Model):
@@ -62,7 +50,9 @@ class PennyLaneQNN(Model):
 
     Args:
         depth: number of rows.
-        entangler: RZZ on an open "chain" of neighbours (the paper's text) or on a "ring" (its released code).
+        entangler: RZZ on an open "chain" of neighbours (the paper's text) or on a "ring" (its released code); with
+            "none" nothing couples the qubits, so that the circuit is a rotation of each and Z on the last wire sees the
+            state of the last qubit alone: the control for what entangling gates add.
         scale: factor between <O> and the logit.
         initial_scale: standard deviation of the initial weights.
         device: "lightcone" evaluates only what the readout depends on, exactly; "default.qubit" (PyTorch
@@ -121,13 +111,15 @@ class PennyLaneQNN(Model):
 
     def weight_shapes(self) -> Mapping[str, int | Sequence[int]]:
         """The shape of each weight, by the name under which :meth:`ansatz` receives it; n stands for (n,)."""
-        pairs = bonds(self.n_wires, self.entangler)
-        return {"rotations": (self.depth, 3, self.n_wires), "couplings": (self.depth, len(pairs))}
+        rotations = {"rotations": (self.depth, 3, self.n_wires)}
+        if self.entangler == "none":
+            return rotations
+        return {**rotations, "couplings": (self.depth, len(bonds(self.n_wires, self.entangler)))}
 
     def ansatz(self, **weights: Tensor) -> None:
         """Queues the circuit's operations on wires ``0 .. n_wires - 1``; returns nothing."""
         pairs = bonds(self.n_wires, self.entangler)
-        rotation_rows(weights["rotations"], weights["couplings"], pairs, before_row=self.upload)
+        rotation_rows(weights["rotations"], weights.get("couplings"), pairs, before_row=self.upload)
 
     def observable(self) -> qml.operation.Operator:
         """What is measured, a PennyLane operator on wires ``0 .. n_wires - 1``: a Pauli word, or a real sum of some.
@@ -160,7 +152,7 @@ class PennyLaneQNN(Model):
         """
         self.n_wires = self._design.n_wires(features)
         self._encoding = self._design.encoder(self.n_wires)
-        shapes = self._shapes()
+        shapes = own_shapes(self, self.weight_shapes())
         recording = Recording(self.ansatz, shapes, self.n_wires)
         self._design.check_uploads(type(self), recording)
         self._names = tuple(shapes)
@@ -172,11 +164,7 @@ class PennyLaneQNN(Model):
         own = type(self).observable is not PennyLaneQNN.observable
         measured = self._design.measured(type(self), self.observable, own, self.n_wires)
         self.cone = light_cone(recording.gates, measured)
-        if self.device == "lightcone":
-            self.engine: ExactEngine | QNodeEngine = exact_engine(recording, measured, self._encoding)
-        else:
-            check_device(recording, self.device, measured, self._encoding)
-            self.engine = QNodeEngine(self.ansatz, recording, self.device, measured, self._encoding)
+        self.engine: Engine = engine_of(self.device, self.ansatz, recording, measured, self._encoding)
         self.may_draw = False  # circuits have no chance in them here
         self.supports_vmap = self.device == "lightcone" and recording.batches
         self.batch_rows = bool(self.engine.batch_rows)
@@ -217,13 +205,9 @@ class PennyLaneQNN(Model):
         recording = Recording(self.ansatz, self.weight_shapes(), self.n_wires)
         flat = torch.cat([self.get_parameter(name).detach().cpu().double().reshape(-1) for name in self._names])
         made = TrainedCircuit.of(recording, flat, self._encoding, self.cone.observable, self.cone if cone else None)
-        return dataclasses.replace(made, logit=self._logit_in_words())
-
-    def _logit_in_words(self) -> str:
-        if self._design.readout == "fixed":
-            return f"{self.scale:.12g} * value"
-        scale, offset = float(self.readout_scale.detach()), float(self.readout_offset.detach())
-        return f"{scale:.12g} * value {'-' if offset < 0 else '+'} {abs(offset):.12g}"
+        affine = self._design.readout == "affine"
+        trained = (float(self.readout_scale.detach()), float(self.readout_offset.detach())) if affine else None
+        return dataclasses.replace(made, logit=self._design.logit_in_words(self.scale, trained))
 
     def to_qnode(self, device: Any = "default.qubit", *, cone: bool = False, **options: Any) -> qml.QNode:
         """A QNode of features, a row ``[d]`` or rows ``[N, d]``, that returns <O>.
@@ -246,27 +230,15 @@ class PennyLaneQNN(Model):
 
     def parameter_layers(self) -> dict[str, Tensor]:
         """Rows of the circuit, of those weights whose first axis is the depth; other weights by name."""
-        found: dict[str, list[Tensor]] = {}
-        for name, place in self._positions().items():
-            by_row = place.ndim > 0 and place.shape[0] == self.depth
-            parts = {f"row {row + 1}": place[row] for row in range(self.depth)} if by_row else {name: place}
-            for label, part in parts.items():
-                found.setdefault(label, []).append(part.reshape(-1))
-        return {label: torch.cat(parts) for label, parts in found.items()}
+        return rows_of_circuit(self._positions(), self.depth)
 
     def elements(self) -> int:
         """Pauli coefficients of the observable, or amplitudes of a batch of 32 states."""
-        if isinstance(self.engine, HeisenbergEngine):
-            return self.engine.coefficients
-        return 32 * 2**self.engine.n_wires
+        return largest_tensor(self.engine)
 
     def held_elements(self, rows: int, *, gradient: bool) -> int:
         """The observable after each block of gates, or the state after each stage of the circuit or gate of a QNode."""
-        if isinstance(self.engine, HeisenbergEngine):
-            return 3 * (self.engine.steps if gradient else 2) * self.engine.coefficients + 2 * rows
-        kept = self.depth * self.n_wires if isinstance(self.engine, QNodeEngine) else self.engine.steps
-        # A state before and after it is rearranged for a stage.
-        return rows * 2 ** (self.engine.n_wires + 1) * (4 + (2 * kept if gradient else 0))
+        return held_elements(self.engine, rows, gradient=gradient, gates=self.depth * self.n_wires)
 
     @torch.no_grad()
     def reset_parameters(self, generator: torch.Generator) -> None:
@@ -281,14 +253,21 @@ class PennyLaneQNN(Model):
 
     def prepare(self, x: Tensor) -> Tensor:
         """What the engine needs of the data; for a light cone the Pauli expectation values on it, ``[N, 4^k]``."""
+        return self.engine.prepare(self.checked_rows(x)).to(self.dtype)
+
+    def checked_rows(self, x: Tensor) -> Tensor:
+        """Features ``[N, d]`` of the kind that the model was built for.
+
+        Raises:
+            DataError: they are not as many.
+        """
         expected, what = (self.n_wires, "angles") if self._encoding.product else (2**self.n_wires, "amplitudes")
         if x.shape[1] != expected:
             raise DataError(
                 f"{type(self).__name__} was built for {expected} {what}, got {x.shape[1]}; build it for this data set."
             )
-        if self.features is not None and self.features.is_complex:
-            x = x.to(torch.complex128)  # the layout of prepared states follows the dtype: one for all of a data set
-        return self.engine.prepare(x).to(self.dtype)
+        # The layout of prepared states follows the dtype: one for all of a data set.
+        return x.to(torch.complex128) if self.features is not None and self.features.is_complex else x
 
     def forward(self, prepared: Tensor) -> Tensor:
         """Logits ``[N]``."""
@@ -299,22 +278,3 @@ class PennyLaneQNN(Model):
         if not any(gate.trained for gate in self.cone.gates):
             logits = logits + 0.0 * flat.sum()  # a readout that no weight reaches has zero gradients, not none
         return logits
-
-    def _shapes(self) -> dict[str, tuple[int, ...]]:
-        """The shapes of the weights, checked.
-
-        Raises:
-            ConfigError: they are no shapes, have names that cannot be parameters, or hold nothing to train.
-        """
-        who = f"{type(self).__name__}.weight_shapes"
-        shapes = checked_shapes(self.weight_shapes(), who)
-        for name in shapes:
-            present = hasattr(self, name) and name not in self._parameters
-            if present or name in _ASSIGNED or hasattr(type(self), name):
-                raise ConfigError(f'{who}: "{name}" is an attribute of the model; give the weight another name.')
-        if not sum(math.prod(shape) for shape in shapes.values()):
-            raise ConfigError(
-                f"{who}: got {shapes or 'no weights'}, so that there is nothing to train; give the circuit at least "
-                'one weight: return {"angles": (self.n_wires,)}.'
-            )
-        return shapes

@@ -154,6 +154,18 @@ class TiedFeatures(LazyFeatures):
             row[self.basis] = coefficients[self.source] * self.weights * factor
         return rows
 
+    def real_and_imaginary(self) -> TiedFeatures:
+        """The same as real rows of length 2d: real parts of all features, then imaginary parts."""
+        parts = torch.view_as_real(self.factors.to(torch.complex128))
+        return TiedFeatures(
+            2 * self.shape[1],
+            basis=torch.cat([self.basis, self.basis + self.shape[1]]),
+            source=torch.cat([self.source, self.source + self.coefficients.shape[1]]),
+            weights=self.weights.repeat(2),
+            coefficients=torch.cat([parts[:, :1] * self.coefficients, parts[:, 1:] * self.coefficients], dim=1),
+            factors=torch.ones(len(self), dtype=torch.float64),
+        )
+
     def parts(self) -> Iterator[Tensor]:
         """Everything that is held."""
         yield from (self.basis, self.source, self.weights, self.coefficients, self.factors)

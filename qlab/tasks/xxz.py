@@ -11,7 +11,7 @@ from torch import Tensor
 
 from qlab import seeding
 from qlab.errors import ConfigError
-from qlab.fields import NonNegativeInt
+from qlab.fields import AbsentMeans, NonNegativeInt
 from qlab.tasks.base import Dataset, Split, Task
 from qlab.tasks.features import FeatureRows, TiedFeatures
 from qlab.tasks.symmetric_sector import symmetric_sector
@@ -28,6 +28,8 @@ MOST_SPINS_HELD = 14
 
 Gauge = Literal["fixed", "random-sign", "random-phase"]
 
+Layout = Literal["complex", "real-imaginary"]
+
 
 class XXZ(Task):
     """Ground states of the XXZ chain, labelled by phase: 0 for delta < 1 (gapless), 1 for delta > 1 (gapped).
@@ -38,6 +40,13 @@ class XXZ(Task):
     ms at 12 spins and 4 ms at 20. From 16 spins on, states are not held in memory but made a few rows
     at a time from what their symmetries leave free.
 
+    As real vectors (``layout = "real-imaginary"``) the features are x' = (Re x, Im x), 2^(L+1) of them, float64: the
+    real parts of all amplitudes, then the imaginary parts. An MLP gets the same inputs either way. A circuit gets
+    another state, of L + 1 qubits: |0> Re x + |1> Im x, with a new most significant qubit 0, and site i on wire i + 1.
+    Ground states are real up to their phase phi, so that this qubit holds cos(phi) |0> + sin(phi) |1>: the gauge, which
+    no measurement of the spins shows, becomes visible to the circuit. The paper's released script for unlearning does
+    so.
+
     Args:
         length: number of spins L, even (odd chains have no zero-magnetisation sector).
         gapless: training grid of class 0: first delta, last delta, step. Above -1 and below 1.
@@ -46,6 +55,7 @@ class XXZ(Task):
         gauge: "fixed" makes the largest component real and positive; "random-sign" multiplies each state
             by +1 or -1; "random-phase" by exp(i phi), phi uniform: what a complex eigensolver returns.
         gauge_seed: seed of the random signs or phases.
+        layout: "complex" amplitudes, or real and imaginary parts side by side, "real-imaginary".
     """
 
     formula: ClassVar[str] = "H = sum_i (X_i X_{i+1} + Y_i Y_{i+1} + delta Z_i Z_{i+1}), periodic"
@@ -57,6 +67,7 @@ class XXZ(Task):
     validation: Grid | tuple[Grid, Grid] = (-0.97, 2.99, 0.02)
     gauge: Gauge = "random-phase"
     gauge_seed: NonNegativeInt = 0
+    layout: Annotated[Layout, AbsentMeans("complex")] = "complex"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -102,10 +113,10 @@ class XXZ(Task):
         return self.validation if isinstance(first, tuple) else (self.validation,)  # type: ignore[return-value]
 
     def random_features(self, n: int, generator: torch.Generator) -> Tensor:
-        """Complex Gaussian vectors, normalised (Eqs. 4 and 5)."""
+        """Complex Gaussian vectors, normalised (Eqs. 4 and 5), in the layout of the task."""
         parts = torch.randn(n, 2**self.length, 2, generator=generator, dtype=torch.float64)
         vectors = torch.view_as_complex(parts)
-        return vectors / torch.linalg.vector_norm(vectors, dim=1, keepdim=True)
+        return self._laid_out(vectors / torch.linalg.vector_norm(vectors, dim=1, keepdim=True))
 
     def boundary_distance(self, split: Split) -> Tensor:
         """How far a state is from the transition: |delta - 1|."""
@@ -120,7 +131,11 @@ class XXZ(Task):
         """States and their energies, as a tensor."""
         states, energies = ground_states(self.length, deltas)
         x = torch.from_numpy(states).to(torch.complex128) * self._phases(len(deltas), generator)[:, None]
-        return x, torch.from_numpy(energies)
+        return self._laid_out(x), torch.from_numpy(energies)
+
+    def _laid_out(self, x: Tensor) -> Tensor:
+        """Complex rows ``[N, 2^L]`` as the features are."""
+        return x if self.layout == "complex" else torch.cat([x.real, x.imag], dim=1)
 
     def _tied(self, deltas: list[float], generator: torch.Generator) -> tuple[FeatureRows, Tensor]:
         """States by their coefficients on orbits of basis states."""
@@ -134,6 +149,8 @@ class XXZ(Task):
             coefficients=torch.stack([torch.from_numpy(coefficients) for _, coefficients in found]),
             factors=self._phases(len(deltas), generator),
         )
+        if self.layout == "real-imaginary":
+            x = x.real_and_imaginary()
         return x, torch.tensor([energy for energy, _ in found], dtype=torch.float64)
 
     def _phases(self, n: int, generator: torch.Generator) -> Tensor:

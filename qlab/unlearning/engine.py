@@ -131,8 +131,11 @@ def _unlearn(
     device = data.train_y.device
     partition = Partition.of(data.forget)
     teacher = {name: parameter.detach() for name, parameter in teachers.items()}
-    # Drawn on the CPU, where the generators are.
-    drawn = ensemble.initial_parameters(model, seeds, "unlearning") if unlearner.start_fresh else teacher
+    drawn = dict(teacher)
+    if unlearner.start_fresh:
+        # Drawn on the CPU, where the generators are. What is never trained stays: it makes the model what it is.
+        fresh = ensemble.initial_parameters(model, seeds, "unlearning")
+        drawn |= {name: fresh[name] for name, own in model.named_parameters() if own.requires_grad}
     model.to(device)
     student = ensemble.trainable(model, {name: parameter.to(device) for name, parameter in drawn.items()})
     optimizer = _OPTIMIZERS[unlearner.optimizer](student, unlearner.learning_rate)

@@ -18,6 +18,7 @@ from qlab.circuits import bonds, rotation_rows
         (2, "ring", [(0, 1)]),
         (4, "chain", [(0, 1), (1, 2), (2, 3)]),
         (4, "ring", [(0, 1), (1, 2), (2, 3), (3, 0)]),
+        (4, "none", []),
     ],
 )
 def test_bonds(n_wires, entangler, expected):
@@ -45,3 +46,9 @@ def test_rows_of_rx_ry_rx_then_rzz_on_every_bond():
         ("RX", (1,), 11.0),
         ("IsingZZ", (0, 1), 21.0),
     ]
+
+
+def test_rows_without_couplings_are_rotations_alone():
+    rotations = torch.zeros(2, 3, 2, dtype=torch.float64)
+    tape = qml.tape.make_qscript(rotation_rows)(rotations, None, [])
+    assert [operation.name for operation in tape.operations] == ["RX", "RY", "RX"] * 4

@@ -255,6 +255,7 @@ OTHER: dict[str, dict[str, Any]] = {
     "MLP": {"hidden": (5,), "dtype": "float64", "activation": "gelu", "dropout": 0.25},
     "PennyLaneQNN": {"depth": 2, "entangler": "ring", "scale": 1.5, "observable": "mean_Z", "readout": "affine"},
     "CNOTQNN": {"depth": 2, "entangler": "ring", "initial_scale": 0.5},
+    "RandomQNN": {"depth": 2, "entangler": "ring", "initial_scale": 0.5},
     "Blobs": {"samples": 6, "seed": 3},
     "AllOnes": {"ratio": 0.4, "strength": 0.5},
     "Prototype": {"sharpness": 2.0},
@@ -387,7 +388,7 @@ def built(model, seed=0, **fields):
 def test_qlabs_own_classes_are_found():
     assert {"XXZ", "Digits", "MNIST", "FashionMNIST", "KMNIST", "Table", "Sklearn"} <= {cls.__name__ for cls in TASKS}
     assert {"LabelFlip", "FeatureRandomization", "NoCorruption", "Backdoor"} <= {cls.__name__ for cls in CORRUPTIONS}
-    assert {"MLP", "PennyLaneQNN", "CNOTQNN"} <= {cls.__name__ for cls in MODELS}
+    assert {"MLP", "PennyLaneQNN", "CNOTQNN", "RandomQNN"} <= {cls.__name__ for cls in MODELS}
     assert {"Retrain", "Finetune", "GradientAscent", "Scrub"} <= {cls.__name__ for cls in UNLEARNERS}
     assert {"HessianProbe", "InterpolationProbe", "RougheningProbe", "SliceProbe"} <= {cls.__name__ for cls in PROBES}
 
