@@ -24,7 +24,7 @@ def held_elements(engine: Engine, rows: int, *, gradient: bool, gates: int) -> i
         gates: about how many a QNode applies one after the other to all of the register.
     """
     if isinstance(engine, HeisenbergEngine):
-        return 3 * (engine.steps if gradient else 2) * engine.coefficients + 2 * rows
+        return 3 * (engine.steps if gradient else 2) * engine.coefficients + engine.row_elements * rows
     kept = gates if isinstance(engine, QNodeEngine) else engine.steps
     # A state before and after it is rearranged for a stage.
     return rows * 2 ** (engine.n_wires + 1) * (4 + (2 * kept if gradient else 0))

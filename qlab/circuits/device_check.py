@@ -51,7 +51,8 @@ def check_device(recording: Recording, device: str, observable: PauliSum | None,
     name, place = "this circuit", ""
     queued = queue_operations(recording.ansatz, _weights(recording), places=True)
     for suspect in {item.operation.name: item for item in reversed(queued)}.values():
-        rest = Recording(_without(recording, suspect.operation.name), recording.shapes, recording.n_wires)
+        less = _without(recording, suspect.operation.name)
+        rest = Recording(less, recording.shapes, recording.n_wires, recording.noise)
         if not _fault(rest, around):
             name, place = suspect.operation.name, suspect.place
             break

@@ -35,6 +35,13 @@ class Amplitudes:
         """tr(rho P) of all Pauli strings P on k wires, ``[N, 4^k]``, of features ``[N, 2^n]``."""
         return pauli_expectations(x, wires, self.n_wires)
 
+    def states(self, x: Tensor, wires: Sequence[int]) -> Tensor:
+        """Amplitudes with the bits of k wires apart from those of the others, ``[N, 2^k, 2^(n - k)]``, complex128."""
+        others = [wire for wire in range(self.n_wires) if wire not in wires]
+        order = [0, *(1 + wire for wire in wires), *(1 + wire for wire in others)]
+        amplitudes = x.to(torch.complex128).reshape(-1, *[2] * self.n_wires).permute(order)
+        return amplitudes.reshape(len(x), 2 ** len(wires), 2 ** len(others))
+
     def for_device(self, x: Tensor) -> Tensor:
         """Real and imaginary parts, ``[N, 2^n, 2]``, float64."""
         return torch.view_as_real(x.to(torch.complex128)).contiguous()
@@ -97,6 +104,16 @@ class Angles:
         for position in range(len(wires)):
             found = (found[:, :, None] * single[:, position, None, :]).reshape(len(x), -1)
         return found
+
+    def states(self, x: Tensor, wires: Sequence[int]) -> Tensor:
+        """Amplitudes of the product state of k wires, ``[N, 2^k, 1]``, complex128."""
+        angles = self.angles(x)[:, list(wires)] / 2.0
+        one = torch.sin(angles) + 0.0j if self.rotation == "RY" else -1.0j * torch.sin(angles)
+        pairs = torch.stack([torch.cos(angles) + 0.0j, one], dim=-1)
+        found = torch.ones(len(x), 1, dtype=torch.complex128, device=x.device)
+        for position in range(len(wires)):
+            found = (found[:, :, None] * pairs[:, position, None, :]).reshape(len(x), -1)
+        return found[:, :, None]
 
     def for_device(self, x: Tensor) -> Tensor:
         """The angles."""

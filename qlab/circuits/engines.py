@@ -12,7 +12,7 @@ from qlab.circuits.observables import PauliSum
 from qlab.circuits.qnode import QNodeEngine
 from qlab.circuits.recording import Recording
 
-Device = Literal["lightcone", "default.qubit", "lightning.qubit", "lightning.gpu"]
+Device = Literal["lightcone", "default.qubit", "default.mixed", "lightning.qubit", "lightning.gpu"]
 
 Engine = ExactEngine | QNodeEngine
 

@@ -44,6 +44,11 @@ class EveryZ(nn.Module):
         if self.by_cones:
             self.engines = nn.ModuleList(HeisenbergEngine(recording, cone, encoding) for cone in cones)
             return
+        if recording.noisy:
+            raise ConfigError(
+                f"The circuit has noise, and the readouts of its {n} qubits have light cones with more Pauli strings "
+                "than a state has amplitudes: a noisy state is no state vector. Use a smaller depth."
+            )
         whole = light_cone(recording.gates, named_observable("mean_Z", n))
         if isinstance(encoding, Amplitudes):
             self.engines = nn.ModuleList([StatevectorEngine(recording, whole, EachZ(range(n)))])

@@ -18,6 +18,9 @@ ExactEngine = HeisenbergEngine | StatevectorEngine | AngleStatevectorEngine
 LARGEST_STATE = 20
 """States of at most so many qubits are made of angles: 2^20 amplitudes take 16 MiB a row, and 0.5 GiB a batch."""
 
+LARGEST_NOISY = 10
+"""Under noise the observable is evolved on at most so many qubits: 4^10 coefficients take 8 MiB a gate and model."""
+
 _ROWS = 32
 """A batch, for the choice between engines."""
 
@@ -35,6 +38,8 @@ def exact_engine(
     cone = light_cone(recording.gates, observable)
     cones = split_cones(recording.gates, observable)
     uploads = any(is_upload(gate.operation) for gate in cone.gates)
+    if any(gate.channel is not None for gate in cone.gates):
+        return _noisy_engine(recording, cone, cones, encoding)
     # States of angles are products: what lies outside the cone is not needed for them.
     size = recording.n_wires if isinstance(encoding, Amplitudes) else len(cone.wires)
     if not uploads and _heisenberg_is_cheaper(cones, size):
@@ -46,6 +51,38 @@ def exact_engine(
     return AngleStatevectorEngine(recording, cone, encoding)
 
 
+def _noisy_engine(
+    recording: Recording, cone: LightCone, cones: tuple[LightCone, ...], encoding: Encoding
+) -> HeisenbergEngine:
+    """The engine for a cone with channels in it: states do not stay pure, so the observable is evolved.
+
+    Raises:
+        ConfigError: it is out of reach.
+    """
+    if any(is_upload(gate.operation) for gate in cone.gates):
+        raise ConfigError(
+            "Noise and data re-uploading (reupload) together are not evaluated on the light cone: the observable would "
+            'have to be evolved anew for each row. Use device = "default.mixed", or leave one of them out.'
+        )
+    wide = next((gate for gate in cone.gates if len(gate.wires) > LARGEST_MATRIX), None)
+    if wide is not None:
+        raise ConfigError(
+            f"{wide.operation.name} acts on {len(wide.wires)} wires, and under noise a gate may act on at most "
+            f'{LARGEST_MATRIX}; queue the gates that it is made of, or use device = "default.mixed".'
+        )
+    widest = max(len(part.wires) for part in cones)
+    if widest > LARGEST_NOISY:
+        raise ConfigError(
+            f"The light cone of the readout has {widest} of {recording.n_wires} qubits, and under noise its observable "
+            f"has 4^{widest} = {4**widest:,} coefficients; at most {LARGEST_NOISY} qubits are possible "
+            f'({4**LARGEST_NOISY:,}). Use a smaller depth, entangler = "chain", or an observable of fewer wires.'
+        )
+    k = len(cone.wires)
+    rest = 0 if encoding.product else recording.n_wires - k
+    few = k <= LARGEST_NOISY and sum(4 ** len(part.wires) for part in cones) > _ROWS * 2 ** (k + rest)
+    return HeisenbergEngine(recording, cone if few else cones, encoding, states=few)
+
+
 def explained(engine: ExactEngine, cone: LightCone, n_wires: int) -> str:
     """Which engine it is, and why, in a phrase."""
     inside = f"light cone of {len(cone.wires)} of {n_wires} qubits, {len(cone.gates)} gates"
@@ -55,7 +92,9 @@ def explained(engine: ExactEngine, cone: LightCone, n_wires: int) -> str:
         why = "data re-uploading needs states" if len(engine.stages) > 1 else "cheaper here than Pauli strings"
         return f"statevector of the {inside}; {why}"
     if len(engine.cones) == 1:
-        return f"observable evolved on the {inside}"
+        channels = sum(gate.channel is not None for gate in cone.gates)
+        noise = f", {channels} of them noise channels" if channels else ""
+        return f"observable evolved on the {inside}{noise}"
     widest = max(len(part.wires) for part in engine.cones)
     return (
         f"observable evolved part by part, on {len(engine.cones)} different light cones of up to {widest} of {n_wires} "

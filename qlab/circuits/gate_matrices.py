@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -162,30 +162,33 @@ class RunProducts(nn.Module):
     """Products of runs of single-qubit gates, runs of one length at once.
 
     Args:
-        gates: supplies the rows of the gates.
+        rows: where the matrix of each gate lies.
         runs: the runs wanted; empty ones stand for the identity.
+        dimension: of the matrices: 2, or 4 for those on Pauli coefficients.
 
     Attributes:
         row: where the product of each run lies.
     """
 
-    def __init__(self, gates: GateMatrices, runs: Iterable[Run]) -> None:
+    def __init__(self, rows: Mapping[int, int], runs: Iterable[Run], dimension: int = 2) -> None:
         super().__init__()
+        self._dimension = dimension
         by_length: dict[int, list[Run]] = {}
         for run in dict.fromkeys(runs):
             if run:
                 by_length.setdefault(len(run), []).append(run)
         self.row: dict[Run, int] = {(): 0}
         for length, same in by_length.items():
-            rows = [[gates.row[position] for position in run] for run in same]
-            self.register_buffer(f"runs_{length}", torch.tensor(rows), persistent=False)
+            places = [[rows[position] for position in run] for run in same]
+            self.register_buffer(f"runs_{length}", torch.tensor(places), persistent=False)
             for run in same:
                 self.row[run] = len(self.row)
         self._lengths = tuple(by_length)
 
     def forward(self, singles: Tensor | None, flat: Tensor) -> Tensor:
-        """Shape ``[runs, 2, 2]`` from matrices ``[gates, 2, 2]`` of single-qubit gates; row 0 is the identity."""
-        products = [torch.eye(2, dtype=flat.dtype.to_complex(), device=flat.device)[None]]
+        """Shape ``[runs, d, d]`` from matrices ``[gates, d, d]`` of single-qubit gates; row 0 is the identity."""
+        dtype = flat.dtype.to_complex() if singles is None else singles.dtype
+        products = [torch.eye(self._dimension, dtype=dtype, device=flat.device)[None]]
         for length in self._lengths:
             assert singles is not None
             factors = singles[getattr(self, f"runs_{length}")]
@@ -197,11 +200,11 @@ class RunProducts(nn.Module):
 
 
 def kron(factors: Tensor) -> Tensor:
-    """Kronecker products of k square matrices each, ``[..., k, 2, 2]`` to ``[..., 2^k, 2^k]``."""
+    """Kronecker products of k square matrices each, ``[..., k, d, d]`` to ``[..., d^k, d^k]``."""
     product = factors[..., 0, :, :]
     for number in range(1, factors.shape[-3]):
         wide = product[..., :, None, :, None] * factors[..., number, :, :][..., None, :, None, :]
-        size = 2 * product.shape[-1]
+        size = factors.shape[-1] * product.shape[-1]
         product = wide.reshape(*wide.shape[:-4], size, size)
     return product
 

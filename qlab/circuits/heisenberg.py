@@ -4,45 +4,58 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import ClassVar, Self
+from typing import Self
 
 import torch
 from torch import Tensor, nn
 
 from qlab.circuits.encodings import Amplitudes, Encoding
 from qlab.circuits.lightcone import LightCone
-from qlab.circuits.matrices import Block, Unitaries, fuse
-from qlab.circuits.pauli import transfer_matrices
+from qlab.circuits.matrices import Block, fuse
+from qlab.circuits.pauli import operator_of
 from qlab.circuits.recording import Gate, Recording
+from qlab.circuits.transfers import transfers_of
 
 
 class HeisenbergEngine(nn.Module):
     """<O> = sum_P c_P(theta) tr(rho P), P over the Pauli strings on the k wires of the light cone.
 
     The data enter once, as expectation values of 4^k Pauli strings; after that an evaluation costs the same for
-    any number of qubits outside the cone. The observable is evolved through a list of real transfer matrices. Parts of
-    an observable may have cones of their own; what is kept of the data and the coefficients are then joined.
+    any number of qubits outside the cone. The observable is evolved through a list of real transfer matrices, of gates
+    and of noise channels alike. Parts of an observable may have cones of their own; what is kept of the data and the
+    coefficients are then joined.
 
     Args:
         recording: the circuit.
         cones: the light cone, or those of the parts of the observable.
         encoding: of the data; amplitudes by default.
+        states: whether states are kept of the data rather than their Pauli expectation values, which are more numbers
+            where the cone fills the register or nearly so. The observable then becomes a matrix, which meets each
+            state: O(N 2^(n + k)) for N rows. One cone only.
     """
 
-    batch_rows: ClassVar[bool] = False
-    """Whether the cost grows with the rows: here the evolution of the observable, free of data, dominates."""
+    batch_rows: bool = False
+    """Whether the cost grows with the rows: the evolution of the observable, free of data, dominates unless it meets
+    states."""
 
     def __init__(
-        self, recording: Recording, cones: LightCone | Sequence[LightCone], encoding: Encoding | None = None
+        self,
+        recording: Recording,
+        cones: LightCone | Sequence[LightCone],
+        encoding: Encoding | None = None,
+        *,
+        states: bool = False,
     ) -> None:
         super().__init__()
         self.cones = (cones,) if isinstance(cones, LightCone) else tuple(cones)
         self.encoding = encoding or Amplitudes(recording.n_wires)
+        self.batch_rows = self._states = states
         gates = sorted({gate.number: gate for cone in self.cones for gate in cone.gates}.values(), key=_number)
         position = {gate.number: place for place, gate in enumerate(gates)}
         blocks = [[_placed(block, cone, position) for block in fuse(cone.gates)] for cone in self.cones]
-        self.unitaries = Unitaries(recording, gates, list(dict.fromkeys(block for own in blocks for block in own)))
-        row = dict(zip(self.unitaries.blocks, self.unitaries.row, strict=True))
+        every = list(dict.fromkeys(block for own in blocks for block in own))
+        self.transfers = transfers_of(recording, gates, every)
+        row = dict(zip(every, self.transfers.row, strict=True))
         alike: dict[object, list[_Path]] = {}
         for cone, own in zip(self.cones, blocks, strict=True):
             path = _Path.of(cone, own, row)
@@ -56,24 +69,45 @@ class HeisenbergEngine(nn.Module):
         return sum(4 ** len(cone.wires) for cone in self.cones)
 
     @property
+    def row_elements(self) -> int:
+        """How many numbers an evaluation holds for each row, besides what is kept of it."""
+        if not self._states:
+            return 2
+        wires = len(self._wires[0]) if self.encoding.product else self.encoding.n_wires
+        return 3 * 2 ** (wires + 1)
+
+    @property
     def steps(self) -> int:
         """The most blocks of gates that a part of the observable passes through."""
         return max(len(evolution.steps) for evolution in self.evolutions)  # type: ignore[arg-type]
 
     def prepare(self, x: Tensor) -> Tensor:
-        """Pauli expectation values on the cone, shape ``[N, 4^k]``, float64; those of several cones side by side."""
+        """Pauli expectation values on the cone, shape ``[N, 4^k]``, float64; those of several cones side by side.
+
+        Of states, if those are kept, real and imaginary parts ``[N, 2^k, 2^(n - k), 2]``.
+        """
+        if self._states:
+            return torch.view_as_real(self.encoding.states(x, self._wires[0])).contiguous()
         parts = [self.encoding.pauli(x, wires) for wires in self._wires]
         return torch.cat(parts, dim=1) if len(parts) > 1 else parts[0]
 
     def observable(self, flat: Tensor) -> Tensor:
         """Pauli coefficients of U^dagger O U on the cone's wires, shape ``[4^k]``; differentiable in ``flat``."""
-        transfers = {k: transfer_matrices(unitaries) for k, unitaries in self.unitaries(flat).items()}
+        transfers = self.transfers(flat)
         parts = [evolution(transfers, flat) for evolution in self.evolutions]
         return torch.cat(parts) if len(parts) > 1 else parts[0]
 
     def forward(self, flat: Tensor, prepared: Tensor) -> Tensor:
-        """Expectation values, shape ``[N]``, of prepared data ``[N, 4^k]`` at weights ``[n_weights]``."""
-        return prepared @ self.observable(flat)
+        """Expectation values, shape ``[N]``, of prepared data ``[N, ...]`` at weights ``[n_weights]``."""
+        if not self._states:
+            return prepared @ self.observable(flat)
+        states = torch.complex(prepared[..., 0], prepared[..., 1])
+        evolved = operator_of(self.observable(flat)) @ states
+        return (prepared * torch.view_as_real(evolved)).sum((-3, -2, -1))
+
+    def norms(self, prepared: Tensor) -> Tensor:
+        """Squared norms of the states of prepared data, ``[N]``: the expectation values of the identity."""
+        return prepared.square().sum((-3, -2, -1)) if self._states else prepared[:, 0]
 
 
 @dataclasses.dataclass(frozen=True)

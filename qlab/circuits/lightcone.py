@@ -33,6 +33,17 @@ def light_cone(gates: Sequence[Gate], readout: int | PauliSum) -> LightCone:
     or becomes Z-like when the gate is diagonal on it and O was Z-like (or trivial) there. So a row of RZZ
     gates widens the support by one wire on each side only, and a row just before a readout of Z drops.
 
+    For a noise channel E(rho) = sum_i K_i rho K_i^dagger, O becomes E'(O) = sum_i K_i^dagger O K_i, and the same rule
+    holds with "diagonal" read as "all K_i commute with Z":
+
+    - E preserves traces, so sum_i K_i^dagger K_i = I, and where O is the identity, E'(O) = O: a channel that shares no
+      wire with the support drops, amplitude damping too.
+    - Let O be Z-like on the shared wires S, and all K_i commute with Z on each: O = sum_b |b><b| O_b and
+      K_i = sum_b |b><b| K_ib, b the bits of S, with O_b off the channel's wires and K_ib on those that are not shared.
+      Then E'(O) = sum_b |b><b| O_b sum_i K_ib^dagger K_ib, and the last sum is I for each b: E'(O) = O, it drops.
+    - Most channels on a Z-like wire stay, but keep it Z-like: amplitude damping turns Z into (1 - gamma) Z + gamma I,
+      depolarizing into (1 - 4 p / 3) Z. So the cone of a circuit is no larger with such noise than without.
+
     Args:
         gates: the circuit.
         readout: what is measured; a wire stands for Z there.
@@ -46,7 +57,7 @@ def light_cone(gates: Sequence[Gate], readout: int | PauliSum) -> LightCone:
             continue
         kept.append(gate)
         for wire in gate.wires:
-            z_like[wire] = z_like.get(wire, True) and wire in gate.diagonal_on
+            z_like[wire] = z_like.get(wire, True) and wire in gate.keeps_z_on
     return LightCone(observable, tuple(reversed(kept)), tuple(sorted(z_like)))
 
 

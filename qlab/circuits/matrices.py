@@ -63,7 +63,7 @@ class Unitaries(nn.Module):
         super().__init__()
         self.blocks = fuse(gates) if blocks is None else list(blocks)
         self._gates = GateMatrices(recording, gates)
-        self._runs = RunProducts(self._gates, (run for block in self.blocks for run in block.runs))
+        self._runs = RunProducts(self._gates.row, (run for block in self.blocks for run in block.runs))
         by_size: dict[int, list[Block]] = {}
         self.row: list[int] = []
         for block in self.blocks:

@@ -27,10 +27,12 @@ _WIDEST = 8
 
 def why_not(operation: qml.operation.Operator) -> str:
     """Why an operation is no gate, and what to do instead; "" if nothing is known against it."""
+    usable = operation.has_matrix or operation.has_decomposition or isinstance(operation, qml.operation.Channel)
     return _why_not(type(operation)) or (  # type: ignore[arg-type]  # a class of Any, as PennyLane has no types
         ""
-        if operation.has_matrix or operation.has_decomposition
-        else "has no matrix and no decomposition into gates; only unitary operations on qubits can be used"
+        if usable
+        else "has no matrix and no decomposition into gates; only unitary operations on qubits and noise channels can "
+        "be used"
     )
 
 
@@ -42,7 +44,6 @@ def _why_not(operation: type) -> str:
         qml.ops.MidMeasure: "measures; qlab measures the observable after the circuit, so leave it out",
         qml.ops.PauliMeasure: "measures; qlab measures the observable after the circuit, so leave it out",
         qml.ops.Conditional: "depends on a measurement; use a controlled gate, qml.ctrl, instead",
-        qml.operation.Channel: "is a noise channel, which is not supported: circuits are unitary; leave it out",
         qml.operation.StatePrepBase: "prepares a state, but the features are the initial state; queue gates "
         "instead, such as qml.X to flip a wire",
         qml.QubitDensityMatrix: "prepares a state, but the features are the initial state; leave it out",

@@ -56,6 +56,18 @@ def transfer_matrices(unitaries: Tensor) -> Tensor:
     return (strings.conj() @ half.reshape(n, 4**k, 4**k)).real / dimension
 
 
+def operator_of(coefficients: Tensor) -> Tensor:
+    """The matrix sum_P c_P P, ``[2^k, 2^k]``, complex, of coefficients ``[4^k]``; costs O(k 4^k)."""
+    k = (coefficients.numel().bit_length() - 1) // 2
+    single = torch.from_numpy(_PAULIS).reshape(4, 4).to(coefficients.dtype.to_complex()).to(coefficients.device)
+    vector = coefficients.to(single.dtype)
+    for _ in range(k):
+        # Replace the leading Pauli index by row and column, and move them to the back: after k turns they are in order.
+        vector = (single.mT @ vector.reshape(4, -1)).mT.reshape(-1)
+    axes = [*range(0, 2 * k, 2), *range(1, 2 * k, 2)]
+    return vector.reshape([2] * (2 * k)).permute(axes).reshape(2**k, 2**k)
+
+
 def pauli_expectations(x: Tensor, wires: Sequence[int], n_wires: int) -> Tensor:
     """tr(rho P) of every Pauli string on some wires of pure states.
 

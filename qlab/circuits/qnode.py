@@ -6,12 +6,15 @@ import copy
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
+from qlab.circuits.channels import kraus_matrices
 from qlab.circuits.encodings import Amplitudes, Encoding
 from qlab.circuits.observables import PauliSum, pauli_z
+from qlab.circuits.operations import matrix_of
 from qlab.circuits.recording import Recording
-from qlab.circuits.uploads import queue_with_data
+from qlab.circuits.uploads import bound, queue_with_data
 from qlab.deferred import Deferred
 from qlab.errors import ConfigError, MissingExtraError
 
@@ -20,9 +23,12 @@ if TYPE_CHECKING:
 else:
     qml = Deferred("pennylane")
 
+MIXED = "default.mixed"
+"""PennyLane's device for noise."""
+
 _EXTRAS = {"lightning.gpu": "gpu"}
 
-_LARGEST = {"default.qubit": 20}
+_LARGEST = {"default.qubit": 20, "default.mixed": 9}
 _LARGEST_ELSEWHERE = 28
 """Devices hold 2^n amplitudes: of a batch of rows at once, or of one row after the other."""
 
@@ -58,10 +64,11 @@ class QNodeEngine(nn.Module):
         self.encoding = coded = encoding or Amplitudes(self.n_wires)
         measured = observable or pauli_z(self.n_wires - 1)
         if self.n_wires > _LARGEST.get(device, _LARGEST_ELSEWHERE):
+            held = f"2^{self.n_wires} amplitudes" if device != MIXED else f"4^{self.n_wires} matrix elements"
             raise ConfigError(
-                f'device = "{device}" simulates the whole register of {self.n_wires} qubits, 2^{self.n_wires} '
-                f"amplitudes, and takes at most {_LARGEST.get(device, _LARGEST_ELSEWHERE)}; use device = "
-                '"lightcone", which needs those of the light cone alone.'
+                f'device = "{device}" simulates the whole register of {self.n_wires} qubits, {held}, and takes at most '
+                f'{_LARGEST.get(device, _LARGEST_ELSEWHERE)}; use device = "lightcone", which needs those of the light '
+                "cone alone."
             )
         try:
             simulator = qml.device(device, wires=self.n_wires)
@@ -72,19 +79,27 @@ class QNodeEngine(nn.Module):
                 f'device = "{device}" cannot be used here: {error} {how}, or choose device = "lightcone", which '
                 "needs no device."
             ) from None
+        if recording.noisy and device != MIXED:
+            name = next(gate.operation.name for gate in recording.gates if gate.channel is not None)
+            raise ConfigError(
+                f'device = "{device}" keeps pure states, and the circuit has noise ({name}); use device = "lightcone", '
+                f'or "{MIXED}", which keeps density matrices of the whole register.'
+            )
 
-        if device != "default.qubit":
+        if device not in (MIXED, "default.qubit"):
             _keep_double(simulator)
 
         def circuit(flat: Tensor, data: Tensor) -> Any:
             coded.queue(data)
-            if coded.product:
+            if device == MIXED:
+                bound(_for_matrices(recording, flat), data)
+            elif coded.product:
                 queue_with_data(ansatz, recording.named(flat), data)
             else:
                 ansatz(**recording.named(flat))
             return qml.expval(measured.operator())
 
-        method = "backprop" if device == "default.qubit" else "adjoint"
+        method = "backprop" if device in (MIXED, "default.qubit") else "adjoint"
         self._qnode = qml.QNode(circuit, simulator, interface="torch", diff_method=method)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> QNodeEngine:
@@ -100,6 +115,25 @@ class QNodeEngine(nn.Module):
         data, norms = self.encoding.normalised(prepared)
         values: Tensor = self._qnode(flat, data)
         return values.to(flat.dtype) * norms.to(flat.dtype)
+
+
+def _for_matrices(recording: Recording, flat: Tensor) -> list[Any]:
+    """The gates and channels as default.mixed computes them in double precision and without a warning, not queued.
+
+    Of diagonal gates it takes the eigenvalues, which PennyLane computes in single precision for PyTorch's tensors; the
+    Kraus matrices of Pauli errors it makes with a cast that warns.
+    """
+    diagonal = qml.ops.qubit.attributes.diagonal_in_z_basis
+    found: list[Any] = []
+    with qml.QueuingManager.stop_recording():
+        for operation in recording.operations(flat):
+            if operation in diagonal and operation.parameters:
+                found.append(qml.QubitUnitary(matrix_of(operation).to(torch.complex128), wires=operation.wires))
+            elif isinstance(operation, qml.PauliError):
+                found.append(qml.QubitChannel(list(kraus_matrices(operation).numpy()), wires=operation.wires))
+            else:
+                found.append(operation)
+    return found
 
 
 def _keep_double(simulator: Any) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
@@ -27,6 +27,9 @@ else:
 
 Ansatz = Callable[..., Any]
 """Called with the weights by name; queues PennyLane operations."""
+
+Interleave = Callable[[Sequence[Any]], list[Any]]
+"""Given the gates of a circuit, in order, returns the same gates with noise channels among them."""
 
 _VALUES = (
     "The circuit must be the same for all weights, and its angles computed by PyTorch: no if, float(), int(), .item() "

@@ -12,9 +12,10 @@ from torch import Tensor
 from torch.func import vmap
 
 from qlab.circuits import survey
+from qlab.circuits.channels import Adjoint
 from qlab.circuits.operations import expand
 from qlab.circuits.places import is_pennylanes
-from qlab.circuits.queueing import Ansatz, queue_operations, refused
+from qlab.circuits.queueing import Ansatz, Interleave, queue_operations, refused
 from qlab.circuits.weights import check_ansatz, checked_shapes
 from qlab.deferred import Deferred
 from qlab.errors import ConfigError, QlabError
@@ -38,6 +39,9 @@ class Gate:
         number: its position in the circuit.
         constant: whether it is the same gate for all weights.
         trained: whether it has a gradient.
+        keeps_z_on: wires on which an observable that has only I and Z there still has only those after it, in the
+            Heisenberg picture; ``diagonal_on`` are among them.
+        channel: what it does to observables, if it is a noise channel and no gate.
     """
 
     operation: qml.operation.Operator
@@ -47,6 +51,8 @@ class Gate:
     number: int
     constant: bool
     trained: bool
+    keeps_z_on: frozenset[int] = frozenset()
+    channel: Adjoint | None = None
 
 
 class Recording:
@@ -61,6 +67,7 @@ class Recording:
         ansatz: queues the operations, given the weights by name.
         shapes: the shape of each weight; integers stand for shapes of one axis.
         n_wires: the size of the register; operations act on wires 0 .. n_wires - 1.
+        noise: puts channels between the gates; the ansatz may queue channels itself.
 
     Raises:
         ConfigError: the ansatz fails, does not take the weights, measures, acts on a wire outside the register, is not
@@ -72,20 +79,23 @@ class Recording:
         index: for each parameter its position in ``extend(flat)``, or None if parameters are computed.
     """
 
-    def __init__(self, ansatz: Ansatz, shapes: Mapping[str, Any], n_wires: int) -> None:
+    def __init__(
+        self, ansatz: Ansatz, shapes: Mapping[str, Any], n_wires: int, noise: Interleave | None = None
+    ) -> None:
         self.ansatz = ansatz
+        self.noise = noise
         self.shapes = checked_shapes(shapes)
         check_ansatz(ansatz, tuple(self.shapes))
         self.n_wires = n_wires
         self.n_weights = sum(math.prod(shape) for shape in self.shapes.values())
         points = torch.stack([self._probe(0), self._probe(1)])
-        placed = survey.placed(ansatz, self.named(points[0]))
+        placed = survey.placed(ansatz, self.named(points[0]), noise)
         self.places = tuple(item.queued.place for item in placed)
         self._signature = _signature([item.operation for item in placed])
         for item in placed:
             survey.check_register(item, n_wires)
         values = self._values(points)
-        tracked = survey.placed(ansatz, self.named(points[0].clone().requires_grad_()))
+        tracked = survey.placed(ansatz, self.named(points[0].clone().requires_grad_()), noise)
         facts = survey.facts(tracked, values)
         self.gates: list[Gate] = []
         slot = 0
@@ -93,15 +103,19 @@ class Recording:
             slots = tuple(range(slot, slot + fact.scalars))
             slot += len(slots)
             operation = item.operation
+            diagonal_on = _diagonal_wires(operation) if fact.channel is None else fact.channel.commutes_on
+            keeps_z_on = diagonal_on if fact.channel is None else fact.channel.keeps_z_on
             self.gates.append(
                 Gate(
                     operation,
                     tuple(operation.wires),
                     slots,
-                    _diagonal_wires(operation),
+                    diagonal_on,
                     len(self.gates),
                     fact.constant,
                     fact.trained,
+                    keeps_z_on,
+                    fact.channel,
                 )
             )
         self.n_parameters = slot
@@ -109,6 +123,11 @@ class Recording:
         self.index = self._find_index(points, facts)
         if self.index is None:
             survey.check_derivatives(ansatz, self.named, points[0])
+
+    @property
+    def noisy(self) -> bool:
+        """Whether there are channels among the gates."""
+        return any(gate.channel is not None for gate in self.gates)
 
     def extend(self, flat: Tensor) -> Tensor:
         """The weights followed by the constants among the gate parameters."""
@@ -126,13 +145,14 @@ class Recording:
         ]
 
     def operations(self, flat: Tensor) -> list[qml.operation.Operator]:
-        """The gates for weights ``flat`` as the ansatz queues them, decomposed; in the order of ``gates``.
+        """The gates for weights ``flat`` as the ansatz queues them, decomposed, with noise; in the order of ``gates``.
 
         Raises:
             ConfigError: they are others than those recorded.
         """
         groups = [expand(queued.operation) for queued in queue_operations(self.ansatz, self.named(flat))]
         found = [operation for group in groups for operation in group]
+        found = found if self.noise is None else self.noise(found)
         if _signature(found) != self._signature:
             raise ConfigError("The ansatz queues other gates at other weights; gates must not depend on weights.")
         return found

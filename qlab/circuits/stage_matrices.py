@@ -133,7 +133,7 @@ class StageMatrices(nn.Module):
                     self._place[number, index] = len(stage.targets), len(same)
                     runs = [tuple(gate for gate in step.gates if self._wires[gate] == (w,)) for w in stage.targets]
                     same.append(runs)
-        self._runs = RunProducts(self._gates, (run for same in rows.values() for runs in same for run in runs))
+        self._runs = RunProducts(self._gates.row, (run for same in rows.values() for runs in same for run in runs))
         self._local_sizes = tuple(rows)
         for size, same in rows.items():
             table = torch.tensor([[self._runs.row[run] for run in runs] for runs in same])

@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from qlab.circuits.channels import Adjoint, adjoint_of, is_channel
 from qlab.circuits.operations import check, check_unitary, expand, matrix_or_reason, why_not
 from qlab.circuits.places import at
-from qlab.circuits.queueing import Ansatz, Queued, attempt, queue_operations, refused
+from qlab.circuits.queueing import Ansatz, Interleave, Queued, attempt, queue_operations, refused
 from qlab.deferred import Deferred
 from qlab.errors import ConfigError
 
@@ -49,6 +50,7 @@ class Fact:
         moved: for each parameter, whether it is an element of the weights, moved but not changed.
         trained: whether the gate's matrix has a gradient.
         constant: whether the gate is the same for all weights.
+        channel: what it does to observables, if it is a noise channel.
     """
 
     values: list[Tensor]
@@ -56,16 +58,19 @@ class Fact:
     moved: list[bool]
     trained: bool
     constant: bool
+    channel: Adjoint | None = None
 
     @property
     def scalars(self) -> int:
         """How many parameters count among those of the circuit: all of them, if they are angles or not constant."""
+        if self.channel is not None:
+            return 0
         plain = all(value.ndim == 1 and not value.is_complex() for value in self.values)
         return len(self.values) if plain or not self.constant else 0
 
 
-def placed(ansatz: Ansatz, weights: Mapping[str, Tensor]) -> list[Placed]:
-    """The gates of an ansatz, decomposed.
+def placed(ansatz: Ansatz, weights: Mapping[str, Tensor], noise: Interleave | None = None) -> list[Placed]:
+    """The gates of an ansatz, decomposed, and noise between them.
 
     Raises:
         ConfigError: it cannot be called, or an operation cannot be used; with the line that queued it.
@@ -85,7 +90,11 @@ def placed(ansatz: Ansatz, weights: Mapping[str, Tensor]) -> list[Placed]:
             if reason:
                 raise ConfigError(f"{at(queued.place)}The ansatz contains {operation.name}: its {part.name} {reason}.")
             found.append(Placed(part, queued))
-    return found
+    if noise is None:
+        return found
+    known = {id(item.operation): item for item in found}
+    with_noise = noise([item.operation for item in found])
+    return [known.get(id(part)) or Placed(part, Queued(part)) for part in with_noise]
 
 
 def check_register(item: Placed, n_wires: int) -> None:
@@ -119,6 +128,9 @@ def facts(tracked: Sequence[Placed], values: Sequence[list[Tensor]]) -> list[Fac
             )
         grads = [value.requires_grad for value in first]
         trained = any(grads)
+        if is_channel(operation):
+            found.append(Fact(both, grads, [False] * len(first), False, True, _channel(item, both, trained)))
+            continue
         kind = (type(operation), len(operation.wires), str(operation.hyperparameters))
         angles = all(value.ndim == 0 and not value.is_complex() for value in first)
         batched = operation.name in qml.ops.qubit.attributes.supports_broadcasting
@@ -135,6 +147,24 @@ def facts(tracked: Sequence[Placed], values: Sequence[list[Tensor]]) -> list[Fac
         constant = not trained and all(bool((value[0] == value[1]).all()) for value in both)
         found.append(Fact(both, grads, [_is_view(value) for value in first], trained, constant))
     return found
+
+
+def _channel(item: Placed, values: Sequence[Tensor], trained: bool) -> Adjoint:
+    """What a channel does to observables.
+
+    Raises:
+        ConfigError: it depends on weights, or is none.
+    """
+    name = item.operation.name
+    if trained or not all(bool((value[0] == value[1]).all()) for value in values):
+        raise ConfigError(
+            f"{at(item.queued.place)}The strength of {name} depends on weights, and noise is not trained; give it "
+            "plain numbers, such as a field of the model."
+        )
+    try:
+        return adjoint_of(item.operation)
+    except ConfigError as error:
+        raise _placed_error(error, item.queued.place) from None
 
 
 def check_derivatives(ansatz: Ansatz, named: Callable[[Tensor], dict[str, Tensor]], point: Tensor) -> None:
@@ -191,6 +221,8 @@ def _projections(ansatz: Ansatz, weights: Mapping[str, Tensor]) -> list[tuple[Qu
     """For each operation of an ansatz a number that depends on all of its parameters, and one on all its gates."""
     found = []
     for queued in queue_operations(ansatz, weights, places=True):
+        if is_channel(queued.operation):
+            continue
         gates = expand(queued.operation)
         found.append(
             (queued, _project(parameters(queued.operation)), _project([matrix_or_reason(gate) for gate in gates]))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from torch import Tensor
 
+from qlab.circuits.channels import is_channel
 from qlab.circuits.encodings import Amplitudes, Encoding
 from qlab.circuits.gate_matrices import bind
 from qlab.circuits.lightcone import LightCone
@@ -26,12 +27,16 @@ else:
     qml = Deferred("pennylane")
 
 
+_PURE = ("default.qubit", "lightning.")
+"""Devices without noise."""
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class TrainedCircuit:
     """A circuit with its weights bound, of PennyLane operations with plain numbers.
 
     Args:
-        operations: the gates in order; those whose angle is a feature are places for it.
+        operations: the gates and noise channels in order; those whose angle is a feature are places for it.
         wires: its qubits: the register, or those of the light cone.
         encoding: of features.
         observable: what is measured.
@@ -64,11 +69,16 @@ class TrainedCircuit:
         wires = tuple(range(recording.n_wires)) if cone is None else cone.wires
         return cls(tuple(_plain(operations[number]) for number in kept), wires, encoding, observable, cone is None)
 
-    def qnode(self, device: Any, **options: Any) -> qml.QNode:
+    @property
+    def noisy(self) -> bool:
+        """Whether there are noise channels in it."""
+        return any(map(is_channel, self.operations))
+
+    def qnode(self, device: Any = None, **options: Any) -> qml.QNode:
         """Features, a row ``[d]`` or rows ``[N, d]``, to the expectation value(s).
 
         Args:
-            device: a PennyLane device, or the name of one.
+            device: a PennyLane device, or the name of one; by default "default.qubit", under noise "default.mixed".
             options: of ``qml.QNode``, such as ``shots``.
 
         Raises:
@@ -80,6 +90,9 @@ class TrainedCircuit:
                 "The qubits of a light cone are entangled with the others when features are amplitudes, so that no "
                 'circuit prepares them alone; take the whole circuit (cone=False), or encoding = "angle".'
             )
+        device = device or ("default.mixed" if self.noisy else "default.qubit")
+        if self.noisy and isinstance(device, str) and device.startswith(_PURE):
+            raise ConfigError(f'device = "{device}" keeps pure states, and the circuit has noise; use "default.mixed".')
         simulator = _device(device, self.wires) if isinstance(device, str) else device
 
         def circuit(features: Any) -> Any:
@@ -91,7 +104,8 @@ class TrainedCircuit:
     def openqasm(self, features: Any = None) -> str:
         """OpenQASM 2.0, with the gates of ``qelib1.inc``; the first qubit is the first of :attr:`wires`.
 
-        Measured is in the basis of the observable, if that is one for all of its terms.
+        Noise has no place in a program for a device that has its own; a comment says that it was left out. Measured is
+        in the basis of the observable, if that is one for all of its terms.
 
         Args:
             features: a row ``[d]``: the program then prepares it. Needed where features are angles in the circuit.
@@ -109,23 +123,24 @@ class TrainedCircuit:
             raise ConfigError("No circuit prepares amplitudes on the qubits of a light cone alone; leave features out.")
         if features is not None and np.ndim(features) != 1:
             raise DataError(f"OpenQASM takes one row of features, got the shape {list(np.shape(features))}.")
+        gates = dataclasses.replace(self, operations=tuple(item for item in self.operations if not is_channel(item)))
         with qml.queuing.AnnotatedQueue() as queue:
             if features is None:
-                bound(self.operations, None)
+                bound(gates.operations, None)
             else:
-                self._queue(features)
+                gates._queue(features)
             measured = self._rotate()
         tape = qml.tape.QuantumScript(queue.queue)
         lines = qml.to_openqasm(
             tape, wires=qml.wires.Wires(self.wires), rotations=False, measure_all=False
         ).splitlines()
         # A global phase is no gate of OpenQASM 2, and changes nothing that is measured.
-        head, gates = lines[:2], [line for line in lines[3:] if not line.startswith("gphase")]
+        head, program = lines[:2], [line for line in lines[3:] if not line.startswith("gphase")]
         registers = [f"qreg q[{len(self.wires)}];", f"creg c[{len(self.wires)}];"]
         place = {wire: number for number, wire in enumerate(self.wires)}
         ends = [f"measure q[{place[wire]}] -> c[{place[wire]}];" for wire in measured]
         comments = [f"// {line}" for line in self._comments(features, measured)]
-        return "\n".join([*head, *comments, *registers, *gates, *ends, ""])
+        return "\n".join([*head, *comments, *registers, *program, *ends, ""])
 
     def text(self, decimals: int = 2) -> str:
         """The circuit drawn in letters; features as x0, x1, ..."""
@@ -171,6 +186,8 @@ class TrainedCircuit:
         said = [] if self.whole else [f"the light cone alone: {numbered}"]
         if features is None:
             said.append(f"to be prepared before: {self._preparation()}")
+        if self.noisy:
+            said.append(f"the model's {sum(map(is_channel, self.operations))} noise channels are left out")
         said.append(f"the model's value is the expectation of {self.observable}")
         if self.logit:
             said.append(f"its logit is {self.logit}")
@@ -187,7 +204,7 @@ class TrainedCircuit:
 
 def _plain(operation: qml.operation.Operator) -> qml.operation.Operator:
     """An operation with NumPy's numbers instead of tensors."""
-    if is_upload(operation) or not operation.parameters:
+    if is_upload(operation) or is_channel(operation) or not operation.parameters:
         return operation
     values = [value.detach().numpy() for value in parameters(operation)]
     with qml.QueuingManager.stop_recording():

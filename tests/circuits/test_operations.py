@@ -13,6 +13,8 @@ from torch.func import hessian, vmap
 
 from qlab import Features, PennyLaneQNN
 from qlab.circuits import HeisenbergEngine, Recording, StatevectorEngine, light_cone
+from qlab.circuits.exact import exact_engine
+from qlab.circuits.qnode import MIXED
 from qlab.errors import ConfigError
 
 ABSTRACT = {"CVObservable", "CompositeOp", "Operation", "ScalarSymbolicOp", "SymbolicOp", "SubroutineOp"}
@@ -26,7 +28,6 @@ ELSEWHERE = {
 
 MEASURES = "which measures; qlab measures the observable"
 OBSERVABLE = "which is an observable; qml.evolve makes a gate of one"
-NOISE = "which is a noise channel"
 STATE = "which prepares a state, but the features are the initial state"
 LIGHT = "acts on modes of light"
 QUTRITS = "acts on qutrits"
@@ -40,8 +41,6 @@ REFUSED = {
         "MidMeasure PauliMeasure Conditional": MEASURES,
         "Hermitian Projector Hamiltonian": NOT_UNITARY,
         "SparseHamiltonian": OBSERVABLE,
-        "AmplitudeDamping BitFlip DepolarizingChannel PhaseDamping PhaseFlip GeneralizedAmplitudeDamping": NOISE,
-        "PauliError ResetError ThermalRelaxationError QubitChannel": NOISE,
         "AmplitudeEmbedding StatePrep BasisState BasisEmbedding QubitDensityMatrix CosineWindow": STATE,
         "Rotation QuadraticPhase Kerr CubicPhase ThermalState Squeezing Displacement CoherentState": LIGHT,
         "SqueezedState Beamsplitter TwoModeSqueezing ControlledAddition ControlledPhase CrossKerr CatState": LIGHT,
@@ -128,6 +127,14 @@ def test_an_operation_runs_on_all_engines_or_is_refused_by_name(name: str) -> No
         assert "operations.py, line " in str(refusal.value)
         return
     recording = Recording(surrounded(use), {"w": N_WEIGHTS}, N_WIRES)
+    if recording.noisy:
+        expected = value_and_gradient(exact_engine(recording))
+        torch.testing.assert_close(value_and_gradient(model(use, MIXED).engine), expected, atol=1e-10, rtol=0)
+        with pytest.raises(
+            ConfigError, match=rf'"default.qubit" keeps pure states, and the circuit has noise \({name}'
+        ):
+            model(use, "default.qubit")
+        return
     cone = light_cone(recording.gates, N_WIRES - 1)
     engines = [HeisenbergEngine(recording, cone), StatevectorEngine(recording, cone)]
     if name in INERT:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pennylane as qml
 import pytest
 import torch
@@ -170,7 +171,7 @@ def test_ansatz_that_cannot_be_used_is_refused(ansatz, message):
 @pytest.mark.parametrize(
     ("ansatz", "name"),
     [
-        pytest.param(lambda w: qml.DepolarizingChannel(0.1, wires=0), "DepolarizingChannel, which is a", id="channel"),
+        pytest.param(lambda w: qml.Hermitian(np.eye(2) / 2, wires=0), "Hermitian, which is not", id="observable"),
         pytest.param(lambda w: qml.measure(0), "MidMeasure.*, which measures", id="measurement inside the circuit"),
     ],
 )

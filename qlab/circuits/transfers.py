@@ -1,0 +1,147 @@
+"""What the gates of a circuit, and noise between them, do to the Pauli coefficients of an observable."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from qlab.circuits.gate_matrices import GateMatrices, RunProducts, kron
+from qlab.circuits.matrices import Block, Unitaries
+from qlab.circuits.pauli import transfer_matrices
+from qlab.circuits.recording import Gate, Recording
+
+Link = tuple[tuple[int, ...], int, tuple[int, ...]]
+"""A single-qubit gate, and the channels before and after it on its wire; positions."""
+
+
+def transfers_of(recording: Recording, gates: Sequence[Gate], blocks: Sequence[Block]) -> Transfers | NoisyTransfers:
+    """The transfer matrices of blocks of gates, among which there may be channels."""
+    noisy = any(gate.channel is not None for gate in gates)
+    return (NoisyTransfers if noisy else Transfers)(recording, gates, blocks)
+
+
+class Transfers(nn.Module):
+    """Transfer matrices of unitary blocks, made of their unitaries.
+
+    Args:
+        recording: supplies the gate parameters.
+        gates: the gates wanted, in circuit order.
+        blocks: what they make.
+
+    Attributes:
+        row: for each block, where its matrix lies in the stack of its number of wires.
+    """
+
+    def __init__(self, recording: Recording, gates: Sequence[Gate], blocks: Sequence[Block]) -> None:
+        super().__init__()
+        self.unitaries = Unitaries(recording, gates, blocks)
+        self.row = self.unitaries.row
+
+    def forward(self, flat: Tensor) -> dict[int, Tensor]:
+        """For each number of wires k the matrices of its blocks, real, ``[blocks, 4^k, 4^k]``."""
+        return {k: transfer_matrices(unitaries) for k, unitaries in self.unitaries(flat).items()}
+
+
+class NoisyTransfers(nn.Module):
+    """Transfer matrices of blocks with channels in them.
+
+    Channels are constant. Those on one wire are multiplied beforehand into the gate that they follow (or, at the
+    beginning of a run, precede), so that noise after every gate costs two products of 4 x 4 matrices a gate. Matrices
+    are transposed while they are multiplied: S = R^T of gates one after the other is S_n ... S_1, as for unitaries.
+
+    Args:
+        recording: supplies the gate parameters.
+        gates: gates and channels, in circuit order.
+        blocks: what they make.
+
+    Attributes:
+        row: for each block, where its matrix lies in the stack of its number of wires.
+    """
+
+    _rows: Tensor
+    _before: Tensor
+    _after: Tensor
+    _alone: Tensor
+
+    def __init__(self, recording: Recording, gates: Sequence[Gate], blocks: Sequence[Block]) -> None:
+        super().__init__()
+        self._noise = {place: gate.channel.transfer.mT for place, gate in enumerate(gates) if gate.channel is not None}
+        unitary = [place for place in range(len(gates)) if place not in self._noise]
+        self._gates = GateMatrices(recording, [gates[place] for place in unitary])
+        gate_row = {place: self._gates.row[number] for number, place in enumerate(unitary)}
+
+        chains = {run: self._links(run) for block in blocks for run in block.runs}
+        links = list(dict.fromkeys(link for chain in chains.values() for link in chain if isinstance(link, tuple)))
+        alone = [link for chain in chains.values() for link in chain if isinstance(link, Tensor)]
+        self._table = {link: row for row, link in enumerate(links)}
+        rows = [gate_row[gate] for _, gate, _ in links]
+        self.register_buffer("_rows", torch.tensor(rows, dtype=torch.long), persistent=False)
+        self._buffer("_before", [self._product(before) for before, _, _ in links])
+        self._buffer("_after", [self._product(after) for _, _, after in links])
+        self._buffer("_alone", alone)
+        runs, position = {}, len(links)
+        for run, chain in chains.items():
+            found = []
+            for link in chain:
+                found.append(self._table[link] if isinstance(link, tuple) else position)
+                position += isinstance(link, Tensor)
+            runs[run] = tuple(found)
+        self._runs = RunProducts({row: row for row in range(position)}, runs.values(), dimension=4)
+
+        by_size: dict[int, list[Block]] = {}
+        self.row: list[int] = []
+        for block in blocks:
+            same = by_size.setdefault(len(block.wires), [])
+            self.row.append(len(same))
+            same.append(block)
+        self._sizes = tuple(by_size)
+        for k, same in by_size.items():
+            factors = torch.tensor([[self._runs.row[runs[run]] for run in block.runs] for block in same])
+            self.register_buffer(f"factors_{k}", factors, persistent=False)
+            wide = [block.gate for block in same if block.gate is not None]
+            channels = list(dict.fromkeys(place for place in wide if place in self._noise))
+            self._buffer(f"channels_{k}", [self._noise[place] for place in channels], 4**k)
+            first = self._gates.sizes.get(k, 0)
+            rows = [first + channels.index(place) if place in self._noise else gate_row[place] for place in wide]
+            self.register_buffer(f"gates_{k}", torch.tensor(rows, dtype=torch.long), persistent=False)
+
+    def forward(self, flat: Tensor) -> dict[int, Tensor]:
+        """For each number of wires k the matrices of its blocks, real, ``[blocks, 4^k, 4^k]``."""
+        matrices = self._gates(flat)
+        singles = self._alone.to(flat)
+        if len(self._rows):
+            gates = transfer_matrices(matrices[1]).mT[self._rows]
+            singles = torch.cat([self._after.to(flat) @ (gates @ self._before.to(flat)), singles])
+        runs = self._runs(singles, flat)
+        found: dict[int, Tensor] = {}
+        for k in self._sizes:
+            product = kron(runs[getattr(self, f"factors_{k}")])
+            if k > 1:
+                parts = [transfer_matrices(matrices[k]).mT] if k in matrices else []
+                wide = torch.cat([*parts, getattr(self, f"channels_{k}").to(flat)])
+                product = wide[getattr(self, f"gates_{k}")] @ product
+            found[k] = product.mT
+        return found
+
+    def _links(self, run: Sequence[int]) -> list[Link | Tensor]:
+        """A run as its gates, each with channels before and after it; one of channels alone is their product."""
+        gates = [number for number, place in enumerate(run) if place not in self._noise]
+        if not gates:
+            return [self._product(run)] if run else []
+        ends = [*gates[1:], len(run)]
+        before = [tuple(run[: gates[0]]), *[()] * (len(gates) - 1)]
+        return [
+            (first, run[start], tuple(run[start + 1 : end]))
+            for first, start, end in zip(before, gates, ends, strict=True)
+        ]
+
+    def _product(self, channels: Sequence[int]) -> Tensor:
+        eye = torch.eye(4, dtype=torch.float64)
+        return functools.reduce(lambda product, place: self._noise[place] @ product, channels, eye)
+
+    def _buffer(self, name: str, matrices: Sequence[Tensor], size: int = 4) -> None:
+        stack = torch.stack(list(matrices)) if matrices else torch.zeros(0, size, size, dtype=torch.float64)
+        self.register_buffer(name, stack, persistent=False)
