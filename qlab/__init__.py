@@ -47,9 +47,11 @@ _HOME = {
     "Rows": "qlab.metrics",
     "CNOTQNN": "qlab.models",
     "MLP": "qlab.models",
+    "DensityKernelSVC": "qlab.models",
     "Estimator": "qlab.models",
     "Features": "qlab.models",
     "Model": "qlab.models",
+    "PauliLinear": "qlab.models",
     "PennyLaneQNN": "qlab.models",
     "RandomQNN": "qlab.models",
     "Member": "qlab.training",
@@ -127,7 +129,17 @@ if TYPE_CHECKING:
         SymmetricCrossEntropy,
     )
     from qlab.metrics import ROCAUC, Accuracy, AttackSuccess, BalancedAccuracy, CalibrationError, LogLoss, Metric, Rows
-    from qlab.models import CNOTQNN, MLP, Estimator, Features, Model, PennyLaneQNN, RandomQNN
+    from qlab.models import (
+        CNOTQNN,
+        MLP,
+        DensityKernelSVC,
+        Estimator,
+        Features,
+        Model,
+        PauliLinear,
+        PennyLaneQNN,
+        RandomQNN,
+    )
     from qlab.reading import Results, results
     from qlab.scripting import run
     from qlab.tasks import KMNIST, MNIST, XXZ, Dataset, Digits, FashionMNIST, Preprocessing, Sklearn, Split, Table, Task

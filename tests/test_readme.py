@@ -140,8 +140,17 @@ def test_controls(folder):
     result = qlab("run", "controls.toml", cwd=folder)
     assert result.exit_code == 0, result.output
     assert "45 trials trained" in result.stdout
-    for model in ("SVC C=0.1", "SVC C=1", "RandomForestClassifier"):
+    for model in ("sklearn.svm:SVC C=0.1", "sklearn.svm:SVC C=1", "sklearn.ensemble:RandomForestClassifier"):
         assert model in " ".join(result.stdout.replace("│", " ").split())
+
+
+def test_what_models_are_given(folder):
+    result = qlab("run", "seen.toml", cwd=folder)
+    assert result.exit_code == 0, result.output
+    shown = " ".join(result.stdout.replace("│", " ").split())
+    assert "70 trials trained" in shown
+    for name in ("PauliLinear bound=operator", "MLP inputs=pauli", "DensityKernelSVC"):
+        assert name in shown
 
 
 def test_classifiers_for_scikit_learn(folder):

@@ -134,7 +134,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, s
 def test_the_classes_that_come_with_qlab(kind: str, names: set[str]) -> None:
     found = registry.available(kind)
     assert names <= set(found)
-    assert all(issubclass(cls, registry.base_class(kind)) for cls in found.values())
+    assert all(issubclass(cls, registry.base_classes(kind)) for cls in found.values())
     assert {registry.find(kind, name) for name in names} == {found[name] for name in names}
 
 

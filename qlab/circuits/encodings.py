@@ -11,6 +11,7 @@ from torch import Tensor
 from qlab.circuits.pauli import pauli_expectations
 from qlab.circuits.uploads import Rotation
 from qlab.deferred import Deferred
+from qlab.remembered import REMEMBERED
 
 if TYPE_CHECKING:
     import pennylane as qml
@@ -32,8 +33,9 @@ class Amplitudes:
         self.n_wires = n_wires
 
     def pauli(self, x: Tensor, wires: Sequence[int]) -> Tensor:
-        """tr(rho P) of all Pauli strings P on k wires, ``[N, 4^k]``, of features ``[N, 2^n]``."""
-        return pauli_expectations(x, wires, self.n_wires)
+        """tr(rho P) of all Pauli strings P on k wires, ``[N, 4^k]``, of features ``[N, 2^n]``; not to be written to."""
+        what = ("pauli", tuple(wires), self.n_wires)
+        return REMEMBERED.of(x, what, lambda: pauli_expectations(x, wires, self.n_wires))
 
     def states(self, x: Tensor, wires: Sequence[int]) -> Tensor:
         """Amplitudes with the bits of k wires apart from those of the others, ``[N, 2^k, 2^(n - k)]``, complex128."""

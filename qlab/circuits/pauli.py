@@ -105,3 +105,21 @@ def _pauli_transform(rho: Tensor, k: int) -> Tensor:
         # Transform the leading qubit and move it to the back; after k turns the order is restored.
         vector = (single @ vector.reshape(n, 4, -1)).mT.reshape(n, -1)
     return vector.real.contiguous()
+
+
+def operators(coefficients: Tensor) -> Tensor:
+    """O = sum_P c_P P, complex ``[n, 2^k, 2^k]``, of coefficients ``[n, 4^k]``; costs O(n k 4^k)."""
+    n = len(coefficients)
+    k = (coefficients.shape[1].bit_length() - 1) // 2
+    vector = coefficients.to(torch.complex64 if coefficients.dtype == torch.float32 else torch.complex128)
+    # The same turns as of a state's transform, with sum_P c_P P_rc; back from pairs of bits to rows and columns.
+    single = torch.from_numpy(_PAULIS).reshape(4, 4).mT.to(vector)
+    for _ in range(k):
+        vector = (single @ vector.reshape(n, 4, -1)).mT.reshape(n, -1)
+    rows, columns = (range(1 + first, 1 + 2 * k, 2) for first in (0, 1))
+    return vector.reshape(n, *[2] * (2 * k)).permute(0, *rows, *columns).reshape(n, 2**k, 2**k)
+
+
+def pauli_coefficients(matrices: Tensor) -> Tensor:
+    """c_P = tr(O P) / 2^k of Hermitian operators ``[n, 2^k, 2^k]``, real ``[n, 4^k]``; costs O(n k 4^k)."""
+    return _pauli_transform(matrices, matrices.shape[1].bit_length() - 1) / matrices.shape[1]

@@ -18,7 +18,9 @@ from qlab.component import stated
 from qlab.corruptions.base import Corruption
 from qlab.errors import ConfigError, DataError
 from qlab.fields import check_fields
+from qlab.inputs import InputMap
 from qlab.models.chance import TORCH, Handed, Noted, Source
+from qlab.remembered import REMEMBERED
 from qlab.tasks.base import Dataset
 from qlab.tasks.features import CHUNK_BYTES, FeatureRows, LazyFeatures, nonzero_columns
 from qlab.tasks.preprocessing import Preprocessing
@@ -192,6 +194,11 @@ class Model(nn.Module, ABC):
         """
         double = {"dtype": "float64"} if "dtype" in self._config else {}
         return self._rebuilt({**double, **self._landscape_fields()}, self.state_dict())
+
+    @property
+    def input_map(self) -> InputMap | None:
+        """What makes a classical model's inputs of features, if it is one of :mod:`qlab.inputs`."""
+        return None
 
     @property
     def may_remark(self) -> bool:
@@ -376,6 +383,21 @@ class Model(nn.Module, ABC):
         widths = sum(parameter.shape[-1] for parameter in self.parameters() if parameter.ndim)
         return 2 * rows * widths
 
+    def project_parameters(self, parameters: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """The nearest parameters that the model allows, for many points at once; by default all are allowed.
+
+        Called after every step of training and unlearning, without gradients. Override it in a model whose parameters
+        have to stay in a set, and draw initial ones in it. Landscapes look beyond the set.
+
+        Args:
+            parameters: by name, first axis: member; not to be changed in place. They may be NaN or infinite, which is
+                no reason to raise anything.
+
+        Returns:
+            Those that differ, by name, or all.
+        """
+        return {}
+
     @abstractmethod
     def setup(self, features: Features) -> None:
         """Creates the parameters (and whatever else depends on the features)."""
@@ -419,7 +441,9 @@ def prepare_features(model: Model, x: FeatureRows) -> Tensor:
     some = max(1, CHUNK_BYTES // max(x.shape[1] * x.dtype.itemsize, one.nbytes))
     for start in range(0, len(x), some):
         stop = min(start + some, len(x))
-        found[start:stop] = model.prepare(x.make(start, stop) if isinstance(x, LazyFeatures) else x[start:stop])
+        part = x.make(start, stop) if isinstance(x, LazyFeatures) else x[start:stop]
+        REMEMBERED.is_part(part, x, start, stop)
+        found[start:stop] = model.prepare(part)
     return found
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import copy
 import dataclasses
 from abc import abstractmethod
-from collections.abc import Mapping
-from typing import Any, ClassVar, Self
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -15,10 +15,16 @@ from torch import Tensor
 
 from qlab.component import Component
 from qlab.errors import DataError
+from qlab.fields import AbsentMeans
+from qlab.inputs import DEFAULT_SITES, InputMap, InputsName, Sites, input_map
 from qlab.models.base import Features
+from qlab.remembered import REMEMBERED
 from qlab.tasks.features import FeatureRows
 
 Array = NDArray[np.float64]
+
+AMPLITUDES = input_map("Estimator", "amplitudes", DEFAULT_SITES)
+"""Features as they are."""
 
 NO_GRADIENTS = "it has no gradients"
 """Why probes of landscapes and most ways of unlearning are left out for estimators."""
@@ -44,6 +50,15 @@ class Estimator(_Learns, Component):
     decisions are no log-odds. ``fit`` keeps what it learns in attributes, which must not be fields:
     ``self.centres = ...``. Every trial fits a copy of its own. Nothing that is learned is stored: an estimator is
     fitted again, with its fields, its seed and its data, when it is needed once more.
+
+    Args:
+        inputs: what ``fit`` and ``decision`` are given of each row: "amplitudes", the features as they are; "modulus",
+            |x_j|; or of states of qubits (2^L features) on ``sites``: "pauli", tr(rho P) of all Pauli strings but the
+            identity, 4^k - 1 on k sites, as a circuit sees them; "density", the diagonal of the reduced density matrix
+            and the real and imaginary parts of what is above it, 4^k numbers.
+        sites: of "pauli" and "density": how many of the last sites (4: the light cone of the paper's chain of depth 4);
+            or a list of sites, 0 the first, -1 the last; or "ring-D", the light cone of a ring of D rows: 2 D - 1
+            sites around the last; or of "pauli" alone "pairs", all strings on one or two sites of the chain. At most 7.
     """
 
     kind: ClassVar[str] = "model"
@@ -57,13 +72,29 @@ class Estimator(_Learns, Component):
     refused: ClassVar[Mapping[str, str]] = {}
     """Keys that one could expect and that are no fields, each with what to do instead."""
 
+    inputs: Annotated[InputsName, AbsentMeans("amplitudes")] = "amplitudes"
+    sites: Annotated[Sites, AbsentMeans(DEFAULT_SITES)] = DEFAULT_SITES
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        input_map(type(self).__name__, self.inputs, self.sites)
+
+    @property
+    def input_map(self) -> InputMap:
+        """What makes inputs of features.
+
+        Raises:
+            ConfigError: the fields do not fit together.
+        """
+        return input_map(type(self).__name__, self.inputs, self.sites)
+
     @abstractmethod
     def fit(self, x: Array, y: NDArray[np.int64], generator: np.random.Generator) -> object:
         """Learns from a training split; what it returns is not looked at.
 
         Args:
-            x: features ``[N, d]``, float64, without those that are zero in every sample; of complex ones the real
-                parts, then the imaginary parts.
+            x: inputs ``[N, d]``, float64: by default the features without those that are zero in every sample; of
+                complex ones the real parts, then the imaginary parts.
             y: labels in {0, 1}, ``[N]``, of both classes.
             generator: the only source of randomness, seeded by the trial.
         """
@@ -88,33 +119,46 @@ class Estimator(_Learns, Component):
         return copy.copy(self)
 
 
-def inputs_of(x: FeatureRows, features: Features) -> Array:
-    """Features as estimators take them: real and imaginary parts side by side, active ones only, ``[N, d]``.
+def inputs_of(x: FeatureRows, features: Features, inputs: InputMap = AMPLITUDES) -> Array:
+    """What an estimator is given of features, ``[N, m]``; a copy.
 
-    Those that are zero in every sample are left out, as :class:`qlab.models.MLP` leaves them out: ground states lie in
-    a sector of the space, and padding is for amplitudes. Where a corruption changes features all of them stay.
+    Of amplitudes those that are zero in every sample are left out, as :class:`qlab.models.MLP` leaves them out: ground
+    states lie in a sector of the space, and padding is for amplitudes. Where a corruption changes features all of them
+    stay.
 
     Args:
         x: features ``[N, d]``, real or complex.
         features: of the data set.
+        inputs: makes inputs of features.
 
     Raises:
-        DataError: of another length, or one that was left out is not zero here.
+        DataError: of another length, that have no such inputs, or one that was left out is not zero here.
     """
     if x.shape[1] != features.dimension:
         raise DataError(f"The estimator was fitted to {features.dimension} features, got {x.shape[1]}.")
-    parts = [_active(part, features) for part in ([x] if isinstance(x, Tensor) else x.chunks())]
-    found = torch.cat(parts)
-    real = torch.cat([found.real, found.imag], dim=1) if found.is_complex() else found
-    return np.array(real.numpy(), dtype=np.float64, order="C")
+    inputs.check(features.dimension, features.is_complex)
+    kept = inputs.kept(features.active, features.is_complex)
+    return np.concatenate([_made(part, features, inputs, kept) for part in _parts(x)])
 
 
-def _active(x: Tensor, features: Features) -> Tensor:
-    if bool((x[:, ~features.active] != 0).any()):
+def _parts(x: FeatureRows) -> Iterator[Tensor]:
+    """All rows, those that are not held some at a time."""
+    if isinstance(x, Tensor):
+        yield x
+        return
+    start = 0
+    for part in x.chunks():
+        REMEMBERED.is_part(part, x, start, start + len(part))
+        yield part
+        start += len(part)
+
+
+def _made(x: Tensor, features: Features, inputs: InputMap, kept: Tensor) -> Array:
+    made = inputs(x.to(torch.complex128) if features.is_complex else x)
+    if bool((made[:, ~kept] != 0).any()):
         raise DataError(
             "The estimator left out features that were zero in every sample it was fitted to, but they are nonzero "
             "here; fit it with these samples. A corruption that changes features says so in its class: "
             "changes_features = True."
         )
-    rows = x[:, features.active]
-    return rows.to(torch.complex128) if features.is_complex else rows
+    return made[:, kept].to(torch.float64).numpy()

@@ -14,6 +14,7 @@ from torch.autograd.function import once_differentiable
 
 from qlab.errors import DataError
 from qlab.fields import AbsentMeans, PositiveInt
+from qlab.inputs import DEFAULT_SITES, InputMap, InputsName, Sites, input_map
 from qlab.models.base import Features, Model, Precision, take_rows
 from qlab.models.chance import Handed
 
@@ -30,6 +31,9 @@ _DRAWN = 2**23
 class MLP(Model):
     """Fully connected layers, by default with ReLU between them; complex features enter as real and imaginary parts.
 
+    Or as other ``inputs``, such as what a circuit sees of a state: expectation values of Pauli strings on its light
+    cone, which are computed once for a data set, whichever models ask for them.
+
     Weights are Glorot-uniform, biases zero. Kernels have shape ``[in, out]``. Inputs that are zero in every
     sample are left out: their weights never receive a gradient. They still count as fan-in, and their initial
     weights are still drawn, so the result is that of the full network.
@@ -40,6 +44,13 @@ class MLP(Model):
             parameter, so that traces of Hessians are exact without second derivatives.
         dropout: the share of hidden units that are set to zero, drawn anew for each row of each batch, while the model
             is trained (arXiv:1207.0580); in evaluations, landscapes and the steps of unlearning there is none.
+        inputs: what it is given of each row: "amplitudes", the features as they are; "modulus", |x_j|; or of states of
+            qubits (2^L features) on ``sites``: "pauli", tr(rho P) of all Pauli strings but the identity, 4^k - 1 on k
+            sites, as a circuit sees them; "density", the diagonal of the reduced density matrix and the real and
+            imaginary parts of what is above it, 4^k numbers.
+        sites: of "pauli" and "density": how many of the last sites (4: the light cone of the paper's chain of depth 4);
+            or a list of sites, 0 the first, -1 the last; or "ring-D", the light cone of a ring of D rows: 2 D - 1
+            sites around the last; or of "pauli" alone "pairs", all strings on one or two sites of the chain. At most 7.
         dtype: precision of parameters and training.
     """
 
@@ -53,18 +64,28 @@ class MLP(Model):
         dtype: Precision = "float32",
         activation: Annotated[Activation, AbsentMeans("relu")] = "relu",
         dropout: Annotated[DropoutRate, AbsentMeans(0.0)] = 0.0,
+        inputs: Annotated[InputsName, AbsentMeans("amplitudes")] = "amplitudes",
+        sites: Annotated[Sites, AbsentMeans(DEFAULT_SITES)] = DEFAULT_SITES,
         **fields: Any,
     ) -> None:
-        super().__init__(hidden=hidden, dtype=dtype, activation=activation, dropout=dropout, **fields)
+        super().__init__(
+            hidden=hidden, dtype=dtype, activation=activation, dropout=dropout, inputs=inputs, sites=sites, **fields
+        )
+        self._inputs = input_map(type(self).__name__, inputs, sites)
         self.hidden = tuple(hidden)
         self._activation = _ACTIVATIONS[activation]
         self._rate = dropout
 
+    @property
+    def input_map(self) -> InputMap:
+        """See the base class."""
+        return self._inputs
+
     def setup(self, features: Features) -> None:
         """Creates kernels and biases for the active inputs."""
-        halves = 2 if features.is_complex else 1
-        active = torch.cat([features.active] * halves)
-        core = active if features.core is None else torch.cat([features.core] * halves)
+        self._inputs.check(features.dimension, features.is_complex)
+        active = self._inputs.kept(features.active, features.is_complex)
+        core = active if features.core is None else self._inputs.kept(features.core, features.is_complex)
         # Inputs that only corrupted rows use come last, so that the others' part of the kernel is one block.
         positions = torch.cat([torch.nonzero(core).flatten(), torch.nonzero(active & ~core).flatten()])
         self.active: Tensor
@@ -97,11 +118,16 @@ class MLP(Model):
             bias.zero_()
 
     def prepare(self, x: Tensor) -> Tensor:
-        """Real and imaginary parts side by side, active inputs only, core inputs first, shape ``[N, inputs]``.
+        """Inputs that can be nonzero, shape ``[N, inputs]``, core inputs first; real before imaginary parts.
 
         If there are inputs outside the core, a last column marks the rows that use them.
         """
-        parts = torch.cat([x.real, x.imag], dim=1) if x.is_complex() else x
+        if self._inputs.sited and self.features is not None and x.shape[1] != self.features.dimension:
+            raise DataError(
+                f"MLP was built for states of {self.features.dimension} amplitudes, got {x.shape[1]}; build it for "
+                "this data set."
+            )
+        parts = self._inputs(x)
         if parts.shape[1] != len(self.active):
             raise DataError(
                 f"MLP was built for {len(self.active)} real inputs, got {parts.shape[1]}; build it for this data set."

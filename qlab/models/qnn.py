@@ -205,9 +205,18 @@ class PennyLaneQNN(Model):
         recording = Recording(self.ansatz, self.weight_shapes(), self.n_wires)
         flat = torch.cat([self.get_parameter(name).detach().cpu().double().reshape(-1) for name in self._names])
         made = TrainedCircuit.of(recording, flat, self._encoding, self.cone.observable, self.cone if cone else None)
-        affine = self._design.readout == "affine"
-        trained = (float(self.readout_scale.detach()), float(self.readout_offset.detach())) if affine else None
+        trained = self.readout_values() if self._design.readout == "affine" else None
         return dataclasses.replace(made, logit=self._design.logit_in_words(self.scale, trained))
+
+    def readout_values(self) -> tuple[float, float]:
+        """Factor and offset between <O> and the logit, as they are now."""
+        if self._design.readout == "fixed":
+            return self.scale, 0.0
+        return float(self.readout_scale.detach()), float(self.readout_offset.detach())
+
+    def flat_weights(self) -> Tensor:
+        """All weights of the ansatz in one vector ``[n_weights]``, as the engine takes them."""
+        return torch.cat([getattr(self, name).reshape(-1) for name in self._names])
 
     def to_qnode(self, device: Any = "default.qubit", *, cone: bool = False, **options: Any) -> qml.QNode:
         """A QNode of features, a row ``[d]`` or rows ``[N, d]``, that returns <O>.
@@ -271,7 +280,7 @@ class PennyLaneQNN(Model):
 
     def forward(self, prepared: Tensor) -> Tensor:
         """Logits ``[N]``."""
-        flat = torch.cat([getattr(self, name).reshape(-1) for name in self._names])
+        flat = self.flat_weights()
         values = self.engine(flat, prepared)
         affine = self._design.readout == "affine"
         logits = self.readout_scale * values + self.readout_offset if affine else self.scale * values

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qlab.errors import ConfigError, DataError, nearest
-from qlab.fields import fields_of, show
+from qlab.fields import fields_of, identity_of, show
 from qlab.models.estimator import Array, Estimator
 
 SMALLEST = float(np.finfo(np.float64).eps)
@@ -49,9 +49,9 @@ class ScikitLearn(Estimator):
     ``predict_proba``; decision values of classes without it, such as the margins of support vector machines, are no
     log-odds, so that there are no losses: accuracies alone.
 
-    The fields are the arguments of the class. Those that are not given have scikit-learn's defaults and are no part of
-    a trial's identity, nor is the version of scikit-learn, which its run's tag ``qlab.engine`` says: results stay
-    valid, and comparable in their store, when the library is upgraded.
+    The fields are the arguments of the class, ``inputs`` and ``sites``. Those that are not given have scikit-learn's
+    defaults and are no part of a trial's identity, nor is the version of scikit-learn, which its run's tag
+    ``qlab.engine`` says: results stay valid, and comparable in their store, when the library is upgraded.
     """
 
     formula: ClassVar[str] = "z = decision_function(x), else log p / (1 - p) with p = predict_proba(x)"
@@ -67,6 +67,7 @@ class ScikitLearn(Estimator):
         """The class of scikit-learn."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         self.build()
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -74,8 +75,12 @@ class ScikitLearn(Estimator):
         return _again, (self.wrapped(), self.config(), learned)
 
     def config(self) -> dict[str, Any]:
-        """The arguments that were given, tuples as lists."""
-        return {name: value for name, value in super().config().items() if value is not None}
+        """The arguments that were given, tuples as lists; and ``inputs`` and ``sites`` if they are not the default."""
+        return identity_of(type(self), {name: value for name, value in super().config().items() if value is not None})
+
+    def arguments(self) -> dict[str, Any]:
+        """Those of scikit-learn's class that were given, tuples as lists."""
+        return {name: value for name, value in self.config().items() if name not in fields_of(ScikitLearn)}
 
     def build(self, random_state: int | None = None) -> Any:
         """The classifier itself, not fitted.
@@ -83,7 +88,7 @@ class ScikitLearn(Estimator):
         Raises:
             ConfigError: it does not take these arguments; says so in scikit-learn's words.
         """
-        cls, given = self.wrapped(), {name: _plain(value) for name, value in self.config().items()}
+        cls, given = self.wrapped(), {name: _plain(value) for name, value in self.arguments().items()}
         seeded = {"random_state": random_state} if "random_state" in inspect.signature(cls).parameters else {}
         try:
             made = cls(**given, **seeded)
@@ -271,8 +276,9 @@ _ABOUT = (
     "An estimator without gradients: it is fitted at once. [training] does not apply to it; probes, and unlearning by",
     "gradients, are left out for it; Retrain fits it again without the corrupted rows. Its random_state, if it has",
     "one, comes from the seed. Complex features enter as real and imaginary parts, side by side; those that are zero",
-    "in every sample are left out. Logits are decision_function, else the log-odds of predict_proba (clipped to",
-    "+-36), else +-1; without predict_proba there are no losses, since decision values are no log-odds then.",
+    "in every sample are left out; states may enter as other inputs. Logits are decision_function, else the log-odds",
+    "of predict_proba (clipped to +-36), else +-1; without predict_proba there are no losses, since decision values",
+    "are no log-odds then.",
 )
 
 

@@ -78,6 +78,14 @@ def trainable(model: Model, parameters: Mapping[str, Tensor]) -> Parameters:
     }
 
 
+@torch.no_grad()
+def project(model: Model, parameters: Mapping[str, Tensor]) -> None:
+    """Moves stacked parameters, in place, to where the model allows them, see :meth:`Model.project_parameters`."""
+    for name, value in model.project_parameters(parameters).items():
+        if value is not parameters[name]:
+            parameters[name].copy_(value)
+
+
 def member(parameters: Mapping[str, Tensor], index: int) -> Parameters:
     """The parameters of one member, detached, on the CPU."""
     return {name: parameter[index].detach().cpu().clone() for name, parameter in parameters.items()}

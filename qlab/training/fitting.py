@@ -15,6 +15,7 @@ from torch import Tensor
 
 from qlab import own_code, seeding
 from qlab.errors import ConfigError, DataError
+from qlab.inputs import InputMap
 from qlab.models.base import Features
 from qlab.models.estimator import Array, Estimator, inputs_of
 from qlab.tasks import Split
@@ -52,7 +53,7 @@ def fit(
     *,
     test: Split | None = None,
     retain_only: bool = False,
-    inputs: Callable[[FeatureRows, Features], Array] = inputs_of,
+    inputs: Callable[[FeatureRows, Features, InputMap], Array] = inputs_of,
 ) -> Fitted:
     """Fits a copy of an estimator to what a trial is trained on.
 
@@ -77,7 +78,8 @@ def fit(
             f"{type(estimator).__name__}: all {int(rows.sum())} labels it would be fitted to are {classes[0]}; an "
             "estimator needs both classes. Give the corruption a lower ratio, or the task more rows."
         )
-    x, validation_x = inputs(split.x, features), inputs(validation.x, features)
+    own = estimator.input_map
+    x, validation_x = inputs(split.x, features, own), inputs(validation.x, features, own)
     made, start = estimator.fresh(), time.perf_counter()
     vars(made)["features"] = features
     with _convergence() as unconverged:
@@ -94,7 +96,7 @@ def fit(
         measures = {"test_loss": cross_entropy, "test_accuracy": accuracy}
         _, tested = _measured(
             made,
-            inputs(test.x, features),
+            inputs(test.x, features, own),
             lambda found: {name: measure(found, y) for name, measure in measures.items()},
         )
         metrics |= tested
@@ -139,7 +141,7 @@ def rows_for(estimator: Estimator, x: FeatureRows) -> Array:
     """
     if estimator.features is None:
         raise DataError(f"{type(estimator).__name__} is not fitted yet.")
-    return inputs_of(x, estimator.features)
+    return inputs_of(x, estimator.features, estimator.input_map)
 
 
 def probabilities(estimator: Estimator, x: Array) -> Array | None:

@@ -107,6 +107,7 @@ class Tile:
                 z = ensemble.logits(self.model, self.parameters, self.data.train_x, shared=self.data.shared, rows=batch)
                 mean_loss(self.loss, z, self.data.train_y.gather(1, batch)).sum().backward()
                 self.optimizer.step()
+                ensemble.project(self.model, self.parameters)
         finally:
             self.model.handed = ()
             self.model.eval()

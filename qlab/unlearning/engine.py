@@ -179,6 +179,7 @@ def _unlearn(
             # Members share no parameters: one that is not finite leaves the gradients of the others alone.
             losses.sum().backward()
             optimizer.step()
+            ensemble.project(model, student)
             evaluations += 1
         logits = record(step)
     curves = {name: np.stack(values, axis=1) for name, values in history.items()}

@@ -158,6 +158,7 @@ def relearn_steps(
         optimizer.zero_grad()
         binary_cross_entropy_with_logits(z, y, reduction="none").mean(1).sum().backward()
         optimizer.step()
+        ensemble.project(model, learner)
     model.to("cpu")
     return found
 

@@ -30,11 +30,10 @@ from qlab.metrics import Metric, Rows
 from qlab.metrics.evaluation import value_of
 from qlab.models import Estimator, Features, Model
 from qlab.models.base import Precision
-from qlab.models.estimator import inputs_of
 from qlab.registry import base_classes, restored
 from qlab.tasks import XXZ, Dataset, Digits, Split, Task
 from qlab.training import Member, Trainer
-from qlab.training.fitting import fit
+from qlab.training.fitting import fit, rows_for
 from qlab.unlearning import Samples, Unlearner, UnlearningData, cross_entropy
 
 
@@ -225,6 +224,8 @@ SMALL: dict[str, dict[str, Any]] = {
     "XXZ": {"length": 4, "gapless": (-0.7, 0.7, 0.2), "gapped": (1.3, 2.7, 0.2), "validation": (-0.65, 2.65, 0.3)},
     "Trainer": {"epochs": 2},
     "ForwardCorrection": {"flip_rates": (0.2, 0.1)},
+    "PauliLinear": {"sites": 2},
+    "DensityKernelSVC": {"sites": 2},
     "SliceProbe": {"resolution": 5},
     "InterpolationProbe": {"resolution": 5},
 }
@@ -252,13 +253,15 @@ OTHER: dict[str, dict[str, Any]] = {
     "OutlierFlip": {"ratio": 0.4},
     "PairDuplicate": {"ratio": 0.4},
     "FeatureRandomization": {"ratio": 0.4},
-    "MLP": {"hidden": (5,), "dtype": "float64", "activation": "gelu", "dropout": 0.25},
+    "MLP": {"hidden": (5,), "dtype": "float64", "activation": "gelu", "dropout": 0.25, "inputs": "pauli", "sites": 2},
+    "PauliLinear": {"sites": (0, -1), "bound": "operator", "scale": 2.0, "offset": 0.5},
+    "DensityKernelSVC": {"sites": (0, 2), "C": 0.5, "kernel": "rbf", "gamma": 2.0},
     "PennyLaneQNN": {"depth": 2, "entangler": "ring", "scale": 1.5, "observable": "mean_Z", "readout": "affine"},
     "CNOTQNN": {"depth": 2, "entangler": "ring", "initial_scale": 0.5},
     "RandomQNN": {"depth": 2, "entangler": "ring", "initial_scale": 0.5},
     "Blobs": {"samples": 6, "seed": 3},
     "AllOnes": {"ratio": 0.4, "strength": 0.5},
-    "Prototype": {"sharpness": 2.0},
+    "Prototype": {"sharpness": 2.0, "inputs": "pauli", "sites": "pairs"},
     "Linear": {"gain": 2.5, "dtype": "float64"},
     "Retrain": {"steps": 3, "optimizer": "SGD"},
     "Finetune": {"steps": 3, "batch_size": 4},
@@ -380,7 +383,7 @@ def inputs(dimension=8, n=5):
 
 
 def built(model, seed=0, **fields):
-    module = model(**fields).build(Features(8, True, torch.ones(8, dtype=torch.bool)))
+    module = make(model, **fields).build(Features(8, True, torch.ones(8, dtype=torch.bool)))
     module.reset_parameters(generator(seed))
     return module
 
@@ -388,7 +391,7 @@ def built(model, seed=0, **fields):
 def test_qlabs_own_classes_are_found():
     assert {"XXZ", "Digits", "MNIST", "FashionMNIST", "KMNIST", "Table", "Sklearn"} <= {cls.__name__ for cls in TASKS}
     assert {"LabelFlip", "FeatureRandomization", "NoCorruption", "Backdoor"} <= {cls.__name__ for cls in CORRUPTIONS}
-    assert {"MLP", "PennyLaneQNN", "CNOTQNN", "RandomQNN"} <= {cls.__name__ for cls in MODELS}
+    assert {"MLP", "PauliLinear", "PennyLaneQNN", "CNOTQNN", "RandomQNN"} <= {cls.__name__ for cls in MODELS}
     assert {"Retrain", "Finetune", "GradientAscent", "Scrub"} <= {cls.__name__ for cls in UNLEARNERS}
     assert {"HessianProbe", "InterpolationProbe", "RougheningProbe", "SliceProbe"} <= {cls.__name__ for cls in PROBES}
 
@@ -664,13 +667,13 @@ def test_state_dict_round_trips(model):
 @every_estimator
 @pytest.mark.parametrize("task", [Blobs, XXZ], ids=name_of)
 def test_estimators_are_fitted_to_copies_row_by_row_and_by_their_generator(task, estimator):
-    data, plain = make(task).load(), estimator()
+    data, plain = make(task).load(), make(estimator)
     member = Member.of(make(task), data, LabelFlip(ratio=0.2), 0)
     first, again = (fit(plain, member, data.validation, Features.of(data)) for _ in range(2))
     assert torch.equal(first.logits, again.logits)
     assert vars(plain) == plain.config()
     assert first.estimator.config() == plain.config()
-    x = inputs_of(data.validation.x, Features.of(data))
+    x = rows_for(first.estimator, data.validation.x)
     alone = np.concatenate([first.estimator.decision(row[None]) for row in x])
     np.testing.assert_allclose(alone, first.logits[len(data.train) :].numpy(), rtol=1e-9, atol=1e-12)
 
@@ -678,7 +681,7 @@ def test_estimators_are_fitted_to_copies_row_by_row_and_by_their_generator(task,
 @every_model
 def test_building_copies(model):
     features = Features(8, True, torch.ones(8, dtype=torch.bool))
-    plain = model()
+    plain = make(model)
     first = plain.build(features)
     assert plain.features is None
     assert not list(plain.parameters())
@@ -690,7 +693,7 @@ def test_building_copies(model):
 @every_model
 @every_corruption_of_a_task
 def test_every_combination_trains(task, corruption, model):
-    trained = make(Trainer).train(model(), make(task), corruption(ratio=some_ratio(corruption)), seeds=(0, 1))
+    trained = make(Trainer).train(make(model), make(task), corruption(ratio=some_ratio(corruption)), seeds=(0, 1))
     assert len(trained) == 2
     assert bool(torch.isfinite(trained.logits).all())
     assert trained.history["train_loss"].shape == (2, 2)
@@ -756,25 +759,19 @@ def landscape_of(model, seed=0):
     small = {name: value for name, value in (("hidden", (4,)), ("depth", 1)) if name in fields_of(model)}
 
     def at(start):
-        module = model(dtype="float64", **small).build(Features.of(data))
-        module.reset_parameters(generator(seed))
-        frozen = {name: part.clone() for name, part in module.named_parameters() if not part.requires_grad}
+        module = make(model, dtype="float64", **small).build(Features.of(data))
         module.reset_parameters(generator(start))
-        module.load_state_dict(frozen, strict=False)  # what is not trained is the same at all points of a landscape
         return module
-
-    def flat(module):
-        return torch.cat([part.detach().reshape(-1) for part in module.parameters() if part.requires_grad])
 
     names = ("initial", "clean", "oracle")
     points = {name: at(start) for start, name in enumerate(names, start=10)}
-    path = torch.stack([flat(at(k)) for k in (10, 13, seed)])
+    flat = torch.stack([torch.cat([part.detach().reshape(-1) for part in at(k).parameters()]) for k in (10, 13, seed)])
     return Landscape(
         at(seed),
         polluted,
         data.validation,
         points=points,
-        trajectory=path,
+        trajectory=flat,
         reference=Landscape(points["clean"], clean, data.validation, seed=seed),
         seed=seed,
     )

@@ -93,7 +93,14 @@ OTHER_VALUES: dict[type, dict[str, Any]] = {
         "gauge_seed": 1,
     },
     LabelFlip: {"ratio": 0.25},
-    MLP: {"hidden": (64, 17), "dtype": "float64", "activation": "tanh", "dropout": 0.1},
+    MLP: {
+        "hidden": (64, 17),
+        "dtype": "float64",
+        "activation": "tanh",
+        "dropout": 0.1,
+        "inputs": "modulus",
+        "sites": (0, 1),
+    },
     PennyLaneQNN: {
         "depth": 5,
         "entangler": "ring",
@@ -131,6 +138,7 @@ NEEDED: dict[str, dict[str, Any]] = {
     "rotation": {"encoding": "angle"},
     "encoding_scale": {"encoding": "angle"},
     "reupload": {"encoding": "angle"},
+    "sites": {"inputs": "pauli"},
 }
 """What other fields must be for a field to mean anything."""
 

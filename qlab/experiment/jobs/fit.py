@@ -9,12 +9,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from qlab.errors import JobStopped, StoreError
-from qlab.experiment.asking.measurement import Measurement
 from qlab.experiment.asking.trial import Trial
 from qlab.experiment.jobs.base import Inputs, Job, Report
 from qlab.experiment.jobs.materials import Materials
-from qlab.experiment.jobs.measuring import Findings, logits_of_estimator
 from qlab.experiment.jobs.train import Trained
+from qlab.inputs import InputMap
 from qlab.models import Features
 from qlab.models.estimator import Array, inputs_of
 from qlab.own_code import described
@@ -38,13 +37,11 @@ class Estimated(Trained):
         fitted: their metrics, by key.
         failed: why the others were not, by key.
         fitting_seconds: what of the wall time fitting took.
-        values: of further metrics, by key of the measurement.
     """
 
     fitted: Mapping[str, Mapping[str, float]] = dataclasses.field(default_factory=dict)
     failed: Mapping[str, str] = dataclasses.field(default_factory=dict)
     fitting_seconds: float = 0.0
-    values: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
 
 def without_losses(estimator: str, metrics: Sequence[Mapping[str, float]]) -> str:
@@ -64,15 +61,13 @@ def without_losses(estimator: str, metrics: Sequence[Mapping[str, float]]) -> st
 class Fit(Job):
     """Fits the estimators of trials that differ in seed or corruption; one that fails leaves the others alone.
 
-    Nothing that was learned is kept: refitting gives it again. So further metrics are taken here, too.
+    Nothing that was learned is kept: refitting gives it again.
 
     Args:
         trials: of one ensemble.
-        wanted: further metrics of these trials.
     """
 
     trials: tuple[Trial, ...]
-    wanted: tuple[Measurement, ...] = ()
 
     @property
     def label(self) -> str:
@@ -90,7 +85,7 @@ class Fit(Job):
         failed: dict[str, str] = {}
         dataset = materials.dataset(self.task)
         features = Features.of(dataset, self.trials[0].corruption)
-        remembered, measured, start = _Remembered(), Findings(), time.perf_counter()
+        remembered, start = _Remembered(), time.perf_counter()
         with limited_threads():
             for number, trial in enumerate(self.trials, 1):
                 try:
@@ -106,10 +101,6 @@ class Fit(Job):
                     failed[trial.key] = described(error)
                     continue
                 found[trial.key] = made
-                if own := [item for item in self.wanted if item.of.key == trial.key]:
-                    measured.take(
-                        own, materials, trial, logits_of_estimator(made.estimator, materials, trial, features)
-                    )
                 report.epoch(number, {name: np.array([value]) for name, value in made.metrics.items()})
         return Estimated(
             seconds=time.perf_counter() - start,
@@ -118,21 +109,19 @@ class Fit(Job):
             fitted={key: item.metrics for key, item in found.items()},
             failed=failed,
             fitting_seconds=sum(item.seconds for item in found.values()),
-            values=measured.values,
-            unmeasured=measured.failed,
         )
 
 
 class _Remembered:
-    """Makes what estimators take of features; of those that trials share once."""
+    """Makes what the estimators of one ensemble take of features; of those that trials share once."""
 
     def __init__(self) -> None:
         self._kept: dict[int, tuple[FeatureRows, Array]] = {}
 
-    def __call__(self, x: FeatureRows, features: Features) -> Array:
+    def __call__(self, x: FeatureRows, features: Features, inputs: InputMap) -> Array:
         """See :func:`qlab.models.estimator.inputs_of`."""
         if id(x) not in self._kept:
             if len(self._kept) > 1:  # a corruption that changes features makes others for each trial
                 self._kept.pop(next(reversed(self._kept)))
-            self._kept[id(x)] = (x, inputs_of(x, features))
+            self._kept[id(x)] = (x, inputs_of(x, features, inputs))
         return self._kept[id(x)][1].copy()

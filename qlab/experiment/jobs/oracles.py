@@ -45,7 +45,8 @@ class TrainOracles(Job):
     @property
     def label(self) -> str:
         """See the base class."""
-        return f"oracles of {self.wanted[0][0].model_and_task}"
+        first = self.wanted[0][0]
+        return f"oracles of {first.names['model']} on {first.names['task']}"
 
     @property
     def task(self) -> Task:

@@ -140,7 +140,8 @@ class Retrace(Job):
     @property
     def label(self) -> str:
         """See the base class."""
-        return f"trajectories of {self.trials[0].model_and_task}"
+        first = self.trials[0]
+        return f"trajectories of {first.names['model']} on {first.names['task']}"
 
     @property
     def task(self) -> Task:

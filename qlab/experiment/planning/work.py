@@ -11,6 +11,7 @@ from qlab.experiment.asking.trial import Trial, Unlearning
 from qlab.experiment.jobs.materials import Materials
 from qlab.experiment.jobs.probe import check_samples
 from qlab.experiment.planning import parts
+from qlab.experiment.planning.inputs import check_inputs
 from qlab.experiment.planning.plan import MOST_FITTED, Plan
 from qlab.experiment.planning.polluted import check_polluted
 from qlab.experiment.planning.seeds import check_initial
@@ -43,6 +44,7 @@ class Work:
         self._workers = workers
         self._models: dict[str, Model] = {}
         self._corrupted: dict[str, int] = {}
+        check_inputs(materials, plan)
         check_polluted(materials, [trial for trials in plan.ensembles for trial in trials])
         for trials in plan.ensembles:
             if trials[0].has_gradients:
