@@ -13,6 +13,8 @@ from rich.text import Text
 
 from qlab.views.kept import joined
 from qlab.views.labels import ratio_text
+from qlab.views.words import named
+from qlab.words import counted
 
 if TYPE_CHECKING:  # commands that only show tables do without PyTorch
     from qlab.experiment.runner import Outcome
@@ -41,12 +43,13 @@ def print_outcome(
             console.print(table)
         drawn += "; probes.csv, and a figure for each kind of probe that qlab draws"
         tables += ", probes.csv"
-    unlearned = f", {outcome.unlearned} unlearning runs" if len(outcome.unlearning) else ""
-    measured = f", {outcome.measured} probes taken" if len(outcome.probes) else ""
-    compared = f"{outcome.compared} trials compared to choose, " if outcome.choices else ""
+    unlearned = f", {counted(outcome.unlearned, 'unlearning run')}" if len(outcome.unlearning) else ""
+    measured = f", {counted(outcome.measured, 'probe')} taken" if len(outcome.probes) else ""
+    compared = f"{counted(outcome.compared, 'trial')} compared to choose, " if outcome.choices else ""
     console.print(
         Text(
-            f"{compared}{outcome.trained} trials trained, {outcome.reused} from the store{unlearned}{measured}; "
+            f"{compared}{counted(outcome.trained, 'trial')} trained, {outcome.reused} from the store{unlearned}"
+            f"{measured}; "
             f"{outcome.working_seconds:.1f} s of training, {outcome.tracking_seconds:.1f} s of tracking"
         )
     )
@@ -71,7 +74,8 @@ def summary_table(table: pd.DataFrame, title: str) -> Table:
     shown.add_column("model", overflow="fold")
     shown.add_column("corruption", overflow="fold")
     measured = [str(name).removesuffix("_mean") for name in table if str(name).endswith("_mean")]
-    for column in ("ratio", *(name.replace("_", " ") for name in measured), "kept"):
+    headings = (named(name).removesuffix(" (clean data)") for name in measured)
+    for column in ("ratio", *headings, "kept"):
         shown.add_column(column, justify="right", overflow="fold")
     texts = [name for name in ("chosen", "left_out") if name in table and table[name].any()]
     for name in texts:

@@ -90,15 +90,15 @@ class _Line:
         display.all = len(plan.ensembles) + oracles + sum(map(len, methods)) + len(plan.probe_runs)
         display.begun = display.ended = 0
         display.print(
-            f"{plan.experiment.name}: {total} trials, {reused} in the store already, {total - reused} to train "
-            f"in {counted(len(plan.ensembles), 'ensemble')}"
+            f"{plan.experiment.name}: {counted(total, 'trial')}, {reused} in the store already, {total - reused} to "
+            f"train in {counted(len(plan.ensembles), 'ensemble')}"
         )
         if plan.experiment.unlearnings:
             known, left = len(plan.unlearned), len(plan.todo_unlearnings)
-            display.print(f"{known + left} unlearning runs, {known} in the store already, {left} to run")
+            display.print(f"{counted(known + left, 'unlearning run')}, {known} in the store already, {left} to run")
         if plan.experiment.probe_runs:
             known, left = len(plan.measured), len(plan.todo_probe_runs)
-            display.print(f"{known + left} probes, {known} in the store already, {left} to take")
+            display.print(f"{counted(known + left, 'probe')}, {known} in the store already, {left} to take")
         for line in plan.experiment.left_out:
             display.print(f"left out: {line}")
         if display.live and display.all:
@@ -108,10 +108,9 @@ class _Line:
         """See :class:`qlab.experiment.reporting.Reporter`."""
         self._what, self._epochs = ("epoch", epochs) if epochs else ("fit", trials)
         self._start = self._printed = time.monotonic()
-        how = f"{epochs} epochs" if epochs else "fitted one by one"
-        self._open(
-            f"{label}: {trials} trials, {how}" + (f"; {engine}" if engine else ""), f"{self._what}s", self._epochs
-        )
+        how = counted(epochs, "epoch") if epochs else "fitted one by one"
+        said = f"{label}: {counted(trials, 'trial')}, {how}" + (f"; {engine}" if engine else "")
+        self._open(said, f"{self._what}s", self._epochs)
 
     def epoch(self, epoch: int, metrics: dict[str, NDArray[np.float64]]) -> None:
         """See :class:`qlab.experiment.reporting.Reporter`."""
@@ -136,7 +135,7 @@ class _Line:
 
     def measuring_started(self, label: str, models: int, probes: int) -> None:
         """See :class:`qlab.experiment.reporting.Reporter`."""
-        self._open(f"{label}: {models} models, {probes} probes", "probes", probes)
+        self._open(f"{label}: {counted(models, 'model')}, {counted(probes, 'probe')}", "probes", probes)
 
     def measured(self) -> None:
         """See :class:`qlab.experiment.reporting.Reporter`."""

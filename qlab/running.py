@@ -9,8 +9,6 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
-import click
-
 from qlab import interrupts, output
 from qlab.errors import JobStopped, QlabError, StoreError, WorkersLostError
 from qlab.experiment.asking import schema
@@ -18,8 +16,6 @@ from qlab.experiment.asking.devices import training_device
 from qlab.experiment.asking.experiment import Experiment
 from qlab.experiment.engine.graph import Workers
 from qlab.experiment.engine.here import Alone
-from qlab.experiment.planning.plan import Plan
-from qlab.experiment.planning.remarks import remarks
 from qlab.experiment.recording.recorder import Recorder
 from qlab.experiment.recording.refusal import is_of_own_code, record_refusal, record_unreadable
 from qlab.experiment.recording.summary import summarise, tabulate
@@ -32,7 +28,6 @@ from qlab.tracking.redaction import redact, shown
 from qlab.tracking.spool import default_root, spools
 from qlab.tracking.spooling import open_store
 from qlab.tracking.store import Store
-from qlab.tracking.uri import embedded_file, resolve
 
 
 def load(path: Path, pairs: Sequence[tuple[str, Any]], uri: str | None, *, record: bool) -> Experiment:
@@ -140,53 +135,3 @@ def _say_interrupted(store: Store, error: BaseException | None) -> None:
     also = f"({error})" if isinstance(error, StoreError) else None
     say(" ".join(filter(None, [message, also, store.unsent()])))
     interrupts.tell()
-
-
-def _print_choices(experiment: Experiment, store: Store | None) -> None:
-    """What of a selection is done; what is reported then depends on it."""
-    from qlab.experiment.asking.experiment import compared
-
-    chosen = experiment.selection
-    assert chosen is not None
-    candidates = [
-        trial for group in chosen.groups for option in group.options for trial in group.candidates(option, chosen.seeds)
-    ]
-    plan = Plan.of(compared(experiment, candidates), store)
-    for trial in candidates:
-        click.echo(f"{plan.state(trial.key):11} {trial.key}  {trial.label}, to choose from")
-    budget = getattr(chosen.table, "configurations", None)
-    searched = sum(bool(group.space) for group in chosen.groups)
-    if budget is not None:
-        click.echo(
-            f"{budget} configurations with {len(chosen.seeds)} seeds would be searched for each of {searched} groups"
-        )
-    else:
-        click.echo(f"{len(candidates)} trials to choose from: {len(plan.done)} done, {len(plan.todo)} would run")
-    click.echo(f"then, with what is chosen by {chosen.score}: {len(experiment.trials)} trials to report")
-
-
-def print_plan(experiment: Experiment, uri: str | None) -> None:
-    """What of an experiment is done, and what would run."""
-    file = embedded_file(resolve(uri))
-    store = None if file is not None and not file.exists() else Store(uri, create=False)
-    click.echo(f"{experiment.name}: {experiment.about}" if experiment.about else experiment.name)
-    if experiment.selection is not None:
-        _print_choices(experiment, store)
-        return
-    plan = Plan.of(experiment, store)
-    for item in experiment.items:
-        click.echo(f"{plan.state(item.key):11} {item.key}  {item.label}")
-    for line in remarks(plan):
-        click.echo(line)
-    click.echo(
-        f"{len(experiment.trials)} trials: {len(plan.done)} done, {len(plan.todo)} would run in "
-        f"{len(plan.ensembles)} ensembles"
-    )
-    for line in experiment.left_out:
-        click.echo(f"left out: {line}")
-    if experiment.unlearnings:
-        left = len(plan.todo_unlearnings)
-        click.echo(f"{len(experiment.unlearnings)} unlearning runs: {len(plan.unlearned)} done, {left} would run")
-    if experiment.probe_runs:
-        left = len(plan.todo_probe_runs)
-        click.echo(f"{len(experiment.probe_runs)} probes: {len(plan.measured)} done, {left} would be taken")

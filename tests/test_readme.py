@@ -140,7 +140,7 @@ def test_controls(folder):
     result = qlab("run", "controls.toml", cwd=folder)
     assert result.exit_code == 0, result.output
     assert "45 trials trained" in result.stdout
-    for model in ("sklearn.svm:SVC C=0.1", "sklearn.svm:SVC C=1", "sklearn.ensemble:RandomForestClassifier"):
+    for model in ("SVC C=0.1", "SVC C=1", "RandomForestClassifier"):
         assert model in " ".join(result.stdout.replace("│", " ").split())
 
 

@@ -74,8 +74,10 @@ def run(
 
     experiments = [running.load(path, pairs, tracking_uri, record=not dry_run) for path in paths]
     if dry_run:
+        from qlab.planned import print_plan
+
         for experiment in experiments:
-            running.print_plan(experiment, tracking_uri)
+            print_plan(experiment, tracking_uri)
         return
     if not running.run_all(experiments, tracking_uri, jobs or 1, cluster, figures=not no_figures, wait=not no_wait):
         sys.exit(1)

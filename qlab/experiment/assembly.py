@@ -85,11 +85,11 @@ class Assembly:
         return self._nodes
 
     def _add_fitting(self, trials: Sequence[Trial]) -> None:
-        job = Fit(tuple(trials))
+        wanted = [item for trial in trials for item in self._measurements.pop(trial.key, ())]
+        job = Fit(tuple(trials), tuple(wanted))
         node = Node(job, FitRecording(self._recorder, self._materials, job, self._parent))
         self._nodes.append(node)
         self._made_by |= {trial.key: node for trial in trials}
-        self._measure([trial.key for trial in trials], node)
 
     def _add_refitting(self, group: Sequence[Unlearning]) -> None:
         """Exact unlearning of estimators."""

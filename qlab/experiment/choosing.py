@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from qlab.errors import DataError
 from qlab.experiment.asking.experiment import Experiment, compared
@@ -16,6 +16,31 @@ from qlab.experiment.planning.searching import check_installed, proposals
 from qlab.experiment.recording.failures import UNCHOSEN
 from qlab.experiment.recording.recorder import Recorder
 from qlab.experiment.recording.selections import is_written, supersede, write_selection
+
+
+def check_reportable(selection: Selection, trials: Iterable[Trial], materials: Materials) -> None:
+    """Makes sure that what is chosen can be reported.
+
+    Args:
+        selection: what is chosen.
+        trials: that are reported.
+        materials: their data.
+
+    Raises:
+        DataError: a task has no test split.
+        MissingExtraError: what proposes configurations is not installed.
+    """
+    if isinstance(selection.table, SearchTable):
+        check_installed()
+    if selection.table.report == "validation":
+        return
+    for trial in {trial.names["task"]: trial for trial in trials}.values():
+        if materials.dataset(trial.task).test is None:
+            raise DataError(
+                f"select: {trial.names['task']} has no test split, so that what is chosen on validation rows could "
+                "not be reported on rows that chose nothing; take a task with a test split, or report the clean "
+                'validation rows: report = "validation".'
+            )
 
 
 class Choosing:
@@ -41,23 +66,8 @@ class Choosing:
         self.is_over = False
 
     def check(self, materials: Materials) -> None:
-        """Makes sure that what is chosen can be reported.
-
-        Raises:
-            DataError: a task has no test split.
-            MissingExtraError: what proposes configurations is not installed.
-        """
-        if isinstance(self._selection.table, SearchTable):
-            check_installed()
-        if self._selection.table.report == "validation":
-            return
-        for trial in {trial.names["task"]: trial for trial in self._experiment.trials}.values():
-            if materials.dataset(trial.task).test is None:
-                raise DataError(
-                    f"select: {trial.names['task']} has no test split, so that what is chosen on validation rows could "
-                    "not be reported on rows that chose nothing; take a task with a test split, or report the clean "
-                    'validation rows: report = "validation".'
-                )
+        """See :func:`check_reportable`."""
+        check_reportable(self._selection, self._experiment.trials, materials)
 
     def stage(self) -> Experiment:
         """What is compared first: all of it, or the first of a search that are not known yet."""

@@ -122,6 +122,9 @@ class Task(Component):
 
     kind: ClassVar[str] = "task"
 
+    quick_to_load: ClassVar[bool] = False
+    """Whether loading only reads what is here, rather than to compute or download it: a dry run then does it, too."""
+
     @abstractmethod
     def load(self) -> Dataset:
         """The data of the task: a training and a validation split, and a test split if there is one."""

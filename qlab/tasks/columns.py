@@ -7,7 +7,7 @@ import dataclasses
 import functools
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import annotated_types as at
 import numpy as np
@@ -19,6 +19,7 @@ from qlab.errors import ConfigError, DataError, nearest
 from qlab.fields import NonNegativeInt, show
 from qlab.tasks.base import Dataset, Split, Task
 from qlab.tasks.preprocessing import Label, Preprocessing
+from qlab.tasks.problems import Problems
 
 Scale = Literal["standard", "minmax", "none"]
 
@@ -72,6 +73,8 @@ class ColumnsTask(Task):
         split: fractions of training, validation and test rows; they sum to 1, and 0 means no test split.
         seed: of the split.
     """
+
+    quick_to_load: ClassVar[bool] = True
 
     positive: Label = 1
     columns: tuple[str, ...] = ()
@@ -220,11 +223,11 @@ def chosen(task: str, wanted: Sequence[str], names: Sequence[str], where: str) -
     Raises:
         DataError: there is no such column.
     """
+    problems = Problems(task)
     for name in wanted:
         if name not in names:
-            raise DataError(
-                f'{task}: columns: {where} has no column "{name}".{nearest(name, names)} There are {listed(names)}.'
-            )
+            problems.add(f'columns: {where} has no column "{name}".{nearest(name, names)} There are {listed(names)}.')
+    problems.check()
     return list(wanted or names)
 
 

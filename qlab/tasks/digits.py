@@ -24,6 +24,7 @@ class Digits(ImageTask):
     formula: ClassVar[str] = "x = pixels / |pixels|"
     source: ClassVar[str] = "scikit-learn's load_digits: Alpaydin and Kaynak, 1998, UCI repository"
     shape: ClassVar[tuple[int, int]] = (8, 8)
+    quick_to_load: ClassVar[bool] = True
 
     per_class: PositiveInt = 100
     validation: PositiveInt = 150

@@ -13,6 +13,7 @@ from qlab.errors import ConfigError, DataError, nearest
 from qlab.fields import show
 from qlab.tasks.columns import Columns, ColumnsTask, chosen, listed
 from qlab.tasks.files import expanded, folder_of
+from qlab.tasks.problems import Problems
 from qlab.tasks.table_file import TableFile
 
 
@@ -63,30 +64,44 @@ class Table(ColumnsTask):
         """
         table = TableFile.read(self.file, self.path)
         names = [str(name) for name in table.frame.columns]
-        if self.label not in names:
-            raise DataError(
-                f'Table: label: {self.path} has no column "{self.label}".{nearest(self.label, names)} There are '
-                f"{listed(names)}."
-            )
-        if self.label in self.columns:
-            raise DataError(f'Table: columns: got "{self.label}", which is the label: a model would only read it off.')
         if len(table.frame) == 0:
             raise DataError(f"Table: {self.path} has no rows, only names of columns.")
-        wanted = chosen("Table", self.columns, [name for name in names if name != self.label], self.path)
-        if not wanted:
-            raise DataError(f'Table: {self.path} has no column but the label "{self.label}"; features need others.')
-        y, classes = self._labels(table)
-        x = table.numbers(wanted)
-        constant = [name for name, same in zip(wanted, (x == x[0]).all(0), strict=True) if same]
-        if constant:
-            rest = [name for name in wanted if name not in constant]
-            many = len(constant) > 1
-            raise DataError(
-                f"Table: {self.path}: {'the columns' if many else 'the column'} {listed(constant)} "
-                f"{'have the same value' if many else f'is {x[0, wanted.index(constant[0])]:g}'} in all {len(x)} rows, "
-                f"which tells nothing; name the others: columns = {show(rest)}."
+        problems = Problems("Table")
+        if self.label not in names:
+            problems.add(
+                f'label: {self.path} has no column "{self.label}".{nearest(self.label, names)} There are '
+                f"{listed(names)}."
             )
+        elif self.label in self.columns:
+            problems.add(f'columns: got "{self.label}", which is the label: a model would only read it off.')
+        else:
+            with problems.collected():
+                y, classes = self._labels(table)
+        others = [name for name in names if name != self.label]
+        if not others:
+            problems.add(f'{self.path} has no column but the label "{self.label}"; features need others.')
+        with problems.collected():
+            chosen("Table", [name for name in self.columns if name != self.label], others, self.path)
+        wanted = [name for name in self.columns if name in others] if self.columns else others
+        if self.label in names or self.columns:  # else one of them was to be the label
+            with problems.collected():
+                x = table.numbers(wanted)
+            with problems.collected():
+                self._check_constant(table, wanted)
+        problems.check()
         return Columns(tuple(wanted), x, y, classes, self.label)
+
+    def _check_constant(self, table: TableFile, wanted: Sequence[str]) -> None:
+        constant = table.constant(wanted)
+        if not constant:
+            return
+        rest, many = [name for name in wanted if name not in constant], len(constant) > 1
+        value = table.frame[constant[0]].iloc[0]
+        raise DataError(
+            f"Table: {self.path}: {'the columns' if many else 'the column'} {listed(constant)} "
+            f"{'have the same value' if many else f'is {value:g}'} in all {len(table.frame)} rows, which tells "
+            f"nothing; name the others: columns = {show(rest)}."
+        )
 
     def _labels(self, table: TableFile) -> tuple[NDArray[np.bool_], tuple[Any, Any]]:
         """Which rows are of class 1, and the values of both classes."""

@@ -19,6 +19,7 @@ from qlab.errors import DataError
 from qlab.fields import show
 from qlab.tasks.array_files import read_npz, read_parquet
 from qlab.tasks.columns import listed
+from qlab.tasks.problems import Problems
 from qlab.textfile import decoded
 
 if TYPE_CHECKING:
@@ -29,6 +30,9 @@ else:
 _SEPARATORS = {".csv": ",", ".tsv": "\t"}
 
 _LEADING_ZERO = re.compile(r"(?<![\d.])[+-]?0\d")
+
+_FEW = 3
+"""So many cells of a column that are no numbers are named one by one."""
 
 _LEAVE_OUT = ", or leave out these rows."
 
@@ -82,30 +86,42 @@ class TableFile:
         Raises:
             DataError: a cell is empty, or holds something else.
         """
-        found = np.empty((len(self.frame), len(columns)))
+        problems = Problems("Table")
+        found = np.zeros((len(self.frame), len(columns)))
         for place, column in enumerate(columns):
             values = self.frame[column]
-            if getattr(values.dtype, "kind", "O") not in "biuf":
-                self._refuse_text(column, values, choosable)
-            found[:, place] = values.to_numpy(dtype=np.float64, na_value=np.nan)
+            if _is_numeric(values):
+                found[:, place] = values.to_numpy(dtype=np.float64, na_value=np.nan)
+                continue
+            for problem in self._text_problems(column, values, choosable):
+                problems.add(problem)
+            found[:, place] = np.where(values.isna(), np.nan, 0.0)
         empty = np.isnan(found)
         if empty.any():
             row, place = np.argwhere(empty)[0]
             own = [column for column, count in zip(columns, empty.sum(axis=0).tolist(), strict=True) if count]
             rows = int(empty.any(axis=1).sum())
-            raise DataError(
-                f"Table: {self._place(row, columns[place])}: there is no value; {rows} of {len(found)} rows "
+            problems.add(
+                f"{self._place(row, columns[place])}: there is no value; {rows} of {len(found)} rows "
                 f"{'is' if rows == 1 else 'are'} incomplete, in {listed(own)}. Fill them"
                 + (", leave out these rows, or name the columns without: columns = [...]." if choosable else _LEAVE_OUT)
             )
-        if (infinite := ~np.isfinite(found)).any():
+        if (infinite := np.isinf(found)).any():
             row, place = np.argwhere(infinite)[0]
             count = int(infinite.sum())
-            raise DataError(
-                f"Table: {self._place(row, columns[place])}: the value is infinite"
+            problems.add(
+                f"{self._place(row, columns[place])}: the value is infinite"
                 f"{f', as are {count - 1} more' if count > 1 else ''}. Write finite numbers, or leave out these rows."
             )
+        problems.check()
         return found
+
+    def constant(self, columns: Sequence[str]) -> list[str]:
+        """Those of these columns that hold one number in all rows."""
+        numeric = [column for column in columns if _is_numeric(self.frame[column])]
+        return [
+            name for name in numeric if self.frame[name].nunique(dropna=False) == 1 and self.frame[name].notna().all()
+        ]
 
     def labels(self, column: str) -> list[Any]:
         """The values of a column, as text, numbers or true and false.
@@ -135,7 +151,7 @@ class TableFile:
     def _values(self, column: str) -> pd.Series[Any]:
         """A column; words that pandas takes for missing values, such as None, are words where the others are."""
         values = self.frame[column]
-        if self.text is None or getattr(values.dtype, "kind", "O") in "biuf" or not values.isna().any():
+        if self.text is None or _is_numeric(values) or not values.isna().any():
             return values
         return pd.Series([cell for _, cell in self._cells(column)], dtype=object)
 
@@ -160,17 +176,18 @@ class TableFile:
         for line, record in lines:
             yield line, record[place].strip() if place < len(record) else ""
 
-    def _refuse_text(self, column: str, values: pd.Series[Any], choosable: bool) -> None:
+    def _text_problems(self, column: str, values: pd.Series[Any], choosable: bool) -> list[str]:
+        """What is wrong with the cells of a column that are no numbers: each if they are few, else the first."""
         instead = ", or name the columns that hold some: columns = [...]." if choosable else "."
-        for row, value in enumerate(values):
-            if (wanted := _wanted(value)) is not None:
-                given = show(value) if isinstance(value, str) else repr(value)
-                raise DataError(
-                    f"Table: {self._place(row, column)}: got {given}, accepts {wanted} for it{instead}"
-                ) from None
-        raise DataError(
-            f'Table: {self.name}: the column "{column}" holds {values.dtype}, accepts numbers; convert it{instead}'
-        )
+        found = [(row, value, wanted) for row, value in enumerate(values) if (wanted := _wanted(value)) is not None]
+        if not found:
+            return [f'{self.name}: the column "{column}" holds {values.dtype}, accepts numbers; convert it{instead}']
+        more = f" {len(found) - 1} more cells of this column are no numbers, either." if len(found) > _FEW else ""
+        return [
+            f"{self._place(row, column)}: got {show(value) if isinstance(value, str) else repr(value)}, accepts "
+            f"{wanted} for it{instead}{more}"
+            for row, value, wanted in (found[:1] if more else found)
+        ]
 
     def _place(self, row: int, column: str) -> str:
         """Where a cell is: the line of a CSV file, the row of others, from 1."""
@@ -266,6 +283,10 @@ def _wanted(value: Any) -> str | None:
     if text.lstrip("+-").isdigit() and abs(int(text)) >= 2**63:
         return f"integers of 64 bits. Write {float(text):g}"
     return None
+
+
+def _is_numeric(values: pd.Series[Any]) -> bool:
+    return getattr(values.dtype, "kind", "O") in "biuf"
 
 
 def _is_number(text: str) -> bool:

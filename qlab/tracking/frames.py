@@ -14,8 +14,7 @@ from qlab.tracking.groups import RATIO, keys_of_params
 from qlab.tracking.query import Query
 from qlab.tracking.standing import with_interrupted
 from qlab.tracking.store import Store
-
-_TYPE, _LOSS, _LOSS_TYPE = "model.type", "training.loss.", "training.loss.type"
+from qlab.tracking.unstated import state
 
 
 def runs(store: Store, experiment_ids: Sequence[str], query: Query | str = "") -> pd.DataFrame:
@@ -39,7 +38,7 @@ def runs(store: Store, experiment_ids: Sequence[str], query: Query | str = "") -
 def frame_of(store: Store, found: Iterable[entities.Run], tags: Sequence[str] = ()) -> pd.DataFrame:
     """Runs that a search of a store found as rows, see :func:`runs`; some of their tags in columns named like these."""
     rows = [_row(run) | {tag: run.data.tags.get(tag) for tag in tags} for run in found]
-    _state(rows)
+    state(rows)
     return with_interrupted(store, _frame(rows))
 
 
@@ -105,18 +104,6 @@ def _row(run: Any) -> dict[str, Any]:
             sorted((tag.removeprefix(names.METRIC), said) for tag, said in tags.items() if tag.startswith(names.METRIC))
         ),
     }
-
-
-def _state(rows: Sequence[dict[str, Any]]) -> None:
-    """Fills in what is not stated, where it tells rows of one type of model from others of it."""
-    stated: dict[Any, set[str]] = {}
-    for row in rows:
-        stated.setdefault(row.get(_TYPE), set()).update(names.UNSTATED.keys() & row.keys())
-    for row in rows:
-        # The other settings of a loss are those of its type.
-        own_loss = _LOSS_TYPE in row
-        missing = stated[row.get(_TYPE)] - row.keys()
-        row |= {name: names.UNSTATED[name] for name in missing if not (own_loss and name.startswith(_LOSS))}
 
 
 def _frame(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:

@@ -146,7 +146,8 @@ class Trainer(Component):
         if not self.early_stopping and self.holdout != fields_of(Trainer)["holdout"].default:
             raise ConfigError(
                 f"holdout: got {self.holdout:g} for early_stopping = 0, which holds nothing out; leave it out, or set "
-                "early_stopping to the epochs without a new lowest loss after which training ends."
+                "early_stopping to the epochs without a new lowest loss after which training ends. To compare with "
+                "training to the end in a file, give each a [[model]] table with its training."
             )
 
     @property

@@ -27,6 +27,9 @@ _CURVE = ("corruption.type", RATIO)
 
 _TYPES = ("task.type", "model.type", "corruption.type", "unlearner.type", "probe.type")
 
+_SKLEARN = "sklearn."
+"""How the names of scikit-learn's classes begin: "sklearn.ensemble:HistGradientBoostingClassifier"."""
+
 _LONGEST = 40
 """Values of more characters are shortened."""
 
@@ -145,7 +148,8 @@ def _labels(frame: pd.DataFrame, kind: str, tables: tuple[str, ...] | None = Non
         every = [row for row, own in enumerate(types) if own == kept]
         for name, values in columns.items():
             called = name.removeprefix(f"{kind}.").removesuffix(".type")
-            for rows in _alike(every, columns.get(f"{name.rpartition('.')[0]}.type"), name):
+            holder = f"{name.rpartition('.')[0]}.type"
+            for rows in _alike(every, _values(frame, holder) if holder in frame else None, name):
                 own = [values[row] for row in rows]
                 if not _differ(own):
                     continue
@@ -223,8 +227,11 @@ def _missing(value: object) -> bool:
 
 
 def _names(values: Sequence[Any]) -> list[str]:
-    """Names of classes, whole; missing ones are empty."""
-    return ["" if value is None else shown(value) for value in values]
+    """Names of classes; missing ones are empty. Those of scikit-learn are without their module where that suffices."""
+    whole = ["" if value is None else shown(value) for value in values]
+    short = {name: name.rpartition(":")[2] if name.startswith(_SKLEARN) else name for name in set(whole)}
+    count = collections.Counter(name.rpartition(":")[2] for name in short)
+    return [short[name] if count[short[name]] == 1 else name for name in whole]
 
 
 def _texts(values: Sequence[Any]) -> list[str]:

@@ -323,7 +323,7 @@ def test_a_run_with_failures_names_them_and_exits_with_1(
     (named,) = [line for line in result.output.splitlines() if line.startswith("FAILED ")]
     assert "own:Breaks" in named
     assert "seed 0: RuntimeError: the kettle is dry" in named
-    assert "1 trials trained" in result.output
+    assert "1 trial trained" in result.output
     assert "Traceback" not in result.output
     store = Store()
     assert store.location == str(project / "other" / "runs.db")
@@ -427,7 +427,7 @@ def test_a_dry_run_says_which_probes_are_done(probed: Studied) -> None:
     assert result.exit_code == 0
     lines = result.output.splitlines()
     assert lines[-2:] == [
-        "6 trials: 4 done, 2 would run in 1 ensembles",
+        "6 trials: 4 done, 2 would run in 1 ensemble",
         "9 probes: 5 done, 4 would be taken",
     ]
     states = Counter(line.split()[0] for line in lines[1:-2] if " of " in line)

@@ -99,7 +99,7 @@ def test_a_retry_of_which_a_part_is_refused_is_not_all_done(store: Store, tmp_pa
     result = CliRunner().invoke(main, ["retry"])
     assert result.exit_code == 1
     assert "bad cannot be run again" in result.stderr
-    assert "1 trials trained" in result.output
+    assert "1 trial trained" in result.output
 
 
 def test_ui_marks_runs_whose_command_was_killed(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -760,18 +760,24 @@ def landscape_of(model, seed=0):
 
     def at(start):
         module = make(model, dtype="float64", **small).build(Features.of(data))
+        module.reset_parameters(generator(seed))
+        frozen = {name: part.clone() for name, part in module.named_parameters() if not part.requires_grad}
         module.reset_parameters(generator(start))
+        module.load_state_dict(frozen, strict=False)  # what is not trained is the same at all points of a landscape
         return module
+
+    def flat(module):
+        return torch.cat([part.detach().reshape(-1) for part in module.parameters() if part.requires_grad])
 
     names = ("initial", "clean", "oracle")
     points = {name: at(start) for start, name in enumerate(names, start=10)}
-    flat = torch.stack([torch.cat([part.detach().reshape(-1) for part in at(k).parameters()]) for k in (10, 13, seed)])
+    path = torch.stack([flat(at(k)) for k in (10, 13, seed)])
     return Landscape(
         at(seed),
         polluted,
         data.validation,
         points=points,
-        trajectory=flat,
+        trajectory=path,
         reference=Landscape(points["clean"], clean, data.validation, seed=seed),
         seed=seed,
     )

@@ -155,7 +155,7 @@ def test_estimators_are_runs_like_any_other_and_are_found_again(store):
     outcome = Runner(store).run(experiment)
     assert not outcome.failed
     assert outcome.trained == 12
-    assert set(outcome.table["model"]) == {"MLP", "sklearn.svm:SVC C=0.5", "sklearn.svm:SVC C=2"}
+    assert set(outcome.table["model"]) == {"MLP", "SVC C=0.5", "SVC C=2"}
     assert (outcome.table["kept"] == 2).all()
     assert Runner(store).run(experiment).reused == 12
     runs = frames.runs_of_kind(store, store.experiment_ids(["controls"]), names.TRIAL)
@@ -204,7 +204,7 @@ def test_retraining_is_exact_unlearning_of_estimators_too():
     assert experiment.left_out == ("HessianProbe of sklearn.svm:SVC: it has no gradients",)
     stale = parsed(MODELS + EXACT.replace("steps = 2", "start_fresh = false"))
     assert {item.teacher.names["model"] for item in stale.unlearnings} == {"MLP"}
-    with pytest.raises(ConfigError, match="nothing to forget in sklearn"):
+    with pytest.raises(ConfigError, match="nothing to forget in SVC"):
         parsed(f'[[model]]\ntype = "sklearn.svm:SVC"\n{EXACT.replace("[0.2, 0.4]", "0.0")}')
 
 

@@ -132,7 +132,7 @@ def test_it_ends_with_a_word_and_no_traceback(stopped: Stopped) -> None:
 def test_plain_lines_tell_how_far_it_came(stopped: Stopped) -> None:
     lines = stopped.output.splitlines()
     assert lines[0] == "stopped: 4 trials, 0 in the store already, 4 to train in 2 ensembles"
-    assert lines[1].startswith("[1/2] MLP on XXZ, NoCorruption: 2 trials, 1 epochs")
+    assert lines[1].startswith("[1/2] MLP on XXZ, NoCorruption: 2 trials, 1 epoch")
     assert lines[-1].startswith("[2/2] slow:Slow on XXZ")
     assert "\x1b" not in stopped.output
 

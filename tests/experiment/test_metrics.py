@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import torch
 from click.testing import CliRunner
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import balanced_accuracy_score, log_loss, roc_auc_score
 from support.experiments import TASK
 from support.runs import refused_alone, runner
@@ -228,6 +229,26 @@ def test_estimators_and_unlearned_models_have_them_too(folder: Path, store: Stor
         assert row["validation_log_loss"] == pytest.approx(log_loss(y, torch.sigmoid(z)), rel=1e-6)
         assert row["forget_attack_success"] == row["forget_accuracy_polluted"]
     assert outcome.unlearning["validation_log_loss_n"].tolist() == [2]
+
+
+def test_an_estimator_is_fitted_once_with_its_metrics_and_again_for_those_that_come_later(
+    folder: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fits, fit = [], LogisticRegression.fit
+
+    def counted(self: LogisticRegression, x: Any, y: Any) -> LogisticRegression:
+        fits.append(len(x))
+        return fit(self, x, y)
+
+    monkeypatch.setattr(LogisticRegression, "fit", counted)
+    text = FILE.replace('type = "MLP"\nhidden = [4]', 'type = "sklearn.linear_model:LogisticRegression"')
+    text += '[[metric]]\ntype = "LogLoss"\n'
+    assert not run(folder, store, text).failed
+    first = trials(store).set_index("trial")["validation_log_loss"]
+    assert len(fits) == len(first) == 4
+    assert not run(folder, store, text + '[[metric]]\ntype = "LogLoss"\nname = "again"\n').failed
+    assert len(fits) == 8
+    assert trials(store).set_index("trial")["validation_again"].to_dict() == first.to_dict()
 
 
 def test_an_estimator_without_probabilities_has_no_metric_of_them(folder: Path, store: Store) -> None:

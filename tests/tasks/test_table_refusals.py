@@ -202,3 +202,39 @@ def test_rows_of_files_without_lines_are_counted(tmp_path: Path) -> None:
     frame.assign(b=pd.date_range("2024", periods=20)).to_parquet(tmp_path / "t.parquet")
     with pytest.raises(DataError, match=r'column "b": got .*2024.*, accepts a number'):
         Table(path=str(tmp_path / "t.parquet")).load()
+
+
+def test_all_that_is_wrong_is_said_at_once(tmp_path: Path) -> None:
+    lines = with_line(4, "red,,1")
+    lines[8], lines[9] = "inf,3,1", "7,blue,1"
+    lines = [f"{line},{'same' if line.startswith('a,') else 4}" for line in lines]
+    message = refused(tmp_path, lines, positive="M", columns=("a", "b", "B", "same"))
+    assert message.startswith("Table: 6 problems:\n- ")
+    for part in (
+        'positive: got "M", which is not a value of "label"',
+        'has no column "B". Did you mean "b"?',
+        'line 4, column "a": got "red", accepts a number',
+        'line 10, column "b": got "blue", accepts a number',
+        'line 4, column "b": there is no value; 1 of 20 rows is incomplete, in "b"',
+        'the column "same" is 4 in all 20 rows, which tells nothing',
+    ):
+        assert message.count(part) == 1
+    with pytest.raises(DataError, match=r'columns: .* has no column "c"(?s:.*)has no column "d"'):
+        Table(path=str(tmp_path / "t.csv"), columns=("c", "d")).rows()
+
+
+def test_problems_beyond_the_tenth_are_counted(tmp_path: Path) -> None:
+    columns = [f"c{number}" for number in range(13)]
+    lines = [f"{','.join(columns)},label", *(f"{'x,' * 2}{'1,' * 11}{row % 2}" for row in range(20))]
+    message = refused(tmp_path, lines)
+    assert message.startswith("Table: 3 problems:")
+    assert 'column "c0": got "x"' in message
+    assert message.count("19 more cells of this column are no numbers, either.") == 2
+    assert refused(tmp_path, GOOD, columns=tuple(columns)).endswith("\nAnd 3 more.")
+
+
+def test_a_missing_label_does_not_make_features_of_the_labels(tmp_path: Path) -> None:
+    lines = ["a,b,kind", *(f"{row},{row * row},{'MB'[row % 2]}" for row in range(20))]
+    message = refused(tmp_path, lines)
+    assert message.startswith("Table: label: ")
+    assert "problems" not in message

@@ -90,7 +90,7 @@ def test_a_store_that_was_moved_has_everything_and_goes_on_where_it_is(
     assert invoke("run", "small.toml").stderr == ""  # it is said once
 
     more = invoke("run", "small.toml", "--seeds", "3")
-    assert "1 trials trained, 2 from the store" in more.stdout
+    assert "1 trial trained, 2 from the store" in more.stdout
     assert all(file.is_file() and file.is_relative_to(new) for file in tables(more.stdout))
     invoke("report", "-o", "report")
     assert list(old.iterdir()) == []
@@ -113,7 +113,7 @@ def test_two_copies_go_their_own_ways(made: Path, tmp_path: Path, monkeypatch: p
     before = tree(first)
     monkeypatch.chdir(second)
     result = invoke("run", "small.toml", "--seeds", "3")
-    assert "1 trials trained, 2 from the store" in result.stdout
+    assert "1 trial trained, 2 from the store" in result.stdout
     assert all(file.is_relative_to(second) for file in tables(result.stdout))
     invoke("gc", "--yes")
     invoke("report", "-o", "report")
@@ -192,7 +192,7 @@ def test_a_folder_that_was_chosen_for_an_experiment_stays_as_it_is(
     shutil.move(folder, tmp_path / "moved")
     monkeypatch.chdir(tmp_path / "moved")
     result = invoke("run", "chosen.toml", "--seeds", "3")
-    assert "1 trials trained, 2 from the store" in result.stdout
+    assert "1 trial trained, 2 from the store" in result.stdout
     assert all(file.is_file() and file.is_relative_to(disk) for file in tables(result.stdout))
     assert all(file.is_relative_to(tmp_path / "moved") for file in tables(invoke("run", "small.toml").stdout))
 

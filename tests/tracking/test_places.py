@@ -54,7 +54,7 @@ def test_a_folder_of_the_servers_disk_is_found_before_training_and_the_name_is_f
     for words in (server.uri, "folder of its own disk", "/proc/nope/1", "--artifacts-destination"):
         assert words in result.stderr
     assert len(result.stderr.splitlines()) == 1
-    assert "1 epochs" not in result.stdout
+    assert "1 epoch" not in result.stdout
     store = Store(server.uri)
     assert store.experiments().keys() == {"Default"}
 

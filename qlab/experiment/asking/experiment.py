@@ -12,6 +12,7 @@ import annotated_types as at
 
 from qlab.component import Component
 from qlab.experiment.asking.measurement import AskedMetric, Measurement
+from qlab.experiment.asking.naming import told_apart
 from qlab.experiment.asking.selection import Selection
 from qlab.experiment.asking.trial import ProbeRun, Trial, Unlearning, content_hash
 from qlab.fields import NonNegativeFloat, NonNegativeInt, PositiveInt
@@ -118,6 +119,7 @@ class Experiment:
 
 def remapped(experiment: Experiment, trials: Mapping[str, Trial]) -> Experiment:
     """A stage of an experiment with other trials in place of its own, by key; what is of no other is left out."""
+    trials = dict(zip(trials, told_apart(trials.values()), strict=True))
     unlearnings = {
         item.key: dataclasses.replace(item, teacher=trials[item.teacher.key])
         for item in experiment.unlearnings
@@ -148,7 +150,7 @@ def compared(experiment: Experiment, candidates: Sequence[Trial]) -> Experiment:
     selection = experiment.selection
     return dataclasses.replace(
         experiment,
-        trials=tuple(candidates),
+        trials=tuple(told_apart(candidates)),
         unlearnings=(),
         probe_runs=(),
         metrics=() if selection is None or selection.asked is None else (selection.asked,),

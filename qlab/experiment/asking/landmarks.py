@@ -45,7 +45,9 @@ class Landmarks:
         polluted_only = (
             probe.needs().reference or probe.samples.startswith("forget") or any(point != INITIAL for point in points)
         )
+        through = self.methods_of(probe)
         found = [trial for trial in self.trials if trial.corruption.ratio > 0.0 or not polluted_only]
+        found = [trial for trial in found if self._methods.get(trial.key, {}).keys() >= through]
         if not found:
             raise ConfigError(f"this {name} is for models trained on corrupted data; give corruption a ratio above 0.")
         for trial in found:
@@ -53,6 +55,10 @@ class Landmarks:
                 raise ConfigError(f"{trial.label} has no oracle: every row is corrupted.")
             own = self._methods.get(trial.key, {})
             yield ProbeRun(trial, name, probe, {point: own[point] for point in points if point in own})
+
+    def methods_of(self, probe: LandscapeProbe) -> set[str]:
+        """The points that a probe needs which are results of methods: trials without them are left out."""
+        return set(probe.needed_points) - {INITIAL, CLEAN, ORACLE}
 
     @functools.cached_property
     def _names(self) -> list[str]:

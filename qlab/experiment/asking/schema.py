@@ -17,6 +17,7 @@ from qlab.experiment.asking.experiment import Experiment, RunTable
 from qlab.experiment.asking.landmarks import Landmarks
 from qlab.experiment.asking.measurement import AskedMetric, check_asked
 from qlab.experiment.asking.memory import parse_size
+from qlab.experiment.asking.naming import methods_told_apart, probes_told_apart, told_apart
 from qlab.experiment.asking.selection import Selection, SelectTable, check_table, search, selection
 from qlab.experiment.asking.space import SearchTable, range_of, split_table
 from qlab.experiment.asking.tables import Tables
@@ -47,6 +48,9 @@ _TOP_LEVEL = (
 
 _NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.")
 
+
+_WITHOUT_PARTITION = {0.0: ("nothing to forget", "above 0"), 1.0: ("nothing to retain", "below 1")}
+"""Ratios at which there is no unlearning: why, and what to give instead."""
 
 _MLFLOWS_OWN = "Default"
 """Every store has an experiment with this name, whose artifacts are kept elsewhere."""
@@ -194,9 +198,11 @@ class _Reader:
         chosen = self._selection(raw, run, every, metrics)
         if chosen is not None:
             every = [trial for group in chosen.groups for trial in group.templates]
-        trials = {trial.key: trial for trial in every}
-        unlearnings = {item.key: item for item in self._unlearnings(raw, trials.values(), run)}
-        probe_runs = {item.key: item for item in self._probe_runs(raw, trials.values(), unlearnings.values())}
+        trials = {trial.key: trial for trial in told_apart(every)}
+        methods = methods_told_apart(self._unlearnings(raw, trials.values(), run))
+        unlearnings = {item.key: item for item in methods}
+        probes = probes_told_apart(self._probe_runs(raw, trials.values(), unlearnings.values()))
+        probe_runs = {item.key: item for item in probes}
         for item in probe_runs.values():
             if item.needs_clean_twin:
                 twin = item.trial.clean_twin
@@ -261,6 +267,8 @@ class _Reader:
                 self._leave_out(name, trials)
                 if not landmarks.trials:
                     continue
+                if landmarks.methods_of(probe):
+                    self._leave_out_ratios(name, (trial for trial in landmarks.trials if trial.corruption.ratio == 1.0))
                 try:
                     yield from landmarks.probe_runs(name, probe)
                 except ConfigError as error:
@@ -275,18 +283,16 @@ class _Reader:
                 self._leave_out(name, trials)
         exact = any(_is_exact(method) for _, method in methods)
         trials = [trial for trial in trials if trial.has_gradients or exact]
-        for trial in trials:
-            if trial.corruption.ratio == 0.0:
-                raise ConfigError(
-                    f"unlearner: there is nothing to forget in {trial.label}, whose ratio is 0; give corruption a "
-                    "ratio above 0."
-                )
-            if trial.corruption.ratio == 1.0:
-                raise ConfigError(
-                    f"unlearner: there is nothing to retain in {trial.label}, whose ratio is 1; give corruption a "
-                    "ratio below 1."
-                )
-        for trial, (name, unlearner), repeat in itertools.product(trials, methods, range(run.repeats)):
+        able = [trial for trial in trials if trial.corruption.ratio not in _WITHOUT_PARTITION]
+        if trials and not able:
+            ratio, (lacks, remedy) = trials[0].corruption.ratio, _WITHOUT_PARTITION[trials[0].corruption.ratio]
+            raise ConfigError(
+                f"unlearner: there is {lacks} in {trials[0].label}, whose ratio is {ratio:g}; give corruption a "
+                f"ratio {remedy}."
+            )
+        for name, unlearner in methods:
+            self._leave_out_ratios(name, [trial for trial in trials if trial.has_gradients or _is_exact(unlearner)])
+        for trial, (name, unlearner), repeat in itertools.product(able, methods, range(run.repeats)):
             if trial.has_gradients or _is_exact(unlearner):
                 yield Unlearning(trial, name, unlearner, run.oracles, repeat)
 
@@ -294,6 +300,12 @@ class _Reader:
         """Takes down that a method or probe is not applied to estimators."""
         for model in dict.fromkeys(trial.names["model"] for trial in trials if not trial.has_gradients):
             self.left_out[f"{name} of {model}: {NO_GRADIENTS}"] = None
+
+    def _leave_out_ratios(self, name: str, trials: Iterable[Trial]) -> None:
+        """Takes down that a method, or a probe that goes through one, is not applied where it would have no rows."""
+        for ratio in dict.fromkeys(trial.corruption.ratio for trial in trials):
+            if ratio in _WITHOUT_PARTITION:
+                self.left_out[f"{name} at ratio {ratio:g}: {_WITHOUT_PARTITION[ratio][0]}"] = None
 
     def _trials(self, raw: dict[str, Any], seeds: Sequence[int]) -> Iterator[Trial]:
         for needed in ("task", "model"):

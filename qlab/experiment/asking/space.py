@@ -57,6 +57,13 @@ class Range:
         """One of the values."""
         return self.choices[0] if self.choices else self.low
 
+    @property
+    def text(self) -> str:
+        """For people: "0.0001 to 0.3 (log)", "one of 8, 16"."""
+        if self.choices:
+            return "one of " + ", ".join(show(plain(value)) for value in self.choices)
+        return f"{self.low:g} to {self.high:g}{' (log)' if self.log else ''}"
+
     def said(self) -> Any:
         """For a digest."""
         return [self.low, self.high, self.log, self.whole, plain(self.choices)]

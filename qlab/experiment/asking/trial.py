@@ -78,6 +78,8 @@ class Trial(_Recorded):
         seed: seeds everything random.
         names: how the experiment file names the classes, by kind.
         select: of a trial that ``[select]`` compares or reports: how; part of its identity.
+        called: what its model and corruption are called beside others of the experiment, see
+            :mod:`qlab.experiment.asking.naming`; by default their classes.
     """
 
     task: Task
@@ -87,6 +89,7 @@ class Trial(_Recorded):
     seed: int
     names: dict[str, str]
     select: Mapping[str, Any] | None = None
+    called: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     @property
     def kind(self) -> str:
@@ -158,13 +161,25 @@ class Trial(_Recorded):
 
     @property
     def setting(self) -> str:
-        """What trials that train together have in common, for people."""
-        return f"{self.names['model']} on {self.names['task']}, {self.names['corruption']}"
+        """What trials that train together have in common, for people: "PennyLaneQNN depth=4 on XXZ, LabelFlip"."""
+        return f"{self.model_and_task}, {self.names['corruption']}"
+
+    @property
+    def model_name(self) -> str:
+        """The model for people: "PennyLaneQNN depth=4"."""
+        return self.called.get("model") or self.names["model"]
+
+    @property
+    def model_and_task(self) -> str:
+        """Model and task for people: "PennyLaneQNN depth=4 on XXZ"."""
+        on = f" on {self.names['task']}"
+        return self.model_name + ("" if self.model_name.endswith(on) else on)
 
     @property
     def label(self) -> str:
-        """A short name for people."""
-        return f"{self.names['model']} {self.names['corruption']} {shown(self.corruption.ratio)} seed {self.seed}"
+        """A short name for people: "MLP hidden=[8, 2] LabelFlip 0.2 seed 0"."""
+        corruption = self.called.get("corruption") or self.names["corruption"]
+        return f"{self.model_name} {corruption} {shown(self.corruption.ratio)} seed {self.seed}"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -177,6 +192,7 @@ class Unlearning(_Recorded):
         unlearner: the method.
         oracles: number of oracles that the result is compared with.
         repeat: index of the repeat; each draws its own fresh parameters and batches.
+        called: what the method is called beside others of the experiment; by default its class.
     """
 
     teacher: Trial
@@ -184,6 +200,7 @@ class Unlearning(_Recorded):
     unlearner: Unlearner
     oracles: int
     repeat: int = 0
+    called: str = ""
 
     @property
     def seed(self) -> int:
@@ -203,9 +220,14 @@ class Unlearning(_Recorded):
         return content_hash(self.config["unlearner"])
 
     @property
+    def method(self) -> str:
+        """The method for people: "Relabel weight=0.5"."""
+        return self.called or self.name
+
+    @property
     def label(self) -> str:
         """A short name for people."""
-        return f"{self.name} of {self.teacher.label}" + (f", repeat {self.repeat}" if self.repeat else "")
+        return f"{self.method} of {self.teacher.label}" + (f", repeat {self.repeat}" if self.repeat else "")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -217,12 +239,14 @@ class ProbeRun(_Recorded):
         name: how the experiment file names the probe.
         probe: the probe.
         unlearnings: those whose results are points of the landscape, by the names of the points.
+        called: what the probe is called beside others of the experiment; by default its class and label.
     """
 
     trial: Trial
     name: str
     probe: LandscapeProbe
     unlearnings: dict[str, Unlearning]
+    called: str = ""
 
     @functools.cached_property
     def points(self) -> dict[str, str]:
@@ -269,7 +293,8 @@ class ProbeRun(_Recorded):
     @property
     def label(self) -> str:
         """A short name for people."""
-        return " ".join(part for part in (self.name, self.probe.label, "of", self.trial.label) if part)
+        called = self.called or " ".join(filter(None, (self.name, self.probe.label)))
+        return f"{called} of {self.trial.label}"
 
 
 def table_of(name: str, part: Model | Component) -> dict[str, Any]:

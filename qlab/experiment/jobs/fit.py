@@ -9,9 +9,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from qlab.errors import JobStopped, StoreError
+from qlab.experiment.asking.measurement import Measurement
 from qlab.experiment.asking.trial import Trial
 from qlab.experiment.jobs.base import Inputs, Job, Report
 from qlab.experiment.jobs.materials import Materials
+from qlab.experiment.jobs.measuring import Findings, logits_of_estimator
 from qlab.experiment.jobs.train import Trained
 from qlab.inputs import InputMap
 from qlab.models import Features
@@ -37,11 +39,13 @@ class Estimated(Trained):
         fitted: their metrics, by key.
         failed: why the others were not, by key.
         fitting_seconds: what of the wall time fitting took.
+        values: of further metrics, by key of the measurement.
     """
 
     fitted: Mapping[str, Mapping[str, float]] = dataclasses.field(default_factory=dict)
     failed: Mapping[str, str] = dataclasses.field(default_factory=dict)
     fitting_seconds: float = 0.0
+    values: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
 
 def without_losses(estimator: str, metrics: Sequence[Mapping[str, float]]) -> str:
@@ -61,13 +65,15 @@ def without_losses(estimator: str, metrics: Sequence[Mapping[str, float]]) -> st
 class Fit(Job):
     """Fits the estimators of trials that differ in seed or corruption; one that fails leaves the others alone.
 
-    Nothing that was learned is kept: refitting gives it again.
+    Nothing that was learned is kept: refitting gives it again. So further metrics are taken here, too.
 
     Args:
         trials: of one ensemble.
+        wanted: further metrics of these trials.
     """
 
     trials: tuple[Trial, ...]
+    wanted: tuple[Measurement, ...] = ()
 
     @property
     def label(self) -> str:
@@ -85,7 +91,7 @@ class Fit(Job):
         failed: dict[str, str] = {}
         dataset = materials.dataset(self.task)
         features = Features.of(dataset, self.trials[0].corruption)
-        remembered, start = _Remembered(), time.perf_counter()
+        remembered, measured, start = _Remembered(), Findings(), time.perf_counter()
         with limited_threads():
             for number, trial in enumerate(self.trials, 1):
                 try:
@@ -101,6 +107,10 @@ class Fit(Job):
                     failed[trial.key] = described(error)
                     continue
                 found[trial.key] = made
+                if own := [item for item in self.wanted if item.of.key == trial.key]:
+                    measured.take(
+                        own, materials, trial, logits_of_estimator(made.estimator, materials, trial, features)
+                    )
                 report.epoch(number, {name: np.array([value]) for name, value in made.metrics.items()})
         return Estimated(
             seconds=time.perf_counter() - start,
@@ -109,6 +119,8 @@ class Fit(Job):
             fitted={key: item.metrics for key, item in found.items()},
             failed=failed,
             fitting_seconds=sum(item.seconds for item in found.values()),
+            values=measured.values,
+            unmeasured=measured.failed,
         )
 
 

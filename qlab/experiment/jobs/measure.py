@@ -3,32 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from qlab import interrupts
-from qlab.errors import DataError
 from qlab.experiment.asking.measurement import Measurement
 from qlab.experiment.asking.trial import Trial, Unlearning
 from qlab.experiment.jobs.base import Inputs, Job, Report, Result
 from qlab.experiment.jobs.materials import Materials
-from qlab.experiment.jobs.measured_rows import corrupted_validation, evaluated
-from qlab.metrics.evaluation import Evaluated, tried
+from qlab.experiment.jobs.measured_rows import corrupted_validation
+from qlab.experiment.jobs.measuring import Findings, logits_of_estimator
 from qlab.models.base import Features, Model, prepare_features
-from qlab.models.estimator import inputs_of
 from qlab.own_code import described
 from qlab.tasks import Task
 from qlab.training import ensemble
 from qlab.training.data import prepare
-from qlab.training.fitting import decide, fit, log_odds
+from qlab.training.fitting import fit
 from qlab.training.metrics import evaluate, logits_of
 from qlab.training.threads import limited_threads, suited_threads
-
-Logits = Callable[[Measurement], Tensor]
-"""Gives the logits of one model that a metric is computed from: on test rows, or on training, then validation rows."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -92,24 +86,26 @@ class Measure(Job):
             z = evaluate(model, parameters, data)[1].cpu()
             tested = z if test_x is None else logits_of(model, parameters, test_x).cpu()
         model.to("cpu")
-        found = _Found()
+        found = Findings()
         for row, (key, trial) in enumerate(zip(models, trials, strict=True)):
             own = {name: value[row : row + 1] for name, value in stacked.items()}
             found.take(self._of(key), materials, trial, _Given(materials, trial, model, own, z[row], tested[row]))
         return Measured(values=found.values, failed=found.failed)
 
     def _of_estimators(self, materials: Materials) -> Measured:
-        found = _Found()
+        found = Findings()
         with limited_threads():
             for key in self.models:
-                own = self._of(key)
+                own, trial = self._of(key), self._of(key)[0].trial
+                dataset = materials.dataset(trial.task)
+                features = Features.of(dataset, trial.corruption)
                 try:
-                    logits = _fitted(materials, own[0].trial)
+                    fitted = fit(trial.estimator, materials.member(trial), dataset.validation, features).estimator
                 except Exception as error:
                     interrupts.check()
                     found.failed |= {item.key: described(error) for item in own}
                     continue
-                found.take(own, materials, own[0].trial, logits)
+                found.take(own, materials, trial, logits_of_estimator(fitted, materials, trial, features))
         return Measured(values=found.values, failed=found.failed)
 
     def _of(self, key: str) -> list[Measurement]:
@@ -142,7 +138,7 @@ class _Given:
         self._model, self._parameters = model, parameters
 
     def __call__(self, item: Measurement) -> Tensor:
-        """See :data:`Logits`."""
+        """See :data:`qlab.experiment.jobs.measuring.Logits`."""
         if item.metric.on == "test":
             return self._tested
         other = corrupted_validation(self._materials, self._trial, item)
@@ -151,57 +147,3 @@ class _Given:
             z = logits_of(self._model, self._parameters, prepare_features(self._model, x))[0]
             return torch.cat([self._z[: -len(z)], z])
         return self._z
-
-
-def _fitted(materials: Materials, trial: Trial) -> Logits:
-    """What an estimator, fitted once more, gives for a metric."""
-    member, dataset = materials.member(trial), materials.dataset(trial.task)
-    features = Features.of(dataset, trial.corruption)
-    fitted = fit(trial.estimator, member, dataset.validation, features).estimator
-    inputs = trial.estimator.input_map
-    train = inputs_of(member.corrupted.split.x, features, inputs)
-
-    def logits(item: Measurement) -> Tensor:
-        if item.metric.on == "test":
-            x = inputs_of(materials.test(trial.task).x, features, inputs)
-        else:
-            other = corrupted_validation(materials, trial, item)
-            rows = dataset.validation if other is None else other.split
-            x = np.concatenate([train, inputs_of(rows.x, features, inputs)])
-        values = log_odds(fitted, x) if item.metric.of_probabilities else decide(fitted, x)
-        if values is None:
-            raise DataError(
-                f"{trial.names['model']} gives no probabilities, which {item.type_name} is computed from; leave the "
-                "metric out, or take an estimator that has some"
-            )
-        return torch.from_numpy(values)
-
-    return logits
-
-
-class _Found:
-    """Values, and why there are none, by key of the measurement."""
-
-    def __init__(self) -> None:
-        self.values: dict[str, float] = {}
-        self.failed: dict[str, str] = {}
-
-    def take(self, wanted: list[Measurement], materials: Materials, trial: Trial, logits: Logits) -> None:
-        """Measures one model."""
-        rows: dict[tuple[bool, bool], Evaluated] = {}
-        for item in wanted:
-            kind = item.polluted, item.metric.of_unseen
-            try:
-                if kind not in rows:
-                    validation = corrupted_validation(materials, trial, item)
-                    rows[kind] = evaluated(materials, trial, validation=validation)
-                z = logits(item)
-            except Exception as error:
-                interrupts.check()
-                self.failed[item.key] = described(error)
-                continue
-            value = tried(item.metric, rows[kind], z)
-            if isinstance(value, str):
-                self.failed[item.key] = value
-            else:
-                self.values[item.key] = value

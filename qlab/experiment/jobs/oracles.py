@@ -45,8 +45,7 @@ class TrainOracles(Job):
     @property
     def label(self) -> str:
         """See the base class."""
-        first = self.wanted[0][0]
-        return f"oracles of {first.names['model']} on {first.names['task']}"
+        return f"oracles of {self.wanted[0][0].model_and_task}"
 
     @property
     def task(self) -> Task:

@@ -140,8 +140,7 @@ class Retrace(Job):
     @property
     def label(self) -> str:
         """See the base class."""
-        first = self.trials[0]
-        return f"trajectories of {first.names['model']} on {first.names['task']}"
+        return f"trajectories of {self.trials[0].model_and_task}"
 
     @property
     def task(self) -> Task:

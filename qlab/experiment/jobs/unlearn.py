@@ -114,7 +114,7 @@ class Unlearn(Job):
     def label(self) -> str:
         """See the base class."""
         first = self.unlearnings[0]
-        return f"{first.name} of {first.teacher.names['model']}"
+        return f"{first.method} of {first.teacher.model_name}"
 
     @property
     def task(self) -> Task:

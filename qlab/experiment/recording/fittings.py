@@ -5,6 +5,7 @@ from __future__ import annotations
 from qlab.experiment.asking.trial import Trial
 from qlab.experiment.jobs.fit import Estimated, Fit, without_losses
 from qlab.experiment.jobs.materials import Materials
+from qlab.experiment.recording.measurements import measured_rows, measured_tags
 from qlab.experiment.recording.recorder import Recorder
 from qlab.experiment.recording.recording import RunsRecording
 from qlab.experiment.recording.trainings import create_trial
@@ -52,7 +53,9 @@ class FitRecording(RunsRecording[Estimated, Trial]):
                 if trial.key in healths:
                     health, now, store = healths[trial.key], now_ms(), self.recorder.store
                     values = [(name, value, result.epochs[0], now) for name, value in result.fitted[trial.key].items()]
-                    store.log(run_id, metrics=values, tags={names.HEALTH: health})
+                    further = [item for item in self._job.wanted if item.of.key == trial.key]
+                    tags = {names.HEALTH: health} | measured_tags(self.recorder, further, result.unmeasured)
+                    store.log(run_id, metrics=[*values, *measured_rows(further, result.values)], tags=tags)
                     self.recorder.finish(trial, run_id, health)
                 else:
                     error = result.failed[trial.key]

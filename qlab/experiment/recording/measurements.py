@@ -12,7 +12,7 @@ from qlab.experiment.recording.recorder import Recorder, first_line
 from qlab.experiment.recording.recording import Recording
 from qlab.tracking import names
 from qlab.tracking.redaction import redact
-from qlab.tracking.store import now_ms
+from qlab.tracking.store import MetricRow, now_ms
 
 
 class MeasureRecording(Recording[Measured]):
@@ -47,12 +47,8 @@ class MeasureRecording(Recording[Measured]):
                 known = [item for item in own if item.key in result.values or item.key in result.failed]
                 if run_id is None or not known:
                     continue
-                now = now_ms()
-                metrics = [
-                    (item.name, result.values[item.key], item.step, now) for item in known if item.key in result.values
-                ]
                 tags = measured_tags(self.recorder, known, result.failed)
-                self.recorder.store.log(run_id, metrics=metrics, tags=tags)
+                self.recorder.store.log(run_id, metrics=measured_rows(known, result.values), tags=tags)
 
     def fail(self, error: str) -> None:
         """See the base class."""
@@ -60,6 +56,17 @@ class MeasureRecording(Recording[Measured]):
 
     def abandon(self, reason: str) -> None:
         """There is no run of it."""
+
+
+def measured_rows(items: Iterable[Measurement], values: Mapping[str, float]) -> list[MetricRow]:
+    """The metrics of a run that have a value, as the store takes them.
+
+    Args:
+        items: the metrics of the run.
+        values: by key.
+    """
+    now = now_ms()
+    return [(item.name, values[item.key], item.step, now) for item in items if item.key in values]
 
 
 def measured_tags(
