@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from qlab.claims.table import VERDICT_NOTE, short
 from qlab.views.kept import joined
 from qlab.views.labels import ratio_text
 from qlab.views.words import named
@@ -43,6 +44,9 @@ def print_outcome(
             console.print(table)
         drawn += "; probes.csv, and a figure for each kind of probe that qlab draws"
         tables += ", probes.csv"
+    if len(outcome.claims):
+        console.print(claims_table(outcome.claims, f"{name}: claims"))
+        console.print(Text(VERDICT_NOTE), soft_wrap=True)
     unlearned = f", {counted(outcome.unlearned, 'unlearning run')}" if len(outcome.unlearning) else ""
     measured = f", {counted(outcome.measured, 'probe')} taken" if len(outcome.probes) else ""
     compared = f"{counted(outcome.compared, 'trial')} compared to choose, " if outcome.choices else ""
@@ -175,6 +179,21 @@ def probe_tables(table: pd.DataFrame, name: str) -> list[Table]:
             shown.add_row(*map(Text, [*cells, f"{count} of {first['runs']}{reasons}"]))
         found.append(shown)
     return found
+
+
+def claims_table(table: pd.DataFrame, title: str) -> Table:
+    """Each claim with its verdict, its effect with one-sided bounds, and how many seeds stand behind it."""
+    shown = Table(title=Text(title), title_justify="left")
+    people = short(table)
+    shown.add_column("claim", overflow="fold", ratio=3)
+    for column in ("verdict", "effect", "n"):
+        shown.add_column(column, overflow="fold")
+    if any(people["note"]):
+        shown.add_column("note", overflow="fold", ratio=2)
+    for row in people.to_dict("records"):
+        cells = [str(row[name]) for name in ("claim", "verdict", "effect", "n", "note")]
+        shown.add_row(*map(Text, cells[: len(shown.columns)]))
+    return shown
 
 
 def frame_table(frame: pd.DataFrame, title: str) -> Table:

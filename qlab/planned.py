@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import click
 
+from qlab.claims.outlook import foreseen
+from qlab.claims.wording import sentence
 from qlab.experiment.asking.experiment import Experiment, compared
 from qlab.experiment.asking.selection import Selection
 from qlab.experiment.asking.space import SearchTable
 from qlab.experiment.choosing import check_reportable
 from qlab.experiment.jobs.materials import Materials, Setting
 from qlab.experiment.planning.foreseen import check_foreseeable
+from qlab.experiment.planning.observing import expected
 from qlab.experiment.planning.plan import Plan
 from qlab.experiment.planning.remarks import remarks
 from qlab.tracking.store import Store
@@ -37,6 +40,7 @@ def print_plan(experiment: Experiment, uri: str | None) -> None:
         _print_choices(experiment, experiment.selection, store)
     for line in experiment.left_out:
         click.echo(f"left out: {line}")
+    _print_claims(experiment)
     if experiment.selection is not None:
         return
     if experiment.unlearnings:
@@ -46,6 +50,15 @@ def print_plan(experiment: Experiment, uri: str | None) -> None:
     if experiment.probe_runs:
         left = len(plan.todo_probe_runs)
         click.echo(f"{counted(len(experiment.probe_runs), 'probe')}: {len(plan.measured)} done, {left} would be taken")
+
+
+def _print_claims(experiment: Experiment) -> None:
+    """What is claimed, and what effects its tests will find."""
+    family = sum(claim.table.correction == "holm" for claim in experiment.claims)
+    for claim in experiment.claims:
+        click.echo(f"claim: {claim.table.text}")
+        click.echo(f"    {sentence(claim.stated)}")
+        click.echo(f"    {foreseen(claim, expected(claim, experiment.items), family)}")
 
 
 def _print_trials(plan: Plan, materials: Materials) -> None:

@@ -44,9 +44,10 @@ def describe(name: str) -> None:
     """Describe a class that an experiment file can name (fields, formula, source), or print an experiment's file.
 
     NAME is one that `qlab list` prints, or "module:Class"; or Task, Corruption, Model, Estimator, Loss, Unlearner,
-    LandscapeProbe or Metric for what a class of one's own has to define; or a table: run, select, search.
+    LandscapeProbe or Metric for what a class of one's own has to define; or a table: run, select, search, claim.
     """
     from qlab import starting
+    from qlab.claims import ClaimTable
     from qlab.errors import unknown
     from qlab.experiment.asking.experiment import RunTable
     from qlab.experiment.asking.selection import SelectTable
@@ -57,7 +58,8 @@ def describe(name: str) -> None:
     from qlab.training import Trainer
 
     classes: dict[str, tuple[str, type]] = {"Trainer": ("training", Trainer)}
-    classes |= {"run": ("table", RunTable), "select": ("table", SelectTable), "search": ("table", SearchTable)}
+    tables = {"run": RunTable, "select": SelectTable, "search": SearchTable, "claim": ClaimTable}
+    classes |= {table: ("table", cls) for table, cls in tables.items()}
     for kind in KINDS:
         classes |= {base.__name__: (kind, base) for base in base_classes(kind)}
         classes |= {found: (kind, cls) for found, cls in available(kind).items()}

@@ -97,6 +97,7 @@ def report(experiments: Sequence[str], out: str, reference: str | None, tracking
 @click.argument("experiments", nargs=-1, required=True)
 @click.option("--figure", metavar="FILE", help="Draw a figure for print: .pdf, .svg or .eps, or .png (see --dpi).")
 @click.option("--table", metavar="FILE", help="Write a table: .tex (booktabs, siunitx), .md or .csv.")
+@click.option("--claims", metavar="FILE", help="Write the claims and verdicts: .tex, .md, or .csv with all columns.")
 @click.option("--y", multiple=True, metavar="METRIC", help="Metric, repeatable: test_accuracy. Default: as `qlab run`.")
 @click.option("--x", metavar="PARAM", help="Param of numbers: training.learning_rate. Default: corruption.ratio.")
 @click.option(
@@ -130,6 +131,7 @@ def export(
     experiments: Sequence[str],
     figure: str | None,
     table: str | None,
+    claims: str | None,
     y: Sequence[str],
     x: str | None,
     by: Sequence[str],
@@ -146,8 +148,10 @@ def export(
 
     Both say how many runs are kept of how many, and why others are not. A figure is exactly as wide as asked for.
     """
-    if figure is None and table is None:
-        raise ConfigError("There is nothing to write; give --figure fig.pdf, --table table.tex, or both.")
+    if figure is None and table is None and claims is None:
+        raise ConfigError(
+            "There is nothing to write; give --figure fig.pdf, --table table.tex, or --claims claims.tex."
+        )
     from qlab.reading import results
     from qlab.reading.tidy import kind_of
 
@@ -159,5 +163,7 @@ def export(
         click.echo(found.save_figure(figure, chosen, x, by, kind, log_x=log_x, log_y=log_y, **size))
     if table is not None:
         click.echo(found.save_table(table, chosen, x, by, kind))
+    if claims is not None:
+        click.echo(found.save_claims(claims))
     for line in found.lines():
         output.say(line)

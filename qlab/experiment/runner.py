@@ -22,6 +22,7 @@ from qlab.experiment.planning.plan import DAMAGED, Plan
 from qlab.experiment.planning.same_data import check_same_data
 from qlab.experiment.planning.seeds import check_seeds
 from qlab.experiment.planning.work import Work
+from qlab.experiment.recording.claims import register_claims
 from qlab.experiment.recording.failures import failure_lines
 from qlab.experiment.recording.parent import find_parent, open_parent
 from qlab.experiment.recording.recorder import DamagedCheckpoint, Recorder
@@ -59,6 +60,7 @@ class Outcome:
         tracking_seconds: wall time spent writing to and reading from the store.
         choices: what was chosen for each group of a selection, in words.
         compared: how many trials were trained now to be compared.
+        claims: what was claimed, and the verdicts, see :func:`qlab.claims.table.claim_table`.
     """
 
     parent_run: str
@@ -77,6 +79,7 @@ class Outcome:
     tracking_seconds: float
     choices: tuple[str, ...] = ()
     compared: int = 0
+    claims: pd.DataFrame = dataclasses.field(default_factory=pd.DataFrame)
 
 
 class Runner:
@@ -139,6 +142,7 @@ class Runner:
                 with recorder.tracking():
                     parent = open_parent(recorder, busy=_is_busy(plan))
                     clear_refusals(recorder, parent)
+                    register_claims(recorder, parent, experiment, plan.run_ids)  # before anything is trained
                 start, tracked = time.perf_counter(), recorder.tracking_seconds
                 self._carry_out(recorder, materials, work, plan, parent)
                 while choosing is not None and not choosing.is_over:
@@ -181,6 +185,7 @@ class Runner:
             choices=() if choosing is None else tuple(choice.line for choice in choosing.choices),
             compared=0 if choosing is None else _count(choosing.candidates, finished),
             missing=tables.missing,
+            claims=tables.claims,
             artifacts=self._store.artifact_place(parent),
             working_seconds=working,
             tracking_seconds=recorder.tracking_seconds,

@@ -16,6 +16,7 @@ from qlab.errors import DataError, StoreError
 from qlab.explorer.cache import MEBIBYTE, Kept
 from qlab.landscape.result import ProbeResult
 from qlab.models import Model, checkpoint
+from qlab.reading.claims import claims_of
 from qlab.tracking import frames, names
 from qlab.tracking.configs import read_configs
 from qlab.tracking.query import Query
@@ -186,6 +187,11 @@ class Reader:
         """What a probe's run found."""
         found: ProbeResult = self._file(run_id, names.PROBE_RESULT, ProbeResult.load)
         return found
+
+    def claims(self, experiment: str) -> pd.DataFrame:
+        """What an experiment claims, and the verdicts, see :func:`qlab.claims.table.claim_table`."""
+        with self._lock:
+            return claims_of(self.store, {experiment: self._id(experiment)})
 
     def _file(self, run_id: str, path: str, load: Callable[[Path], Any]) -> Any:
         """What a run's file holds; the last read are kept, up to :data:`KEPT_FILES` bytes."""

@@ -11,6 +11,7 @@ import pandas as pd
 
 from qlab.errors import DataError
 from qlab.reading import curves as histories
+from qlab.reading.claims import claims_of
 from qlab.reading.tidy import KINDS, Kind, joined, kind_of, tidy
 from qlab.tracking import frames, names
 from qlab.tracking.store import Store
@@ -77,6 +78,14 @@ class Contents:
     def probes(self) -> pd.DataFrame:
         """The same for landscape probes, with their ``probe``."""
         return self._tidy("probes")
+
+    @functools.cached_property
+    def claims(self) -> pd.DataFrame:
+        """A row for each claim of the experiments: what it says, the verdict, effect and bounds.
+
+        See :func:`qlab.claims.table.claim_table`.
+        """
+        return claims_of(self._store, self._ids)
 
     def curves(self, metrics: str | Sequence[str] | None = None, of: Kind = "trials") -> pd.DataFrame:
         """Every value of some metrics over epochs (of unlearning runs over steps), one to a row.

@@ -9,7 +9,9 @@ from typing import Any
 
 import pandas as pd
 
+from qlab.errors import DataError
 from qlab.reading.axes import Axes
+from qlab.reading.claims import write_claims
 from qlab.reading.contents import Contents
 from qlab.reading.lengths import inches
 from qlab.reading.table_files import FORMATS, suffix_of, write_table
@@ -169,6 +171,21 @@ class Results(Contents):
         suffix_of(Path(path), FORMATS, "table")
         short = of == "unlearning" and y is None and Path(path).suffix.lower() != ".csv"
         return write_table(self.table(UNLEARNED if short else y, x, by, of), Path(path), ", ".join(self.names))
+
+    def save_claims(self, path: str | Path) -> Path:
+        """Writes :attr:`claims` as LaTeX (``.tex``), Markdown (``.md``) or, with all columns, CSV.
+
+        Args:
+            path: the file; its suffix says of which kind.
+
+        Raises:
+            ConfigError: there is no such kind of file.
+            DataError: the experiments claim nothing.
+        """
+        suffix_of(Path(path), FORMATS, "claims")
+        if self.claims.empty:
+            raise DataError(f"{', '.join(self.names)}: no claims; [[claim]] tables in an experiment file make some.")
+        return write_claims(self.claims, Path(path), ", ".join(self.names))
 
     def axes(
         self,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,8 @@ import numpy as np
 import pandas as pd
 
 from qlab.attempts import Attempts
+from qlab.claims.overview import blocks, cell
+from qlab.claims.table import VERDICT_NOTE, short
 from qlab.errors import DataError
 from qlab.report.data import (
     Shown,
@@ -94,6 +96,8 @@ def write_report(
             version=__version__,
             location=store.location,
             time=f"{pd.Timestamp.now(tz='UTC'):%Y-%m-%d %H:%M}",
+            claims=_claims(sections),
+            claims_note=VERDICT_NOTE,
             overview=_overview(sections),
             sections=shown,
         )
@@ -103,6 +107,35 @@ def write_report(
     compared = [section.agreement for section in sections if section.agreement is not None]
     points = sum(map(len, compared))
     return Report(page, tuple(files), points, int(sum(table["agrees"].sum() for table in compared)), missing)
+
+
+def _claims(sections: Sequence[Section]) -> list[_Part]:
+    """What was claimed and the verdicts: a table for experiments that claim the same, with a column for each."""
+    own = {section.name: section for section in sections}
+    tables = [section.claims for section in sections if section.claims is not None]
+    return [
+        {
+            "experiments": experiments,
+            "rows": [
+                {
+                    "claim": line["claim"],
+                    "cells": [_verdict(own[name], line["cells"].get(name)) for name in experiments],
+                }
+                for line in lines
+            ],
+        }
+        for experiments, lines in blocks(tables)
+    ]
+
+
+def _verdict(section: Section, row: Mapping[Hashable, Any] | None) -> _Part:
+    """A verdict in a table, and where the figure is that shows it."""
+    if row is None:
+        return {"word": "", "text": "not claimed", "states": "", "link": "", "figure": ""}
+    figure = str(row["figure"]) if row["figure"] in section.figures else ""
+    link = f"{section.name}.{figure}" if figure else section.name
+    text = cell(row).removeprefix(str(row["verdict"]))
+    return {"word": row["verdict"], "text": text, "states": row["states"], "link": link, "figure": figure or "section"}
 
 
 def _overview(sections: Sequence[Section]) -> _Part:
@@ -131,12 +164,25 @@ def _parts(section: Section, folder: Path, files: list[Path], attempts: Attempts
         if file is None:
             return _missing(what, attempts.missing[what])
         files.append(file)
-        return {"kind": "figure", "caption": caption, "png": base64.b64encode(file.read_bytes()).decode()}
+        place = f"{section.name}.{what.removeprefix('figure ')}"
+        return {
+            "kind": "figure",
+            "place": place,
+            "caption": caption,
+            "png": base64.b64encode(file.read_bytes()).decode(),
+        }
 
     for name, (caption, draw) in section.figures.items():
         parts.append(figure(f"figure {name}", _saver(draw, folder / f"{stem}.{name}.png", 110), caption))
     if section.shown is not None:
         parts += _data_parts(section.shown, folder / stem, figure, attempts)
+    if section.claims is not None:
+        file = folder / f"{stem}.claims.csv"
+        section.claims.to_csv(file, index=False)
+        files.append(file)
+        said = [f"{row['claim']} ({row['states']})" for row in section.claims.to_dict("records")]
+        shown = short(section.claims).assign(claim=said)
+        parts.append(_table(f"Claims and verdicts. {VERDICT_NOTE} ({file.name})", shown, opened=True) | {"words": True})
     tables = dict(section.tables)
     if section.agreement is not None:
         tables["agreement"] = ("Agreement with published points, point by point.", section.agreement)
@@ -195,7 +241,7 @@ def _missing(what: str, why: str) -> _Part:
 
 
 def _table(caption: str, table: pd.DataFrame, opened: bool = False) -> _Part:
-    return {"kind": "table", "caption": caption, "table": _grid(table), "open": opened}
+    return {"kind": "table", "caption": caption, "table": _grid(table), "open": opened, "words": False}
 
 
 def _grid(table: pd.DataFrame) -> _Part:

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from qlab.attempts import Attempts
+from qlab.reading.claims import claims_of
 from qlab.report.data import Shown, shown_data
 from qlab.report.reference import References, agreement, matched_by_task
 from qlab.tracking import frames, names, params
@@ -41,6 +42,7 @@ class Section:
         agreement: points of agreement with published ones, or None without.
         missing: what of it could not be made, and why.
         shown: the data and circuits, or None where they cannot be made again.
+        claims: what was claimed and the verdicts, see :func:`qlab.claims.table.claim_table`; None without claims.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Section:
     agreement: pd.DataFrame | None
     missing: dict[str, str] = dataclasses.field(default_factory=dict)
     shown: Shown | None = None
+    claims: pd.DataFrame | None = None
 
 
 def section_of(store: Store, name: str, references: References | None) -> Section | None:
@@ -77,6 +80,7 @@ def section_of(store: Store, name: str, references: References | None) -> Sectio
     parents = every[every["kind"] == names.EXPERIMENT]
     parent = str(parents["run_id"].iloc[-1]) if len(parents) else ""
     compared = [part.agreement for part in parts if part.agreement is not None]
+    claims = attempts.made("claims", lambda: claims_of(store, {name: store.experiment_ids([name])[0]}))
     return Section(
         name=name,
         about=store.note(parent) if parent else "",
@@ -86,6 +90,7 @@ def section_of(store: Store, name: str, references: References | None) -> Sectio
         agreement=pd.concat(compared, ignore_index=True) if compared else None,
         shown=attempts.made("data and circuits", lambda: shown_data(store, parent)) if parent else None,
         missing=attempts.missing,
+        claims=None if claims is None or claims.empty else claims,
     )
 
 

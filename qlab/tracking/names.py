@@ -28,6 +28,15 @@ CLAIMS: Final = "claims"
 """Who works at what; see :mod:`qlab.tracking.lease`. Not a result: found only if it is
 asked for."""
 
+CLAIM_FILE: Final = "claims/claims.json"
+"""Artifact of an experiment's run: its claims as they were written, when, and the verdicts on them."""
+
+CLAIM_RECORD: Final = "qlab.claims"
+"""Tag of an experiment's run that has such a file: a digest of it."""
+
+CLAIM: Final = "qlab.claim."
+"""How the names of tags of an experiment's run begin that hold a verdict; the claim's name or number follows."""
+
 TRIAL_KEY: Final = "qlab.trial"
 """Tag: the identity of a trial (or unlearning run, oracle, probe), a hash of its resolved configuration."""
 

@@ -65,6 +65,12 @@ def summarize_probes(frame: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFram
     return pd.DataFrame(rows, columns=_COLUMNS)
 
 
+def left_out(frame: pd.DataFrame, metric: str) -> list[str]:
+    """For each run of probes why it does not count in the mean of a metric; "" if it does."""
+    flawed = _ratio_flaws(frame) if metric == _RATIO else flaws(frame, metric)
+    return [reason or flaw for reason, flaw in zip(_left_out(frame), flawed, strict=True)]
+
+
 def _left_out(frame: pd.DataFrame) -> list[str]:
     """For each run why it is left out; "" if it is kept."""
     strict = frame["probe.keep_collapsed"] if "probe.keep_collapsed" in frame else [None] * len(frame)

@@ -37,7 +37,7 @@ def test_another_axis_and_metric(store: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "There is nothing to write; give --figure fig.pdf, --table table.tex, or both."),
+        ([], "There is nothing to write; give --figure fig.pdf, --table table.tex, or --claims claims.tex."),
         (["--figure", "fig.jpeg"], "accepts a file that ends in .pdf, .svg, .png, .eps"),
         (["--figure", "fig.pdf", "--width", "3.4"], "accepts a length with one of the units in, cm, mm, pt, bp"),
         (["--figure", "fig.pdf", "--width", "1km"], "accepts a length with one of the units"),

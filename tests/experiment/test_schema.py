@@ -144,7 +144,10 @@ def test_experiments_that_ship_load(file: Path) -> None:
 
 MALFORMED = {
     "not TOML": ("[task\n", ["not valid TOML", "line 1"]),
-    "unknown key at the top": ('nmae = "x"\n' + MINIMAL, ['"nmae"', 'Did you mean "name"?', "about, corruption"]),
+    "unknown key at the top": (
+        'nmae = "x"\n' + MINIMAL,
+        ['"nmae"', 'Did you mean "name"?', "about, claim, corruption"],
+    ),
     "name of another type": ("name = 3\n" + MINIMAL, ["name", "got 3", "accepts letters, digits"]),
     "empty name": ('name = ""\n' + MINIMAL, ["name", 'got ""', "accepts letters, digits"]),
     "name with a space": ('name = "my run"\n' + MINIMAL, ["name", 'got "my run"', "accepts letters, digits"]),

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import annotated_types as at
 
+from qlab.claims import Claim
 from qlab.component import Component
 from qlab.experiment.asking.measurement import AskedMetric, Measurement
 from qlab.experiment.asking.naming import told_apart
@@ -75,6 +76,7 @@ class Experiment:
         asked: the experiment that this is a stage of, if it is one.
         left_out: what is asked for and cannot be had of some models, each with its reason: "HessianProbe of
             sklearn.svm:SVC: it has no gradients".
+        claims: what it is to show; no part of the identity of what they are of, nor of the experiment's run.
     """
 
     name: str
@@ -94,6 +96,7 @@ class Experiment:
     metrics: tuple[AskedMetric, ...] = ()
     selection: Selection | None = None
     asked: Experiment | None = None
+    claims: tuple[Claim, ...] = ()
 
     @property
     def items(self) -> tuple[Trial | Unlearning | ProbeRun, ...]:

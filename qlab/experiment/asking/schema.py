@@ -10,8 +10,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from qlab.claims import Claim
 from qlab.errors import ConfigError, DataError, unknown
 from qlab.experiment.asking import overrides
+from qlab.experiment.asking.claims import Item, read_claims
 from qlab.experiment.asking.devices import parse_device
 from qlab.experiment.asking.experiment import Experiment, RunTable
 from qlab.experiment.asking.landmarks import Landmarks
@@ -41,6 +43,7 @@ _TOP_LEVEL = (
     "unlearner",
     "probe",
     "metric",
+    "claim",
     "select",
     "search",
     "run",
@@ -122,7 +125,7 @@ def parse(
     try:
         for key, value in assignments:
             overrides.apply(raw, key, value, folder)
-        experiment = _Reader(folder).experiment(raw, source, text, default_name)
+        experiment = _Reader(folder, changed=bool(assignments)).experiment(raw, source, text, default_name)
     except (ConfigError, DataError) as error:
         raise ConfigError(f"{source}: {error}") from error
     except (Exception, SystemExit) as error:
@@ -167,10 +170,16 @@ def _deeper_than(value: Any, levels: int) -> bool:
 
 
 class _Reader:
-    """Turns parsed TOML into checked objects; messages start with the key."""
+    """Turns parsed TOML into checked objects; messages start with the key.
 
-    def __init__(self, folder: Path | None) -> None:
+    Args:
+        folder: where classes and files beside the experiment are.
+        changed: whether values of the file were replaced, so that it may not make all that it claims something of.
+    """
+
+    def __init__(self, folder: Path | None, *, changed: bool = False) -> None:
         self.folder = folder
+        self._changed = changed
         self._tables = Tables(folder)
         self.left_out: dict[str, None] = {}
 
@@ -207,6 +216,8 @@ class _Reader:
             if item.needs_clean_twin:
                 twin = item.trial.clean_twin
                 trials.setdefault(twin.key, twin)
+        items: tuple[Item, ...] = (*trials.values(), *unlearnings.values(), *probe_runs.values())
+        claims = self._claims(raw, items, metrics, chosen)
         return Experiment(
             name,
             about,
@@ -223,7 +234,24 @@ class _Reader:
             left_out=tuple(self.left_out),
             metrics=metrics,
             selection=chosen,
+            claims=claims,
         )
+
+    def _claims(
+        self, raw: dict[str, Any], items: Sequence[Item], metrics: Sequence[AskedMetric], chosen: Selection | None
+    ) -> tuple[Claim, ...]:
+        """The claims; where values of the file were replaced, without those about runs that it then does not make."""
+        if "claim" not in raw:
+            return ()
+        keys = (
+            [] if chosen is None else [*getattr(chosen.table, "over", ()), *(k for g in chosen.groups for k in g.space)]
+        )
+        claims, unmade = read_claims(self._tables, raw["claim"], items, metrics, keys)
+        for where, error in unmade.items():
+            if not self._changed:
+                raise error
+            self.left_out[f"{where}: {str(error).partition(': ')[2]}"] = None
+        return tuple(claims)
 
     def _selection(
         self, raw: dict[str, Any], run: RunTable, trials: Sequence[Trial], metrics: Sequence[AskedMetric]

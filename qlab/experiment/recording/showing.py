@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 
 import pandas as pd
 
+from qlab.claims.table import short
 from qlab.experiment.asking.experiment import Experiment
 from qlab.experiment.recording.recorder import Recorder
 from qlab.tracking import names
@@ -34,6 +35,7 @@ def show_experiment(
     table: pd.DataFrame,
     unlearned: pd.DataFrame,
     steps: pd.DataFrame,
+    claims: pd.DataFrame,
     *,
     pictured: bool,
 ) -> None:
@@ -46,6 +48,7 @@ def show_experiment(
         table: see :func:`qlab.views.summary.summarize`.
         unlearned: one row for each unlearning run.
         steps: see :func:`qlab.views.unlearning.curves_of`.
+        claims: see :func:`qlab.claims.table.claim_table`.
         pictured: whether the experiment's run has the summary's figure.
     """
     store, experiment_id = recorder.store, recorder.experiment_id
@@ -55,7 +58,7 @@ def show_experiment(
         write_curves(store, parent, [*against_ratio, *against_step])
         views = prepared_views(trials, unlearned, against_ratio, against_step, whole)
         run = store.known_as(parent)
-        note = description(recorder.experiment, experiment_id, run, table, views, pictured=pictured)
+        note = description(recorder.experiment, experiment_id, run, table, views, claims, pictured=pictured)
         show(store, experiment_id, note, views)
 
 
@@ -157,6 +160,7 @@ def description(
     run_id: str,
     table: pd.DataFrame,
     views: Iterable[View],
+    claims: pd.DataFrame | None = None,
     *,
     pictured: bool = True,
 ) -> str:
@@ -183,6 +187,7 @@ def description(
         _literal(experiment.about) or _literal(experiment.name),
         f"{'; '.join(asked)}. Compare: {', '.join(links)}.",
         f"Left out: {left_out}." if left_out else "",
+        "" if claims is None else claim_lines(claims),
         f"![accuracy against the ratio; also in the artifacts of the experiment's run, summary/accuracy.png]({figure})"
         if pictured
         else "",
@@ -192,6 +197,15 @@ def description(
         f"    {command}",
     ]
     return "\n\n".join(line for line in lines if line)
+
+
+def claim_lines(claims: pd.DataFrame) -> str:
+    """Claims and verdicts as a list in Markdown; nothing without claims."""
+    return "\n".join(
+        f"- **{row['verdict']}**: {_literal(row['claim'])} ({_literal(row['effect'])}, n = {_literal(row['n'])}"
+        + (f"; {_literal(row['note'])})" if row["note"] else ")")
+        for row in short(claims).to_dict("records")
+    )
 
 
 def _listed(labels: Iterable[str]) -> str:

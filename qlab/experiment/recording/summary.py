@@ -16,6 +16,7 @@ import pandas as pd
 
 from qlab.attempts import Attempts
 from qlab.experiment.asking.trial import ProbeRun, Trial, Unlearning, content_hash
+from qlab.experiment.recording.claims import evaluate_claims
 from qlab.experiment.recording.recorder import Recorder
 from qlab.landscape import ProbeResult
 from qlab.tracking import frames, names
@@ -38,12 +39,14 @@ class Summary:
         unlearning: see :func:`qlab.views.unlearning.summarize_unlearning`; empty without methods.
         probes: see :func:`qlab.views.curvature.summarize_probes`; empty without probes.
         missing: figures that could not be drawn, and why.
+        claims: see :func:`qlab.claims.table.claim_table`; empty without claims.
     """
 
     trials: pd.DataFrame
     unlearning: pd.DataFrame
     probes: pd.DataFrame
     missing: dict[str, str]
+    claims: pd.DataFrame
 
 
 class _Undrawn(Attempts):
@@ -74,7 +77,11 @@ def _summarised(recorder: Recorder, parent: str, figures: Attempts, draw: bool) 
     shown = [frame[["run_id", "status", "health"]].fillna("") for frame in (trials, unlearnings, probes)]
     # Metrics that were asked for later come to runs that were drawn before.
     measured = [own for frame in (trials, unlearnings) for own in frame[names.MEASURED] if own]
-    digest = content_hash([_FORM, *(part.to_numpy().tolist() for part in shown), *([measured] if measured else [])])
+    claims = evaluate_claims(recorder, parent, trials, unlearnings, probes)
+    told = [claims.to_json()] if len(claims) else []
+    digest = content_hash(
+        [_FORM, *(part.to_numpy().tolist() for part in shown), *([measured] if measured else []), *told]
+    )
     with recorder.tracking():
         drawn = recorder.store.get_run(parent).data.tags.get(names.SUMMARY)
         write = drawn != digest or not recorder.store.has_file(parent, FIRST_FILE)
@@ -84,12 +91,13 @@ def _summarised(recorder: Recorder, parent: str, figures: Attempts, draw: bool) 
         unlearned,
         _summarise_probes(recorder, parent, probes, write, figures),
         figures.missing,
+        claims,
     )
     if write:
         from qlab.experiment.recording.showing import show_experiment
 
         pictured = draw and "accuracy" not in figures.missing
-        show_experiment(recorder, parent, trials, found.trials, unlearnings, steps, pictured=pictured)
+        show_experiment(recorder, parent, trials, found.trials, unlearnings, steps, claims, pictured=pictured)
     if write and draw and not figures.missing:
         with recorder.tracking():
             recorder.store.set_tags(parent, {names.SUMMARY: digest})

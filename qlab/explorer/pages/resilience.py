@@ -11,6 +11,7 @@ import pandas as pd
 import panel as pn
 import panel_material_ui as pmui
 
+from qlab.claims.table import VERDICT_NOTE, short
 from qlab.errors import DataError
 from qlab.explorer.controls import Control, bound
 from qlab.explorer.figure import Figure, fitting
@@ -58,6 +59,7 @@ class ResiliencePage(Page):
         self.curve = Figure("resilience", self._clickable)
         self.training = Figure("training")
         self._groups = pn.Column(sizing_mode="stretch_width")
+        self._claims = pn.Column(sizing_mode="stretch_width")
         self._chosen = Text("Click a point, or a row of the table, to see the training behind it.", margin=(5, 10))
         return [
             pmui.Row(self._group_by.widget, self._corruptions.widget, traces, reference),
@@ -66,6 +68,7 @@ class ResiliencePage(Page):
             self.training.view,
             heading("Groups"),
             self._groups,
+            self._claims,
         ]
 
     def update(self) -> None:
@@ -92,6 +95,7 @@ class ResiliencePage(Page):
             return _Shown(summarize(trials, group_by), labelled_trials(trials, group_by), varying(trials), every)
 
         self.compute(compute, self._show)
+        self.compute(lambda: self.context.reader.claims(experiment), self._show_claims, "claims")
         self._show_training()
 
     def _show(self, shown: _Shown) -> None:
@@ -108,6 +112,10 @@ class ResiliencePage(Page):
         table = plain_table(rounded(shown.table), selectable=1, pagination="local", page_size=10)
         table.on_click(lambda event: self._choose(self._rows(shown.table.iloc[event.row])))
         self._groups.objects = [table]
+
+    def _show_claims(self, claims: pd.DataFrame) -> None:
+        shown = [] if claims.empty else [heading("Claims"), plain_table(short(claims)), Text(VERDICT_NOTE)]
+        self._claims.objects = shown
 
     def _clickable(self, layout: Any) -> Any:
         """The figure with each panel listening for clicks."""

@@ -1,0 +1,420 @@
+"""Claims of an experiment file: which of its runs they are about, and whether it makes them."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from qlab.claims import Claim, ClaimTable
+from qlab.claims.verdict import FEWEST
+from qlab.component import Component, name_of
+from qlab.errors import ConfigError, nearest, unknown
+from qlab.experiment.asking.measurement import BUILT_IN, AskedMetric
+from qlab.experiment.asking.tables import Tables
+from qlab.experiment.asking.trial import ProbeRun, Trial, Unlearning
+from qlab.experiment.asking.values import TABLES, fields_at
+from qlab.fields import show
+from qlab.tracking.params import number
+
+Item = Trial | Unlearning | ProbeRun
+
+_GROUPS = ("of", "than", "at")
+
+_TRIALS = BUILT_IN | {"holdout_loss", "best_epoch"}
+
+UNLEARNED: Final = frozenset(
+    {
+        *BUILT_IN,
+        *("steps_to_oracle", "oracle_accuracy", "oracle_accuracy_std", "oracle_gap", "oracle_kl", "oracle_kl_floor"),
+        *("membership_auc", "membership_auc_oracle", "relearn_steps", "unlearning_seconds", "loss_evaluations"),
+    }
+)
+"""Metrics that unlearning runs may have, beside those of one's own."""
+
+PROBED: Final = {
+    "HessianProbe": r"(hessian_trace(_a|_b|_error)?|hessian_eigenvalue_(max|min)|gradient_norm|landscape_loss)",
+    "RougheningProbe": r"(lrr|hessian_trace(_clean)?(_a|_b|_error)?)",
+    "SliceProbe": r"(landscape_(loss|accuracy)|direction_length_\d+|direction_cosine)",
+    "InterpolationProbe": r"((barrier|distance)(_\d+)?)",
+}
+"""Metrics of qlab's own probes."""
+
+_SHOWN = 8
+
+
+class UnmadeError(ConfigError):
+    """A claim about runs that the experiment does not make."""
+
+
+def read_claims(
+    tables: Tables, raw: Any, items: Sequence[Item], metrics: Sequence[AskedMetric], chosen: Sequence[str] = ()
+) -> tuple[list[Claim], dict[str, UnmadeError]]:
+    """The claims of a file, and those about runs that it does not make, each with why.
+
+    Args:
+        tables: makes components.
+        raw: what the file has under ``claim``.
+        items: trials, unlearning runs and probes of the file.
+        metrics: that it asks for.
+        chosen: keys of values that are chosen, and say nothing before.
+
+    Raises:
+        ConfigError: a claim is not one.
+    """
+    found: list[Claim] = []
+    unmade: dict[str, UnmadeError] = {}
+    names: dict[str, str] = {}
+    for where, table in tables.tables(raw, "claim"):
+        own = {key: value for key, value in table.items() if key not in _GROUPS}
+        pool = own.get("pool")
+        fields = tables.make(ClaimTable, own | ({"pool": [pool]} if isinstance(pool, str) else {}), where)
+        _check_fields(fields, table, where)
+        if fields.name and fields.name in names:
+            raise ConfigError(f"{where}.name: got {show(fields.name)}, as {names[fields.name]} has; give it another.")
+        names[fields.name] = where
+        groups = {key: _group(table.get(key, {}), f"{where}.{key}") for key in _GROUPS}
+        try:
+            found.append(_claim(fields, groups, where, _Candidates(items, chosen), metrics))
+        except UnmadeError as error:
+            unmade[f"{where} ({fields.name or fields.text})"] = error
+    return found, unmade
+
+
+def settings_of(item: Item) -> dict[str, Any]:
+    """Everything that a run's configuration says, by dotted key, defaults included."""
+    if isinstance(item, Trial):
+        found: dict[str, Any] = {}
+        for table in TABLES:
+            fields = _flat(table, fields_at(item, table))
+            found |= fields if table == "training" else {f"{table}.type": item.names[table], **fields}
+        return found
+    if isinstance(item, Unlearning):
+        own = {"unlearner.type": item.name, **_flat("unlearner", item.unlearner.field_values())}
+        return settings_of(item.teacher) | own
+    own = {"probe.type": item.name, **_flat("probe", item.probe.field_values())}
+    return settings_of(item.trial) | own
+
+
+def members(group: Mapping[str, Any], items: Sequence[Item]) -> list[Item]:
+    """The runs of a group; its keys are whole."""
+    return [item for item in _of_kind(group, items) if _has_all(settings_of(item), group)]
+
+
+def seed_of(item: Item) -> int:
+    """That of the trial."""
+    return (
+        item.seed if isinstance(item, Trial) else item.teacher.seed if isinstance(item, Unlearning) else item.trial.seed
+    )
+
+
+def unit_of(item: Item, independent: str) -> tuple[int, int]:
+    """What counts as one observation: equal for runs that are averaged."""
+    repeat = item.repeat if isinstance(item, Unlearning) and independent == "repeats" else 0
+    return seed_of(item), repeat
+
+
+def _check_fields(table: ClaimTable, raw: Mapping[str, Any], where: str) -> None:
+    """What can be said without the trials.
+
+    Raises:
+        ConfigError: fields do not fit each other.
+    """
+    if not table.text.strip():
+        raise ConfigError(f"{where}.text: got nothing, accepts the claim in a sentence.")
+    if not re.fullmatch(r"[\w.-]*", table.name, re.ASCII):
+        raise ConfigError(f"{where}.name: got {show(table.name)}, accepts letters, digits, and the characters _ - .")
+    if "of" not in raw:
+        raise ConfigError(
+            f'{where}.of: missing; accepts a table of values by dotted key, such as {{ "model.type" = "MLP" }}.'
+        )
+    if "than" not in raw and table.effect != "slope":
+        raise ConfigError(f"{where}.than: missing; accepts a table like that of of, or a number.")
+    if table.statement == "within" and table.margin == 0.0:
+        raise ConfigError(f'{where}.margin: got 0, and "within" accepts a margin above 0: nothing lies within 0.')
+    if table.effect == "slope" and not table.over:
+        raise ConfigError(f'{where}.over: missing; a slope is over a swept field: over = "corruption.ratio".')
+    if table.over and table.effect != "slope":
+        raise ConfigError(f'{where}.over: is of slopes; add effect = "slope", or leave it out.')
+    if table.mean == "geometric" and table.effect != "ratio":
+        raise ConfigError(f'{where}.mean: "geometric" is of ratios; add effect = "ratio", or leave it out.')
+    than = raw.get("than")
+    if table.effect == "ratio" and isinstance(than, int | float) and not isinstance(than, bool) and than <= 0:
+        raise ConfigError(f"{where}.than: got {show(than)}, accepts a number above 0 for a ratio.")
+
+
+def _claim(
+    table: ClaimTable, groups: Mapping[str, Any], where: str, made: _Candidates, metrics: Sequence[AskedMetric]
+) -> Claim:
+    both = groups["at"]
+    if isinstance(both, float) or isinstance(groups["of"], float):
+        wrong = "at" if isinstance(both, float) else "of"
+        raise ConfigError(f"{where}.{wrong}: got a number, accepts a table of values by dotted key.")
+    of = made.group(groups["of"], both, f"{where}.of")
+    given = groups["than"]
+    than: dict[str, Any] | float = given if isinstance(given, float) else {}
+    if table.effect == "slope" and given == {}:
+        than = 0.0
+    elif not isinstance(given, float):
+        than = made.group(given, both, f"{where}.than")
+    found = of if isinstance(than, float) else of | than
+    pool = tuple(made.key(key, found, f"{where}.pool") for key in table.pool)
+    over = made.key(table.over, found, f"{where}.over") if table.over else ""
+    claim = Claim(dataclasses.replace(table, pool=pool, over=over), of, than, where)
+    units = [made.check(claim, of, f"{where}.of", metrics)]
+    if not isinstance(than, float):
+        if than == of:
+            raise ConfigError(f"{where}.than: is the same group as of; name what differs.")
+        units.append(made.check(claim, than, f"{where}.than", metrics))
+    fewest = min(map(len, units))
+    if table.paired and len(units) == 2:
+        fewest = len(units[0] & units[1])
+    if fewest < FEWEST:
+        more = "run.repeats" if table.independent == "repeats" else "run.seeds"
+        hint = ""
+        if table.independent == "seeds" and any(isinstance(item, Unlearning) and item.repeat for item in made.items):
+            hint = ' What varies from one repeat to the next of the same model is tested with independent = "repeats".'
+        raise UnmadeError(
+            f"{where}: has {fewest} of {table.independent}, and a test takes two at least; raise {more}.{hint}"
+        )
+    return claim
+
+
+class _Candidates:
+    """The runs of a file, in which groups are looked for."""
+
+    def __init__(self, items: Sequence[Item], chosen: Sequence[str]) -> None:
+        self.items = items
+        self._settings = {item.key: settings_of(item) for item in items}
+        self._chosen = set(chosen)
+
+    def group(self, own: Mapping[str, Any], both: Mapping[str, Any], where: str) -> dict[str, Any]:
+        """A group with whole keys."""
+        given = {**both, **own}
+        found: dict[str, Any] = {}
+        for key, value in given.items():
+            name = self.key(key, given, where)
+            if name in found:
+                raise ConfigError(f"{where}: names {name} twice.")
+            found[name] = value
+        return found
+
+    def key(self, given: str, group: Mapping[str, Any], where: str) -> str:
+        """The key that is meant: ``ratio`` for "corruption.ratio", ``model`` for "model.type"."""
+        kind = _kind(group)
+        choices = dict.fromkeys(
+            key for item in self.items if _kind_of(item) is kind or not group for key in self._settings[item.key]
+        )
+        if given in ("seed", "repeat", "oracle"):
+            raise ConfigError(f"{where}: {given} tells apart what is averaged or tested over; leave it out.")
+        if given in choices:
+            found = [given]
+        else:
+            found = [key for key in choices if key == f"{given}.type"] or [
+                key for key in choices if key.endswith(f".{given}")
+            ]
+        if len(found) > 1:
+            raise ConfigError(f"{where}: {given} could be {' or '.join(sorted(found))}; give the whole key.")
+        if not found:
+            words = {Trial: "trial", Unlearning: "unlearning run", ProbeRun: "probe"}[kind]
+            if not choices:
+                raise UnmadeError(f'{where}: names "{given}", and the file makes no {words}.')
+            raise UnmadeError(f'{where}: no {words} has "{given}".{nearest(given, choices)}')
+        if found[0] in self._chosen:
+            raise ConfigError(f"{where}: {found[0]} is chosen, and so says nothing before; leave it out.")
+        return found[0]
+
+    def check(
+        self, claim: Claim, group: Mapping[str, Any], where: str, metrics: Sequence[AskedMetric]
+    ) -> set[tuple[int, int]]:
+        """The units of a group that is there, is one group, and has the metric.
+
+        Raises:
+            UnmadeError: the file does not make it.
+            ConfigError: its runs never have the metric, or are several groups.
+        """
+        left = list(_of_kind(group, self.items))
+        self._check_metric(claim, group, left, metrics)
+        for key, value in group.items():
+            kept = [item for item in left if _has(self._settings[item.key], key, value)]
+            if not kept:
+                raise UnmadeError(f"{where}: {key} = {show(value)}: {self._made(left, key, value)}")
+            left = kept
+        self._check_one(claim, left, where)
+        return {unit_of(item, claim.table.independent) for item in left}
+
+    def _made(self, items: Sequence[Item], key: str, value: Any) -> str:
+        """What there is instead of a value."""
+        values = _values(self._settings[item.key][key] for item in items if key in self._settings[item.key])
+        if not values:
+            return "no run that the rest of the group names has this key."
+        wanted = number(value)
+        known = [item for item in values if number(item) is not None]
+        hint = ""
+        if wanted is not None and known:
+            near = sorted(known, key=lambda item: abs(float(item) - wanted))[:2]
+            hint = f" Nearest: {', '.join(show(item) for item in sorted(near))}."
+        elif isinstance(value, str):
+            hint = nearest(value, [item for item in values if isinstance(item, str)])
+        return f"the file makes {_listed(values)}.{hint}"
+
+    def _check_one(self, claim: Claim, items: Sequence[Item], where: str) -> None:
+        """Whether the runs differ in nothing but what is independent, or averaged over because the claim says so."""
+        table = claim.table
+        settings = [self._settings[item.key] for item in items]
+        differing: dict[str, list[Any]] = {}
+        for key in dict.fromkeys(key for own in settings for key in own):
+            values = _values(own.get(key) for own in settings)
+            if len(values) > 1 and key not in self._chosen:
+                differing[key] = values
+        if table.over and len(differing.get(table.over, ())) < 2:
+            raise UnmadeError(
+                f"{where}: {table.over} has one value, and a slope takes two at least: sweep it with a list."
+            )
+        if table.over and any(number(value) is None for value in differing[table.over]):
+            raise ConfigError(f"{where}: {table.over} has values that are no numbers; a slope is over numbers.")
+        for key in (*table.pool, table.over):
+            differing.pop(key, None)
+        types = [key for key in differing if key.endswith(".type")]
+        told = {key: differing[key] for key in types} | {
+            key: values
+            for key, values in differing.items()
+            if not any(key.partition(".")[0] in _ruled(kind) for kind in types)
+        }
+        if told:
+            first = next(iter(told))
+            said = " and ".join(f"{key} ({_listed(values)})" for key, values in list(told.items())[:_SHOWN])
+            raise UnmadeError(
+                f"{where}: its runs differ in {said}: they are no one group. Name one value of each, or ask for means "
+                f'over them: pool = ["{first}"].'
+            )
+
+    def _check_metric(
+        self, claim: Claim, group: Mapping[str, Any], items: Sequence[Item], metrics: Sequence[AskedMetric]
+    ) -> None:
+        name, where = claim.table.metric, f"{claim.where}.metric"
+        own = {asked.name for asked in metrics}
+        kind = _kind(group)
+        if kind is ProbeRun:
+            types = {item.name for item in items if isinstance(item, ProbeRun)} & PROBED.keys()
+            wanted = [group["probe.type"]] if group.get("probe.type") in types else list(types)
+            if (
+                wanted
+                and all(not re.fullmatch(PROBED[known], name) for known in wanted)
+                and len(types) == len({item.name for item in items if isinstance(item, ProbeRun)})
+            ):
+                raise ConfigError(f"{where}: {' and '.join(sorted(wanted))} does not measure {name}.")
+            return
+        choices = (UNLEARNED if kind is Unlearning else _TRIALS) | own
+        if name in choices:
+            return
+        if name in UNLEARNED:
+            raise ConfigError(
+                f'{where}: {name} is a metric of unlearning runs; say of which: "unlearner.type" = "Scrub" in the '
+                "groups, which are of trials as they stand."
+            )
+        probes = [known for known, names in PROBED.items() if re.fullmatch(names, name)]
+        if probes:
+            raise ConfigError(
+                f'{where}: {name} is measured by probes; say by which: "probe.type" = "{probes[0]}" in the groups.'
+            )
+        raise ConfigError(f"{where}: {unknown('metric', name, choices)}")
+
+
+def _group(value: Any, where: str) -> dict[str, Any] | float:
+    """A group by dotted key, quoted or not; or a number."""
+    if isinstance(value, bool) or not isinstance(value, int | float | dict):
+        raise ConfigError(
+            f'{where}: got {show(value)}, accepts a table of values by dotted key, such as {{ "model.type" = "MLP", '
+            '"corruption.ratio" = 0.3 }' + (", or a number." if where.endswith("than") else ".")
+        )
+    if not isinstance(value, dict):
+        if not math.isfinite(value):
+            raise ConfigError(f"{where}: got {show(value)}, accepts a finite number.")
+        return float(value)
+    found: dict[str, Any] = {}
+    for key, item in value.items():
+        found |= (
+            {f"{key}.{name}": own for name, own in _unnested(item).items()} if isinstance(item, dict) else {key: item}
+        )
+    return found
+
+
+def _unnested(table: Mapping[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, item in table.items():
+        found |= (
+            {f"{key}.{name}": own for name, own in _unnested(item).items()} if isinstance(item, dict) else {key: item}
+        )
+    return found
+
+
+def _flat(table: str, fields: Mapping[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in fields.items():
+        if isinstance(value, Component):
+            found[f"{table}.{name}.type"] = name_of(value)
+            found |= _flat(f"{table}.{name}", value.field_values())
+        elif isinstance(value, tuple) and any(isinstance(item, Component) for item in value):
+            found[f"{table}.{name}"] = repr(value)
+        else:
+            found[f"{table}.{name}"] = list(value) if isinstance(value, tuple) else value
+    return found
+
+
+def _kind(group: Mapping[str, Any]) -> type[Item]:
+    """Which runs a group is of."""
+    if any(key == "probe" or key.startswith("probe.") for key in group):
+        return ProbeRun
+    return Unlearning if any(key == "unlearner" or key.startswith("unlearner.") for key in group) else Trial
+
+
+def _kind_of(item: Item) -> type[Item]:
+    return Trial if isinstance(item, Trial) else Unlearning if isinstance(item, Unlearning) else ProbeRun
+
+
+def _of_kind(group: Mapping[str, Any], items: Iterable[Item]) -> Iterable[Item]:
+    kind = _kind(group)
+    return (item for item in items if _kind_of(item) is kind)
+
+
+def _has_all(settings: Mapping[str, Any], group: Mapping[str, Any]) -> bool:
+    return all(_has(settings, key, value) for key, value in group.items())
+
+
+def _has(settings: Mapping[str, Any], key: str, value: Any) -> bool:
+    """Whether a setting has a value, or one of a list of them."""
+    if key not in settings:
+        return False
+    own = settings[key]
+    return _same(own, value) or (isinstance(value, list) and any(_same(own, item) for item in value))
+
+
+def _same(one: Any, other: Any) -> bool:
+    if isinstance(one, list | tuple) and isinstance(other, list | tuple):
+        return len(one) == len(other) and all(_same(*pair) for pair in zip(one, other, strict=True))
+    a, b = number(one), number(other)
+    if a is not None and b is not None:
+        return math.isclose(a, b, rel_tol=1e-12)
+    return type(one) is type(other) and one == other
+
+
+def _values(values: Iterable[Any]) -> list[Any]:
+    found: list[Any] = []
+    for value in values:
+        if not any(_same(value, known) or (value is None and known is None) for known in found):
+            found.append(value)
+    return found
+
+
+def _listed(values: Sequence[Any]) -> str:
+    said = ["none" if value is None else show(list(value) if isinstance(value, tuple) else value) for value in values]
+    return ", ".join(said[:_SHOWN]) + (f" and {len(said) - _SHOWN} more" if len(said) > _SHOWN else "")
+
+
+def _ruled(kind: str) -> tuple[str, ...]:
+    """The tables whose fields differ because a type does."""
+    table = kind.removesuffix(".type")
+    return {"model": ("model", "training")}.get(table, (table,)) if "." not in table else ()
