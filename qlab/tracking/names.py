@@ -195,6 +195,7 @@ UNSTATED: Final = {
     "training.holdout": 0.1,
     "training.loss.type": "CrossEntropy",
     "training.loss.label_smoothing": 0.0,
+    "task.layout": "complex",
     "model.encoding": "amplitude",
     "model.rotation": "RY",
     "model.encoding_scale": 1.0,

@@ -1,0 +1,1 @@
+"""Where things come from: the BibTeX entries of everything that an experiment uses."""
