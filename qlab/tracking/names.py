@@ -204,6 +204,8 @@ UNSTATED: Final = {
     "model.readout": "fixed",
     "model.activation": "relu",
     "model.dropout": 0.0,
+    "model.inputs": "amplitudes",
+    "model.sites": 4,
 }
 """What runs mean that do not have these params: they came when there were stored runs already.
 
