@@ -34,6 +34,7 @@ class PauliLinear(Model):
         sites: how many of the last sites (4: the light cone of the paper's chain of depth 4); or a list of sites, 0 the
             first, -1 the last; or "ring-D", the light cone of a ring of D rows: 2 D - 1 sites around the last; or
             "pairs", all strings on one or two sites of the chain, which has no bound. At most 7.
+            A list is never a sweep of how many: lists of sites in a list are one, and so are lists with a string.
         bound: "none", or "operator": the spectral norm is at most one.
         scale: factor between the expectation value of O and the logit.
         offset: of the logit; not trained.

@@ -118,9 +118,9 @@ def test_models_on_other_inputs_are_told_apart_stored_and_predict(tmp_path):
         "MLP inputs=pauli sites=[2, -1]",
         "PauliLinear bound=none",
         "PauliLinear bound=operator",
-        "sklearn.svm:SVC",
-        "sklearn.svm:SVC inputs=modulus",
-        "sklearn.svm:SVC inputs=pauli",
+        "SVC",
+        "SVC inputs=modulus",
+        "SVC inputs=pauli",
     }
     assert "0 trials trained, 16 from the store" in invoke("run", "inputs.toml").output
     x = XXZ(length=4, gapless=(-0.7, 0.7, 0.2), gapped=(1.3, 2.7, 0.2), validation=(-0.65, 2.65, 0.3)).load()
