@@ -81,7 +81,8 @@ def test_what_the_run_refuses_its_dry_run_refuses_in_the_same_words(
     assert not (folder / "mlruns").exists()
     done = run(text)
     assert done.exit_code == 2
-    assert planned.stderr == done.stderr
+    # A slow disk may be remarked upon before.
+    assert planned.stderr.partition("Error: ")[2] == done.stderr.partition("Error: ")[2] != ""
 
 
 def test_what_is_computed_is_left_to_the_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

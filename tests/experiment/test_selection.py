@@ -275,7 +275,7 @@ def test_a_candidate_that_fails_is_named_and_the_others_are_chosen_from(folder: 
     assert "hidden [3]: 2 failed" in outcome.choices[0]
     assert "RuntimeError: the kettle is dry" in outcome.failures[0]
     assert outcome.failures[0].startswith(
-        "4 of 8 trials to choose from (parts:Fragile LabelFlip 0 seeds 100000, 100001"
+        "4 of 8 trials to choose from (parts:Fragile hidden=[3] LabelFlip 0 seeds 100000, 100001"
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import pandas as pd
 
 from qlab.experiment.asking.trial import ProbeRun, Trial, Unlearning, content_hash
+from qlab.tracking.groups import OVER
 from qlab.tracking.params import read
 from qlab.tracking.unstated import state
 from qlab.views.labels import label_corruptions, label_methods, label_models, label_probes
@@ -20,7 +21,7 @@ T = TypeVar("T", Trial, Unlearning, ProbeRun)
 def told_apart(trials: Iterable[Trial]) -> list[Trial]:
     """The same trials, each called by what tells its model and its corruption from others: "PennyLaneQNN depth=4".
 
-    What is chosen by a selection does not tell them apart, see :mod:`qlab.views.labels`. Names are no part of an
+    In a figure what a selection chose for each ratio does not name a curve; here it does. Names are no part of an
     identity.
     """
     every = list(trials)
@@ -52,7 +53,9 @@ def _named(items: list[T], place: Callable[[T], Hashable], labels: Labels) -> li
     first: dict[Hashable, T] = {}
     for key, item in zip(places, items, strict=True):
         first.setdefault(key, item)
-    rows: list[dict[str, Any]] = [{name: read(text) for name, text in item.params.items()} for item in first.values()]
+    rows: list[dict[str, Any]] = [
+        {name: read(text) for name, text in item.params.items() if name != OVER} for item in first.values()
+    ]
     state(rows)
     # Objects: pandas would make of 4 beside a missing value 4.0.
     columns = {name: [row.get(name) for row in rows] for name in dict.fromkeys(name for row in rows for name in row)}
