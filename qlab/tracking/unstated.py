@@ -7,20 +7,27 @@ from typing import Any
 
 from qlab.tracking import names
 
-_TYPE, _LOSS, _LOSS_TYPE = "model.type", "training.loss.", "training.loss.type"
+_LOSS, _LOSS_TYPE = "training.loss.", "training.loss.type"
+
+_KNOWN = {
+    owner: {name: value for name, value in names.UNSTATED.items() if name.startswith("task.") == (owner == "task.type")}
+    for owner in ("task.type", "model.type")
+}
+"""By what has the settings: a task, or a model and its training."""
 
 
 def state(rows: Sequence[dict[str, Any]]) -> None:
-    """Fills in what is not stated, where it tells rows of one type of model from others of it.
+    """Fills in what is not stated, where it tells rows of one type of task or model from others of it.
 
     Args:
         rows: settings by dotted name, one row a run; they are changed.
     """
-    stated: dict[Any, set[str]] = {}
-    for row in rows:
-        stated.setdefault(row.get(_TYPE), set()).update(names.UNSTATED.keys() & row.keys())
-    for row in rows:
-        # The other settings of a loss are those of its type.
-        own_loss = _LOSS_TYPE in row
-        missing = stated[row.get(_TYPE)] - row.keys()
-        row |= {name: names.UNSTATED[name] for name in missing if not (own_loss and name.startswith(_LOSS))}
+    for owner, known in _KNOWN.items():
+        stated: dict[Any, set[str]] = {}
+        for row in rows:
+            stated.setdefault(row.get(owner), set()).update(known.keys() & row.keys())
+        for row in rows:
+            # The other settings of a loss are those of its type.
+            own_loss = _LOSS_TYPE in row
+            missing = stated[row.get(owner)] - row.keys()
+            row |= {name: known[name] for name in missing if not (own_loss and name.startswith(_LOSS))}

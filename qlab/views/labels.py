@@ -146,6 +146,7 @@ def _labels(frame: pd.DataFrame, kind: str, tables: tuple[str, ...] | None = Non
     columns = {name: _unchosen(frame, name) for name in settings}
     for kept in set(types) - {""}:
         every = [row for row, own in enumerate(types) if own == kept]
+        parts: dict[int, list[tuple[str, bool]]] = {row: [] for row in every}
         for name, values in columns.items():
             called = name.removeprefix(f"{kind}.").removesuffix(".type")
             holder = f"{name.rpartition('.')[0]}.type"
@@ -154,8 +155,24 @@ def _labels(frame: pd.DataFrame, kind: str, tables: tuple[str, ...] | None = Non
                 if not _differ(own):
                     continue
                 for row, text in zip(rows, _texts(own), strict=True):
-                    labels[row] += f" {called}={text}" if text else ""
+                    if text:
+                        parts[row].append((f"{called}={text}", names.UNSTATED.get(name) == values[row]))
+        for row, text in _short(parts).items():
+            labels[row] = " ".join(filter(None, (labels[row], text)))
     return pd.Series(labels, index=frame.index, dtype=str)
+
+
+def _short(parts: Mapping[int, Sequence[tuple[str, bool]]]) -> dict[int, str]:
+    """Settings joined; of several as they are without being stated none, unless the others do not tell rows apart."""
+    whole = {row: " ".join(text for text, _ in own) for row, own in parts.items()}
+    short = {
+        row: " ".join(text for text, usual in own if not usual) if sum(usual for _, usual in own) > 1 else whole[row]
+        for row, own in parts.items()
+    }
+    meant: dict[str, set[str]] = collections.defaultdict(set)
+    for row, text in short.items():
+        meant[text].add(whole[row])
+    return {row: text if len(meant[text]) == 1 else whole[row] for row, text in short.items()}
 
 
 def _alike(rows: Sequence[int], types: Sequence[Any] | None, name: str) -> list[list[int]]:
