@@ -163,10 +163,10 @@ def _labels(frame: pd.DataFrame, kind: str, tables: tuple[str, ...] | None = Non
 
 
 def _short(parts: Mapping[int, Sequence[tuple[str, bool]]]) -> dict[int, str]:
-    """Settings joined; of several as they are without being stated none, unless the others do not tell rows apart."""
+    """Settings joined; of several only those that a file has to state, unless these do not tell rows apart."""
     whole = {row: " ".join(text for text, _ in own) for row, own in parts.items()}
     short = {
-        row: " ".join(text for text, usual in own if not usual) if sum(usual for _, usual in own) > 1 else whole[row]
+        row: " ".join(text for text, usual in own if not usual) if len(own) > 1 else whole[row]
         for row, own in parts.items()
     }
     meant: dict[str, set[str]] = collections.defaultdict(set)
