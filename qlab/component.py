@@ -108,11 +108,11 @@ def name_of(component: Component) -> str:
 
 
 def stated(value: Any) -> Any:
-    """A field's value as an experiment file would say it: tuples as lists, components as tables with their type."""
+    """A field's value as an experiment file would say it: tuples as lists, components as tables that name them."""
     if isinstance(value, Component):
-        return {"type": name_of(value), **value.config()}
+        return {value.tag: name_of(value), **value.config()}
     if isinstance(value, tuple):
-        return [stated(item) if isinstance(item, Component) else item for item in value]
+        return [stated(item) for item in value]
     return value
 
 

@@ -51,6 +51,9 @@ class Nested:
 
     kind: ClassVar[str]
 
+    tag: ClassVar[str] = "type"
+    """The key by which a table names the class."""
+
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
         """An instance, as it is: it checked its fields when it was made."""

@@ -202,7 +202,12 @@ def check_fields(cls: type, values: Mapping[str, Any]) -> dict[str, Any]:
 def identity_of(cls: type, config: Mapping[str, Any]) -> dict[str, Any]:
     """A configuration without the fields whose values its absence means, see :class:`AbsentMeans`."""
     absent = {name: field.absent.value for name, field in fields_of(cls).items() if field.absent is not None}
-    return {name: value for name, value in config.items() if name not in absent or value != absent[name]}
+    return {name: value for name, value in config.items() if name not in absent or value != _said(absent[name])}
+
+
+def _said(value: Any) -> Any:
+    """A value as an experiment file would say it: a list for a tuple."""
+    return [_said(item) for item in value] if isinstance(value, tuple) else value
 
 
 @functools.cache

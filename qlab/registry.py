@@ -27,6 +27,7 @@ KINDS = {
     "corruption": "qlab.corruptions",
     "model": "qlab.models",
     "loss": "qlab.losses",
+    "channel": "qlab.noise",
     "unlearner": "qlab.unlearning",
     "probe": "qlab.landscape",
     "metric": "qlab.metrics",
@@ -58,6 +59,11 @@ def base_classes(kind: str) -> tuple[type, ...]:
 def base_class(kind: str) -> type:
     """The base class of a hierarchy, of models that of those with gradients."""
     return base_classes(kind)[0]
+
+
+def tag_of(kind: str) -> str:
+    """The key by which tables of a kind name their class."""
+    return str(getattr(base_class(kind), "tag", "type"))
 
 
 def available(kind: str) -> dict[str, type]:
@@ -144,9 +150,10 @@ def make(kind: str, config: Mapping[str, Any], folder: Path | None = None) -> An
     Raises:
         ConfigError: no such class here, or not such fields.
     """
-    added = ("type", "code", "files") if kind == "task" else ("type", "code")
+    tag = tag_of(kind)
+    added = (tag, "code", "files") if kind == "task" else (tag, "code")
     fields = {key: value for key, value in config.items() if key not in added}
-    cls = find(kind, str(config["type"]), folder, imports=folder is not None)
+    cls = find(kind, str(config[tag]), folder, imports=folder is not None)
     return cls(**restored(cls, fields, folder))
 
 
@@ -173,7 +180,7 @@ def _restored(field: Field, value: Any, folder: Path | None) -> Any:
     if not isinstance(value, Mapping):
         return value
     made: Component = make(field.nested.kind, value, folder)
-    return called(made, str(value["type"]))
+    return called(made, str(value[field.nested.tag]))
 
 
 def lies_in(folder: Path, name: str) -> bool:

@@ -208,3 +208,9 @@ def test_a_learning_rate_is_chosen_and_a_metric_of_ones_own_reported(folder):
     assert "forget attack" in result.output
     assert "chosen: MLP, ratio 0.3: learning_rate 0." in result.output
     assert "8 trials compared to choose, 4 trials trained" in result.output
+
+
+def test_the_experiment_under_noise_sweeps_three_strengths(folder):
+    planned = qlab("run", "noisy.toml", "--dry-run", cwd=folder)
+    assert planned.exit_code == 0, planned.output
+    assert all(f"noise.1.p={p} " in planned.output for p in ("0", "0.01", "0.1"))

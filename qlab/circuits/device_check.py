@@ -15,6 +15,7 @@ from qlab.circuits.places import at
 from qlab.circuits.qnode import QNodeEngine
 from qlab.circuits.queueing import queue_operations
 from qlab.circuits.recording import Recording
+from qlab.circuits.uploads import is_upload
 from qlab.deferred import Deferred
 from qlab.errors import ConfigError
 
@@ -44,6 +45,8 @@ def check_device(recording: Recording, device: str, observable: PauliSum | None,
     Raises:
         ConfigError: they are not; with the operation that is to blame.
     """
+    if recording.noisy and any(is_upload(gate.operation) for gate in recording.gates):
+        return  # no other engine runs it, and default.mixed differentiates by backpropagation
     around = _Surroundings(device, observable, encoding)
     fault = _fault(recording, around)
     if not fault:

@@ -43,8 +43,9 @@ def list_names(kind: str | None) -> None:
 def describe(name: str) -> None:
     """Describe a class that an experiment file can name (fields, formula, source), or print an experiment's file.
 
-    NAME is one that `qlab list` prints, or "module:Class"; or Task, Corruption, Model, Estimator, Loss, Unlearner,
-    LandscapeProbe or Metric for what a class of one's own has to define; or a table: run, select, search, claim.
+    NAME is one that `qlab list` prints, or "module:Class"; or Task, Corruption, Model, Estimator, Loss, Channel,
+    Unlearner, LandscapeProbe or Metric for what a class of one's own has to define; or a table: run, select, search,
+    claim.
     """
     from qlab import starting
     from qlab.claims import ClaimTable

@@ -28,6 +28,7 @@ from qlab.losses import CrossEntropy
 from qlab.metrics.evaluation import value_of
 from qlab.models import Features, Model
 from qlab.models.base import prepare_features
+from qlab.noise import Channel
 from qlab.tasks import Dataset, Split
 from qlab.tasks.base import digest
 from qlab.training import Member
@@ -114,7 +115,7 @@ class Checker:
         for alike in corruptions.values():
             yield from self._group(_named(alike), self._try_corruptions(alike))
         for trial in _first(sorted(trials, key=_no_partition), lambda trial: trial.ensemble_key):
-            yield from self._group(f"model {trial.names['model']}{_with_loss(trial)}", self._try_model(trial, data))
+            yield from self._group(f"model {trial.names['model']}{_with_parts(trial)}", self._try_model(trial, data))
 
     def _try_corruptions(self, trials: list[Trial]) -> Iterator[Check]:
         data = self._materials.dataset(trials[0].task)
@@ -127,7 +128,7 @@ class Checker:
         if not own.has_gradients:
             yield self._try_estimator(small)
             return
-        what = f"model {trial.names['model']} on {trial.names['task']}, {trial.names['corruption']}{_with_loss(trial)}"
+        what = f"model {trial.names['model']} on {trial.names['task']}, {trial.names['corruption']}{_with_parts(trial)}"
         one, again = (small.train(own, vmap=False) for _ in range(2))
         if not _same(one.states[own.key], again.states[own.key], 0.0):
             raise ConfigError(
@@ -215,10 +216,15 @@ class Checker:
         yield Check(f"{name} of {small.trial.names['model']}", scalars or "measured")
 
 
-def _with_loss(trial: Trial) -> str:
-    """The name of the loss a model is trained with, where it is not the usual one."""
-    plain = not trial.has_gradients or trial.trainer.loss == CrossEntropy()
-    return "" if plain else f", {name_of(trial.trainer.loss)}"
+def _with_parts(trial: Trial) -> str:
+    """The names of a model's noise channels, and of the loss that it is trained with where it is not the usual one."""
+    if not trial.has_gradients:
+        return ""
+    named = [
+        name_of(channel) for channel in trial.model.field_values().get("noise", ()) if isinstance(channel, Channel)
+    ]
+    named += [] if trial.trainer.loss == CrossEntropy() else [name_of(trial.trainer.loss)]
+    return "".join(f", {name}" for name in dict.fromkeys(named))
 
 
 class _Small:

@@ -19,15 +19,16 @@ from qlab.circuits.trained import TrainedCircuit
 from qlab.circuits.uploads import Rotation, queue_upload, upload_places
 from qlab.errors import DataError
 from qlab.fields import AbsentMeans, NonNegativeInt, PositiveFloat, PositiveInt
-from qlab.models.base import Features, Model, Precision
+from qlab.models.base import Features, Precision
 from qlab.models.circuit_weights import own_shapes, rows_of_circuit
 from qlab.models.design import Design, EncodingName, Readout
+from qlab.models.noisy import NoisyModel
 
 if TYPE_CHECKING:
     import pennylane as qml
 
 
-class PennyLaneQNN(Model):
+class PennyLaneQNN(NoisyModel):
     """A variational quantum classifier: logit = scale * <O>, with O = Z on the last wire by default.
 
     Features are the amplitudes of the initial state, 2^n of them for n qubits; they need not have unit norm (the
@@ -43,8 +44,9 @@ class PennyLaneQNN(Model):
     be used, with or without weights: gates, their powers, products, adjoints and controlled versions; ``qml.evolve``,
     ``qml.exp``, ``TrotterProduct`` and the like; ``QubitUnitary`` and ``DiagonalQubitUnitary`` of trained matrices;
     and templates. The circuit must be the same for all weights and at each call: angles and matrices are computed by
-    PyTorch, without ``if``, ``float()`` or NumPy on weights, and without random numbers. Measurements, noise
-    channels, state preparations, observables as gates, qutrits and modes of light cannot be used. :meth:`build`
+    PyTorch, without ``if``, ``float()`` or NumPy on weights, and without random numbers. Noise channels may be among
+    them, with plain numbers as strengths, besides those of the field ``noise``. Measurements, state preparations,
+    observables as gates, qutrits and modes of light cannot be used. :meth:`build`
     refuses what cannot be trained, with the line that queued it, and devices on which PennyLane computes a circuit or
     its gradient wrongly.
 
@@ -153,7 +155,9 @@ class PennyLaneQNN(Model):
         self.n_wires = self._design.n_wires(features)
         self._encoding = self._design.encoder(self.n_wires)
         shapes = own_shapes(self, self.weight_shapes())
-        recording = Recording(self.ansatz, shapes, self.n_wires)
+        noise = self.noise_of(self.n_wires, self.device)
+        recording = Recording(self.ansatz, shapes, self.n_wires, noise)
+        self.check_noise(noise, recording)
         self._design.check_uploads(type(self), recording)
         self._names = tuple(shapes)
         for name, shape in shapes.items():
@@ -163,6 +167,7 @@ class PennyLaneQNN(Model):
             self.readout_offset = nn.Parameter(torch.empty((), dtype=self.dtype))
         own = type(self).observable is not PennyLaneQNN.observable
         measured = self._design.measured(type(self), self.observable, own, self.n_wires)
+        measured = measured if noise is None else noise.measured(measured)
         self.cone = light_cone(recording.gates, measured)
         self.engine: Engine = engine_of(self.device, self.ansatz, recording, measured, self._encoding)
         self.may_draw = False  # circuits have no chance in them here
@@ -202,7 +207,8 @@ class PennyLaneQNN(Model):
         """
         if self.features is None:
             raise DataError(f"{type(self).__name__} has no circuit yet; build it, or take a trained one.")
-        recording = Recording(self.ansatz, self.weight_shapes(), self.n_wires)
+        noise = self.noise_of(self.n_wires, self.device)
+        recording = Recording(self.ansatz, self.weight_shapes(), self.n_wires, noise)
         flat = torch.cat([self.get_parameter(name).detach().cpu().double().reshape(-1) for name in self._names])
         made = TrainedCircuit.of(recording, flat, self._encoding, self.cone.observable, self.cone if cone else None)
         trained = self.readout_values() if self._design.readout == "affine" else None
@@ -218,7 +224,7 @@ class PennyLaneQNN(Model):
         """All weights of the ansatz in one vector ``[n_weights]``, as the engine takes them."""
         return torch.cat([getattr(self, name).reshape(-1) for name in self._names])
 
-    def to_qnode(self, device: Any = "default.qubit", *, cone: bool = False, **options: Any) -> qml.QNode:
+    def to_qnode(self, device: Any = None, *, cone: bool = False, **options: Any) -> qml.QNode:
         """A QNode of features, a row ``[d]`` or rows ``[N, d]``, that returns <O>.
 
         The logit is ``scale`` times that; with ``readout = "affine"`` it is ``readout_scale`` times that plus
@@ -227,7 +233,8 @@ class PennyLaneQNN(Model):
         the QNode's.
 
         Args:
-            device: a PennyLane device, or the name of one: "lightning.qubit", "qiskit.aer" (extra ``qiskit``), ...
+            device: a PennyLane device, or the name of one: "lightning.qubit", "qiskit.aer" (extra ``qiskit``), ...; by
+                default "default.qubit", or "default.mixed" for a circuit with noise.
             cone: whether to run the qubits of the light cone alone (angle encoding).
             options: of ``qml.QNode``, such as ``shots=1000``.
         """

@@ -202,6 +202,7 @@ UNSTATED: Final = {
     "model.reupload": 0,
     "model.observable": "Z_last",
     "model.readout": "fixed",
+    "model.noise": (),
     "model.activation": "relu",
     "model.dropout": 0.0,
     "model.inputs": "amplitudes",

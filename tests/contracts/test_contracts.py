@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+import pennylane as qml
 import pytest
 import torch
 from torch import Tensor, nn
@@ -30,6 +31,7 @@ from qlab.metrics import Metric, Rows
 from qlab.metrics.evaluation import value_of
 from qlab.models import Estimator, Features, Model
 from qlab.models.base import Precision
+from qlab.noise import Channel, ReadoutError
 from qlab.registry import base_classes, restored
 from qlab.tasks import XXZ, Dataset, Digits, Split, Task
 from qlab.training import Member, Trainer
@@ -139,6 +141,22 @@ class Prototype(Estimator):
         return self.sharpness * (near - far)
 
 
+class Twirl(Channel):
+    """X and Y alike shrink.
+
+    Args:
+        strength: by how much.
+    """
+
+    formula: ClassVar[str] = "X, Y -> (1 - strength) X, Y"
+    source: ClassVar[str] = "an example"
+
+    strength: Ratio = 0.1
+
+    def on(self, wires: tuple[int, ...]) -> Any:
+        return qml.PhaseDamping(1.0 - (1.0 - self.strength) ** 2, wires=wires)
+
+
 class Focal(Loss):
     """Cross-entropy that counts rows less the surer the model is of their label.
 
@@ -226,6 +244,15 @@ SMALL: dict[str, dict[str, Any]] = {
     "ForwardCorrection": {"flip_rates": (0.2, 0.1)},
     "PauliLinear": {"sites": 2},
     "DensityKernelSVC": {"sites": 2},
+    **{
+        key: {"p": 0.1}
+        for key in ["BitFlip", "PhaseFlip", "DepolarizingChannel", "TwoQubitDepolarizing", "ReadoutError"]
+    },
+    **{key: {"gamma": 0.1} for key in ["AmplitudeDamping", "PhaseDamping"]},
+    "GeneralizedAmplitudeDamping": {"gamma": 0.1, "p": 0.2},
+    "PauliError": {"operators": "ZX", "p": 0.1},
+    "QubitChannel": {"real": (((0.6, 0.0), (0.0, 0.6)), ((0.0, 0.8), (0.8, 0.0)))},
+    "ThermalRelaxationError": {"t1": 50.0, "t2": 70.0, "tg": 0.3},
     "SliceProbe": {"resolution": 5},
     "InterpolationProbe": {"resolution": 5},
 }
@@ -256,6 +283,17 @@ OTHER: dict[str, dict[str, Any]] = {
     "MLP": {"hidden": (5,), "dtype": "float64", "activation": "gelu", "dropout": 0.25, "inputs": "pauli", "sites": 2},
     "PauliLinear": {"sites": (0, -1), "bound": "operator", "scale": 2.0, "offset": 0.5},
     "DensityKernelSVC": {"sites": (0, 2), "C": 0.5, "kernel": "rbf", "gamma": 2.0},
+    **{key: {"p": 0.3, "after": "IsingZZ"} for key in ["BitFlip", "DepolarizingChannel", "TwoQubitDepolarizing"]},
+    "PhaseFlip": {"p": 0.3, "after": 2, "wires": (0, 2)},
+    "ReadoutError": {"p": 0.3, "p1": 0.1},
+    "AmplitudeDamping": {"gamma": 1.0, "after": "start"},
+    "PhaseDamping": {"gamma": 0.0, "after": "readout"},
+    "GeneralizedAmplitudeDamping": {"gamma": 0.3, "p": 0.7},
+    "PauliError": {"operators": "Y", "p": 0.3},
+    "QubitChannel": {"real": (((1, 0), (0, 0.6)), ((0, 0.8), (0, 0))), "imaginary": (((0, 0), (0, 0)),) * 2},
+    "ResetError": {"p0": 0.3, "p1": 0.1},
+    "ThermalRelaxationError": {"pe": 0.1, "t1": 1.0, "t2": 2.0, "tg": 0.5},
+    "Twirl": {"strength": 0.5},
     "PennyLaneQNN": {"depth": 2, "entangler": "ring", "scale": 1.5, "observable": "mean_Z", "readout": "affine"},
     "CNOTQNN": {"depth": 2, "entangler": "ring", "initial_scale": 0.5},
     "RandomQNN": {"depth": 2, "entangler": "ring", "initial_scale": 0.5},
@@ -286,7 +324,15 @@ OTHER: dict[str, dict[str, Any]] = {
 }
 """Values other than the defaults."""
 
-REQUIRED_FIELDS = {"ForwardCorrection": ["flip_rates"]}
+REQUIRED_FIELDS = {
+    "ForwardCorrection": ["flip_rates"],
+    **{key: ["p"] for key in ["BitFlip", "PhaseFlip", "DepolarizingChannel", "TwoQubitDepolarizing", "ReadoutError"]},
+    **{key: ["gamma"] for key in ["AmplitudeDamping", "PhaseDamping"]},
+    "GeneralizedAmplitudeDamping": ["gamma", "p"],
+    "PauliError": ["operators", "p"],
+    "QubitChannel": ["real"],
+    "ThermalRelaxationError": ["t1", "t2", "tg"],
+}
 """Fields that nobody but the user can know."""
 
 WITHOUT_FIELDS = ("NoCorruption", "MeanAbsoluteError")
@@ -316,7 +362,8 @@ LOSSES = [*concrete_subclasses(Loss), Focal]
 PROBES = [*concrete_subclasses(LandscapeProbe), Sharpness]
 ESTIMATORS = [*concrete_subclasses(Estimator), Prototype]
 METRICS = [*concrete_subclasses(Metric), Confidence]
-COMPONENTS = [*TASKS, *CORRUPTIONS, Trainer, *LOSSES, *UNLEARNERS, *PROBES, *ESTIMATORS, *METRICS]
+CHANNELS = [*concrete_subclasses(Channel), Twirl]
+COMPONENTS = [*TASKS, *CORRUPTIONS, Trainer, *LOSSES, *CHANNELS, *UNLEARNERS, *PROBES, *ESTIMATORS, *METRICS]
 EVERYTHING = [*COMPONENTS, *MODELS]
 
 
@@ -340,6 +387,7 @@ every_unlearner = pytest.mark.parametrize("unlearner", UNLEARNERS, ids=name_of)
 every_loss = pytest.mark.parametrize("loss", LOSSES, ids=name_of)
 every_probe = pytest.mark.parametrize("probe", PROBES, ids=name_of)
 every_estimator = pytest.mark.parametrize("estimator", ESTIMATORS, ids=name_of)
+every_channel = pytest.mark.parametrize("channel", [cls for cls in CHANNELS if cls is not ReadoutError], ids=name_of)
 every_metric = pytest.mark.parametrize("metric", METRICS, ids=name_of)
 every_component = pytest.mark.parametrize("cls", COMPONENTS, ids=name_of)
 every_class = pytest.mark.parametrize("cls", EVERYTHING, ids=name_of)
@@ -441,7 +489,7 @@ def test_formula_and_source_say_where_it_comes_from(cls):
 def test_kind_is_that_of_the_hierarchy(cls):
     [base] = [
         base
-        for base in (Task, Corruption, Model, Estimator, Trainer, Loss, Unlearner, LandscapeProbe, Metric)
+        for base in (Task, Corruption, Model, Estimator, Trainer, Loss, Channel, Unlearner, LandscapeProbe, Metric)
         if issubclass(cls, base)
     ]
     assert cls.kind == base.kind
@@ -460,7 +508,7 @@ def test_config_round_trips_through_json_and_the_constructor(cls, values):
         if isinstance(value, Component):
             assert made.config()[name] == {"type": type(value).__name__, **value.config()}
             continue
-        assert made.config()[name] == (list(value) if isinstance(value, tuple) else value)
+        assert made.config()[name] == json.loads(json.dumps(value))
     if isinstance(made, Component):
         assert again == made
 
@@ -494,7 +542,7 @@ def test_fields_are_keyword_only(cls):
 def test_every_field_refuses_a_value_of_no_type_at_all(cls):
     for name, field in fields_of(cls).items():
         with pytest.raises(ConfigError) as caught:
-            cls(**{name: object})
+            cls(**{**required(cls), name: object})
         assert str(caught.value).startswith(f"{cls.__name__}: {name}: got ")
         assert f"accepts {field.accepts}" in str(caught.value)
 
@@ -512,6 +560,20 @@ def test_components_are_frozen_and_hashable(cls):
 def test_repr_rebuilds_the_component(cls):
     component = make(cls)
     assert eval(repr(component), {cls.__name__: cls, "CrossEntropy": CrossEntropy}) == component
+
+
+@every_channel
+@pytest.mark.filterwarnings("ignore:Casting complex values to real")  # in PennyLane's PauliError
+@pytest.mark.parametrize("values", [SMALL, OTHER], ids=["usual", "other values"])
+def test_channels_preserve_traces_on_the_wires_they_are_given(channel, values):
+    made = channel(**values.get(channel.__name__, {}))
+    wires = (2, 0, 1)[: made.n_qubits]
+    with qml.QueuingManager.stop_recording():
+        operation = made.on(wires)
+    assert tuple(operation.wires) == wires
+    kraus = np.array(operation.kraus_matrices())
+    total = np.einsum("iab,iac->bc", kraus.conj(), kraus)
+    np.testing.assert_allclose(total, np.eye(2 ** len(wires)), atol=1e-12)
 
 
 @every_task

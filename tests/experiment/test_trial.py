@@ -15,6 +15,7 @@ from qlab.experiment.asking.trial import Trial, content_hash
 from qlab.fields import fields_of
 from qlab.losses import MeanAbsoluteError
 from qlab.models import MLP, PennyLaneQNN
+from qlab.noise import DepolarizingChannel
 from qlab.tasks import XXZ
 from qlab.training import Trainer
 
@@ -114,6 +115,7 @@ OTHER_VALUES: dict[type, dict[str, Any]] = {
         "reupload": 2,
         "observable": "mean_Z",
         "readout": "affine",
+        "noise": (DepolarizingChannel(p=0.1),),
     },
     Trainer: {
         "epochs": 201,

@@ -13,7 +13,7 @@ from qlab.models import Estimator
 from qlab.registry import KINDS, find
 from qlab.training import Trainer
 
-TABLES = tuple(kind for kind in KINDS if kind != "loss")
+TABLES = tuple(kind for kind in KINDS if kind not in ("loss", "channel"))
 """The hierarchies that have tables of their own in a file; losses are values of a field."""
 
 

@@ -13,7 +13,7 @@ from qlab.errors import ConfigError, unknown
 from qlab.fields import Field, fields_of, show
 from qlab.models import Model
 from qlab.own_code import described
-from qlab.registry import KINDS, find
+from qlab.registry import KINDS, find, tag_of
 from qlab.tasks import Task
 from qlab.tasks.files import placed
 from qlab.words import plural
@@ -36,17 +36,18 @@ class Tables:
 
     def variant(self, table: dict[str, Any], kind: str, where: str) -> Iterator[tuple[str, Any]]:
         """Objects for every combination of a table's swept values, with the name of their class."""
-        name = table.get("type")
+        tag = tag_of(kind)
+        name = table.get(tag)
         if not isinstance(name, str):
             given = "nothing" if name is None else show(name)
             raise ConfigError(
-                f"{where}.type: got {given}, accepts the name of a {kind}. Run `qlab list {plural(kind)}`."
+                f"{where}.{tag}: got {given}, accepts the name of a {kind}. Run `qlab list {plural(kind)}`."
             )
         try:
             cls = find(kind, name, self._folder)
         except ConfigError as error:
-            raise ConfigError(f"{where}.type: {error}") from error
-        fields = {key: value for key, value in table.items() if key != "type"}
+            raise ConfigError(f"{where}.{tag}: {error}") from error
+        fields = {key: value for key, value in table.items() if key != tag}
         for made in self.sweep(cls, fields, where):
             yield name, made
 
@@ -96,7 +97,7 @@ class Tables:
             )
         if not isinstance(value, str | dict):
             raise ConfigError(f"{where}: got {show(value)}, accepts {field.accepts}.")
-        table = {"type": value} if isinstance(value, str) else value
+        table = {tag_of(kind): value} if isinstance(value, str) else value
         return [called(made, name) for name, made in self.variant(table, kind, where)]
 
     def make(self, cls: type, table: Any, where: str) -> Any:

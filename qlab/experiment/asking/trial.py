@@ -300,7 +300,8 @@ class ProbeRun(_Recorded):
 def table_of(name: str, part: Model | Component) -> dict[str, Any]:
     """What an experiment file says of a part, and digests of its class's code beside it and of its data files."""
     digests = {"code": code_digest(type(part), name), "files": part.files_digest if isinstance(part, Task) else None}
-    return {"type": name, **_fields(part)} | {key: digest for key, digest in digests.items() if digest is not None}
+    tag = part.tag if isinstance(part, Component) else "type"
+    return {tag: name, **_fields(part)} | {key: digest for key, digest in digests.items() if digest is not None}
 
 
 def _fields(part: Model | Component) -> dict[str, Any]:

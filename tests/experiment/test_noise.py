@@ -1,0 +1,151 @@
+"""Noise in experiment files: swept, part of identities, trained, unlearned and probed like anything else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+import qlab
+from qlab.cli import main
+from qlab.errors import ConfigError
+from qlab.experiment.asking import schema
+from qlab.experiment.asking.trial import Trial
+from qlab.noise import AmplitudeDamping, DepolarizingChannel, ReadoutError
+from qlab.registry import restored
+
+BASE = """
+[task]
+type = "XXZ"
+length = 4
+gapless = [-0.7, 0.7, 0.2]
+gapped = [1.3, 2.7, 0.2]
+validation = [-0.65, 2.65, 0.3]
+[corruption]
+type = "LabelFlip"
+ratio = 0.2
+[training]
+epochs = 2
+[run]
+seeds = 1
+[[model]]
+type = "PennyLaneQNN"
+depth = 2
+"""
+
+SWEPT = """noise = [
+    { channel = "DepolarizingChannel", p = [0.0, 0.1], after = "all" },
+    { channel = "ReadoutError", p = 0.02 },
+]"""
+
+
+def trials(noise: str, folder: Path | None = None) -> tuple[Trial, ...]:
+    return schema.parse(BASE + noise, source="given.toml", folder=folder, default_name="given").trials
+
+
+def test_strengths_are_swept() -> None:
+    one, other = trials(SWEPT)
+    assert one.network.config()["noise"][0]["p"] == 0.0
+    assert [trial.model.field_values()["noise"] for trial in (one, other)] == [
+        (DepolarizingChannel(p=0.0), ReadoutError(p=0.02)),
+        (DepolarizingChannel(p=0.1), ReadoutError(p=0.02)),
+    ]
+    assert one.key != other.key
+    assert one.ensemble_key != other.ensemble_key
+    assert one.params["model.noise.1.channel"] == "DepolarizingChannel"
+    assert [trial.params["model.noise.1.p"] for trial in (one, other)] == ["0.0", "0.1"]
+    assert one.params["model.noise.2.p"] == "0.02"
+    assert restored(type(one.model), one.config["model"])["noise"] == one.model.field_values()["noise"]
+
+
+def test_lists_of_lists_are_swept_and_no_noise_is_as_before() -> None:
+    swept = trials('noise = [[], ["ReadoutErrorX"]]'.replace('["ReadoutErrorX"]', '[{ channel = "BitFlip", p = 0.1 }]'))
+    [bare] = trials("")
+    assert swept[0].key == bare.key
+    assert "noise" not in bare.config["model"]
+    assert not any("noise" in name for name in bare.params)
+    assert len(swept) == 2
+
+
+OWN = """
+import pennylane as qml
+from qlab.noise import Channel
+
+class Twirl(Channel):
+    strength: float = 0.1
+
+    def on(self, wires):
+        return qml.PhaseDamping(self.strength, wires=wires)
+"""
+
+
+def test_a_channel_of_ones_own_counts_with_its_code(tmp_path: Path) -> None:
+    (tmp_path / "my.py").write_text(OWN)
+    [trial] = trials('noise = ["my:Twirl"]', tmp_path)
+    table = trial.config["model"]["noise"][0]
+    assert (table["channel"], table["strength"], len(table["code"])) == ("my:Twirl", 0.1, 12)
+
+
+@pytest.mark.parametrize(
+    ("noise", "said"),
+    [
+        (
+            'noise = [{ channel = "BitFlop", p = 0.1 }]',
+            'model.noise[1].channel: unknown channel "BitFlop". Did you mean',
+        ),
+        (
+            'noise = [{ type = "BitFlip", p = 0.1 }]',
+            "model.noise[1].channel: got nothing, accepts the name of a channel",
+        ),
+        ('noise = [{ channel = "BitFlip", p = 1.1 }]', "model.noise[1].p: got 1.1, accepts a number in [0, 1]"),
+        ('noise = [{ channel = "BitFlip" }]', "model.noise[1].p: missing; accepts a number in [0, 1]"),
+        ('noise = [{ channel = "BitFlip", gamma = 0.1 }]', 'model.noise[1]: unknown BitFlip key "gamma"'),
+        ('noise = { channel = "BitFlip", p = 0.1 }', "model.noise: got {"),
+        (
+            'noise = [{ channel = "ThermalRelaxationError", t1 = 1.0, t2 = 2.5, tg = 0.1 }]',
+            "model.noise[1]: t2: got 2.5, accepts at most 2 t1 = 2.",
+        ),
+    ],
+)
+def test_bad_tables_are_refused_by_place(noise: str, said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        trials(noise)
+    assert said in str(caught.value)
+
+
+def test_networks_have_no_noise() -> None:
+    text = BASE.replace('"PennyLaneQNN"\ndepth = 2', '"MLP"') + 'noise = [{ channel = "BitFlip", p = 0.1 }]'
+    with pytest.raises(ConfigError, match='model: unknown MLP key "noise"'):
+        schema.parse(text, source="given.toml", default_name="given")
+
+
+def invoke(folder: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> Any:
+    monkeypatch.chdir(folder)
+    (folder / "noisy.toml").write_text(text)
+    return CliRunner().invoke(main, ["run", "noisy.toml"])
+
+
+def test_an_experiment_under_noise_is_trained_unlearned_probed_and_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    more = '\n[[unlearner]]\ntype = "Scrub"\nsteps = 2\n[[probe]]\ntype = "HessianProbe"\n'
+    result = invoke(tmp_path, monkeypatch, BASE + SWEPT + more)
+    assert result.exit_code == 0, result.output
+    assert "noise channels" in result.output
+    frame = qlab.results("noisy").frame
+    assert sorted(frame["model.noise.1.p"]) == [0.0, 0.1]
+    again = CliRunner().invoke(main, ["run", "noisy.toml"])
+    assert again.exit_code == 0, again.output
+    assert len(qlab.results("noisy").frame) == 2
+
+
+def test_a_gate_that_the_circuit_lacks_is_said_before_anything_is_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noise = 'noise = [{ channel = "BitFlip", p = 0.1, after = "CNOT" }]'
+    result = invoke(tmp_path, monkeypatch, BASE + noise)
+    assert result.exit_code == 2
+    assert 'noise[1].after: got "CNOT", and the circuit has no such gate' in result.stderr
+    assert isinstance(AmplitudeDamping(gamma=0.1), qlab.Channel)
