@@ -144,6 +144,19 @@ def test_controls(folder):
         assert model in " ".join(result.stdout.replace("│", " ").split())
 
 
+def test_claims(folder):
+    planned = qlab("run", "claimed.toml", "--dry-run", cwd=folder)
+    assert "8 seeds, t test, level 0.05, Holm over 2 claims: 80 % power for effects" in planned.stdout
+    result = qlab("run", "claimed.toml", cwd=folder)
+    assert result.exit_code == 0, result.output
+    shown = " ".join(result.stdout.replace("│", " ").split())
+    assert "48 trials trained" in shown
+    assert "claimed: claims" in shown
+    (command,) = re.findall(r"`qlab (export claimed --claims claims\.tex)`", README)
+    assert qlab(*command.split(), cwd=folder).exit_code == 0
+    assert "flipped labels & " in (folder / "claims.tex").read_text(encoding="utf-8")
+
+
 def test_what_models_are_given(folder):
     result = qlab("run", "seen.toml", cwd=folder)
     assert result.exit_code == 0, result.output

@@ -76,6 +76,9 @@ def test_verdict_is_of_paired_seeds_and_is_where_people_look(store, tmp_path):
     assert run_.data.tags["qlab.claim.plateau"].startswith(f"{row['verdict']}: It keeps its accuracy | ")
     assert run_.data.metrics["claims/plateau"] == pytest.approx(row["estimate"])
     pd.testing.assert_frame_equal(Results.of(store, ["claims"]).claims, outcome.claims)
+    results = Results.of(store, ["claims"])
+    for name, part in (("c.csv", "p_contradicted"), ("c.md", "| It keeps its accuracy |"), ("c.tex", "\\toprule")):
+        assert part in results.save_claims(tmp_path / name).read_text(encoding="utf-8")
     note = store.experiment_tags(run_.info.experiment_id)[names.NOTE]
     assert f"- **{row['verdict']}**: It keeps its accuracy" in note
 
