@@ -6,6 +6,7 @@ import click
 
 from qlab.claims.outlook import foreseen
 from qlab.claims.wording import sentence
+from qlab.experiment.asking.claim_groups import Made
 from qlab.experiment.asking.experiment import Experiment, compared
 from qlab.experiment.asking.selection import Selection
 from qlab.experiment.asking.space import SearchTable
@@ -55,10 +56,11 @@ def print_plan(experiment: Experiment, uri: str | None) -> None:
 def _print_claims(experiment: Experiment) -> None:
     """What is claimed, and what effects its tests will find."""
     family = sum(claim.table.correction == "holm" for claim in experiment.claims)
+    made = Made(experiment.items)
     for claim in experiment.claims:
         click.echo(f"claim: {claim.table.text}")
         click.echo(f"    {sentence(claim.stated)}")
-        click.echo(f"    {foreseen(claim, expected(claim, experiment.items), family)}")
+        click.echo(f"    {foreseen(claim, expected(claim, made), family)}")
 
 
 def _print_trials(plan: Plan, materials: Materials) -> None:

@@ -7,7 +7,7 @@ from support.experiments import TASK, TINY
 
 from qlab.errors import ConfigError
 from qlab.experiment.asking import schema
-from qlab.experiment.asking.claims import UNLEARNED
+from qlab.experiment.asking.claim_metrics import UNLEARNED
 from qlab.views.unlearning import FINAL
 
 FILE = f"""
@@ -130,11 +130,11 @@ REFUSED = {
     "metric": (changed("validation_accuracy", "validation_acuracy"), r'claim\.metric: unknown metric "validation_acu'),
     "metric of unlearning": (
         changed("validation_accuracy", "oracle_gap"),
-        r'claim\.metric: oracle_gap is a metric of unlearning runs; say of which: "unlearner\.type" = "Scrub"',
+        r'claim\.metric: oracle_gap is a metric of unlearning runs, and a group is .* "unlearner\.type" = "Scrub"',
     ),
     "metric of probes": (
         changed("validation_accuracy", "hessian_trace"),
-        r'claim\.metric: hessian_trace is measured by probes; say by which: "probe\.type" = "HessianProbe"',
+        r'claim\.metric: hessian_trace is measured by probes, .* name the probe in it: "probe\.type" = "HessianProbe"',
     ),
     "metric that the probe has not": (
         changed("validation_accuracy", "lrr").replace("ratio = 0.3", 'ratio = 0.3, "probe.type" = "HessianProbe"'),

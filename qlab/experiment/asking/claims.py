@@ -5,42 +5,21 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from qlab.claims import Claim, ClaimTable
 from qlab.claims.verdict import FEWEST
-from qlab.component import Component, name_of
-from qlab.errors import ConfigError, nearest, unknown
-from qlab.experiment.asking.measurement import BUILT_IN, AskedMetric
+from qlab.errors import ConfigError, nearest
+from qlab.experiment.asking.claim_groups import Item, Made, distinct, has_value, kind_of, kind_of_item, of_kind, unit_of
+from qlab.experiment.asking.claim_metrics import check_metric
+from qlab.experiment.asking.measurement import AskedMetric
 from qlab.experiment.asking.tables import Tables
 from qlab.experiment.asking.trial import ProbeRun, Trial, Unlearning
-from qlab.experiment.asking.values import TABLES, fields_at
 from qlab.fields import show
 from qlab.tracking.params import number
 
-Item = Trial | Unlearning | ProbeRun
-
 _GROUPS = ("of", "than", "at")
-
-_TRIALS = BUILT_IN | {"holdout_loss", "best_epoch"}
-
-UNLEARNED: Final = frozenset(
-    {
-        *BUILT_IN,
-        *("steps_to_oracle", "oracle_accuracy", "oracle_accuracy_std", "oracle_gap", "oracle_kl", "oracle_kl_floor"),
-        *("membership_auc", "membership_auc_oracle", "relearn_steps", "unlearning_seconds", "loss_evaluations"),
-    }
-)
-"""Metrics that unlearning runs may have, beside those of one's own."""
-
-PROBED: Final = {
-    "HessianProbe": r"(hessian_trace(_a|_b|_error)?|hessian_eigenvalue_(max|min)|gradient_norm|landscape_loss)",
-    "RougheningProbe": r"(lrr|hessian_trace(_clean)?(_a|_b|_error)?)",
-    "SliceProbe": r"(landscape_(loss|accuracy)|direction_length_\d+|direction_cosine)",
-    "InterpolationProbe": r"((barrier|distance)(_\d+)?)",
-}
-"""Metrics of qlab's own probes."""
 
 _SHOWN = 8
 
@@ -67,6 +46,7 @@ def read_claims(
     found: list[Claim] = []
     unmade: dict[str, UnmadeError] = {}
     names: dict[str, str] = {}
+    made = _Candidates(items, chosen)
     for where, table in tables.tables(raw, "claim"):
         own = {key: value for key, value in table.items() if key not in _GROUPS}
         pool = own.get("pool")
@@ -77,43 +57,10 @@ def read_claims(
         names[fields.name] = where
         groups = {key: _group(table.get(key, {}), f"{where}.{key}") for key in _GROUPS}
         try:
-            found.append(_claim(fields, groups, where, _Candidates(items, chosen), metrics))
+            found.append(_claim(fields, groups, where, made, metrics))
         except UnmadeError as error:
             unmade[f"{where} ({fields.name or fields.text})"] = error
     return found, unmade
-
-
-def settings_of(item: Item) -> dict[str, Any]:
-    """Everything that a run's configuration says, by dotted key, defaults included."""
-    if isinstance(item, Trial):
-        found: dict[str, Any] = {}
-        for table in TABLES:
-            fields = _flat(table, fields_at(item, table))
-            found |= fields if table == "training" else {f"{table}.type": item.names[table], **fields}
-        return found
-    if isinstance(item, Unlearning):
-        own = {"unlearner.type": item.name, **_flat("unlearner", item.unlearner.field_values())}
-        return settings_of(item.teacher) | own
-    own = {"probe.type": item.name, **_flat("probe", item.probe.field_values())}
-    return settings_of(item.trial) | own
-
-
-def members(group: Mapping[str, Any], items: Sequence[Item]) -> list[Item]:
-    """The runs of a group; its keys are whole."""
-    return [item for item in _of_kind(group, items) if _has_all(settings_of(item), group)]
-
-
-def seed_of(item: Item) -> int:
-    """That of the trial."""
-    return (
-        item.seed if isinstance(item, Trial) else item.teacher.seed if isinstance(item, Unlearning) else item.trial.seed
-    )
-
-
-def unit_of(item: Item, independent: str) -> tuple[int, int]:
-    """What counts as one observation: equal for runs that are averaged."""
-    repeat = item.repeat if isinstance(item, Unlearning) and independent == "repeats" else 0
-    return seed_of(item), repeat
 
 
 def _check_fields(table: ClaimTable, raw: Mapping[str, Any], where: str) -> None:
@@ -182,12 +129,11 @@ def _claim(
     return claim
 
 
-class _Candidates:
-    """The runs of a file, in which groups are looked for."""
+class _Candidates(Made):
+    """The runs of a file, and what is chosen among them."""
 
     def __init__(self, items: Sequence[Item], chosen: Sequence[str]) -> None:
-        self.items = items
-        self._settings = {item.key: settings_of(item) for item in items}
+        super().__init__(items)
         self._chosen = set(chosen)
 
     def group(self, own: Mapping[str, Any], both: Mapping[str, Any], where: str) -> dict[str, Any]:
@@ -203,9 +149,9 @@ class _Candidates:
 
     def key(self, given: str, group: Mapping[str, Any], where: str) -> str:
         """The key that is meant: ``ratio`` for "corruption.ratio", ``model`` for "model.type"."""
-        kind = _kind(group)
+        kind = kind_of(group)
         choices = dict.fromkeys(
-            key for item in self.items if _kind_of(item) is kind or not group for key in self._settings[item.key]
+            key for item in self.items if kind_of_item(item) is kind or not group for key in self.settings(item)
         )
         if given in ("seed", "repeat", "oracle"):
             raise ConfigError(f"{where}: {given} tells apart what is averaged or tested over; leave it out.")
@@ -235,10 +181,10 @@ class _Candidates:
             UnmadeError: the file does not make it.
             ConfigError: its runs never have the metric, or are several groups.
         """
-        left = list(_of_kind(group, self.items))
-        self._check_metric(claim, group, left, metrics)
+        left = list(of_kind(group, self.items))
+        check_metric(claim, group, left, metrics)
         for key, value in group.items():
-            kept = [item for item in left if _has(self._settings[item.key], key, value)]
+            kept = [item for item in left if has_value(self.settings(item), key, value)]
             if not kept:
                 raise UnmadeError(f"{where}: {key} = {show(value)}: {self._made(left, key, value)}")
             left = kept
@@ -247,7 +193,7 @@ class _Candidates:
 
     def _made(self, items: Sequence[Item], key: str, value: Any) -> str:
         """What there is instead of a value."""
-        values = _values(self._settings[item.key][key] for item in items if key in self._settings[item.key])
+        values = distinct(self.settings(item)[key] for item in items if key in self.settings(item))
         if not values:
             return "no run that the rest of the group names has this key."
         wanted = number(value)
@@ -263,10 +209,10 @@ class _Candidates:
     def _check_one(self, claim: Claim, items: Sequence[Item], where: str) -> None:
         """Whether the runs differ in nothing but what is independent, or averaged over because the claim says so."""
         table = claim.table
-        settings = [self._settings[item.key] for item in items]
+        settings = [self.settings(item) for item in items]
         differing: dict[str, list[Any]] = {}
         for key in dict.fromkeys(key for own in settings for key in own):
-            values = _values(own.get(key) for own in settings)
+            values = distinct(own.get(key) for own in settings)
             if len(values) > 1 and key not in self._chosen:
                 differing[key] = values
         if table.over and len(differing.get(table.over, ())) < 2:
@@ -290,37 +236,6 @@ class _Candidates:
                 f"{where}: its runs differ in {said}: they are no one group. Name one value of each, or ask for means "
                 f'over them: pool = ["{first}"].'
             )
-
-    def _check_metric(
-        self, claim: Claim, group: Mapping[str, Any], items: Sequence[Item], metrics: Sequence[AskedMetric]
-    ) -> None:
-        name, where = claim.table.metric, f"{claim.where}.metric"
-        own = {asked.name for asked in metrics}
-        kind = _kind(group)
-        if kind is ProbeRun:
-            types = {item.name for item in items if isinstance(item, ProbeRun)} & PROBED.keys()
-            wanted = [group["probe.type"]] if group.get("probe.type") in types else list(types)
-            if (
-                wanted
-                and all(not re.fullmatch(PROBED[known], name) for known in wanted)
-                and len(types) == len({item.name for item in items if isinstance(item, ProbeRun)})
-            ):
-                raise ConfigError(f"{where}: {' and '.join(sorted(wanted))} does not measure {name}.")
-            return
-        choices = (UNLEARNED if kind is Unlearning else _TRIALS) | own
-        if name in choices:
-            return
-        if name in UNLEARNED:
-            raise ConfigError(
-                f'{where}: {name} is a metric of unlearning runs; say of which: "unlearner.type" = "Scrub" in the '
-                "groups, which are of trials as they stand."
-            )
-        probes = [known for known, names in PROBED.items() if re.fullmatch(names, name)]
-        if probes:
-            raise ConfigError(
-                f'{where}: {name} is measured by probes; say by which: "probe.type" = "{probes[0]}" in the groups.'
-            )
-        raise ConfigError(f"{where}: {unknown('metric', name, choices)}")
 
 
 def _group(value: Any, where: str) -> dict[str, Any] | float:
@@ -348,64 +263,6 @@ def _unnested(table: Mapping[str, Any]) -> dict[str, Any]:
         found |= (
             {f"{key}.{name}": own for name, own in _unnested(item).items()} if isinstance(item, dict) else {key: item}
         )
-    return found
-
-
-def _flat(table: str, fields: Mapping[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name, value in fields.items():
-        if isinstance(value, Component):
-            found[f"{table}.{name}.type"] = name_of(value)
-            found |= _flat(f"{table}.{name}", value.field_values())
-        elif isinstance(value, tuple) and any(isinstance(item, Component) for item in value):
-            found[f"{table}.{name}"] = repr(value)
-        else:
-            found[f"{table}.{name}"] = list(value) if isinstance(value, tuple) else value
-    return found
-
-
-def _kind(group: Mapping[str, Any]) -> type[Item]:
-    """Which runs a group is of."""
-    if any(key == "probe" or key.startswith("probe.") for key in group):
-        return ProbeRun
-    return Unlearning if any(key == "unlearner" or key.startswith("unlearner.") for key in group) else Trial
-
-
-def _kind_of(item: Item) -> type[Item]:
-    return Trial if isinstance(item, Trial) else Unlearning if isinstance(item, Unlearning) else ProbeRun
-
-
-def _of_kind(group: Mapping[str, Any], items: Iterable[Item]) -> Iterable[Item]:
-    kind = _kind(group)
-    return (item for item in items if _kind_of(item) is kind)
-
-
-def _has_all(settings: Mapping[str, Any], group: Mapping[str, Any]) -> bool:
-    return all(_has(settings, key, value) for key, value in group.items())
-
-
-def _has(settings: Mapping[str, Any], key: str, value: Any) -> bool:
-    """Whether a setting has a value, or one of a list of them."""
-    if key not in settings:
-        return False
-    own = settings[key]
-    return _same(own, value) or (isinstance(value, list) and any(_same(own, item) for item in value))
-
-
-def _same(one: Any, other: Any) -> bool:
-    if isinstance(one, list | tuple) and isinstance(other, list | tuple):
-        return len(one) == len(other) and all(_same(*pair) for pair in zip(one, other, strict=True))
-    a, b = number(one), number(other)
-    if a is not None and b is not None:
-        return math.isclose(a, b, rel_tol=1e-12)
-    return type(one) is type(other) and one == other
-
-
-def _values(values: Iterable[Any]) -> list[Any]:
-    found: list[Any] = []
-    for value in values:
-        if not any(_same(value, known) or (value is None and known is None) for known in found):
-            found.append(value)
     return found
 
 

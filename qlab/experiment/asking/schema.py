@@ -13,7 +13,8 @@ from typing import Any
 from qlab.claims import Claim
 from qlab.errors import ConfigError, DataError, unknown
 from qlab.experiment.asking import overrides
-from qlab.experiment.asking.claims import Item, read_claims
+from qlab.experiment.asking.claim_groups import Item
+from qlab.experiment.asking.claims import read_claims
 from qlab.experiment.asking.devices import parse_device
 from qlab.experiment.asking.experiment import Experiment, RunTable
 from qlab.experiment.asking.landmarks import Landmarks

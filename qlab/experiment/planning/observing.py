@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import numpy as np
 
 from qlab.claims import Claim
+from qlab.claims.asked import Group
 from qlab.claims.effects import Effect
 from qlab.claims.verdict import FEWEST, Observed
-from qlab.experiment.asking.claims import Item, members, settings_of, unit_of
+from qlab.experiment.asking.claim_groups import Item, Made, unit_of
 
 Unit = tuple[int, int]
 
@@ -18,7 +19,7 @@ Values = Callable[[Item, str], tuple[float, str]]
 """Gives a run's metric, and why there is none: "diverged"."""
 
 
-def observed(claim: Claim, items: Sequence[Item], values: Values) -> Observed:
+def observed(claim: Claim, made: Made, values: Values) -> Observed:
     """What there is to test a claim with.
 
     Runs of a seed are averaged, of a slope those of each place; a seed of which a run has no value is left out, from
@@ -26,14 +27,14 @@ def observed(claim: Claim, items: Sequence[Item], values: Values) -> Observed:
 
     Args:
         claim: the claim.
-        items: the runs of the experiment.
+        made: the runs of the experiment.
         values: gives their metrics.
     """
     table = claim.table
-    first, lost = _by_unit(claim, members(claim.of, items), values)
+    first, lost = _by_unit(claim, made, claim.of, values)
     if isinstance(claim.than, float):
         return _observed(claim, first, claim.than, list(first), len(first), lost)
-    second, also_lost = _by_unit(claim, members(claim.than, items), values)
+    second, also_lost = _by_unit(claim, made, claim.than, values)
     if not table.paired:
         asked = max(len(first) + len(lost), len(second) + len(also_lost))
         n = min(len(first), len(second))
@@ -47,10 +48,10 @@ def observed(claim: Claim, items: Sequence[Item], values: Values) -> Observed:
     return _observed(claim, first, second, both, len(either), {**absent, **also_lost, **lost})
 
 
-def expected(claim: Claim, items: Sequence[Item]) -> int:
+def expected(claim: Claim, made: Made) -> int:
     """How many observations there will be if nothing fails; of groups that are not paired, in the smaller."""
     groups = [group for group in (claim.of, claim.than) if not isinstance(group, float)]
-    units = [{unit_of(item, claim.table.independent) for item in members(group, items)} for group in groups]
+    units = [{unit_of(item, claim.table.independent) for item in made.members(group)} for group in groups]
     return len(set.intersection(*units)) if claim.table.paired else min(map(len, units))
 
 
@@ -78,19 +79,19 @@ def _effect(claim: Claim, of: Sequence[float], than: Sequence[float] | float) ->
     return Effect(np.asarray(of, dtype=float), other, table.paired, ratio, table.mean == "geometric", table.test)
 
 
-def _by_unit(claim: Claim, items: Iterable[Item], values: Values) -> tuple[dict[Unit, float], dict[Unit, str]]:
+def _by_unit(claim: Claim, made: Made, group: Group, values: Values) -> tuple[dict[Unit, float], dict[Unit, str]]:
     """One value for each seed, or why it has none."""
     table = claim.table
     places: dict[Unit, dict[float, list[float]]] = {}
     lost: dict[Unit, str] = {}
-    for item in sorted(items, key=lambda item: unit_of(item, table.independent)):
+    for item in sorted(made.members(group), key=lambda item: unit_of(item, table.independent)):
         unit = unit_of(item, table.independent)
         value, why = values(item, table.metric)
         if not why and table.mean == "geometric" and value <= 0.0:
             why = f"{table.metric} not positive"
         if why:
             lost.setdefault(unit, why)
-        place = float(settings_of(item)[table.over]) if table.over else 0.0
+        place = float(made.settings(item)[table.over]) if table.over else 0.0
         places.setdefault(unit, {}).setdefault(place, []).append(value)
     found = {}
     for unit, own in places.items():

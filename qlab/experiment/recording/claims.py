@@ -13,7 +13,7 @@ from qlab.claims import judge
 from qlab.claims.history import Entry, matched, written
 from qlab.claims.table import claim_table, records
 from qlab.claims.wording import count, estimate
-from qlab.experiment.asking.claims import Item, members
+from qlab.experiment.asking.claim_groups import Item, Made
 from qlab.experiment.asking.experiment import Experiment
 from qlab.experiment.asking.trial import ProbeRun, Trial, content_hash
 from qlab.experiment.planning.observing import observed
@@ -76,8 +76,8 @@ def evaluate_claims(
         own = read_record(recorder.store, parent)
     if own is None:
         return claim_table([], experiment.name)
-    values = _Values(trials, unlearnings, probes)
-    verdicts = judge([observed(claim, experiment.items, values) for claim in experiment.claims])
+    values, made = _Values(trials, unlearnings, probes), Made(experiment.items)
+    verdicts = judge([observed(claim, made, values) for claim in experiment.claims])
     found = {claim.digest: verdict for claim, verdict in zip(experiment.claims, verdicts, strict=True)}
     entries = [
         entry
@@ -120,12 +120,13 @@ def _finished(recorder: Recorder, experiment: Experiment, entry: Entry, run_ids:
         every = frames.runs(recorder.store, [recorder.experiment_id])
         mine = every[every["kind"].isin(kinds) & (every["status"] == "FINISHED")]
         return int(mine[OVER].notna().sum()) if OVER in mine else 0
+    made = Made(experiment.items)
     keys = {
         item.key
         for version in entry["history"]
         for group in (version["claim"]["of"], version["claim"]["than"])
         if isinstance(group, Mapping)
-        for item in members(group, experiment.items)
+        for item in made.members(group)
     }
     return len(keys & run_ids.keys())
 

@@ -1,0 +1,74 @@
+"""Metrics that claims are about: whether runs of a group have them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from qlab.claims import Claim
+from qlab.errors import ConfigError, unknown
+from qlab.experiment.asking.claim_groups import Item, kind_of
+from qlab.experiment.asking.measurement import BUILT_IN, AskedMetric
+from qlab.experiment.asking.trial import ProbeRun, Unlearning
+
+_TRIALS = BUILT_IN | {"holdout_loss", "best_epoch"}
+
+UNLEARNED: Final = frozenset(
+    {
+        *BUILT_IN,
+        *("steps_to_oracle", "oracle_accuracy", "oracle_accuracy_std", "oracle_gap", "oracle_kl", "oracle_kl_floor"),
+        *("membership_auc", "membership_auc_oracle", "relearn_steps", "unlearning_seconds", "loss_evaluations"),
+    }
+)
+"""Metrics that unlearning runs may have, beside those of one's own."""
+
+PROBED: Final = {
+    "HessianProbe": r"(hessian_trace(_a|_b|_error)?|hessian_eigenvalue_(max|min)|gradient_norm|landscape_loss)",
+    "RougheningProbe": r"(lrr|hessian_trace(_clean)?(_a|_b|_error)?)",
+    "SliceProbe": r"(landscape_(loss|accuracy)|direction_length_\d+|direction_cosine)",
+    "InterpolationProbe": r"((barrier|distance)(_\d+)?)",
+}
+"""Metrics of qlab's own probes."""
+
+
+def check_metric(claim: Claim, group: Mapping[str, Any], items: Sequence[Item], metrics: Sequence[AskedMetric]) -> None:
+    """Looks at the metric of a claim.
+
+    Args:
+        claim: says which.
+        group: one of its groups.
+        items: the runs of the file of the group's kind.
+        metrics: that the file asks for.
+
+    Raises:
+        ConfigError: such runs never have it.
+    """
+    name, where = claim.table.metric, f"{claim.where}.metric"
+    own = {asked.name for asked in metrics}
+    kind = kind_of(group)
+    if kind is ProbeRun:
+        types = {item.name for item in items if isinstance(item, ProbeRun)} & PROBED.keys()
+        wanted = [group["probe.type"]] if group.get("probe.type") in types else list(types)
+        if (
+            wanted
+            and all(not re.fullmatch(PROBED[known], name) for known in wanted)
+            and len(types) == len({item.name for item in items if isinstance(item, ProbeRun)})
+        ):
+            raise ConfigError(f"{where}: {' and '.join(sorted(wanted))} does not measure {name}.")
+        return
+    choices = (UNLEARNED if kind is Unlearning else _TRIALS) | own
+    if name in choices:
+        return
+    if name in UNLEARNED:
+        raise ConfigError(
+            f"{where}: {name} is a metric of unlearning runs, and a group is of trials; name the method in it: "
+            '"unlearner.type" = "Scrub".'
+        )
+    probes = [known for known, names in PROBED.items() if re.fullmatch(names, name)]
+    if probes:
+        raise ConfigError(
+            f"{where}: {name} is measured by probes, and a group is of trials; name the probe in it: "
+            f'"probe.type" = "{probes[0]}".'
+        )
+    raise ConfigError(f"{where}: {unknown('metric', name, choices)}")
