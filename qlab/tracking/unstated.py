@@ -9,6 +9,9 @@ from qlab.tracking import names
 
 _LOSS, _LOSS_TYPE = "training.loss.", "training.loss.type"
 
+_INPUTS, _SITES, _OF_SITES = "model.inputs", "model.sites", ("pauli", "density")
+"""Which inputs of models are of some sites; of others there are none to state."""
+
 _KNOWN = {
     owner: {name: value for name, value in names.UNSTATED.items() if name.startswith("task.") == (owner == "task.type")}
     for owner in ("task.type", "model.type")
@@ -30,4 +33,6 @@ def state(rows: Sequence[dict[str, Any]]) -> None:
             # The other settings of a loss are those of its type.
             own_loss = _LOSS_TYPE in row
             missing = stated[row.get(owner)] - row.keys()
+            if row.get(_INPUTS, names.UNSTATED[_INPUTS]) not in _OF_SITES:
+                missing -= {_SITES}
             row |= {name: known[name] for name in missing if not (own_loss and name.startswith(_LOSS))}

@@ -30,6 +30,9 @@ _TYPES = ("task.type", "model.type", "corruption.type", "unlearner.type", "probe
 _SKLEARN = "sklearn."
 """How the names of scikit-learn's classes begin: "sklearn.ensemble:HistGradientBoostingClassifier"."""
 
+_ALWAYS = "model.inputs"
+"""What is said of a model wherever it is stated: models on other inputs stand beside some on features as they are."""
+
 _LONGEST = 40
 """Values of more characters are shortened."""
 
@@ -152,7 +155,7 @@ def _labels(frame: pd.DataFrame, kind: str, tables: tuple[str, ...] | None = Non
             holder = f"{name.rpartition('.')[0]}.type"
             for rows in _alike(every, _values(frame, holder) if holder in frame else None, name):
                 own = [values[row] for row in rows]
-                if not _differ(own):
+                if not _differ(own) and name != _ALWAYS:
                     continue
                 for row, text in zip(rows, _texts(own), strict=True):
                     if text:

@@ -15,6 +15,7 @@ import qlab
 from qlab.experiment.asking.schema import parse
 from qlab.registry import find
 from qlab.tasks import XXZ
+from qlab.views.labels import label_models
 
 FILE = f"""
 name = "inputs"
@@ -113,12 +114,12 @@ def test_models_on_other_inputs_are_told_apart_stored_and_predict(tmp_path):
     invoke("run", "inputs.toml")
     found = qlab.results("inputs")
     assert set(found.frame["model"]) == {
-        "MLP",
+        "MLP inputs=amplitudes",
         "MLP inputs=pauli sites=[0, 1]",
         "MLP inputs=pauli sites=[2, -1]",
         "PauliLinear bound=none",
         "PauliLinear bound=operator",
-        "SVC",
+        "SVC inputs=amplitudes",
         "SVC inputs=modulus",
         "SVC inputs=pauli",
     }
@@ -130,6 +131,17 @@ def test_models_on_other_inputs_are_told_apart_stored_and_predict(tmp_path):
         invoke("predict", row["run_id"], "rows.npz", "-o", "out.csv")
         right = (pd.read_csv("out.csv")["predicted"].to_numpy() == x.validation.y.numpy()).mean()
         assert right == pytest.approx(row["validation_accuracy"])
+
+
+def test_inputs_are_said_of_a_model_even_if_there_is_no_other_of_its_type():
+    frame = pd.DataFrame(
+        {
+            "model.type": ["sklearn.svm:SVC", "MLP", "MLP"],
+            "model.inputs": ["pauli", None, None],
+            "model.C": [1.0, None, None],
+        }
+    )
+    assert list(label_models(frame)) == ["SVC inputs=pauli", "MLP", "MLP"]
 
 
 @pytest.mark.parametrize(
