@@ -8,7 +8,8 @@ from typing import Any
 from qlab.claims.asked import Claim
 
 Entry = dict[str, Any]
-"""What is kept of a claim: ``name``, ``history`` (its versions, the oldest first), ``withdrawn``, ``verdict``.
+"""What is kept of a claim: ``name``, ``history`` (its versions, the oldest first), ``withdrawn``, ``verdict``, and
+``looks``: with how many observations it was tested before, in other runs of the experiment.
 
 A version has ``digest``, ``time`` (ISO 8601, UTC), ``runs`` (how many runs of its groups, or of an earlier version's,
 had finished when it was written) and ``claim``, all that it says.
@@ -40,7 +41,7 @@ def matched(claims: Sequence[Claim], kept: Sequence[Entry]) -> list[Entry | None
     return found
 
 
-def written(claim: Claim, earlier: Entry | None, runs: int, time: str) -> Entry:
+def written(claim: Claim, earlier: Entry | None, runs: int, time: str, *, elsewhere: bool = False) -> Entry:
     """What is to be kept of a claim: a new version if it says something else than the last.
 
     Args:
@@ -48,11 +49,15 @@ def written(claim: Claim, earlier: Entry | None, runs: int, time: str) -> Entry:
         earlier: what was kept.
         runs: how many runs of its groups there are.
         time: now.
+        elsewhere: whether that was kept by another run of the experiment, with other seeds, say.
     """
+    looks = list(earlier.get("looks", ())) if earlier else []
+    if earlier and elsewhere and earlier["verdict"]:
+        looks = sorted({*looks, int(earlier["verdict"]["n"])})
     history = list(earlier["history"]) if earlier else []
     if not history or history[-1]["digest"] != claim.digest:
         history.append({"digest": claim.digest, "time": time, "runs": runs, "claim": claim.stated})
-    return {"name": claim.table.name, "history": history, "withdrawn": None, "verdict": None}
+    return {"name": claim.table.name, "history": history, "withdrawn": None, "verdict": None, "looks": looks}
 
 
 def registered(entry: Mapping[str, Any]) -> Mapping[str, Any] | None:

@@ -13,7 +13,19 @@ from qlab.claims.wording import count, estimate, outlook, sentence
 
 COLUMNS: Final = (
     *("experiment", "name", "claim", "states", "verdict", "estimate", "low", "high", "p_supported", "p_contradicted"),
-    *("n", "of", "left_out", "needed", "towards", "mark", "first_claim", "first_states", "written", "runs_before"),
+    *(
+        "n",
+        "of",
+        "left_out",
+        "needed",
+        "towards",
+        "mark",
+        "first_claim",
+        "first_states",
+        "written",
+        "runs_before",
+        "looks",
+    ),
     *("metric", "effect", "statement", "margin", "test", "level", "correction", "independent", "figure"),
 )
 
@@ -31,8 +43,9 @@ def claim_table(entries: Sequence[Mapping[str, Any]], experiment: str) -> pd.Dat
     ``estimate`` with its one-sided bounds ``low`` and ``high``, corrected p-values ``p_supported`` and
     ``p_contradicted``, ``n`` seeds of ``of``, ``left_out`` (why not all), ``needed`` (seeds that would decide it) and
     ``towards`` (how), ``mark`` (written or edited after its runs, or withdrawn) with ``first_claim`` and
-    ``first_states``, which it said before, ``written`` (when) and ``runs_before``, then how it is tested, and the
-    ``figure`` that shows it.
+    ``first_states``, which it said before, ``written`` (when) and ``runs_before``, ``looks`` (with how many seeds it
+    was tested before: who adds seeds until a claim is decided errs more often than its level says), then how it is
+    tested, and the ``figure`` that shows it.
 
     Args:
         entries: see :data:`qlab.claims.history.Entry`.
@@ -73,7 +86,7 @@ def short(table: pd.DataFrame) -> pd.DataFrame:
 
 def note(row: Mapping[Any, Any]) -> str:
     """What there is to know of a row: what would decide it, and how it came to be written."""
-    said = [outlook(row), str(row["mark"])]
+    said = [outlook(row), str(row["mark"]), f"tested before with {row['looks']}" if row["looks"] else ""]
     if row["mark"] == EDITED:
         said[1] = f"{EDITED}; before: {row['first_claim']}"
         if row["first_states"] != row["states"]:
@@ -103,6 +116,7 @@ def _row(entry: Mapping[str, Any], experiment: str) -> dict[str, Any]:
         "first_states": sentence(first["claim"]) if marked else "",
         "written": str(first["time"]),
         "runs_before": int(entry["history"][-1]["runs"]),
+        "looks": ", ".join(str(n) for n in entry.get("looks", ()) if n != found.get("n")),
         "figure": _figure(stated),
     }
     for side, way in (("low", -math.inf), ("high", math.inf)):

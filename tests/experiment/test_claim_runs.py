@@ -11,6 +11,7 @@ from scipy import stats
 from support.experiments import TASK
 from support.runs import runner
 
+from qlab.claims.table import note
 from qlab.experiment.asking import schema
 from qlab.experiment.recording import claims as recording
 from qlab.experiment.runner import Outcome
@@ -134,6 +135,8 @@ def test_an_edit_with_more_seeds_is_found_out_in_the_experiments_new_run(store, 
     more = FILE.replace("seeds = 3", "seeds = 4") + CLAIM.replace("margin = 0.1", "margin = 0.05")
     row = run(store, tmp_path, more).claims.iloc[0]
     assert (row["mark"], row["n"], row["runs_before"]) == ("edited after its runs", 4, 6)
+    assert row["looks"] == "3"
+    assert note(row).endswith("; tested before with 3")
 
 
 def test_an_edit_before_its_runs_is_no_edit(store, tmp_path):

@@ -46,10 +46,11 @@ def register_claims(recorder: Recorder, parent: str, experiment: Experiment, run
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     entries = []
     for claim, earlier in zip(experiment.claims, kept, strict=True):
-        entry = written(claim, earlier, 0, now)
+        here = any(earlier is item for item in mine)
+        entry = written(claim, earlier, 0, now, elsewhere=not here)
         if earlier is None or len(entry["history"]) > len(earlier["history"]):
             entry["history"][-1]["runs"] = _finished(recorder, experiment, entry, run_ids)
-        if earlier is not None and any(earlier is item for item in mine):
+        if earlier is not None and here:
             entry["verdict"] = earlier["verdict"]
         entries.append(entry)
     gone = [entry for entry in mine if not any(entry is item for item in kept)]
