@@ -69,6 +69,11 @@ class HeisenbergEngine(nn.Module):
         return sum(4 ** len(cone.wires) for cone in self.cones)
 
     @property
+    def evolved_wires(self) -> list[tuple[int, ...]]:
+        """The wires of each part of :meth:`observable`, in the order of its Pauli strings' letters."""
+        return list(self._wires)
+
+    @property
     def row_elements(self) -> int:
         """How many numbers an evaluation holds for each row, besides what is kept of it."""
         if not self._states:

@@ -209,6 +209,16 @@ class Model(nn.Module, ABC):
         """What its user should know of a built model before it is trained, for ``qlab run``: phrases."""
         return []
 
+    def parameter_metrics(self, parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Numbers that trained parameters have without any rows, ``[members]`` by name: logged after training.
+
+        None by default.
+
+        Args:
+            parameters: by name, first axis: member.
+        """
+        return {}
+
     def _landscape_fields(self) -> dict[str, Any]:
         """Fields that differ in :meth:`double_copy`, besides the precision."""
         return {}

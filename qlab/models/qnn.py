@@ -167,7 +167,7 @@ class PennyLaneQNN(NoisyModel):
             self.readout_offset = nn.Parameter(torch.empty((), dtype=self.dtype))
         own = type(self).observable is not PennyLaneQNN.observable
         measured = self._design.measured(type(self), self.observable, own, self.n_wires)
-        measured = measured if noise is None else noise.measured(measured)
+        measured = self.measured_with_errors(noise, measured)
         self.cone = light_cone(recording.gates, measured)
         self.engine: Engine = engine_of(self.device, self.ansatz, recording, measured, self._encoding)
         self.may_draw = False  # circuits have no chance in them here

@@ -256,12 +256,14 @@ class Trainer(Component):
                 training.run(each, observer, checkpoint)
             final = training.final_logits()
             tested = {} if test is None else training.evaluated_on(test, "test")
+            parameters = training.parameters()
+            model.to("cpu")
+            tested |= {name: value.numpy() for name, value in model.parameter_metrics(parameters).items()}
         history = training.curves()
         health = tuple(health_of(history["train_loss"][row], final[row], self.epochs) for row in range(len(members)))
-        model.to("cpu")
         return TrainedEnsemble(
             model=model,
-            parameters=training.parameters(),
+            parameters=parameters,
             seeds=tuple(item.seed for item in members),
             history=history,
             epochs=tuple(training.evaluated),
