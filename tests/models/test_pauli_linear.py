@@ -17,6 +17,7 @@ from qlab import XXZ, FeatureRandomization, Features, LabelFlip, Member, PauliLi
 from qlab.errors import ConfigError, DataError
 from qlab.landscape import HessianProbe, Landscape
 from qlab.models.spectral_norm import project_to_norm
+from qlab.noise import AmplitudeDamping, DepolarizingChannel, ReadoutError
 from qlab.training import ensemble
 from qlab.training.data import prepare
 from qlab.unlearning import GradientAscent, Retrain, Scrub
@@ -220,3 +221,14 @@ def test_features_that_are_replaced_are_seen():
     with torch.no_grad():
         z = model(model.prepare(corrupted.split.x.clone()))
     torch.testing.assert_close(z, trained.logits[0, : len(z)], atol=1e-12, rtol=0)
+
+
+@pytest.mark.parametrize("channel", [DepolarizingChannel(p=0.05), AmplitudeDamping(gamma=0.1), ReadoutError(p=0.1)])
+def test_of_a_noisy_circuit_it_is_the_contracted_observable(channel):
+    circuit = PennyLaneQNN(depth=3, initial_scale=1.0, noise=(channel,)).build(FEATURES)
+    circuit.reset_parameters(torch.Generator().manual_seed(0))
+    made = PauliLinear.of(circuit)
+    with torch.no_grad():
+        found, expected = (each(each.prepare(DATA.train.x)) for each in (made, circuit))
+    torch.testing.assert_close(found, expected, atol=1e-12, rtol=0)
+    assert norm(made.coefficients.detach()) < 0.999
