@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import torch
 
 from qlab.corruptions import FeatureRandomization, LabelFlip
 from qlab.experiment.asking import schema
 from qlab.experiment.runner import Runner
-from qlab.models import CNOTQNN, MLP, Features, PennyLaneQNN
+from qlab.losses import GeneralizedCrossEntropy
+from qlab.models import CNOTQNN, MLP, Features, PauliLinear, PennyLaneQNN, RandomQNN
+from qlab.noise import AmplitudeDamping
 from qlab.tracking import frames
 from qlab.tracking.store import Store
 from qlab.training import Member, Trainer
@@ -24,13 +28,24 @@ MODELS = [
     pytest.param(PennyLaneQNN(depth=2), id="chain"),
     pytest.param(PennyLaneQNN(depth=2, entangler="ring"), id="ring"),
     pytest.param(CNOTQNN(depth=2), id="statevector"),
+    pytest.param(MLP(hidden=(6, 3), dtype="float64", dropout=0.3, activation="gelu"), id="dropout"),
+    pytest.param(MLP(hidden=(6, 3), dtype="float64", inputs="pauli", sites=2), id="MLP on Pauli strings"),
+    pytest.param(PennyLaneQNN(depth=2, observable="mean_Z", readout="affine"), id="mean of Z, affine"),
+    pytest.param(PennyLaneQNN(depth=2, noise=(AmplitudeDamping(gamma=0.1),)), id="noise"),
+    pytest.param(PauliLinear(sites=2, bound="operator"), id="bounded operator"),
+    pytest.param(RandomQNN(depth=2), id="random circuit"),
 ]
 TRAINER = Trainer(epochs=4, batch_size=5, learning_rate=0.05)
+TRAINERS = [
+    pytest.param({"optimizer": "SGD", "momentum": 0.9}, id="SGD"),
+    pytest.param({"optimizer": "AdamW", "weight_decay": 0.1, "schedule": "cosine"}, id="AdamW"),
+    pytest.param({"loss": GeneralizedCrossEntropy(), "early_stopping": 1, "holdout": 0.3}, id="early stopping"),
+]
 
 
-def fitted(model, task, data, corruption, device, **options):
+def fitted(model, task, data, corruption, device, trainer=TRAINER, **options):
     members = [Member.of(task, data, corruption, seed) for seed in range(3)]
-    return TRAINER.fit(
+    return trainer.fit(
         model.build(Features.of(data, corruption)), members, data.validation, device=device, snapshots=(0, 4), **options
     )
 
@@ -49,6 +64,14 @@ def test_training(small_task, small_data, model, corruption):
         torch.testing.assert_close(found, torch.tensor(values), atol=1e-9, rtol=0, equal_nan=True)
     assert there.health == here.health
     assert {parameter.device.type for parameter in there.model.parameters()} == {"cpu"}
+
+
+@pytest.mark.parametrize("fields", TRAINERS)
+def test_training_in_other_ways(small_task, small_data, fields):
+    trainer = dataclasses.replace(TRAINER, **fields)
+    model, corruption = MLP(hidden=(6, 3), dtype="float64"), LabelFlip(ratio=0.25)
+    here, there = (fitted(model, small_task, small_data, corruption, device, trainer) for device in ("cpu", "cuda"))
+    torch.testing.assert_close(there.logits, here.logits, atol=1e-9, rtol=0)
 
 
 @pytest.mark.parametrize("model", MODELS)
