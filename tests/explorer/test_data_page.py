@@ -1,4 +1,4 @@
-"""The page of data, on rows of a table: without a browser, and without a thread."""
+"""The page of data, on rows of a table and on states: without a browser, and without a thread."""
 
 from __future__ import annotations
 
@@ -80,3 +80,37 @@ def test_an_edited_file_is_not_shown_as_the_data_of_the_run(page: DataPage, tmp_
     (tmp_path / "cells.csv").write_text(CELLS.read_text().replace("B,", "B,1", 1))
     page.update()
     assert "cells.csv of the task Table was edited since" in str(page._notice.object)
+
+
+STATES = """
+name = "states"
+corruption = { type = "LabelFlip", ratio = 0.25 }
+training = { epochs = 1 }
+run = { seeds = 1 }
+model = { type = "RandomQNN", depth = 1 }
+
+[task]
+type = "XXZ"
+length = 4
+gapless = [-0.9, 0.9, 0.3]
+gapped = [1.2, 3.0, 0.3]
+validation = [-0.85, 2.75, 0.3]
+layout = "real-imaginary"
+"""
+
+
+def test_states_as_real_vectors_are_shown_with_their_circuit(
+    tmp_path: Path, write_empty_store: Callable[[Path], str]
+) -> None:
+    (tmp_path / "states.toml").write_text(STATES)
+    uri = write_empty_store(tmp_path / "mlruns" / "mlflow.db")
+    runner(Store(uri)).run(schema.load(tmp_path / "states.toml"))
+    reader = Reader(uri)
+    page = DataPage(Context(State(experiment="states"), reader, Loader(reader), Now()))  # type: ignore[arg-type]
+    assert page.view is not None
+    page.update()
+    page.state.row = 3
+    assert not page._notice.object
+    assert len(page._sample.objects[0].object.dframe()) == 2**5
+    [picture] = page._circuit.objects
+    assert picture.alt_text == "circuit with its light cone"
