@@ -46,8 +46,8 @@ class ClaimTable(Component):
         over: of a slope the dotted key of the swept field.
         mean: of a ratio, "geometric" for positive values that differ by orders of magnitude.
         pool: dotted keys of swept values that are averaged over, for each seed.
-        independent: what counts as one observation: "seeds" (runs of a seed are averaged), or "repeats" of an
-            unlearning of the same models, which says nothing of other models.
+        independent: what counts as one observation: "seeds" (runs of a seed are averaged), or, with one seed,
+            "repeats" of an unlearning of the same model, which says nothing of other models.
         paired: whether values of the same seed are compared with each other; else the groups are.
         test: "t", "bootstrap" (studentized), "permutation" (of signs) or "wilcoxon", all one-sided.
         level: the probability at most of calling it supported if it does not hold, or contradicted if it does.

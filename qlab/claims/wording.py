@@ -28,6 +28,8 @@ def sentence(stated: Mapping[str, Any]) -> str:
     if stated["pool"]:
         of += f" (mean over {', '.join(key.rpartition('.')[2] for key in stated['pool'])})"
     how = _ratio if effect == "ratio" else _difference
+    if effect == "ratio" and than == 1.0:
+        compared = ""
     return f"{quantity} of {of} {how(str(stated['statement']), margin, compared)}"
 
 
@@ -44,12 +46,13 @@ def _difference(statement: str, margin: float, other: str) -> str:
 
 def _ratio(statement: str, margin: float, other: str) -> str:
     most, least = f"{1.0 + margin:g}", f"{1.0 / (1.0 + margin):.3g}"
+    times = f" times {other}" if other else ""
     return {
-        "above": f"is more than {most} times {other}",
-        "below": f"is less than {least} times {other}",
-        "within": f"is {least} to {most} times {other}",
-        "not above": f"is less than {most} times {other}",
-        "not below": f"is more than {least} times {other}",
+        "above": f"is more than {most}{times}",
+        "below": f"is less than {least}{times}",
+        "within": f"is {least} to {most}{times}",
+        "not above": f"is less than {most}{times}",
+        "not below": f"is more than {least}{times}",
     }[statement]
 
 

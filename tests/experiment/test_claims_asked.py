@@ -185,7 +185,7 @@ def test_refused_before_anything_runs(claims, message):
 
 
 def test_one_seed_is_refused():
-    with pytest.raises(ConfigError, match=r"claim: has 1 of seeds, and a test takes two at least; raise run\.seeds\."):
+    with pytest.raises(ConfigError, match=r"claim: has 1 seed, and a test takes two at least; raise run\.seeds\."):
         read(text=FILE.replace("seeds = 2", "seeds = 1"))
 
 
@@ -194,9 +194,15 @@ UNLEARNING = CLAIM.replace("ratio = 0.3", 'ratio = 0.3, unlearner = "Scrub"')
 
 def test_one_seed_with_repeats_points_at_them_and_takes_them():
     text = FILE.replace("seeds = 2", "seeds = 1\nrepeats = 3")
-    with pytest.raises(ConfigError, match=r'is tested with independent = "repeats"'):
+    with pytest.raises(ConfigError, match=r'are tested with independent = "repeats"'):
         read(UNLEARNING, text)
     assert read(UNLEARNING + 'independent = "repeats"\n', text).claims[0].table.independent == "repeats"
+
+
+def test_repeats_of_several_seeds_are_no_independent_observations():
+    text = FILE.replace("seeds = 2", "seeds = 2\nrepeats = 3")
+    with pytest.raises(ConfigError, match=r"claim\.independent: .* repeats of one seed share its model"):
+        read(UNLEARNING + 'independent = "repeats"\n', text)
 
 
 def test_values_given_beside_the_file_leave_out_claims_about_what_is_then_not_made():
@@ -205,7 +211,7 @@ def test_values_given_beside_the_file_leave_out_claims_about_what_is_then_not_ma
     assert found.left_out[-1].startswith(
         "claim (It keeps its accuracy): corruption.ratio = 0.3: the file makes 0.1, 0.5"
     )
-    assert "has 1 of seeds" in read(assignments=[("run.seeds", 1)]).left_out[-1]
+    assert "has 1 seed" in read(assignments=[("run.seeds", 1)]).left_out[-1]
     with pytest.raises(ConfigError, match="margin"):  # what is no claim stays an error
         read(changed("margin = 0.1", "margin = -1"), assignments=[("run.seeds", 1)])
 

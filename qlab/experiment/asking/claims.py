@@ -18,6 +18,7 @@ from qlab.experiment.asking.tables import Tables
 from qlab.experiment.asking.trial import ProbeRun, Trial, Unlearning
 from qlab.fields import show
 from qlab.tracking.params import number
+from qlab.words import counted
 
 _GROUPS = ("of", "than", "at")
 
@@ -118,13 +119,18 @@ def _claim(
     fewest = min(map(len, units))
     if table.paired and len(units) == 2:
         fewest = len(units[0] & units[1])
-    if fewest < FEWEST:
-        more = "run.repeats" if table.independent == "repeats" else "run.seeds"
-        hint = ""
-        if table.independent == "seeds" and any(isinstance(item, Unlearning) and item.repeat for item in made.items):
-            hint = ' What varies from one repeat to the next of the same model is tested with independent = "repeats".'
+    unlearned = kind_of(of) is Unlearning
+    if table.independent == "repeats" and len({seed for seed, _ in set().union(*units)}) > 1:
         raise UnmadeError(
-            f"{where}: has {fewest} of {table.independent}, and a test takes two at least; raise {more}.{hint}"
+            f'{where}.independent: got "repeats", and there are several seeds: repeats of one seed share its model, so '
+            "that they are not independent beside those of others; leave it out, and they are averaged for each seed."
+        )
+    if fewest < FEWEST:
+        repeats = table.independent == "repeats"
+        hint = ' Repeats of one seed are tested with independent = "repeats".' if unlearned and not repeats else ""
+        raise UnmadeError(
+            f"{where}: has {counted(fewest, 'repeat' if repeats else 'seed')}, and a test takes two at least; raise "
+            f"run.{table.independent}.{hint}"
         )
     return claim
 
