@@ -76,6 +76,10 @@ class AngleStatevectorEngine(nn.Module):
         """Angles of the wires in the cone, ``[N, k]``, float64."""
         return self.encoding.angles(x)[:, list(self.wires)]
 
+    def norms(self, prepared: Tensor) -> Tensor:
+        """Squared norms of the states of prepared data, ``[N]``: ones."""
+        return torch.ones_like(prepared[:, 0])
+
     def forward(self, flat: Tensor, prepared: Tensor) -> Tensor:
         """Expectation values, shape ``[N]``, of prepared data at weights ``[n_weights]``."""
         rows, k = prepared.shape

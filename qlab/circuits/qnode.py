@@ -110,6 +110,10 @@ class QNodeEngine(nn.Module):
         """Real and imaginary parts of the amplitudes, ``[N, 2^n, 2]``, or angles ``[N, n]``, float64."""
         return self.encoding.for_device(x)
 
+    def norms(self, prepared: Tensor) -> Tensor:
+        """Squared norms of the states of prepared data, ``[N]``."""
+        return self.encoding.normalised(prepared)[1]
+
     def forward(self, flat: Tensor, prepared: Tensor) -> Tensor:
         """Expectation values, shape ``[N]``; devices get states of unit norm, the norm is put back after."""
         data, norms = self.encoding.normalised(prepared)

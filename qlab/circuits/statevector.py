@@ -49,6 +49,10 @@ class StatevectorEngine(nn.Module):
         """Amplitudes, float64: ``[N, 2^n]`` as they are if real, else real and imaginary parts ``[N, 2^n, 2]``."""
         return torch.view_as_real(x.to(torch.complex128)).contiguous() if x.is_complex() else x.to(torch.float64)
 
+    def norms(self, prepared: Tensor) -> Tensor:
+        """Squared norms of the states of prepared data, ``[N]``."""
+        return prepared.flatten(1).square().sum(1)
+
     def forward(self, flat: Tensor, prepared: Tensor) -> Tensor:
         """Expectation values, shape ``[N]``, of prepared data at weights ``[n_weights]``."""
         rows = prepared.shape[0]

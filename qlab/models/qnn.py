@@ -170,7 +170,7 @@ class PennyLaneQNN(NoisyModel):
         measured = self.measured_with_errors(noise, measured)
         self.cone = light_cone(recording.gates, measured)
         self.engine: Engine = engine_of(self.device, self.ansatz, recording, measured, self._encoding)
-        self.may_draw = False  # circuits have no chance in them here
+        self.check_shots(recording, self.cone)
         self.supports_vmap = self.device == "lightcone" and recording.batches
         self.batch_rows = bool(self.engine.batch_rows)
 
@@ -288,7 +288,7 @@ class PennyLaneQNN(NoisyModel):
     def forward(self, prepared: Tensor) -> Tensor:
         """Logits ``[N]``."""
         flat = self.flat_weights()
-        values = self.engine(flat, prepared)
+        values = self.expectation(flat, prepared)
         affine = self._design.readout == "affine"
         logits = self.readout_scale * values + self.readout_offset if affine else self.scale * values
         if not any(gate.trained for gate in self.cone.gates):

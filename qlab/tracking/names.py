@@ -203,6 +203,8 @@ UNSTATED: Final = {
     "model.observable": "Z_last",
     "model.readout": "fixed",
     "model.noise": (),
+    "model.shots": "exact",
+    "model.gradient": "exact",
     "model.activation": "relu",
     "model.dropout": 0.0,
     "model.inputs": "amplitudes",

@@ -56,6 +56,29 @@ def test_step_of_fifty_under_noise(entangler, capsys):
             assert best[name] / best["none"] < 10
 
 
+def test_step_of_fifty_from_shots(capsys):
+    dataset, members, validation = prepared(12, MEMBERS)
+    features = Features.of(dataset)
+    fields = {
+        "exact": {},
+        "shots": {"shots": 1000},
+        "parameter-shift": {"shots": 1000, "gradient": "parameter-shift"},
+    }
+    models = {name: PennyLaneQNN(**given).build(features) for name, given in fields.items()}
+    best = dict.fromkeys(models, float("inf"))
+    for _ in range(2):
+        for name, model in models.items():
+            best[name] = min(best[name], *trained(model, members, validation, 4))
+    shifted = len(models["parameter-shift"].get_buffer("_shifted"))
+    with capsys.disabled():
+        print(
+            f"\nchain, 1000 shots: {1e3 * best['shots']:.1f} ms a step of {MEMBERS}, exact {1e3 * best['exact']:.1f} "
+            f"ms: {best['shots'] / best['exact']:.2f} times; parameter-shift of {shifted} weights "
+            f"{1e3 * best['parameter-shift']:.0f} ms: {best['parameter-shift'] / best['exact']:.0f} exact steps"
+        )
+    assert best["exact"] < best["parameter-shift"]
+
+
 def test_a_model_step_against_default_mixed(capsys):
     dataset, members, validation = prepared(6, MEMBERS)
     features, noise = Features.of(dataset), NOISES["depolarizing"]

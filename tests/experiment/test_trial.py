@@ -116,6 +116,8 @@ OTHER_VALUES: dict[type, dict[str, Any]] = {
         "observable": "mean_Z",
         "readout": "affine",
         "noise": (DepolarizingChannel(p=0.1),),
+        "shots": 100,
+        "gradient": "parameter-shift",
     },
     Trainer: {
         "epochs": 201,
@@ -138,6 +140,7 @@ NEEDED: dict[str, dict[str, Any]] = {
     "step_factor": {"schedule": "step"},
     "holdout": {"early_stopping": 3},
     "rotation": {"encoding": "angle"},
+    "gradient": {"shots": 10},
     "encoding_scale": {"encoding": "angle"},
     "reupload": {"encoding": "angle"},
     "sites": {"inputs": "pauli"},
