@@ -1,4 +1,4 @@
-"""The README's commands and examples, run as they stand there."""
+"""The commands and examples of the README and of the pages in docs/, run as they stand there."""
 
 from __future__ import annotations
 
@@ -15,12 +15,17 @@ from qlab.cli import main
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:sqlalchemy.exc.SADeprecationWarning")
 
 ROOT = Path(__file__).parent.parent
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, flags=re.MULTILINE | re.DOTALL)
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+TEXTS = {page.relative_to(ROOT).as_posix(): page.read_text(encoding="utf-8") for page in PAGES}
+EVERY = "\n".join(TEXTS.values())
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", EVERY, flags=re.MULTILINE | re.DOTALL)
 
 
 def blocks(language):
     return [text for found, text in BLOCKS if found == language]
+
+
+FILES = {re.search(r'^name = "(\w+)"', text, flags=re.MULTILINE)[1]: text for text in blocks("toml")}
 
 
 def qlab(*arguments, cwd):
@@ -31,11 +36,10 @@ def qlab(*arguments, cwd):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory, write_empty_store):
-    """A folder with the files that the README tells its reader to write."""
+    """A folder with the files that readers are told to write: one store for all pages."""
     path = tmp_path_factory.mktemp("readme")
     write_empty_store(path / "mlruns" / "mlflow.db")
-    for text in blocks("toml"):
-        name = re.search(r'^name = "(\w+)"', text, flags=re.MULTILINE)[1]
+    for name, text in FILES.items():
         (path / f"{name}.toml").write_text(text, encoding="utf-8")
     (path / "cells.csv").write_bytes((ROOT / "tests/support/cells.csv").read_bytes())
     for text in blocks("python"):
@@ -115,13 +119,15 @@ def test_notebook(text, folder):
 def test_results_in_a_notebook(folder):
     result = qlab("run", "depth.toml", cwd=folder)
     assert result.exit_code == 0, result.output
-    (text,) = [text for text in blocks("python") if "qlab.results(" in text]
+    found = [text for text in blocks("python") if 'qlab.results("depth")' in text]
+    assert len(set(found)) == 1  # the README begins with what docs/results.md has, too
+    text = found[0]
     result = subprocess.run(
         [sys.executable, "-c", text], cwd=folder, capture_output=True, text=True, check=False, timeout=300
     )
     assert result.returncode == 0, result.stderr
     assert "depth: 30 trials, 30 kept" in result.stdout
-    (call,) = re.findall(r'`(qlab\.run\("depth\.toml", seeds=2\))`', README)
+    (call,) = re.findall(r'`(qlab\.run\("depth\.toml", seeds=2\))`', TEXTS["README.md"])
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         assert len(eval(call, {"qlab": __import__("qlab")}).frame) == 30
@@ -152,7 +158,7 @@ def test_claims(folder):
     shown = " ".join(result.stdout.replace("│", " ").split())
     assert "48 trials trained" in shown
     assert "claimed: claims" in shown
-    (command,) = re.findall(r"`qlab (export claimed --claims claims\.tex)`", README)
+    (command,) = re.findall(r"`qlab (export claimed --claims claims\.tex)`", EVERY)
     assert qlab(*command.split(), cwd=folder).exit_code == 0
     assert "flipped labels & " in (folder / "claims.tex").read_text(encoding="utf-8")
 
@@ -212,7 +218,7 @@ def test_experiments_that_are_named_ship(name):
 
 def test_every_command_of_the_command_line_is_mentioned():
     for name in main.commands:
-        assert f"qlab {name}" in README
+        assert f"qlab {name}" in EVERY
 
 
 def test_a_learning_rate_is_chosen_and_a_metric_of_ones_own_reported(folder):
@@ -227,3 +233,57 @@ def test_the_experiment_under_noise_sweeps_three_strengths(folder):
     planned = qlab("run", "noisy.toml", "--dry-run", cwd=folder)
     assert planned.exit_code == 0, planned.output
     assert all(f"noise.1.p={p} " in planned.output for p in ("0", "0.01", "0.1"))
+
+
+def test_losses_are_compared(folder):
+    result = qlab("run", "trained.toml", "--no-figures", cwd=folder)
+    assert result.exit_code == 0, result.output
+    assert "4 trials trained" in result.output
+    assert "loss=GeneralizedCrossEntropy" in " ".join(result.stdout.replace("│", " ").split())
+
+
+def test_ranges_are_searched(folder):
+    pytest.importorskip("optuna")
+    planned = qlab("run", "searched.toml", "--dry-run", cwd=folder)
+    assert "2 configurations of training.learning_rate 0.0001 to 0.3 (log)" in planned.stdout
+    result = qlab("run", "searched.toml", "--no-figures", cwd=folder)
+    assert result.exit_code == 0, result.output
+    assert "2 trials compared to choose, 2 trials trained" in result.output
+
+
+def test_a_circuit_is_taken_out(folder):
+    assert qlab("run", "cells.toml", "--no-figures", cwd=folder).exit_code == 0
+    (text,) = [text for text in blocks("python") if "to_qnode" in text]
+    result = subprocess.run(
+        [sys.executable, "-c", text], cwd=folder, capture_output=True, text=True, check=False, timeout=300
+    )
+    assert result.returncode == 0, result.stderr
+    numbers, _, program = result.stdout.partition("OPENQASM 2.0;")
+    outside, inside = map(float, numbers.split()[-2:])
+    assert outside == pytest.approx(inside, abs=1e-6)
+    assert "qelib1.inc" in program
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_every_experiment_file_is_accepted(name, folder):
+    from qlab.experiment.asking import schema
+
+    assert schema.load(folder / f"{name}.toml").trials
+
+
+def test_files_of_all_pages_have_names_of_their_own():
+    assert len(FILES) == len(blocks("toml"))
+
+
+@pytest.mark.parametrize("page", TEXTS)
+def test_links_lead_somewhere(page):
+    links = re.findall(r"\]\(([^)#\s]+)[^)]*\)", re.sub(r"```.*?```", "", TEXTS[page], flags=re.DOTALL))
+    for link in links:
+        assert "://" in link or (ROOT / page).parent.joinpath(link).exists(), link
+
+
+def test_every_page_can_be_reached_from_the_readme_and_the_index():
+    for page in TEXTS:
+        if page.startswith("docs/") and page != "docs/index.md":
+            assert f"({page})" in TEXTS["README.md"]
+            assert f"({page.removeprefix('docs/')})" in TEXTS["docs/index.md"]

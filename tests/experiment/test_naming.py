@@ -51,16 +51,16 @@ def test_ensembles_are_called_by_the_fields_that_tell_them_apart() -> None:
     plan = Plan.of(parsed(), None)
     labels = [Train(group).label if group[0].has_gradients else Fit(group).label for group in plan.ensembles]
     assert list(dict.fromkeys(labels)) == [
-        "MLP hidden=[4] dropout=0 on XXZ, ClassFlip",
+        "MLP hidden=[4] on XXZ, ClassFlip",
         "MLP hidden=[4] dropout=0.25 on XXZ, ClassFlip",
-        "MLP hidden=[2, 2] dropout=0 on XXZ, ClassFlip",
+        "MLP hidden=[2, 2] on XXZ, ClassFlip",
         "MLP hidden=[2, 2] dropout=0.25 on XXZ, ClassFlip",
         "PennyLaneQNN training.learning_rate=0.01 on XXZ, ClassFlip",
         "PennyLaneQNN training.learning_rate=0.03 on XXZ, ClassFlip",
         "SVC C=0.5 on XXZ, ClassFlip",
         "SVC C=2 on XXZ, ClassFlip",
     ]
-    assert "MLP hidden=[4] dropout=0 ClassFlip balance=0.5 0.2 seed 0" in {trial.label for trial in plan.todo}
+    assert "MLP hidden=[4] ClassFlip balance=0.5 0.2 seed 0" in {trial.label for trial in plan.todo}
 
 
 def test_names_are_no_part_of_an_identity() -> None:

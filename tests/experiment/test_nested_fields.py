@@ -18,7 +18,7 @@ from qlab.losses import CrossEntropy, GeneralizedCrossEntropy, Loss
 from qlab.registry import restored
 from qlab.training import Trainer
 
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+TRAINING = (Path(__file__).parents[2] / "docs/training.md").read_text(encoding="utf-8")
 
 BASE = """
 [task]
@@ -75,8 +75,8 @@ def test_schedules_of_which_one_has_settings_are_compared_in_a_table_each() -> N
         parse('schedule = ["constant", "step"]\nstep_epochs = 3\n')
     step = 'training = { schedule = "step", step_epochs = 30 }'
     constant = 'training = { schedule = "constant" }'
-    assert step in README
-    assert constant in README
+    assert step in TRAINING
+    assert constant in TRAINING
     text = BASE.replace('type = "MLP"\n', f'type = "MLP"\n{step}\n[[model]]\ntype = "MLP"\n{constant}\n')
     first, second = schema.parse(text, source="given.toml", default_name="given").trials
     assert (first.trainer, second.trainer) == (Trainer(epochs=2, schedule="step", step_epochs=30), Trainer(epochs=2))
