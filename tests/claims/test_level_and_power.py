@@ -28,14 +28,14 @@ def test_one_standard_deviation_is_found_at_ten_pairs_in_four_of_five_cases():
 @pytest.mark.parametrize("n", [2, 3, 5, 10])
 @pytest.mark.parametrize("test", TESTS)
 def test_a_true_null_is_supported_in_one_of_twenty_cases_at_most(test, n):
-    trials = 800 if test == "bootstrap" else 3000
+    trials = 400 if test == "bootstrap" else 2000
     found = supported(np.random.default_rng(2), trials, n, 0.0, test)
     assert found <= LEVEL + 3.0 * np.sqrt(LEVEL * (1 - LEVEL) / trials)
 
 
 @pytest.mark.parametrize("test", TESTS)
 def test_two_groups_of_different_spread_keep_the_level(test):
-    trials = 300 if test in ("bootstrap", "permutation") else 2000
+    trials = 150 if test in ("bootstrap", "permutation") else 1000
     rng = np.random.default_rng(3)
     found = [p_greater(test, rng.normal(size=6), rng.normal(0.0, 1.5, size=6)) <= LEVEL for _ in range(trials)]
     assert np.mean(found) <= LEVEL + 0.01 + 3.0 * np.sqrt(LEVEL * (1 - LEVEL) / trials)
