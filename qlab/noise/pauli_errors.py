@@ -21,7 +21,7 @@ else:
 class DepolarizingChannel(Channel):
     """Depolarizing: with probability p/3 each an X, Y or Z.
 
-    X, Y and Z shrink by 1 - 4 p / 3: p = 3/4 depolarizes fully, p = 1 turns the sign of a third. As in PennyLane.
+    X, Y and Z shrink by 1 - 4 p / 3: p = 3/4 depolarizes fully, p = 1 turns Z into -Z / 3. As in PennyLane.
     Qiskit's ``depolarizing_error(l, 1)`` shrinks them by 1 - l: l = 4 p / 3.
 
     Args:
