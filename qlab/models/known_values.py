@@ -22,7 +22,9 @@ class _Kept:
     values: Tensor
 
     def is_of(self, flat: Tensor, prepared: Tensor) -> bool:
-        if self.flat.shape != flat.shape or self.prepared.shape != prepared.shape or not torch.equal(self.flat, flat):
+        if (self.flat.shape, self.prepared.shape, self.flat.device) != (flat.shape, prepared.shape, flat.device):
+            return False
+        if not torch.equal(self.flat, flat):
             return False
         if self.prepared is prepared:
             return self.version == prepared._version

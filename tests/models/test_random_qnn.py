@@ -230,6 +230,7 @@ def test_values_are_computed_once_for_the_same_circuits_and_data():
     assert torch.equal(copy.deepcopy(known).of(flat, data, shared=True), known.of(flat, data, shared=True))
     own = torch.stack([data, data + 1.0, data])
     torch.testing.assert_close(known.of(flat, own, shared=False)[1], (data + 1.0) @ flat[1][:, None])
+    assert known.of(flat.to("meta"), own.to("meta"), shared=False).device.type == "meta"  # not those of another device
 
 
 def test_models_can_be_sent_after_they_were_used():
