@@ -12,7 +12,7 @@ from qlab.circuits.weights import Shapes, checked_shapes
 from qlab.errors import ConfigError
 from qlab.models.base import Model
 
-_ASSIGNED = ("_names", "readout_scale", "readout_weights", "readout_offset", "readouts", "cone", "engine")
+_ASSIGNED = ("_names", "_measured", "readout_scale", "readout_weights", "readout_offset", "readouts", "cone", "engine")
 """Attributes that building a model creates after its weights: no weight can have these names."""
 
 

@@ -16,6 +16,8 @@ from qlab.errors import ConfigError
 from qlab.experiment.asking import schema
 from qlab.experiment.asking.experiment import Experiment
 
+MODELS = "Choices: CNOTQNN, DensityKernelSVC, MLP, PauliLinear, PennyLaneQNN, RandomQNN"
+
 TASK = '[task]\ntype = "XXZ"\nlength = 4\n'
 MLP = '[model]\ntype = "MLP"\nhidden = [4]\n'
 ONE_SEED = "[run]\nseeds = 1\n"
@@ -167,11 +169,21 @@ MALFORMED = {
     ),
     "model in the wrong case": (
         TASK + '[model]\ntype = "mlp"\n',
-        ["model.type", '"mlp"', 'Did you mean "MLP"?', "Choices: CNOTQNN, MLP, PennyLaneQNN"],
+        [
+            "model.type",
+            '"mlp"',
+            'Did you mean "MLP"?',
+            MODELS,
+        ],
     ),
     "a corruption named as a model": (
         TASK + '[model]\ntype = "LabelFlip"\n',
-        ["model.type", '"LabelFlip"', "Choices: CNOTQNN, MLP, PennyLaneQNN", "module:Class"],
+        [
+            "model.type",
+            '"LabelFlip"',
+            MODELS,
+            "module:Class",
+        ],
     ),
     "unknown field of a task": (
         '[task]\ntype = "XXZ"\nlenght = 4\n' + MLP,

@@ -547,7 +547,7 @@ def test_a_second_run_does_nothing(again: Callable[..., Again]) -> None:
 def test_another_method_and_other_settings_reuse_teachers_and_oracles(again: Callable[..., Again]) -> None:
     found = again(*BOTH, SCRUB, ASCENT + "beta = 0.9\n")
     assert found.added == {"experiment": 1, "unlearning": 4}
-    assert found.started == ["Scrub of MLP: 2 for 2", "GradientAscent of MLP: 2 for 4"]
+    assert found.started == ["Scrub of MLP: 2 for 2", "GradientAscent beta=0.9 of MLP: 2 for 4"]
     methods = ["GradientAscent beta=0.2", "own_unlearners:Gentle", "Scrub", "GradientAscent beta=0.9"]
     assert sorted(found.outcome.unlearning["method"]) == sorted(methods)
     assert list(found.outcome.unlearning["kept"]) == [2, 2, 2, 2]
