@@ -14,7 +14,7 @@ from qlab.fields import PositiveFloat
 from qlab.inputs import DEFAULT_SITES, PauliExpectations, Sites
 from qlab.models.base import Features, Model, Precision
 from qlab.models.qnn import PennyLaneQNN
-from qlab.models.spectral_norm import project_to_norm
+from qlab.models.spectral_norm import project_to_norm, spectral_norms
 
 Bound = Literal["none", "operator"]
 
@@ -129,6 +129,12 @@ class PauliLinear(Model):
         if self.bound == "none":
             return {}
         return {"coefficients": self._projected(parameters["coefficients"])}
+
+    def parameter_metrics(self, parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """``operator_norm``: the spectral norm of O, at most one with a bound: where it is less, no bound was needed."""
+        if self._inputs.sites == "pairs":
+            return {}
+        return {"operator_norm": spectral_norms(parameters["coefficients"])}
 
     def prepare(self, x: Tensor) -> Tensor:
         """Expectation values of the strings, ``[N, m]``."""

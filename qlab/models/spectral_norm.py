@@ -39,3 +39,16 @@ def project_to_norm(coefficients: Tensor, bound: float = 1.0) -> Tensor:
     less = pauli_coefficients((kept * excess[:, None, :]) @ kept.mH)
     found[chosen[outside]] -= less.to(found.dtype)
     return found
+
+
+def spectral_norms(coefficients: Tensor) -> Tensor:
+    """The largest absolute eigenvalue of each operator, ``[n]``, float64; NaN where coefficients are not finite.
+
+    Args:
+        coefficients: as in :func:`project_to_norm`.
+    """
+    finite = coefficients.isfinite().all(1)
+    found = coefficients.new_full((len(coefficients),), torch.nan, dtype=torch.float64)
+    if bool(finite.any()):
+        found[finite] = torch.linalg.eigvalsh(operators(coefficients[finite].double())).abs().amax(1)
+    return found

@@ -232,3 +232,19 @@ def test_of_a_noisy_circuit_it_is_the_contracted_observable(channel):
         found, expected = (each(each.prepare(DATA.train.x)) for each in (made, circuit))
     torch.testing.assert_close(found, expected, atol=1e-12, rtol=0)
     assert norm(made.coefficients.detach()) < 0.999
+
+
+def test_the_norm_of_the_operator_is_logged():
+    model = PauliLinear(sites=2).build(Features(16, True, torch.ones(16, dtype=torch.bool)))
+    generator = torch.Generator().manual_seed(5)
+    drawn = torch.randn(3, 16, generator=generator, dtype=torch.float64)
+    drawn[2, 0] = torch.nan
+    found = model.parameter_metrics({"coefficients": drawn})["operator_norm"]
+    paulis = [np.eye(2), [[0, 1], [1, 0]], [[0, -1j], [1j, 0]], [[1, 0], [0, -1]]]
+    strings = [np.kron(first, second) for first in paulis for second in paulis]
+    for row in range(2):
+        operator = sum(c * string for c, string in zip(drawn[row].tolist(), strings, strict=True))
+        assert found[row].item() == pytest.approx(np.linalg.norm(operator, 2), abs=1e-12)
+    assert found[2].isnan()
+    pairs = PauliLinear(sites="pairs").build(model.features)
+    assert pairs.parameter_metrics({"coefficients": pairs.coefficients.detach()[None]}) == {}

@@ -19,6 +19,11 @@ def test_models_differ_in_colour_and_in_marker() -> None:
     assert len({style.matplotlib_marker for style in found.values()}) == 5
 
 
+def test_eight_models_differ_in_colour() -> None:
+    found = styles(["PennyLaneQNN", *(f"model {number}" for number in range(7))])
+    assert len({style.colour for style in found.values()}) == 8
+
+
 def test_many_models_are_still_told_apart() -> None:
     labels = [f"model {number}" for number in range(30)]
     assert len(set(styles(labels).values())) == 30
