@@ -131,7 +131,7 @@ class PauliLinear(Model):
         return {"coefficients": self._projected(parameters["coefficients"])}
 
     def parameter_metrics(self, parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """``operator_norm``: the spectral norm of O, at most one with a bound: where it is less, no bound was needed."""
+        """``operator_norm``: the spectral norm of O; where it is below one, no bound was needed."""
         if self._inputs.sites == "pairs":
             return {}
         return {"operator_norm": spectral_norms(parameters["coefficients"])}
