@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from qlab.claims.asked import Claim
+from qlab.claims.verdict import UNTESTED
 
 Entry = dict[str, Any]
 """What is kept of a claim: ``name``, ``history`` (its versions, the oldest first), ``withdrawn``, ``verdict``, and
-``looks``: with how many observations it was tested before, in other runs of the experiment.
+``seeds``, with which that was tested, and ``looks``, with what it was tested in other runs of the experiment.
 
 A version has ``digest``, ``time`` (ISO 8601, UTC), ``runs`` (how many runs of its groups, or of an earlier version's,
-had finished when it was written) and ``claim``, all that it says.
+that this run of the experiment is of had finished when it was written) and ``claim``, all that it says.
 """
+
+Version = dict[str, Any]
+
+Look = dict[str, Any]
+"""``n``, with how many observations a claim was tested, and their ``seeds``, or None where they are not known."""
 
 LATE, EDITED, WITHDRAWN = "written after its runs", "edited after its runs", "withdrawn"
 
@@ -41,7 +47,28 @@ def matched(claims: Sequence[Claim], kept: Sequence[Entry]) -> list[Entry | None
     return found
 
 
-def written(claim: Claim, earlier: Entry | None, runs: int, time: str, *, elsewhere: bool = False) -> Entry:
+def is_of(entry: Entry, other: Entry) -> bool:
+    """Whether two entries, of different runs, are of one claim: by its name, what it says, its text."""
+    if entry["name"] and other["name"]:
+        return bool(entry["name"] == other["name"])
+    one, two = ([version["digest"] for version in item["history"]] for item in (entry, other))
+    texts = [item["history"][-1]["claim"]["text"] for item in (entry, other)]
+    return bool(set(one) & set(two)) or texts[0] == texts[1]
+
+
+def looks_of(entries: Iterable[Entry]) -> list[Look]:
+    """With what a claim was tested, by what other runs of the experiment keep of it: each once, the fewest first."""
+    found: list[Look] = []
+    for entry in entries:
+        # Of older records there are numbers alone.
+        found += [{"n": look, "seeds": None} if isinstance(look, int) else look for look in entry.get("looks", ())]
+        if entry["verdict"] and entry["verdict"]["verdict"] != UNTESTED:
+            found.append({"n": int(entry["verdict"]["n"]), "seeds": entry.get("seeds")})
+    once = {(look["n"], tuple(look["seeds"] or ())): look for look in found}
+    return [once[key] for key in sorted(once)]
+
+
+def written(claim: Claim, earlier: Entry | None, runs: int, time: str, looks: Sequence[Look] = ()) -> Entry:
     """What is to be kept of a claim: a new version if it says something else than the last.
 
     Args:
@@ -49,15 +76,13 @@ def written(claim: Claim, earlier: Entry | None, runs: int, time: str, *, elsewh
         earlier: what was kept.
         runs: how many runs of its groups there are.
         time: now.
-        elsewhere: whether that was kept by another run of the experiment, with other seeds, say.
+        looks: see :func:`looks_of`.
     """
-    looks = list(earlier.get("looks", ())) if earlier else []
-    if earlier and elsewhere and earlier["verdict"]:
-        looks = sorted({*looks, int(earlier["verdict"]["n"])})
     history = list(earlier["history"]) if earlier else []
     if not history or history[-1]["digest"] != claim.digest:
         history.append({"digest": claim.digest, "time": time, "runs": runs, "claim": claim.stated})
-    return {"name": claim.table.name, "history": history, "withdrawn": None, "verdict": None, "looks": looks}
+    kept = {"name": claim.table.name, "history": history, "withdrawn": None, "verdict": None, "seeds": None}
+    return {**kept, "looks": list(looks)}
 
 
 def registered(entry: Mapping[str, Any]) -> Mapping[str, Any] | None:

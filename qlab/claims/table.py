@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import pandas as pd
 
-from qlab.claims.history import EDITED, first_text, mark
+from qlab.claims.history import EDITED, first_text, looks_of, mark
 from qlab.claims.wording import count, estimate, outlook, sentence
 
 COLUMNS: Final = (
@@ -44,8 +44,8 @@ def claim_table(entries: Sequence[Mapping[str, Any]], experiment: str) -> pd.Dat
     ``p_contradicted``, ``n`` seeds of ``of``, ``left_out`` (why not all), ``needed`` (seeds that would decide it) and
     ``towards`` (how), ``mark`` (written or edited after its runs, or withdrawn) with ``first_claim`` and
     ``first_states``, which it said before, ``written`` (when) and ``runs_before``, ``looks`` (with how many seeds it
-    was tested before: who adds seeds until a claim is decided errs more often than its level says), then how it is
-    tested, and the ``figure`` that shows it.
+    was tested before, and whether with others: who adds seeds until a claim is decided errs more often than its level
+    says), then how it is tested, and the ``figure`` that shows it.
 
     Args:
         entries: see :data:`qlab.claims.history.Entry`.
@@ -116,13 +116,24 @@ def _row(entry: Mapping[str, Any], experiment: str) -> dict[str, Any]:
         "first_states": sentence(first["claim"]) if marked else "",
         "written": str(first["time"]),
         "runs_before": int(entry["history"][-1]["runs"]),
-        "looks": ", ".join(str(n) for n in entry.get("looks", ()) if n != found.get("n")),
+        "looks": _looks(entry, found.get("n")),
         "figure": _figure(stated),
     }
     for side, way in (("low", -math.inf), ("high", math.inf)):
         if found.get("verdict") not in (None, "untested") and math.isnan(row[side]):
             row[side] = way  # JSON has no infinite numbers
     return row
+
+
+def _looks(entry: Mapping[str, Any], n: int | None) -> str:
+    """With how many it was tested before: "3, 5 (other seeds)"; what was the same test is no other look."""
+    own, said = set(entry.get("seeds") or ()), []
+    for look in looks_of([{**entry, "verdict": None}]):
+        seeds = set(look["seeds"] or ())
+        others = bool(own and seeds) and not (own <= seeds or seeds <= own)
+        if others or look["n"] != n:
+            said.append(f"{look['n']}{' (other seeds)' if others else ''}")
+    return ", ".join(dict.fromkeys(said))
 
 
 def _number(value: Any) -> float:

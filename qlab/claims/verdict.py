@@ -33,6 +33,7 @@ class Observed:
         n: how many seeds (or repeats) are in it; of groups that are not paired, in the smaller.
         asked: how many there would be.
         left_out: why others are not: "1 diverged".
+        seeds: whose values are in it.
     """
 
     claim: Claim
@@ -40,6 +41,7 @@ class Observed:
     n: int
     asked: int
     left_out: str = ""
+    seeds: tuple[int, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)

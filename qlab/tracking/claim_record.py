@@ -46,16 +46,26 @@ def write_record(store: Store, run_id: str, record: Record, digest: str) -> None
 
 
 def current(store: Store, experiment_id: str) -> Sequence[Mapping[str, Any]]:
-    """The claims of the record with most observations, of equal ones that evaluated last; none without a record.
+    """The claims that count, of all runs of an experiment; none without a record.
 
-    A few seeds that were tried out with other values do not take the place of all of them.
+    What is claimed says the record that was written last, as every run of the experiment does anew. Of those records
+    that claim just that, each claim in its present version and no other, it is the one with most observations, of equal
+    ones the last: a few seeds that were tried out do not take the place of all of them. Verdicts of several records are
+    not mixed, as those of one are corrected together.
     """
     records = list(read_records(store, experiment_id).values())
     if not records:
         return ()
-    found: Sequence[Mapping[str, Any]] = max(records, key=_observations)["claims"]
+    alike = [record for record in records if _present(record) == _present(records[0])]
+    found: Sequence[Mapping[str, Any]] = max(alike, key=_observations)["claims"]
     return found
 
 
+def _present(record: Record) -> list[str]:
+    """What a record claims; what is withdrawn is not."""
+    return sorted(str(entry["history"][-1]["digest"]) for entry in record["claims"] if not entry["withdrawn"])
+
+
 def _observations(record: Record) -> int:
-    return sum(int((entry.get("verdict") or {}).get("n", 0)) for entry in record["claims"])
+    standing = [entry for entry in record["claims"] if not entry["withdrawn"]]
+    return sum(int((entry.get("verdict") or {}).get("n", 0)) for entry in standing)

@@ -31,8 +31,8 @@ class UnmadeError(ConfigError):
 
 def read_claims(
     tables: Tables, raw: Any, items: Sequence[Item], metrics: Sequence[AskedMetric], chosen: Sequence[str] = ()
-) -> tuple[list[Claim], dict[str, UnmadeError]]:
-    """The claims of a file, and those about runs that it does not make, each with why.
+) -> tuple[list[Claim], dict[str, tuple[ClaimTable, UnmadeError]]]:
+    """The claims of a file, and by place those about runs that it does not make, each with why.
 
     Args:
         tables: makes components.
@@ -45,7 +45,7 @@ def read_claims(
         ConfigError: a claim is not one.
     """
     found: list[Claim] = []
-    unmade: dict[str, UnmadeError] = {}
+    unmade: dict[str, tuple[ClaimTable, UnmadeError]] = {}
     names: dict[str, str] = {}
     made = _Candidates(items, chosen)
     for where, table in tables.tables(raw, "claim"):
@@ -60,7 +60,7 @@ def read_claims(
         try:
             found.append(_claim(fields, groups, where, made, metrics))
         except UnmadeError as error:
-            unmade[f"{where} ({fields.name or fields.text})"] = error
+            unmade[f"{where} ({fields.name or fields.text})"] = fields, error
     return found, unmade
 
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import annotated_types as at
 
-from qlab.claims import Claim
+from qlab.claims import Claim, ClaimTable
 from qlab.component import Component
 from qlab.experiment.asking.measurement import AskedMetric, Measurement
 from qlab.experiment.asking.naming import told_apart
@@ -77,6 +77,7 @@ class Experiment:
         left_out: what is asked for and cannot be had of some models, each with its reason: "HessianProbe of
             sklearn.svm:SVC: it has no gradients".
         claims: what it is to show; no part of the identity of what they are of, nor of the experiment's run.
+        unmade: claims of the file about runs that are not made, as values of it were replaced.
     """
 
     name: str
@@ -97,6 +98,7 @@ class Experiment:
     selection: Selection | None = None
     asked: Experiment | None = None
     claims: tuple[Claim, ...] = ()
+    unmade: tuple[ClaimTable, ...] = ()
 
     @property
     def items(self) -> tuple[Trial | Unlearning | ProbeRun, ...]:

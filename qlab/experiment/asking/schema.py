@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from qlab.claims import Claim
+from qlab.claims import Claim, ClaimTable
 from qlab.errors import ConfigError, DataError, unknown
 from qlab.experiment.asking import overrides
 from qlab.experiment.asking.claim_groups import Item
@@ -183,6 +183,7 @@ class _Reader:
         self._changed = changed
         self._tables = Tables(folder)
         self.left_out: dict[str, None] = {}
+        self._unmade: list[ClaimTable] = []
 
     def experiment(self, raw: dict[str, Any], source: str, text: str, default_name: str | None) -> Experiment:
         for key in raw:
@@ -236,6 +237,7 @@ class _Reader:
             metrics=metrics,
             selection=chosen,
             claims=claims,
+            unmade=tuple(self._unmade),
         )
 
     def _claims(
@@ -248,10 +250,11 @@ class _Reader:
             [] if chosen is None else [*getattr(chosen.table, "over", ()), *(k for g in chosen.groups for k in g.space)]
         )
         claims, unmade = read_claims(self._tables, raw["claim"], items, metrics, keys)
-        for where, error in unmade.items():
+        for where, (table, error) in unmade.items():
             if not self._changed:
                 raise error
             self.left_out[f"{where}: {str(error).partition(': ')[2]}"] = None
+            self._unmade.append(table)
         return tuple(claims)
 
     def _selection(

@@ -41,7 +41,8 @@ def observed(claim: Claim, made: Made, values: Values) -> Observed:
         said = _reasons([*lost.values(), *also_lost.values()])
         if n < FEWEST:
             return Observed(claim, None, n, asked, said)
-        return Observed(claim, _effect(claim, list(first.values()), list(second.values())), n, asked, said)
+        effect = _effect(claim, list(first.values()), list(second.values()))
+        return Observed(claim, effect, n, asked, said, _seeds([*first, *second]))
     both = [unit for unit in first if unit in second]
     either = first.keys() | second.keys() | lost.keys() | also_lost.keys()
     absent = dict.fromkeys(either - set(both), "not in both groups")
@@ -69,7 +70,12 @@ def _observed(
     if len(both) < FEWEST:
         return Observed(claim, None, len(both), asked, said)
     than = second if isinstance(second, float) else [second[unit] for unit in both]
-    return Observed(claim, _effect(claim, [first[unit] for unit in both], than), len(both), asked, said)
+    effect = _effect(claim, [first[unit] for unit in both], than)
+    return Observed(claim, effect, len(both), asked, said, _seeds(both))
+
+
+def _seeds(units: Iterable[Unit]) -> tuple[int, ...]:
+    return tuple(sorted({seed for seed, _ in units}))
 
 
 def _effect(claim: Claim, of: Sequence[float], than: Sequence[float] | float) -> Effect:

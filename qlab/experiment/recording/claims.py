@@ -10,17 +10,17 @@ from typing import Any
 import pandas as pd
 
 from qlab.claims import judge
-from qlab.claims.history import Entry, matched, written
+from qlab.claims.history import Entry, is_of, looks_of, matched, written
 from qlab.claims.table import claim_table, records
 from qlab.claims.wording import count, estimate
 from qlab.experiment.asking.claim_groups import Item, Made
 from qlab.experiment.asking.experiment import Experiment
 from qlab.experiment.asking.trial import ProbeRun, Trial, content_hash
 from qlab.experiment.planning.observing import observed
+from qlab.experiment.recording.finished import Finished
 from qlab.experiment.recording.recorder import Recorder
-from qlab.tracking import frames, names
+from qlab.tracking import names
 from qlab.tracking.claim_record import read_record, read_records, write_record
-from qlab.tracking.groups import OVER
 from qlab.tracking.store import now_ms
 from qlab.views.kept import ending, flaws, numbers_of
 
@@ -37,27 +37,40 @@ def register_claims(recorder: Recorder, parent: str, experiment: Experiment, run
         run_ids: of everything that is finished, by key.
     """
     own = read_record(recorder.store, parent)
-    if not experiment.claims and own is None:
-        return
     records = read_records(recorder.store, recorder.experiment_id)
+    others = [record for run, record in records.items() if run != parent]
+    if not experiment.claims and own is None and not others:
+        return
     mine = list(own["claims"]) if own else []
-    others = [entry for run, record in records.items() if run != parent for entry in record["claims"]]
-    kept = matched(experiment.claims, [*mine, *others])
-    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    kept = matched(experiment.claims, [*mine, *(entry for record in others for entry in record["claims"])])
+    there = [matched(experiment.claims, record["claims"]) for record in others]
+    finished, now = Finished(recorder, experiment, run_ids), _now()
     entries = []
-    for claim, earlier in zip(experiment.claims, kept, strict=True):
-        here = any(earlier is item for item in mine)
-        entry = written(claim, earlier, 0, now, elsewhere=not here)
-        if earlier is None or len(entry["history"]) > len(earlier["history"]):
-            entry["history"][-1]["runs"] = _finished(recorder, experiment, entry, run_ids)
-        if earlier is not None and here:
-            entry["verdict"] = earlier["verdict"]
+    for place, (claim, earlier) in enumerate(zip(experiment.claims, kept, strict=True)):
+        mine_of = earlier if any(earlier is item for item in mine) else None
+        known = [{**mine_of, "verdict": None}] if mine_of else []
+        looks = looks_of([*known, *(item for found in there if (item := found[place]))])
+        entry = written(claim, earlier, 0, now, looks)
+        before = list(earlier["history"]) if earlier else []
+        new = entry["history"][len(before) :]
+        # Of what was written in another run of the experiment, others of this one's runs may have finished.
+        entry["history"] = [*(before if mine_of else finished.counted(before)), *new]
+        if new:
+            new[-1]["runs"] = finished.before(entry["history"])
+        elif mine_of:
+            entry |= {"verdict": mine_of["verdict"], "seeds": mine_of.get("seeds")}
         entries.append(entry)
-    gone = [entry for entry in mine if not any(entry is item for item in kept)]
-    for entry in gone:
-        if entry["withdrawn"] or entry["verdict"] or _finished(recorder, experiment, entry, run_ids):
-            entries.append({**entry, "withdrawn": entry["withdrawn"] or now})
-    _write(recorder, parent, entries, own)
+    left = {table.name or table.text for table in experiment.unmade}
+    for record, found in zip([mine, *(record["claims"] for record in others)], [kept, *there], strict=True):
+        here = record is mine
+        for old in record:
+            if any(old is item for item in found) or any(is_of(old, entry) for entry in entries):
+                continue
+            if (old["name"] or old["history"][-1]["claim"]["text"]) in left:  # the file has it
+                entries += [old] if here else []
+            elif old["withdrawn"] or old["verdict"] or finished.any_of(old["history"], here=here):
+                entries.append({**old, "withdrawn": old["withdrawn"] or now})
+    _write(recorder, parent, entries, own, again=bool(others and own and others[0]["evaluated"] > own["evaluated"]))
 
 
 def evaluate_claims(
@@ -78,12 +91,13 @@ def evaluate_claims(
     if own is None:
         return claim_table([], experiment.name)
     values, made = _Values(trials, unlearnings, probes), Made(experiment.items)
-    verdicts = judge([observed(claim, made, values) for claim in experiment.claims])
-    found = {claim.digest: verdict for claim, verdict in zip(experiment.claims, verdicts, strict=True)}
+    seen = [observed(claim, made, values) for claim in experiment.claims]
+    found = {
+        item.claim.digest: {"verdict": verdict.as_json(), "seeds": list(item.seeds)}
+        for item, verdict in zip(seen, judge(seen), strict=True)
+    }
     entries = [
-        entry
-        if entry["withdrawn"] or entry["history"][-1]["digest"] not in found
-        else {**entry, "verdict": found[entry["history"][-1]["digest"]].as_json()}
+        entry if entry["withdrawn"] else {**entry, **found.get(entry["history"][-1]["digest"], {})}
         for entry in own["claims"]
     ]
     with recorder.tracking():
@@ -91,11 +105,12 @@ def evaluate_claims(
     return claim_table(entries, experiment.name)
 
 
-def _write(recorder: Recorder, parent: str, entries: Sequence[Entry], own: Mapping[str, Any] | None) -> None:
-    """Writes a record and shows it, unless it is written."""
-    if own is not None and own["claims"] == list(entries):
+def _write(
+    recorder: Recorder, parent: str, entries: Sequence[Entry], own: Mapping[str, Any] | None, *, again: bool = False
+) -> None:
+    """Shows a record and writes it, unless it is written, or to be the last that is."""
+    if not again and (own["claims"] if own else []) == list(entries):
         return
-    time = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     table = claim_table(entries, recorder.experiment.name)
     labels = [str(row["name"]) or f"claim-{place}" for place, row in enumerate(records(table), start=1)]
     tags, metrics, now = {}, [], now_ms()
@@ -110,26 +125,13 @@ def _write(recorder: Recorder, parent: str, entries: Sequence[Entry], own: Mappi
             for part, name in (("", "estimate"), (" low", "low"), (" high", "high"))
             if math.isfinite(row[name])
         ]
-    write_record(recorder.store, parent, {"claims": list(entries), "evaluated": time}, content_hash(list(entries)))
     recorder.store.log(parent, metrics=metrics, tags=tags)
+    # Last: what is not shown is not taken for written, and the next run shows it.
+    write_record(recorder.store, parent, {"claims": list(entries), "evaluated": _now()}, content_hash(list(entries)))
 
 
-def _finished(recorder: Recorder, experiment: Experiment, entry: Entry, run_ids: Mapping[str, str]) -> int:
-    """How many runs of the groups of a claim, as it was or as it is, have finished."""
-    if experiment.selection is not None:  # which runs these are says the choice; all that were reported are meant
-        kinds = (names.TRIAL, names.UNLEARNING, names.PROBE)
-        every = frames.runs(recorder.store, [recorder.experiment_id])
-        mine = every[every["kind"].isin(kinds) & (every["status"] == "FINISHED")]
-        return int(mine[OVER].notna().sum()) if OVER in mine else 0
-    made = Made(experiment.items)
-    keys = {
-        item.key
-        for version in entry["history"]
-        for group in (version["claim"]["of"], version["claim"]["than"])
-        if isinstance(group, Mapping)
-        for item in made.members(group)
-    }
-    return len(keys & run_ids.keys())
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
 
 
 class _Values:
