@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from qlab.views.backends import literal, styled
+from qlab.views.deviations import deviations
 from qlab.views.kept import joined
 from qlab.views.labels import ratio_text
 from qlab.views.palette import Style, styles
@@ -177,14 +178,9 @@ def drawn(panels: Sequence[Panel], *, log_x: bool = False, columns: int = 2) -> 
 def _parts(line: Line, panel: Panel) -> list[hv.Element]:
     x = hv.Dimension("x", label=panel.xlabel)
     colour = line.style.colour
-    band = hv.Spread((line.x, line.mean, np.nan_to_num(line.deviation)), x, ["mean", "deviation"])
     curve = hv.Curve((line.x, line.mean), x, "mean", label=literal(line.label))
     found = [
-        styled(
-            band,
-            bokeh={"color": colour, "alpha": 0.18, "line_alpha": 0},
-            matplotlib={"color": colour, "facecolor": colour, "edgecolor": colour, "alpha": 0.18, "linewidth": 0},
-        ),
+        deviations((line.x, line.mean, np.nan_to_num(line.deviation)), x, colour),
         styled(curve, bokeh={"color": colour, "line_width": 2}, matplotlib={"color": colour, "linewidth": 1.8}),
     ]
     if panel.markers:

@@ -135,9 +135,12 @@ def _fill(axes: Any, panel: Panel, form: Format, handles: dict[str, Any]) -> Non
         marker = {"marker": line.style.matplotlib_marker} if panel.markers else {}
         (handle,) = axes.plot(line.x, line.mean, color=line.style.colour, **marker)
         deviation = np.nan_to_num(line.deviation)
-        axes.fill_between(
-            line.x, line.mean - deviation, line.mean + deviation, color=line.style.colour, alpha=0.18, linewidth=0
-        )
+        if len(line.x) == 1:  # a band would have no width
+            axes.errorbar(line.x, line.mean, deviation, color=line.style.colour, alpha=0.6, linewidth=1)
+        else:
+            axes.fill_between(
+                line.x, line.mean - deviation, line.mean + deviation, color=line.style.colour, alpha=0.18, linewidth=0
+            )
         handles.setdefault(line.name, handle)
     axes.set_ylabel(literal(panel.ylabel))
     axes.grid(linewidth=0.4, alpha=0.4)

@@ -6,6 +6,7 @@ import holoviews as hv
 import pandas as pd
 
 from qlab.views.backends import literal, styled
+from qlab.views.deviations import deviations
 from qlab.views.kept import joined
 from qlab.views.palette import Style, styles
 from qlab.views.summary import TEST, further_metrics
@@ -109,7 +110,6 @@ def _line(group: pd.DataFrame, metric: str, model: str, style: Style) -> list[hv
         group = group.iloc[:0]
     mean, deviation = group[f"{metric}_mean"], group[f"{metric}_std"].fillna(0.0)
     x = hv.Dimension("ratio", label="corruption ratio")
-    band = hv.Spread((group["ratio"], mean, deviation), x, ["mean", "deviation"])
     points = pd.DataFrame(
         {"ratio": group["ratio"], "mean": mean, "deviation": deviation, "kept": group["kept"], "of": group["trials"]}
     )
@@ -117,11 +117,7 @@ def _line(group: pd.DataFrame, metric: str, model: str, style: Style) -> list[hv
     dots = hv.Scatter(points, x, ["mean", "deviation", "kept", "of"], label=literal(label))
     colour = style.colour
     return [
-        styled(
-            band,
-            bokeh={"color": colour, "alpha": 0.18, "line_alpha": 0},
-            matplotlib={"color": colour, "facecolor": colour, "edgecolor": colour, "alpha": 0.18, "linewidth": 0},
-        ),
+        deviations((group["ratio"], mean, deviation), x, colour),
         styled(line, bokeh={"color": colour, "line_width": 2}, matplotlib={"color": colour, "linewidth": 1.8}),
         styled(
             dots,

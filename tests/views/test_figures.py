@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from support.pages import Page
 
+from qlab.views.deviations import deviations
 from qlab.views.resilience import accuracy_against_ratio
 from qlab.views.saving import save_html, save_png
 
@@ -64,6 +65,12 @@ def test_points_are_drawn_in_the_order_of_the_ratio(make_table: Table) -> None:
     figure = accuracy_against_ratio(make_table(("MLP", 0.4, 0.5, 5), ("MLP", 0.0, 0.9, 5)))
     (line,) = curves(figure).values()
     assert list(line["mean"]) == [0.9, 0.5]
+
+
+def test_of_a_single_ratio_the_deviation_is_a_bar() -> None:
+    x = hv.Dimension("ratio")
+    assert isinstance(deviations(([0.3], [0.8], [0.1]), x, "#000000"), hv.ErrorBars)
+    assert isinstance(deviations(([0.3, 0.4], [0.8, 0.7], [0.1, 0.1]), x, "#000000"), hv.Spread)
 
 
 def test_a_row_of_panels_for_each_corruption(make_table: Table) -> None:
