@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
+import sys
 import types
 import typing
 from collections.abc import Mapping
@@ -97,12 +98,31 @@ class Field:
             checked = check_value(self.annotation, value)
         except pydantic.ValidationError:
             hint = nearest(value, _strings(self.annotation)) if isinstance(value, str) else ""
+            hint = hint or self._in_python(value)
             raise ConfigError(f"{self.name}: got {show(value)}, accepts {self.accepts}.{hint}") from None
         if _beyond_machine(checked):
             raise ConfigError(
                 f"{self.name}: got {show(value)}, accepts {self.accepts}, and integers of at most 64 bits."
             )
         return checked
+
+    def _in_python(self, value: Any) -> str:
+        """What to write in Python instead of a component's name or table; empty if these are neither."""
+        if (base := self.nested) is None:
+            return ""
+        items = value if isinstance(value, list | tuple) else (value,)
+        tables = [item if isinstance(item, Mapping) else {base.tag: item} for item in items]
+        names = [table.get(base.tag) for table in tables]
+        package = base.__module__.rpartition(".")[0]
+        if not names or not all(isinstance(name, str) and hasattr(sys.modules[package], name) for name in names):
+            return ""
+        made = [
+            f"{table[base.tag]}({', '.join(f'{key}={own!r}' for key, own in table.items() if key != base.tag)})"
+            for table in tables
+        ]
+        written = f"({', '.join(made)}{',' * (len(made) == 1)})" if self.takes_list else ", ".join(made)
+        imported = ", ".join(dict.fromkeys(map(str, names)))
+        return f" In Python: from {package} import {imported}; {self.name}={written}"
 
 
 def check_value(annotation: Any, value: Any) -> Any:
@@ -168,7 +188,7 @@ def describe_type(annotation: Any) -> str:
             return f"a list, each value {describe_type(items[0])}"
         return "a list [" + ", ".join(describe_type(item) for item in items) + "]"
     if isinstance(annotation, type) and issubclass(annotation, Nested):
-        return f"a {annotation.kind}: its name, or a table with its type and fields (in Python an object)"
+        return f"a {annotation.kind}: its name, or a table with its {annotation.tag} and fields (in Python an object)"
     names = {int: "an integer", float: "a number", bool: "true or false", str: "a string"}
     return names.get(annotation, getattr(annotation, "__name__", str(annotation)))
 

@@ -34,7 +34,8 @@ class NoisyModel(Model):
         noise: channels, each a table with its name, its strengths, and where it acts: ``noise = [{ channel =
             "BitFlip", p = [0.0, 0.01], after = "all" }]``; see `qlab list channels`. A list of strengths is swept.
             Needs device "lightcone" (exact: the adjoint channels act on the observable, on at most 10 qubits of its
-            light cone) or "default.mixed" (PennyLane's density matrices).
+            light cone) or "default.mixed" (PennyLane's density matrices). In Python they are objects:
+            ``noise=(BitFlip(p=0.01),)``, after ``from qlab.noise import BitFlip``.
         shots: in training each expectation value is the mean of so many outcomes, drawn by row and step from the
             trial's seed with their exact (binomial) distribution; "exact" draws nothing. Evaluation, landscapes and
             unlearning are exact. Needs an observable that is one Pauli word, as "Z_last".
@@ -66,6 +67,11 @@ class NoisyModel(Model):
                 "or leave gradient out."
             )
         self._channels = tuple(noise)
+
+    @property
+    def is_noisy(self) -> bool:
+        """Whether there are channels."""
+        return bool(self._channels)
 
     def noise_of(self, n_wires: int, device: str) -> Placement | None:
         """The channels in their places, for a register; None without noise.

@@ -147,6 +147,14 @@ class Task(Component):
         """
         raise ConfigError(f"{type(self).__name__} knows no distance of its rows from a boundary between the classes.")
 
+    @property
+    def expected_features(self) -> tuple[int, bool] | None:
+        """How many features there are, and whether they are complex, where the fields say so; None by default.
+
+        What comes of it is checked before anything is loaded.
+        """
+        return None
+
     @classmethod
     def knows_boundary(cls) -> bool:
         """Whether the task has a :meth:`boundary_distance`."""

@@ -65,6 +65,11 @@ class ImageTask(Task):
         height, width = self.shape
         return 1 << (height * width - 1).bit_length()
 
+    @property
+    def expected_features(self) -> tuple[int, bool]:
+        """Pixels, padded, are real."""
+        return self.dimension, False
+
     def load(self) -> Dataset:
         """Training pictures in the order of the classes, validation pictures drawn from the others."""
         generator = seeding.generator(self.subset_seed, "images")

@@ -118,6 +118,12 @@ class XXZ(Task):
         vectors = torch.view_as_complex(parts)
         return self._laid_out(vectors / torch.linalg.vector_norm(vectors, dim=1, keepdim=True))
 
+    @property
+    def expected_features(self) -> tuple[int, bool]:
+        """2^L complex amplitudes, or twice as many real numbers."""
+        is_complex = self.layout == "complex"
+        return 2 ** (self.length if is_complex else self.length + 1), is_complex
+
     def boundary_distance(self, split: Split) -> Tensor:
         """How far a state is from the transition: |delta - 1|."""
         return (split.about["delta"] - 1.0).abs()

@@ -13,6 +13,8 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from qlab.field_types import Nested
+from qlab.noise import Channel
 from qlab.tracking import names
 from qlab.tracking.groups import OVER, RATIO, keys_of
 from qlab.tracking.params import shown
@@ -26,6 +28,9 @@ _CURVE = ("corruption.type", RATIO)
 """Params that a panel and its axis stand for."""
 
 _TYPES = ("task.type", "model.type", "corruption.type", "unlearner.type", "probe.type")
+
+_TAGS = (f".{Nested.tag}", f".{Channel.tag}")
+"""How the params end that name the class of what has further fields."""
 
 _SKLEARN = "sklearn."
 """How the names of scikit-learn's classes begin: "sklearn.ensemble:HistGradientBoostingClassifier"."""
@@ -108,7 +113,12 @@ def label_probes(frame: pd.DataFrame) -> pd.Series[str]:
 def varying(frame: pd.DataFrame) -> list[str]:
     """The params in which trials differ, other than the seed and what a curve runs over: what can tell groups apart."""
     columns = [name for name in frame.columns if name.startswith(_TABLES) and name not in _CURVE]
-    different = [name for name in columns if _differ(_unchosen(frame, name))]
+    different = []
+    for name in columns:
+        values = _unchosen(frame, name)
+        alike = _alike(range(len(frame)), _holders(frame, name), name)
+        if any(_differ(values[row] for row in rows) for rows in alike):
+            different.append(name)
     return ["model.type", *(name for name in different if name != "model.type")] if columns else []
 
 
@@ -151,9 +161,9 @@ def _labels(frame: pd.DataFrame, kind: str, tables: tuple[str, ...] | None = Non
         every = [row for row, own in enumerate(types) if own == kept]
         parts: dict[int, list[tuple[str, bool]]] = {row: [] for row in every}
         for name, values in columns.items():
-            called = name.removeprefix(f"{kind}.").removesuffix(".type")
-            holder = f"{name.rpartition('.')[0]}.type"
-            for rows in _alike(every, _values(frame, holder) if holder in frame else None, name):
+            called = name.removeprefix(f"{kind}.")
+            called = called.rpartition(".")[0] if called.endswith(_TAGS) else called
+            for rows in _alike(every, _holders(frame, name), name):
                 own = [values[row] for row in rows]
                 if not _differ(own) and name != _ALWAYS:
                     continue
@@ -178,9 +188,15 @@ def _short(parts: Mapping[int, Sequence[tuple[str, bool]]]) -> dict[int, str]:
     return {row: text if len(meant[text]) == 1 else whole[row] for row, text in short.items()}
 
 
+def _holders(frame: pd.DataFrame, name: str) -> list[Any] | None:
+    """For each row the class of what has a field, such as "training.loss.type"; None if nothing says it."""
+    table = name.rpartition(".")[0]
+    return next((_values(frame, table + tag) for tag in _TAGS if table + tag in frame), None)
+
+
 def _alike(rows: Sequence[int], types: Sequence[Any] | None, name: str) -> list[list[int]]:
     """Rows whose values of a param are compared: all, or apart those with different classes of what has the field."""
-    if types is None or name.endswith(".type"):
+    if types is None or name.endswith(_TAGS):
         return [list(rows)]
     return [[row for row in rows if types[row] == own] for own in dict.fromkeys(types[row] for row in rows)]
 

@@ -13,8 +13,10 @@ from qlab.cli import main
 from qlab.errors import ConfigError
 from qlab.experiment.asking import schema
 from qlab.experiment.asking.trial import Trial
+from qlab.models import PennyLaneQNN
 from qlab.noise import AmplitudeDamping, DepolarizingChannel, ReadoutError
 from qlab.registry import restored
+from qlab.tasks import XXZ
 
 BASE = """
 [task]
@@ -121,10 +123,10 @@ def test_networks_have_no_noise() -> None:
         schema.parse(text, source="given.toml", default_name="given")
 
 
-def invoke(folder: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> Any:
+def invoke(folder: Path, monkeypatch: pytest.MonkeyPatch, text: str, *options: str) -> Any:
     monkeypatch.chdir(folder)
     (folder / "noisy.toml").write_text(text)
-    return CliRunner().invoke(main, ["run", "noisy.toml"])
+    return CliRunner().invoke(main, ["run", "noisy.toml", *options])
 
 
 def test_an_experiment_under_noise_is_trained_unlearned_probed_and_read(
@@ -141,11 +143,54 @@ def test_an_experiment_under_noise_is_trained_unlearned_probed_and_read(
     assert len(qlab.results("noisy").frame) == 2
 
 
-def test_a_gate_that_the_circuit_lacks_is_said_before_anything_is_trained(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+TABLE = BASE.replace(
+    BASE[: BASE.index("[corruption]")],
+    """
+[task]
+type = "Table"
+path = "rows.csv"
+label = "y"
+scale = "none"
+pad = true
+normalize = true
+""",
+)
+
+
+@pytest.mark.parametrize("options", [(), ("--dry-run",)])
+@pytest.mark.parametrize("base", [BASE, BASE.replace("length = 4", "length = 20"), TABLE])
+def test_a_gate_that_the_circuit_lacks_is_said_before_anything_is_planned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, base: str, options: tuple[str, ...]
 ) -> None:
+    rows = "".join(f"{n % 7 + 1},{n % 5 + 1},{n % 3 + 1},{n % 2}\n" for n in range(40))
+    (tmp_path / "rows.csv").write_text(f"a,b,c,y\n{rows}")
     noise = 'noise = [{ channel = "BitFlip", p = 0.1, after = "CNOT" }]'
-    result = invoke(tmp_path, monkeypatch, BASE + noise)
+    result = invoke(tmp_path, monkeypatch, base + noise, *options)
     assert result.exit_code == 2
     assert 'noise[1].after: got "CNOT", and the circuit has no such gate' in result.stderr
+    assert "to train" not in result.output
+
+
+def test_a_dry_run_of_noise_that_fits_loads_no_states(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(task: XXZ) -> None:
+        raise AssertionError(task)
+
+    monkeypatch.setattr(XXZ, "load", refuse)
+    result = invoke(tmp_path, monkeypatch, BASE.replace("length = 4", "length = 12") + SWEPT, "--dry-run")
+    assert result.exit_code == 0, result.output
+    assert "2 trials: 0 done, 2 would run" in result.output
+
+
+def test_in_python_channels_are_objects_and_a_table_is_answered_with_what_to_write() -> None:
+    with pytest.raises(ConfigError) as caught:
+        PennyLaneQNN(noise=({"channel": "AmplitudeDamping", "gamma": 0.1}, "DepolarizingChannel"))
+    assert str(caught.value).endswith(
+        "In Python: from qlab.noise import AmplitudeDamping, DepolarizingChannel; "
+        "noise=(AmplitudeDamping(gamma=0.1), DepolarizingChannel())"
+    )
+    for given in ({"channel": "Nothing"}, {"type": "AmplitudeDamping"}, 3):
+        with pytest.raises(ConfigError, match=r"in Python an object\)\.$"):
+            PennyLaneQNN(noise=(given,))
+    made = PennyLaneQNN(noise=(AmplitudeDamping(gamma=0.1),))
+    assert made.config()["noise"] == [{"channel": "AmplitudeDamping", "gamma": 0.1, "after": "all", "wires": []}]
     assert isinstance(AmplitudeDamping(gamma=0.1), qlab.Channel)

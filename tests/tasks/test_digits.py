@@ -148,3 +148,8 @@ def test_digits_take_six_qubits_and_can_be_learned():
     assert model.n_wires == 6
     trained = Trainer(epochs=30, learning_rate=0.05).train(MLP(hidden=(8,)), task)
     assert trained.history["validation_accuracy"][0, -1] > 0.9
+
+
+def test_features_are_those_that_were_expected():
+    x = Digits(per_class=5, validation=10).load().train.x
+    assert Digits().expected_features == (x.shape[1], x.is_complex()) == (64, False)

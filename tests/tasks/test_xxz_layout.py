@@ -161,3 +161,13 @@ def test_trials_without_the_field_are_those_of_the_complex_layout():
     assert identity_of(XXZ, task().config())["layout"] == "real-imaginary"
     with pytest.raises(ConfigError, match='layout: got "real", accepts one of "complex", "real-imaginary"'):
         make("task", {"type": "XXZ", "layout": "real"})
+
+
+@pytest.mark.parametrize("layout", ["complex", "real-imaginary"])
+@pytest.mark.parametrize("length", [4, 16])
+def test_features_are_those_that_were_expected(length, layout):
+    task = XXZ(
+        length=length, gapless=(0.0, 0.1, 0.1), gapped=(2.0, 2.1, 0.1), validation=(0.5, 2.0, 1.5), layout=layout
+    )
+    x = task.load().train.x
+    assert task.expected_features == (x.shape[1], x.is_complex())

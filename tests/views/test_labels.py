@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from qlab.views.labels import label_models
+from qlab.views.labels import label_models, varying
 
 
 def frame(*rows):
@@ -51,3 +51,30 @@ def test_a_single_setting_is_named_whatever_its_value():
         "MLP dropout=0",
         "MLP dropout=0.5",
     ]
+
+
+def noisy(*channels):
+    """Params of a circuit with these channels, by their names and strengths."""
+    found = {"model.type": "PennyLaneQNN"}
+    for number, (channel, p) in enumerate(channels, start=1):
+        own = {"channel": channel, "p": p, "after": "readout" if channel == "ReadoutError" else "all", "wires": "[]"}
+        found |= {f"model.noise.{number}.{name}": value for name, value in own.items()}
+    return found
+
+
+def test_of_a_channel_that_some_circuits_have_only_what_differs_among_them_is_named():
+    rows = frame(
+        noisy(),
+        noisy(("BitFlip", 0.1)),
+        noisy(("BitFlip", 0.1), ("ReadoutError", 0.0)),
+        noisy(("BitFlip", 0.1), ("ReadoutError", 0.02)),
+        noisy(("BitFlip", 0.1), ("PhaseFlip", 0.3)),
+    )
+    assert list(label_models(rows)) == [
+        "PennyLaneQNN",
+        "PennyLaneQNN noise.1=BitFlip",
+        "PennyLaneQNN noise.1=BitFlip noise.2=ReadoutError noise.2.p=0",
+        "PennyLaneQNN noise.1=BitFlip noise.2=ReadoutError noise.2.p=0.02",
+        "PennyLaneQNN noise.1=BitFlip noise.2=PhaseFlip",
+    ]
+    assert varying(rows) == ["model.type", "model.noise.1.channel", "model.noise.2.channel", "model.noise.2.p"]

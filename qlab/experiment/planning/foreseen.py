@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import sys
 
+import torch
+
 from qlab.experiment.asking.memory import parse_size
 from qlab.experiment.jobs.materials import Materials
 from qlab.experiment.planning.plan import Plan
 from qlab.experiment.planning.seeds import check_seeds
 from qlab.experiment.planning.work import Work
+from qlab.models import Features
+from qlab.models.noisy import NoisyModel
+from qlab.own_code import is_own
+from qlab.tasks import Task
 
 
 def check_foreseeable(plan: Plan, materials: Materials) -> None:
     """Looks at what is left of the tasks that are quick to load: tables, and what comes with scikit-learn.
 
-    Tasks that compute or download their data are left to the run, and so is the memory of the machine that it will be
-    on, unless the file says how much models may take.
+    Tasks that compute or download their data are left to the run, but for :func:`check_noise`. So is the memory of the
+    machine that it will be on, unless the file says how much models may take.
 
     Args:
         plan: what is left.
@@ -28,6 +34,37 @@ def check_foreseeable(plan: Plan, materials: Materials) -> None:
     slow = {trial.key for trial in experiment.trials if not trial.task.quick_to_load}
     others = {item.key for item in experiment.unlearnings if item.teacher.key in slow}
     others |= {item.key for item in experiment.probe_runs if item.trial.key in slow}
+    check_noise(plan, materials)
     quick = plan.without(slow | others)
     check_seeds(materials, quick.todo)
     Work(materials, quick, sys.maxsize if experiment.memory is None else parse_size(experiment.memory))
+
+
+def check_noise(plan: Plan, materials: Materials) -> None:
+    """Builds each circuit with noise for as many features as its task will have, without the data where that is slow.
+
+    A run does so before it says what it trains: channels name gates, which are known once the circuit has its qubits.
+
+    Args:
+        plan: what is left.
+        materials: the data; those of tasks that are quick to load are loaded.
+
+    Raises:
+        QlabError: there is no such circuit, or its noise does not fit.
+    """
+    for trials in plan.ensembles:
+        model, task = trials[0].model, trials[0].task
+        if not isinstance(model, NoisyModel) or not model.is_noisy:
+            continue
+        if (features := _features(task, materials)) is not None:
+            model.build(features)
+
+
+def _features(task: Task, materials: Materials) -> Features | None:
+    """What a circuit must know of its inputs; None if only slow loading, or a user's own class, can say it."""
+    if task.quick_to_load:
+        return Features.of(materials.dataset(task))
+    if is_own(type(task)) or task.expected_features is None:
+        return None
+    dimension, is_complex = task.expected_features
+    return Features(dimension, is_complex, torch.ones(dimension, dtype=torch.bool))
