@@ -13,7 +13,7 @@ from typing import Final
 POWER: Final = 0.8
 """What is asked of a test."""
 
-MOST: Final = 10_000
+MOST: Final = 1_000
 """More seeds are not counted."""
 
 

@@ -7,6 +7,7 @@ from collections.abc import Hashable, Mapping
 from typing import Any
 
 from qlab.claims.asked import described
+from qlab.claims.power import MOST
 
 _METRICS = {"lrr": "LRR"}
 
@@ -90,6 +91,6 @@ def outlook(row: Mapping[Hashable, Any]) -> str:
     if row["verdict"] != "undecided":
         return ""
     if not row["needed"]:
-        return "more than 10000 would be needed" if row["towards"] else ""
+        return f"more than {MOST} would be needed" if row["towards"] else ""
     words = {"supported": "support", "contradicted": "contradict"}
     return f"about {row['needed']} {row['independent']} would {words[row['towards']]} it"
