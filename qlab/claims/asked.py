@@ -66,7 +66,7 @@ class ClaimTable(Component):
     independent: Literal["seeds", "repeats"] = "seeds"
     paired: bool = True
     test: Test = "t"
-    level: Annotated[float, at.Gt(0.0), at.Lt(0.5)] = 0.05
+    level: Annotated[float, at.Ge(1e-12), at.Lt(0.5)] = 0.05
     correction: Literal["holm", "none"] = "holm"
 
 

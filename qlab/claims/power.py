@@ -8,6 +8,7 @@ the means divided by the root of the sum of their variances, with 2 n - 2 degree
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 POWER: Final = 0.8
@@ -37,14 +38,50 @@ def power(effect: float, n: int, level: float, *, paired: bool = True) -> float:
     return found if found == found else float(stats.norm.sf(critical - centre))
 
 
+def power_within(margin: float, n: int, level: float, *, paired: bool = True) -> float:
+    """The probability that an effect of 0 is found to lie within a margin, by one-sided tests against both of its ends.
+
+    With the spread s that is seen, in units of the true one, the mean has to lie within margin - t s / sqrt(n) of 0;
+    that is averaged over s, whose square has a chi-square distribution divided by its degrees of freedom (Schuirmann,
+    J. Pharmacokinet. Biopharm. 15, 657 (1987)).
+
+    Args:
+        margin: in standard deviations.
+        n: pairs, or values in each group.
+        level: of each of the tests.
+        paired: whether there are pairs.
+    """
+    from scipy import integrate, stats
+
+    freedom = n - 1 if paired else 2 * n - 2
+    centre, critical = margin * n**0.5, float(stats.t.isf(level, freedom))
+    most = float(stats.chi2.cdf(freedom * (centre / critical) ** 2, freedom))
+
+    def found(share: float) -> float:
+        spread = (stats.chi2.ppf(share, freedom) / freedom) ** 0.5
+        return float(2.0 * stats.norm.cdf(centre - critical * spread) - 1.0)
+
+    return float(integrate.quad(found, 0.0, most, epsabs=1e-6, limit=200)[0])
+
+
 def detectable(n: int, level: float, *, paired: bool = True) -> float:
     """The effect, in standard deviations, that is found with probability 0.8; see :func:`power`."""
+    return _least(lambda effect: power(effect, n, level, paired=paired))
+
+
+def detectable_within(n: int, level: float, *, paired: bool = True) -> float:
+    """The margin, in standard deviations, within which 0 is found with probability 0.8; see :func:`power_within`."""
+    return _least(lambda margin: power_within(margin, n, level, paired=paired))
+
+
+def _least(found: Callable[[float], float]) -> float:
+    """From where on something is found with probability 0.8."""
     from scipy import optimize
 
     top = 1.0
-    while power(top, n, level, paired=paired) < POWER:
+    while found(top) < POWER:
         top *= 2.0
-    return float(optimize.brentq(lambda effect: power(effect, n, level, paired=paired) - POWER, 0.0, top, xtol=1e-6))
+    return float(optimize.brentq(lambda value: found(value) - POWER, 0.0, top, xtol=1e-6))
 
 
 def needed(effect: float, level: float, *, other: float | None = None, paired: bool = True) -> int | None:

@@ -45,7 +45,10 @@ def write_claims(table: pd.DataFrame, path: Path, title: str) -> Path:
 def _markdown(table: pd.DataFrame, title: str) -> str:
     shown = short(table)
     lines = [list(shown.columns), ["---"] * len(shown.columns), *shown.astype(str).to_numpy().tolist()]
-    rows = ["| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in line) + " |" for line in lines]
+    rows = [
+        "| " + " | ".join(cell.replace("|", "\\|").replace("<", "&lt;").replace("\n", " ") for cell in line) + " |"
+        for line in lines
+    ]
     return "\n".join([*rows, "", f"{title}: claims. {VERDICT_NOTE}", ""])
 
 

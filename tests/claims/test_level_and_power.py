@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from scipy import stats
 
+from qlab.claims import Claim, ClaimTable
 from qlab.claims.effects import Effect
-from qlab.claims.power import detectable, needed, power
+from qlab.claims.outlook import foreseen
+from qlab.claims.power import detectable, detectable_within, needed, power, power_within
 from qlab.claims.tests import least_p, p_greater
 
 TESTS = ("t", "bootstrap", "permutation", "wilcoxon")
@@ -108,3 +112,30 @@ def test_needed_is_the_least_number_with_power():
 def test_detectable_is_found_with_power():
     for paired in (True, False):
         assert power(detectable(5, 0.05, paired=paired), 5, 0.05, paired=paired) == pytest.approx(0.8, abs=1e-4)
+
+
+@pytest.mark.parametrize("n", [3, 8])
+@pytest.mark.parametrize("paired", [True, False])
+@pytest.mark.parametrize("statement", ["above", "within"])
+def test_announced_power_is_that_of_a_simulation(statement, paired, n):
+    table = ClaimTable(text="It holds", metric="train_loss", statement=statement, margin=0.5, paired=paired)
+    said = foreseen(Claim(table, {"model.type": "MLP"}, {"model.type": "SVC"}), n, 1)
+    effect = float(re.search(r"(\d+\.\d) (s\.d\.|times)", said)[1])
+    unit = "s.d. of the paired differences" if paired else "times the root of the sum of both groups' variances"
+    assert unit in said
+    rng, trials = np.random.default_rng(8), 20_000
+    shift, margin = (0.0, effect) if statement == "within" else (0.5 + effect, 0.5)
+    a, b = rng.normal(shift, 0.5**0.5, (trials, n)), rng.normal(0.0, 0.5**0.5, (trials, n))  # the unit is 1
+    variances = (a - b).var(1, ddof=1) if paired else a.var(1, ddof=1) + b.var(1, ddof=1)
+    mean, reach = (a - b).mean(1), stats.t.isf(0.05, n - 1 if paired else 2 * n - 2) * np.sqrt(variances / n)
+    found = mean - reach > margin
+    if statement == "within":
+        found = (mean - reach > -margin) & (mean + reach < margin)
+        assert "80 % power for a true difference of 0 if the margin is" in said
+    assert np.mean(found) == pytest.approx(0.8, abs=0.05)  # the effect has one digit behind the point
+
+
+def test_a_margin_within_which_many_seeds_find_nothing_is_small():
+    assert power_within(detectable_within(400, 0.05), 400, 0.05) == pytest.approx(0.8, abs=1e-4)
+    z = stats.norm.isf(0.05) + stats.norm.isf(0.1)  # of the normal distribution
+    assert detectable_within(400, 0.05) == pytest.approx(z / 20.0, rel=0.01)

@@ -16,6 +16,7 @@ from qlab.experiment.asking import schema
 from qlab.experiment.recording import claims as recording
 from qlab.experiment.runner import Outcome
 from qlab.reading import Results
+from qlab.reading.claims import write_claims
 from qlab.tracking import names
 from qlab.tracking.claim_record import read_record
 from qlab.tracking.store import Store
@@ -225,6 +226,8 @@ correction = "none"
     half = frame[frame["ratio"] == 0.5].groupby("model")["train_loss"].mean()
     assert rows.loc["two groups", "estimate"] == pytest.approx(half["MLP"] / half["PennyLaneQNN"])
     assert list(rows["n"]) == [3, 3, 3]
+    table = outcome.claims.assign(claim="p < 0.05 <b>")
+    assert "| p &lt; 0.05 &lt;b> |" in write_claims(table, tmp_path / "c.md", "x").read_text(encoding="utf-8")
 
 
 def test_unlearning_runs_probes_and_their_teachers(store, tmp_path):

@@ -7,6 +7,7 @@ from support.experiments import TASK, TINY
 
 from qlab.errors import ConfigError
 from qlab.experiment.asking import schema
+from qlab.experiment.asking.claim_groups import settings_of
 from qlab.experiment.asking.claim_metrics import UNLEARNED
 from qlab.views.unlearning import FINAL
 
@@ -145,7 +146,28 @@ REFUSED = {
         r'unlearner\.type = "Retrain": the file makes "Scrub", "Finetune"',
     ),
     "test": (CLAIM + 'test = "anova"\n', r'claim\.test: got "anova", accepts one of "t", "bootstrap"'),
-    "level": (CLAIM + "level = 1.5\n", r"claim\.level: got 1\.5, accepts a number above 0 below 0\.5"),
+    "level": (CLAIM + "level = 1.5\n", r"claim\.level: got 1\.5, accepts a number of at least 1e-12 below 0\.5"),
+    "level that nothing reaches": (CLAIM + "level = 1e-13\n", r"claim\.level: got 1e-13, accepts a number of at least"),
+    "control character": (
+        changed("It keeps", r"It\u001b[31m keeps"),
+        r"claim\.text: has the control character U\+001B",
+    ),
+    "two lines": (changed("It keeps", r"It\nkeeps"), r"claim\.text: .* U\+000A; accepts a sentence in one line"),
+    "name with a control character": (CLAIM + 'name = "a\\u0007"\n', r"claim\.name: got .* accepts letters"),
+    "name of a folder": (CLAIM + 'name = ".."\n', r'claim\.name: got "\.\.", accepts a name with a letter'),
+    "long name": (
+        CLAIM + f'name = "{"n" * 101}"\n',
+        r"claim\.name: got 101 characters \(n+\.\.\.\), accepts at most 100",
+    ),
+    "empty table": (
+        changed('model = "PennyLaneQNN", ratio', "model = { type = {} }, ratio"),
+        r"claim\.of\.model\.type: got an empty table, accepts a value",
+    ),
+    "pool of one value": (
+        CLAIM + 'pool = ["ratio"]\n',
+        r"claim\.pool: corruption\.ratio has one value in each group",
+    ),
+    "unknown key beside the groups": (CLAIM + "thn = 0\n", r'unknown key "thn"\..*than.*Choices: at, .*of, .*than'),
     "within nothing": (changed('"above"\nmargin = 0.1', '"within"'), r"claim\.margin: got 0, and \"within\" accepts"),
     "slope over nothing": (CLAIM + 'effect = "slope"\n', r"claim\.over: missing; a slope is over a swept field"),
     "slope over one value": (
@@ -232,3 +254,32 @@ def test_what_is_chosen_says_nothing_before():
     assert len(read(claim, text + select).claims) == 1
     with pytest.raises(ConfigError, match=r"training\.learning_rate is chosen, and so says nothing before"):
         read(claim.replace("ratio = 0.5 }", "ratio = 0.5, learning_rate = 0.01 }", 1), text + select)
+
+
+NOISY = """
+[[claim]]
+text = "Noise costs accuracy"
+metric = "validation_accuracy"
+at = { model = "PennyLaneQNN", ratio = 0.3 }
+of = { "model.noise.1.p" = 0.1 }
+than = { "model.noise.1.p" = 0.01 }
+statement = "below"
+[[claim]]
+text = "and the more the more there is"
+metric = "validation_accuracy"
+of = { model = "PennyLaneQNN", ratio = 0.3 }
+effect = "slope"
+over = "model.noise.1.p"
+statement = "below"
+"""
+
+
+def test_swept_fields_of_components_are_named_as_params_are():
+    noise = '[{ channel = "DepolarizingChannel", p = [0.01, 0.1] }]'
+    found = read(NOISY, FILE.replace("depth = 2", f"depth = 2\nnoise = {noise}"))
+    assert found.claims[0].of["model.noise.1.p"] == 0.1
+    assert found.claims[1].table.over == "model.noise.1.p"
+    own = {name for item in found.trials for name in item.params}
+    assert {"model.noise.1.p", "model.noise.1.channel"} <= own
+    for trial in found.trials:
+        assert own & trial.params.keys() - {"seed"} <= settings_of(trial).keys()

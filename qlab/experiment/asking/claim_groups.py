@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from qlab.component import Component, name_of
-from qlab.experiment.asking.trial import ProbeRun, Trial, Unlearning
+from qlab.experiment.asking.trial import ProbeRun, Trial, Unlearning, flattened
 from qlab.experiment.asking.values import TABLES, fields_at
 from qlab.tracking.params import number
 
@@ -65,16 +65,16 @@ def unit_of(item: Item, independent: str) -> tuple[int, int]:
 
 
 def _flat(table: str, fields: Mapping[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name, value in fields.items():
-        if isinstance(value, Component):
-            found[f"{table}.{name}.type"] = name_of(value)
-            found |= _flat(f"{table}.{name}", value.field_values())
-        elif isinstance(value, tuple) and any(isinstance(item, Component) for item in value):
-            found[f"{table}.{name}"] = repr(value)
-        else:
-            found[f"{table}.{name}"] = list(value) if isinstance(value, tuple) else value
-    return found
+    """Fields by dotted key, those of components among them as params name them: ``model.noise.1.p``."""
+    return flattened({table: {name: _table(value) for name, value in fields.items()}})
+
+
+def _table(value: Any) -> Any:
+    """A value as an experiment file says it, defaults included."""
+    if isinstance(value, Component):
+        fields = {name: _table(own) for name, own in value.field_values().items()}
+        return {value.tag: name_of(value), **fields}
+    return [_table(item) for item in value] if isinstance(value, tuple) else value
 
 
 def kind_of(group: Mapping[str, Any]) -> type[Item]:

@@ -5,24 +5,31 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from qlab.claims import Claim, ClaimTable
 from qlab.claims.verdict import FEWEST
-from qlab.errors import ConfigError, nearest
+from qlab.errors import ConfigError, nearest, unknown
 from qlab.experiment.asking.claim_groups import Item, Made, distinct, has_value, kind_of, kind_of_item, of_kind, unit_of
 from qlab.experiment.asking.claim_metrics import check_metric
 from qlab.experiment.asking.measurement import AskedMetric
 from qlab.experiment.asking.tables import Tables
 from qlab.experiment.asking.trial import ProbeRun, Trial, Unlearning
-from qlab.fields import show
+from qlab.fields import fields_of, show
 from qlab.tracking.params import number
 from qlab.words import counted
 
 _GROUPS = ("of", "than", "at")
 
 _SHOWN = 8
+
+_LONGEST = 100
+"""Characters of a name, which metrics and tags of MLflow have in theirs."""
+
+_CONTROL = ("Cc", "Zl", "Zp")
+"""Unicode's categories of control characters, and of what ends a line or paragraph."""
 
 
 class UnmadeError(ConfigError):
@@ -50,6 +57,8 @@ def read_claims(
     made = _Candidates(items, chosen)
     for where, table in tables.tables(raw, "claim"):
         own = {key: value for key, value in table.items() if key not in _GROUPS}
+        if key := next((key for key in own if key not in fields_of(ClaimTable)), ""):
+            raise ConfigError(f"{where}: " + unknown("key", key, [*fields_of(ClaimTable), *_GROUPS]))
         pool = own.get("pool")
         fields = tables.make(ClaimTable, own | ({"pool": [pool]} if isinstance(pool, str) else {}), where)
         _check_fields(fields, table, where)
@@ -72,8 +81,19 @@ def _check_fields(table: ClaimTable, raw: Mapping[str, Any], where: str) -> None
     """
     if not table.text.strip():
         raise ConfigError(f"{where}.text: got nothing, accepts the claim in a sentence.")
+    for letter in table.text:
+        if unicodedata.category(letter) in _CONTROL:
+            raise ConfigError(
+                f"{where}.text: has the control character U+{ord(letter):04X}; accepts a sentence in one line."
+            )
     if not re.fullmatch(r"[\w.-]*", table.name, re.ASCII):
         raise ConfigError(f"{where}.name: got {show(table.name)}, accepts letters, digits, and the characters _ - .")
+    if table.name in (".", ".."):
+        raise ConfigError(f"{where}.name: got {show(table.name)}, accepts a name with a letter or digit in it.")
+    if len(table.name) > _LONGEST:
+        raise ConfigError(
+            f"{where}.name: got {len(table.name)} characters ({table.name[:20]}...), accepts at most {_LONGEST}."
+        )
     if "of" not in raw:
         raise ConfigError(
             f'{where}.of: missing; accepts a table of values by dotted key, such as {{ "model.type" = "MLP" }}.'
@@ -116,6 +136,7 @@ def _claim(
         if than == of:
             raise ConfigError(f"{where}.than: is the same group as of; name what differs.")
         units.append(made.check(claim, than, f"{where}.than", metrics))
+    made.check_pool(claim, where)
     fewest = min(map(len, units))
     if table.paired and len(units) == 2:
         fewest = len(units[0] & units[1])
@@ -197,6 +218,20 @@ class _Candidates(Made):
         self._check_one(claim, left, where)
         return {unit_of(item, claim.table.independent) for item in left}
 
+    def check_pool(self, claim: Claim, where: str) -> None:
+        """Whether there is something to average over.
+
+        Raises:
+            UnmadeError: neither group has several values of a key.
+        """
+        groups = [group for group in (claim.of, claim.than) if not isinstance(group, float)]
+        for key in claim.table.pool:
+            if all(len(distinct(self.settings(item).get(key) for item in self.members(own))) < 2 for own in groups):
+                raise UnmadeError(
+                    f"{where}.pool: {key} has one value in each group, so that there is nothing to average over; "
+                    "sweep it with a list and name no one value of it, or leave it out."
+                )
+
     def _made(self, items: Sequence[Item], key: str, value: Any) -> str:
         """What there is instead of a value."""
         values = distinct(self.settings(item)[key] for item in items if key in self.settings(item))
@@ -255,20 +290,16 @@ def _group(value: Any, where: str) -> dict[str, Any] | float:
         if not math.isfinite(value):
             raise ConfigError(f"{where}: got {show(value)}, accepts a finite number.")
         return float(value)
-    found: dict[str, Any] = {}
-    for key, item in value.items():
-        found |= (
-            {f"{key}.{name}": own for name, own in _unnested(item).items()} if isinstance(item, dict) else {key: item}
-        )
-    return found
+    return _unnested(value, where)
 
 
-def _unnested(table: Mapping[str, Any]) -> dict[str, Any]:
+def _unnested(table: Mapping[str, Any], where: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, item in table.items():
-        found |= (
-            {f"{key}.{name}": own for name, own in _unnested(item).items()} if isinstance(item, dict) else {key: item}
-        )
+        if item == {}:
+            raise ConfigError(f"{where}.{key}: got an empty table, accepts a value, or a list of them.")
+        inner = _unnested(item, f"{where}.{key}") if isinstance(item, dict) else {"": item}
+        found |= {f"{key}.{name}" if name else key: own for name, own in inner.items()}
     return found
 
 

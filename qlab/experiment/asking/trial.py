@@ -63,7 +63,7 @@ class _Recorded(ABC):
     @property
     def group_tags(self) -> dict[str, str]:
         """Tags that are equal for what differs in seed only, and in seed and ratio only."""
-        return _group_tags(_flat(self.config))
+        return _group_tags(flattened(self.config))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -279,7 +279,7 @@ class ProbeRun(_Recorded):
         """Tags that are equal for what differs in seed only, and in seed and ratio only."""
         # The identities of points differ from seed to seed; how the methods came to them does not.
         ways = {name: self.unlearnings[name].group_tags for name in self._methods}
-        flat = _flat(self.config)
+        flat = flattened(self.config)
         return {
             tag: _group_tags(flat | {f"through.{name}": tags[tag] for name, tags in ways.items()})[tag]
             for tag in (GROUP, CURVE)
@@ -320,7 +320,7 @@ def _stated(value: Any) -> Any:
     return [_stated(item) for item in value] if isinstance(value, tuple) else value
 
 
-def _flat(config: Mapping[str, Any]) -> dict[str, Any]:
+def flattened(config: Mapping[str, Any]) -> dict[str, Any]:
     """A configuration by dotted names; tables in a list by their number, from 1."""
     flat: dict[str, Any] = {}
     for name, value in config.items():
@@ -328,14 +328,14 @@ def _flat(config: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(value, list) and any(isinstance(item, dict) for item in value):
             tables = {str(number): item for number, item in enumerate(value, start=1)}
         if isinstance(tables, dict):
-            flat |= {f"{name}.{key}": item for key, item in _flat(tables).items()}
+            flat |= {f"{name}.{key}": item for key, item in flattened(tables).items()}
         else:
             flat[name] = value
     return flat
 
 
 def _texts(config: dict[str, Any]) -> dict[str, str]:
-    return {name: write(value) for name, value in _flat(config).items()}
+    return {name: write(value) for name, value in flattened(config).items()}
 
 
 def _group_tags(settings: dict[str, Any]) -> dict[str, str]:
