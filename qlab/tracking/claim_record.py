@@ -13,7 +13,8 @@ from qlab.tracking.query import Query
 from qlab.tracking.store import Store
 
 Record = dict[str, Any]
-"""``claims``, a list, and ``evaluated``, when that was last done."""
+"""``claims``, a list, ``evaluated``, when that was last done, and ``partial``, whether the file has more claims, about
+runs that are not made as values were replaced."""
 
 
 def read_records(store: Store, experiment_id: str) -> dict[str, Record]:
@@ -48,14 +49,15 @@ def write_record(store: Store, run_id: str, record: Record, digest: str) -> None
 def current(store: Store, experiment_id: str) -> Sequence[Mapping[str, Any]]:
     """The claims that count, of all runs of an experiment; none without a record.
 
-    What is claimed says the record that was written last, as every run of the experiment does anew. Of those records
-    that claim just that, each claim in its present version and no other, it is the one with most observations, of equal
-    ones the last: a few seeds that were tried out do not take the place of all of them. Verdicts of several records are
-    not mixed, as those of one are corrected together.
+    What is claimed says the record that was written last, as every run of the experiment does anew; one that is partial
+    only if all are. Of those records that claim just that, each claim in its present version and no other, it is the
+    one with most observations, of equal ones the last: a few seeds that were tried out do not take the place of all of
+    them. Verdicts of several records are not mixed, as those of one are corrected together.
     """
     records = list(read_records(store, experiment_id).values())
     if not records:
         return ()
+    records = [record for record in records if not record.get("partial")] or records
     alike = [record for record in records if _present(record) == _present(records[0])]
     found: Sequence[Mapping[str, Any]] = max(alike, key=_observations)["claims"]
     return found

@@ -102,6 +102,7 @@ def test_a_claim_that_a_choice_of_values_leaves_out_is_not_withdrawn(store, tmp_
     run(store, tmp_path, FILE + FIRST + SECOND)
     rows = run(store, tmp_path, FILE + FIRST + SECOND, corruption__ratio=[0.25]).claims
     assert list(rows["name"]) == ["a"]
+    assert list(shown(store)["name"]) == ["a", "b"]
     assert run(store, tmp_path, FILE + FIRST + SECOND, run__seeds=1).claims.empty
 
 

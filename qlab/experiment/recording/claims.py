@@ -109,7 +109,9 @@ def _write(
     recorder: Recorder, parent: str, entries: Sequence[Entry], own: Mapping[str, Any] | None, *, again: bool = False
 ) -> None:
     """Shows a record and writes it, unless it is written, or to be the last that is."""
-    if not again and (own["claims"] if own else []) == list(entries):
+    partial = bool(recorder.experiment.unmade)
+    kept = ([], partial) if own is None else (own["claims"], own.get("partial", False))
+    if not again and kept == (list(entries), partial):
         return
     table = claim_table(entries, recorder.experiment.name)
     labels = [str(row["name"]) or f"claim-{place}" for place, row in enumerate(records(table), start=1)]
@@ -127,7 +129,8 @@ def _write(
         ]
     recorder.store.log(parent, metrics=metrics, tags=tags)
     # Last: what is not shown is not taken for written, and the next run shows it.
-    write_record(recorder.store, parent, {"claims": list(entries), "evaluated": _now()}, content_hash(list(entries)))
+    record = {"claims": list(entries), "evaluated": _now(), "partial": partial}
+    write_record(recorder.store, parent, record, content_hash(list(entries)))
 
 
 def _now() -> str:
