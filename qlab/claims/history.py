@@ -60,8 +60,7 @@ def looks_of(entries: Iterable[Entry]) -> list[Look]:
     """With what a claim was tested, by what other runs of the experiment keep of it: each once, the fewest first."""
     found: list[Look] = []
     for entry in entries:
-        # Of older records there are numbers alone.
-        found += [{"n": look, "seeds": None} if isinstance(look, int) else look for look in entry.get("looks", ())]
+        found += entry.get("looks", ())
         if entry["verdict"] and entry["verdict"]["verdict"] != UNTESTED:
             found.append({"n": int(entry["verdict"]["n"]), "seeds": entry.get("seeds")})
     once = {(look["n"], tuple(look["seeds"] or ())): look for look in found}

@@ -209,7 +209,7 @@ class PennyLaneQNN(NoisyModel):
             raise DataError(f"{type(self).__name__} has no circuit yet; build it, or take a trained one.")
         noise = self.noise_of(self.n_wires, self.device)
         recording = Recording(self.ansatz, self.weight_shapes(), self.n_wires, noise)
-        flat = torch.cat([self.get_parameter(name).detach().cpu().double().reshape(-1) for name in self._names])
+        flat = self.flat_weights().detach().cpu().double()
         made = TrainedCircuit.of(recording, flat, self._encoding, self.cone.observable, self.cone if cone else None)
         trained = self.readout_values() if self._design.readout == "affine" else None
         return dataclasses.replace(made, logit=self._design.logit_in_words(self.scale, trained))

@@ -103,8 +103,7 @@ class RandomQNN(PennyLaneQNN):
 
     def forward(self, prepared: Tensor) -> Tensor:
         """Logits ``[N]``."""
-        flat = torch.cat([getattr(self, name).detach().reshape(-1) for name in self._names])
-        values: Tensor = self.readouts(flat, prepared)
+        values: Tensor = self.readouts(self.flat_weights().detach(), prepared)
         return values @ self.readout_weights + self.readout_offset
 
     def logits_of_members(

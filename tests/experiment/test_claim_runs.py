@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pandas as pd
 import pytest
 from scipy import stats
 from support.experiments import TASK
-from support.runs import runner
+from support.runs import run_text as run
 
 from qlab.claims.table import note
-from qlab.experiment.asking import schema
 from qlab.experiment.recording import claims as recording
 from qlab.experiment.runner import Outcome
 from qlab.reading import Results
@@ -51,11 +49,6 @@ than = { model = "MLP", ratio = 0.25 }
 statement = "above"
 margin = 0.1
 """
-
-
-def run(store: Store, folder: Path, text: str, **assignments) -> Outcome:
-    pairs = [(key.replace("__", "."), value) for key, value in assignments.items()]
-    return runner(store).run(schema.parse(text, source="claims.toml", folder=folder, assignments=pairs))
 
 
 def parent_tags(store: Store, outcome: Outcome) -> dict[str, str]:

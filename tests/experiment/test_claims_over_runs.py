@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from support.experiments import TASK
-from support.runs import runner
+from support.runs import run_text as run
 
 from qlab.claims.table import note
-from qlab.experiment.asking import schema
-from qlab.experiment.runner import Outcome
 from qlab.reading import Results
 from qlab.tracking.store import Store
 
@@ -45,11 +41,6 @@ statement = "above"
 SECOND = FIRST.replace('"a"', '"b"').replace("better than chance", "better with few flips").replace("0.25", "0.5")
 
 SEEDS = [10, 11, 12]
-
-
-def run(store: Store, folder: Path, text: str, **assignments) -> Outcome:
-    pairs = [(key.replace("__", "."), value) for key, value in assignments.items()]
-    return runner(store).run(schema.parse(text, source="claims.toml", folder=folder, assignments=pairs))
 
 
 def shown(store: Store):

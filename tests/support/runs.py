@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
+from qlab.experiment.asking import schema
 from qlab.experiment.engine.graph import Workers
 from qlab.experiment.recording.summary import tabulate
 from qlab.experiment.reporting import Reporter
-from qlab.experiment.runner import Runner
+from qlab.experiment.runner import Outcome, Runner
 from qlab.tracking import names
 from qlab.tracking.store import Store
 
@@ -13,6 +17,16 @@ from qlab.tracking.store import Store
 def runner(store: Store, reporter: Reporter | None = None, workers: Workers | None = None) -> Runner:
     """One that draws no figures, for tests of all else: they take longer than what most tests run."""
     return Runner(store, reporter, workers, summarise=tabulate)
+
+
+def run_text(store: Store, folder: Path, text: str, **assignments: Any) -> Outcome:
+    """Runs the text of an experiment file in a folder.
+
+    Args:
+        assignments: values by key, with two underscores for a dot: ``run__seeds=4``.
+    """
+    pairs = [(key.replace("__", "."), value) for key, value in assignments.items()]
+    return runner(store).run(schema.parse(text, source="given.toml", folder=folder, assignments=pairs))
 
 
 def refused_alone(store: Store) -> None:

@@ -36,9 +36,10 @@ def register_claims(recorder: Recorder, parent: str, experiment: Experiment, run
         experiment: as it is asked for.
         run_ids: of everything that is finished, by key.
     """
-    own = read_record(recorder.store, parent)
     records = read_records(recorder.store, recorder.experiment_id)
-    others = [record for run, record in records.items() if run != parent]
+    # It has no tag, by which records are found, where a command was killed while it wrote it.
+    own = records.pop(parent, None) or read_record(recorder.store, parent)
+    others = list(records.values())
     if not experiment.claims and own is None and not others:
         return
     mine = list(own["claims"]) if own else []
