@@ -54,6 +54,19 @@ class AbsentMeans:
 
 
 @dataclasses.dataclass(frozen=True)
+class OneFor:
+    """Marks a field that takes one value, or a tuple of one for each of something: ``T | tuple[T, ...]``.
+
+    In an experiment file a list is a sweep, and a list in it is such a tuple, as of any field whose type is a list.
+
+    Args:
+        what: for which there is one each, such as "wire".
+    """
+
+    what: str
+
+
+@dataclasses.dataclass(frozen=True)
 class Field:
     """One key of a class: its type, default and description."""
 
@@ -87,6 +100,11 @@ class Field:
     def takes_list(self) -> bool:
         """Whether one value of the field is itself a list."""
         return _origin(self.annotation) is tuple
+
+    @property
+    def sweeps_any_list(self) -> bool:
+        """Whether a list in an experiment file is a sweep although the field accepts lists, see :class:`OneFor`."""
+        return any(isinstance(mark, OneFor) for mark in getattr(self.annotation, "__metadata__", ()))
 
     def check(self, value: Any) -> Any:
         """The value, converted to the field's own type.
@@ -174,6 +192,10 @@ def describe_type(annotation: Any) -> str:
     annotation = unaliased(annotation)
     if typing.get_origin(annotation) is Annotated:
         base, *constraints = typing.get_args(annotation)
+        if several := [mark for mark in constraints if isinstance(mark, OneFor)]:
+            one, *rest = typing.get_args(base)
+            found = f"{describe_type(one)}, or one for each {several[0].what} ([[...]] in a file, where [...] is swept)"
+            return f"{found}, or left out" if type(None) in rest else found
         return " ".join([describe_type(base), *map(_describe_constraint, constraints)])
     origin = typing.get_origin(annotation)
     if origin is Literal:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from qlab.deferred import Deferred
-from qlab.fields import Ratio
-from qlab.noise.base import Channel
+from qlab.noise.base import Channel, Strength
 
 if TYPE_CHECKING:
     import pennylane as qml
@@ -28,7 +27,7 @@ class AmplitudeDamping(Channel):
     formula: ClassVar[str] = "K0 = diag(1, sqrt(1 - gamma)), K1 = sqrt(gamma) |0><1|"
     source: ClassVar[str] = "Nielsen and Chuang, Eq. 8.108; PennyLane's AmplitudeDamping"
 
-    gamma: Ratio
+    gamma: Strength
 
     def on(self, wires: tuple[int, ...]) -> qml.operation.Operator:
         """See the base class."""
@@ -46,8 +45,8 @@ class GeneralizedAmplitudeDamping(Channel):
     formula: ClassVar[str] = "Z -> (1 - gamma) Z + gamma (1 - 2 p)"
     source: ClassVar[str] = "arXiv:1903.07747; PennyLane's GeneralizedAmplitudeDamping"
 
-    gamma: Ratio
-    p: Ratio
+    gamma: Strength
+    p: Strength
 
     def on(self, wires: tuple[int, ...]) -> qml.operation.Operator:
         """See the base class."""
@@ -66,7 +65,7 @@ class PhaseDamping(Channel):
     formula: ClassVar[str] = "K0 = diag(1, sqrt(1 - gamma)), K1 = diag(0, sqrt(gamma))"
     source: ClassVar[str] = "Nielsen and Chuang, Eq. 8.127; PennyLane's PhaseDamping"
 
-    gamma: Ratio
+    gamma: Strength
 
     def on(self, wires: tuple[int, ...]) -> qml.operation.Operator:
         """See the base class."""

@@ -10,7 +10,7 @@ from qlab.circuits.channels import two_qubit_depolarizing
 from qlab.deferred import Deferred
 from qlab.errors import ConfigError
 from qlab.fields import Ratio
-from qlab.noise.base import Channel
+from qlab.noise.base import Channel, Strength
 
 if TYPE_CHECKING:
     import pennylane as qml
@@ -31,7 +31,7 @@ class DepolarizingChannel(Channel):
     formula: ClassVar[str] = "rho' = (1 - p) rho + p/3 (X rho X + Y rho Y + Z rho Z)"
     source: ClassVar[str] = "Nielsen and Chuang, Eq. 8.103; PennyLane's DepolarizingChannel"
 
-    p: Ratio
+    p: Strength
 
     def on(self, wires: tuple[int, ...]) -> qml.operation.Operator:
         """See the base class."""
@@ -70,7 +70,7 @@ class BitFlip(Channel):
     formula: ClassVar[str] = "rho' = (1 - p) rho + p X rho X"
     source: ClassVar[str] = "Nielsen and Chuang, Eq. 8.93; PennyLane's BitFlip"
 
-    p: Ratio
+    p: Strength
 
     def on(self, wires: tuple[int, ...]) -> qml.operation.Operator:
         """See the base class."""
@@ -89,7 +89,7 @@ class PhaseFlip(Channel):
     formula: ClassVar[str] = "rho' = (1 - p) rho + p Z rho Z"
     source: ClassVar[str] = "Nielsen and Chuang, Eq. 8.95; PennyLane's PhaseFlip"
 
-    p: Ratio
+    p: Strength
 
     def on(self, wires: tuple[int, ...]) -> qml.operation.Operator:
         """See the base class."""
@@ -108,10 +108,10 @@ class PauliError(Channel):
     source: ClassVar[str] = "PennyLane's PauliError"
 
     operators: Annotated[str, at.MinLen(1), at.MaxLen(3)]
-    p: Ratio
+    p: Strength
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
+    def check_strengths(self) -> None:
+        """See the base class."""
         if set(self.operators) - set("IXYZ"):
             raise ConfigError(f'operators: got "{self.operators}", accepts letters of I, X, Y and Z, such as "ZZ".')
 

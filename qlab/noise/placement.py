@@ -41,11 +41,10 @@ class Placement:
 
     def __post_init__(self) -> None:
         for channel, where in self._numbered():
-            outside = [wire for wire in channel.wires if wire >= self.n_wires]
-            if outside:
-                raise ConfigError(
-                    f"{where}.wires: got {outside[0]}, accepts wires of the register, 0 to {self.n_wires - 1}."
-                )
+            try:
+                channel.check_register(self.n_wires)
+            except ConfigError as error:
+                raise ConfigError(f"{where}.{error}") from None
             size, name = channel.n_qubits, type(channel).__name__
             if size > 1 and channel.after in _ENDS:
                 raise ConfigError(
@@ -113,11 +112,11 @@ class Placement:
         if channel.n_qubits > 1:
             whole = len(wires) == channel.n_qubits and (not channel.wires or set(wires) <= set(channel.wires))
             return [channel.on(wires)] if whole else []
-        return [channel.on((wire,)) for wire in wires if not channel.wires or wire in channel.wires]
+        return [channel.at(wire).on((wire,)) for wire in wires if not channel.wires or wire in channel.wires]
 
     def _at(self, end: str) -> list[Any]:
         return [
-            channel.on((wire,))
+            channel.at(wire).on((wire,))
             for channel in self.channels
             if channel.after == end and not isinstance(channel, ReadoutError)
             for wire in channel.wires or range(self.n_wires)

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from qlab.circuits.observables import PauliSum, Word
 from qlab.errors import ConfigError
-from qlab.fields import Ratio
-from qlab.noise.base import Channel
+from qlab.noise.base import Channel, OptionalStrength, Strength, number
 
 if TYPE_CHECKING:
     import pennylane as qml
@@ -28,8 +27,8 @@ class ReadoutError(Channel):
     formula: ClassVar[str] = "Z -> (1 - p - p1) Z + (p1 - p)"
     source: ClassVar[str] = "arXiv:2006.14044, Eq. 1"
 
-    p: Ratio
-    p1: Ratio | None = None
+    p: Strength
+    p1: OptionalStrength = None
     after: Literal["readout"] = "readout"
 
     def on(self, wires: tuple[int, ...]) -> qml.operation.Operator:
@@ -42,15 +41,22 @@ class ReadoutError(Channel):
 
     def measured(self, observable: PauliSum) -> PauliSum:
         """The observable whose exact expectation value is that of the erroneous readout of another."""
-        other = self.p if self.p1 is None else self.p1
-        shrink, shift = 1.0 - self.p - other, other - self.p
         terms: dict[Word, float] = {}
         for coefficient, word in observable.terms:
             parts: dict[Word, float] = {(): coefficient}
             for wire, letter in word:
-                factor, added = (shrink, shift) if not self.wires or wire in self.wires else (1.0, 0.0)
+                factor, added = self._changes(wire)
                 grown = {(*head, (wire, letter)): value * factor for head, value in parts.items()}
                 parts = grown | ({head: value * added for head, value in parts.items()} if added else {})
             for part, value in parts.items():
                 terms[part] = terms.get(part, 0.0) + value
         return PauliSum(tuple((value, word) for word, value in terms.items()))
+
+    def _changes(self, wire: int) -> tuple[float, float]:
+        """What Z of a wire is multiplied by, and what is added to it."""
+        if self.wires and wire not in self.wires:
+            return 1.0, 0.0
+        own = self.at(wire)
+        flipped = number(own.p)
+        other = flipped if own.p1 is None else number(own.p1)
+        return 1.0 - flipped - other, other - flipped

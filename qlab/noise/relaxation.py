@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from qlab.deferred import Deferred
 from qlab.errors import ConfigError
-from qlab.fields import NonNegativeFloat, PositiveFloat, Ratio
-from qlab.noise.base import Channel
+from qlab.noise.base import Channel, NonNegativeStrength, PositiveStrength, Strength, number
 
 if TYPE_CHECKING:
     import pennylane as qml
@@ -30,15 +29,16 @@ class ThermalRelaxationError(Channel):
     formula: ClassVar[str] = "X, Y -> e^(-tg/t2) X, Y; Z -> e^(-tg/t1) Z + (1 - e^(-tg/t1)) (1 - 2 pe)"
     source: ClassVar[str] = "PennyLane's ThermalRelaxationError; Qiskit Aer's thermal_relaxation_error"
 
-    pe: Ratio = 0.0
-    t1: PositiveFloat
-    t2: PositiveFloat
-    tg: NonNegativeFloat
+    pe: Strength = 0.0
+    t1: PositiveStrength
+    t2: PositiveStrength
+    tg: NonNegativeStrength
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.t2 > 2.0 * self.t1:
-            raise ConfigError(f"t2: got {self.t2:g}, accepts at most 2 t1 = {2.0 * self.t1:g}.")
+    def check_strengths(self) -> None:
+        """See the base class."""
+        t1, t2 = number(self.t1), number(self.t2)
+        if t2 > 2.0 * t1:
+            raise ConfigError(f"t2: got {t2:g}, accepts at most 2 t1 = {2.0 * t1:g}.")
 
     def on(self, wires: tuple[int, ...]) -> qml.operation.Operator:
         """See the base class."""
@@ -56,13 +56,14 @@ class ResetError(Channel):
     formula: ClassVar[str] = "rho' = (1 - p0 - p1) rho + p0 |0><0| + p1 |1><1|"
     source: ClassVar[str] = "PennyLane's ResetError"
 
-    p0: Ratio = 0.0
-    p1: Ratio = 0.0
+    p0: Strength = 0.0
+    p1: Strength = 0.0
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.p0 + self.p1 > 1.0:
-            raise ConfigError(f"p0, p1: got {self.p0:g} and {self.p1:g}, accepts probabilities of at most 1 together.")
+    def check_strengths(self) -> None:
+        """See the base class."""
+        p0, p1 = number(self.p0), number(self.p1)
+        if p0 + p1 > 1.0:
+            raise ConfigError(f"p0, p1: got {p0:g} and {p1:g}, accepts probabilities of at most 1 together.")
 
     def on(self, wires: tuple[int, ...]) -> qml.operation.Operator:
         """See the base class."""

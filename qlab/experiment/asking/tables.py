@@ -145,6 +145,8 @@ class Tables:
 
 def _choices(field: Field, value: Any, where: str) -> list[Any]:
     """The values a field takes: one, or each of a list where the field's own type is not that list."""
+    if field.sweeps_any_list and isinstance(value, list) and value:
+        return [_check(field, item, where) for item in value]
     try:
         return [field.check(value)]
     except ConfigError as error:
