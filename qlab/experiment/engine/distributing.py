@@ -218,18 +218,23 @@ class Distributed:
             if state is not None and (known is None or state.epoch > known.epoch):  # not of one that was run again
                 self._reached[node] = state
                 recording.state(state)
+            self._in_worker(worker.state_got, number, value)
 
     def _state_of(self, number: int, address: str) -> TrainingState | None:
-        """The latest state of a training in a worker; None if the worker is gone: then the job is run again."""
+        """The state of a training in a worker; None if the worker is gone: then the job is run again."""
+        found: TrainingState | None = self._in_worker(worker.state_of, number, address)
+        return found
 
-        async def fetch() -> Any:
-            return await self._client.run(worker.state_of, f"{self._topic} {number}", workers=[address])
+    def _in_worker(self, function: Callable[[str], Any], number: int, address: str) -> Any:
+        """What a function says of a job in a worker; None if the worker is gone."""
+
+        async def ask() -> Any:
+            return await self._client.run(function, f"{self._topic} {number}", workers=[address])
 
         with contextlib.suppress(Exception):
             if address not in self._workers():
                 return None  # the scheduler would try for long to reach it
-            found: dict[str, TrainingState | None] = self._client.sync(fetch, callback_timeout=_STATE_SECONDS)
-            return found.get(address)
+            return self._client.sync(ask, callback_timeout=_STATE_SECONDS).get(address)
         return None
 
     def _end(self, node: Node, number: int, future: Future[Any]) -> None:

@@ -14,10 +14,16 @@ from typing import Any
 REPORT_SECONDS = 0.5
 """What a job reports is sent this often."""
 
+STATE_SECONDS = 60.0
+"""So long a training waits at most until the command has its state."""
+
 _one_at_a_time = threading.Lock()
 
 _states: dict[str, Any] = {}
-"""The latest state of the training under way, by topic and number of the job."""
+"""The state of the training under way that the command has not got yet, by topic and number of the job."""
+
+_got = threading.Condition()
+"""Notified when the command has got a state."""
 
 _materials: tuple[str, Any] | None = None
 """What the jobs of one run share."""
@@ -84,8 +90,15 @@ def _perform(number: int, topic: str, payload: bytes, data: bytes, needed: Seque
 
 
 def state_of(name: str) -> Any:
-    """The latest state of a training under way; None if there is none."""
+    """The state of a training under way; None if there is none."""
     return _states.get(name)
+
+
+def state_got(name: str) -> None:
+    """Lets a training go on: the command has got its state."""
+    with _got:
+        _states.pop(name, None)
+        _got.notify_all()
 
 
 class _Report:
@@ -109,11 +122,20 @@ class _Report:
             self.flush()
 
     def state(self, state: Any) -> None:
-        """See :class:`qlab.experiment.jobs.base.Report`."""
+        """See :class:`qlab.experiment.jobs.base.Report`.
+
+        Waits until the command has got it: what a state costs decides when the next one is due, see
+        :class:`qlab.training.state.Checkpoints`, and in a worker it would seem to cost nothing.
+        """
         self._check()
         self.flush()
         _states[self.name] = state
         self._send("state", self._worker.address)
+        end = time.monotonic() + STATE_SECONDS
+        with _got:
+            while self.name in _states and time.monotonic() < end:
+                _got.wait(REPORT_SECONDS)
+                self._check()
 
     def flush(self) -> None:
         """Sends what has not been sent."""

@@ -24,9 +24,14 @@ from qlab.experiment.jobs.materials import Materials
 
 CONNECT_SECONDS: Final = 10.0
 
-LONG_JOBS: Final = {"distributed.scheduler.unknown-task-duration": "10m"}
-"""Dask takes jobs that it has not seen for short, half a second: a worker with nothing to do would not take them from
-one that has several."""
+FOR_TRAINING: Final = {
+    # Dask takes jobs that it has not seen for short, half a second: a worker with nothing to do would not take them
+    # from one that has several.
+    "distributed.scheduler.unknown-task-duration": "10m",
+    # Without Dask's MALLOC_TRIM_THRESHOLD_, with which each tensor of a step is fresh memory from the kernel.
+    "distributed.nanny.pre-spawn-environ": {"OMP_NUM_THREADS": 1, "MKL_NUM_THREADS": 1, "OPENBLAS_NUM_THREADS": 1},
+}
+"""What Dask is told when it starts workers that train."""
 
 
 class Processes:
@@ -76,7 +81,7 @@ class Processes:
 
     def _start(self, device: torch.device) -> None:
         _hush()
-        with warnings.catch_warnings(), dask.config.set(LONG_JOBS):
+        with warnings.catch_warnings(), dask.config.set(FOR_TRAINING):
             warnings.simplefilter("ignore")  # of a port of the dashboard that is taken
             self._cluster = LocalCluster(
                 n_workers=self.number,
