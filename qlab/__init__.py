@@ -90,6 +90,7 @@ _HOME = {
     "ProbeResult": "qlab.landscape",
     "RougheningProbe": "qlab.landscape",
     "SliceProbe": "qlab.landscape",
+    "UnderNoise": "qlab.landscape",
     "TrainedEnsemble": "qlab.training",
     "Trainer": "qlab.training",
     "Results": "qlab.reading",
@@ -132,6 +133,7 @@ if TYPE_CHECKING:
         ProbeResult,
         RougheningProbe,
         SliceProbe,
+        UnderNoise,
     )
     from qlab.losses import (
         CrossEntropy,

@@ -142,6 +142,12 @@ _SHOWN: dict[str, dict[str, str]] = {
     "RougheningProbe": {"lrr": "LRR", "hessian_trace": "trace polluted", "hessian_trace_clean": "trace clean"},
     "SliceProbe": {"landscape_loss": "loss", "landscape_accuracy": "accuracy", "direction_length_1": "unit length"},
     "InterpolationProbe": {"barrier": "barrier", "distance_1": "first distance"},
+    "UnderNoise": {
+        "landscape_loss": "loss",
+        "landscape_accuracy": "accuracy",
+        "accuracy_change": "accuracy change",
+        "noise_attenuation": "attenuation",
+    },
 }
 """The metrics shown of qlab's own probes, and their headings; others show their first metrics."""
 

@@ -235,6 +235,13 @@ def test_the_experiment_under_noise_sweeps_three_strengths(folder):
     assert all(f"noise.1.p={p} " in planned.output for p in ("0", "0.01", "0.1"))
 
 
+def test_trained_circuits_are_evaluated_under_other_noise(folder):
+    result = qlab("run", "mismatched.toml", "--no-figures", cwd=folder)
+    assert result.exit_code == 0, result.output
+    assert "32 probes taken" in result.output
+    assert "without noise, 100 shots" in " ".join(result.stdout.replace("│", " ").split())
+
+
 def test_losses_are_compared(folder):
     result = qlab("run", "trained.toml", "--no-figures", cwd=folder)
     assert result.exit_code == 0, result.output

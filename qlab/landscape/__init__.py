@@ -7,6 +7,7 @@ from qlab.landscape.landscape import Landscape
 from qlab.landscape.result import ProbeResult
 from qlab.landscape.roughening import RougheningProbe
 from qlab.landscape.slices import SliceProbe
+from qlab.landscape.under_noise import UnderNoise
 
 __all__ = [
     "HessianProbe",
@@ -17,4 +18,5 @@ __all__ = [
     "ProbeResult",
     "RougheningProbe",
     "SliceProbe",
+    "UnderNoise",
 ]

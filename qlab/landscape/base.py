@@ -12,6 +12,7 @@ from qlab.landscape.checks import checked
 from qlab.landscape.landscape import TRAINED, Landscape
 from qlab.landscape.result import ProbeResult
 from qlab.landscape.samples import SampleSet
+from qlab.models import Model
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,6 +52,24 @@ class LandscapeProbe(Component):
     def needs(self) -> Needs:
         """What the landscape must have."""
         return Needs()
+
+    def unsuited(self, model: Model) -> str:
+        """Why a model is not for this probe, in words; "" if it is. An experiment leaves out what is not.
+
+        Args:
+            model: not built.
+        """
+        return ""
+
+    def check_built(self, model: Model) -> None:
+        """Looks at a model before it is trained; by default there is nothing to look at.
+
+        Args:
+            model: built, its parameters not drawn.
+
+        Raises:
+            ConfigError: the probe could not be taken of it.
+        """
 
     @property
     def label(self) -> str:

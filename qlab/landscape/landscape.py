@@ -206,6 +206,22 @@ class Landscape:
         moved.centre = name
         return moved
 
+    def with_fields(self, **changed: Any) -> Self:
+        """The same landscape of the same model but for some fields: the same points and samples, another function.
+
+        Args:
+            changed: see :meth:`qlab.models.Model.with_fields`.
+
+        Raises:
+            ConfigError: the model does not accept them.
+        """
+        moved = copy.copy(self)
+        moved.model = self.model.with_fields(**changed)
+        moved._frozen = {name: part for name, part in moved.model.named_parameters() if name not in self._shapes}
+        moved._prepared = {}
+        moved._take(self._rows)
+        return moved
+
     def flat(self, point: Tensor | Mapping[str, Tensor] | Model, what: str = "the point") -> Tensor:
         """A point as flat vector ``[P]``, float64, on the CPU.
 

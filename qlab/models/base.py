@@ -239,6 +239,18 @@ class Model(nn.Module, ABC):
         """
         return self._rebuilt({}, state)
 
+    def with_fields(self, **changed: Any) -> Self:
+        """A model of its own with other values of some fields, and the same features, parameters and buffers.
+
+        Args:
+            changed: fields on which no parameter's shape depends, such as a circuit's ``noise``.
+
+        Raises:
+            ConfigError: the class has no such field, or does not accept the value.
+            DataError: the model has no features yet.
+        """
+        return self._rebuilt(changed, self.state_dict())
+
     def _rebuilt(self, changed: Mapping[str, Any], state: Mapping[str, Tensor]) -> Self:
         if self.features is None:
             raise DataError(f"{type(self).__name__} has no weights yet; build it first.")

@@ -26,6 +26,21 @@ class Torch:
         return torch.rand_like(x)
 
 
+class Seeded:
+    """A generator of one's own, on the CPU: for a single call of a model in training mode.
+
+    Args:
+        generator: draws the numbers.
+    """
+
+    def __init__(self, generator: torch.Generator) -> None:
+        self._generator = generator
+
+    def like(self, x: Tensor) -> Tensor:
+        """See the protocol."""
+        return torch.rand(x.shape, generator=self._generator, dtype=torch.float64).to(x)
+
+
 class Noted:
     """Notes what is asked for, and gives the same number each time, with which no dropout drops anything.
 

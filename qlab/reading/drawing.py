@@ -40,8 +40,8 @@ def figure_of(store: Store, parts: Parts, axes: Axes | None, kind: Kind, *, log_
     figures = [draw(table) for draw in figures_of(table).values()]
     if not figures:
         raise DataError(
-            "There is nothing to draw: qlab draws roughening ratios and Hessian traces; results.table(of='probes') has "
-            "what others measured."
+            "There is nothing to draw: qlab draws roughening ratios, Hessian traces and accuracies under other noise; "
+            "results.table(of='probes') has what others measured."
         )
     return figures[0] if len(figures) == 1 else sum(figures[1:], figures[0]).cols(2)
 

@@ -26,6 +26,8 @@ Draw = Callable[[], Any]
 _PROBE_CAPTIONS = {
     "roughening": "Landscape roughening ratio (mean over pairs, 95 % bootstrap interval) and the absolute traces.",
     "hessian": "Hessian trace and its two terms, mean over seeds and 95 % bootstrap interval.",
+    "under_noise": "Accuracy of trained circuits under other noise than they were trained with, and how it changed: "
+    "mean over seeds and 95 % bootstrap interval.",
 }
 
 

@@ -147,6 +147,24 @@ def traces_against_ratio(table: pd.DataFrame) -> hv.Layout:
     )
 
 
+def accuracy_under_noise(table: pd.DataFrame) -> hv.Layout:
+    """Accuracy under other noise than a circuit was trained with, and how it changed; mean and 95 % bootstrap interval.
+
+    Args:
+        table: see :func:`summarize_probes`.
+    """
+    rows = table[table["probe_type"] == "UnderNoise"]
+    rows = rows.assign(line=_lines(rows))
+    by_line = _styles(rows)
+    titles = {"landscape_accuracy": "accuracy", "accuracy_change": "change of accuracy"}
+    return _layout(
+        [
+            _panel([], [(_of_metric(rows, metric), "", "solid")], by_line, title, metric == "accuracy_change", False)
+            for metric, title in titles.items()
+        ]
+    )
+
+
 def figures_of(table: pd.DataFrame) -> dict[str, Callable[[pd.DataFrame], hv.Layout]]:
     """By name the functions that draw what a table of probes holds."""
     found: dict[str, Callable[[pd.DataFrame], hv.Layout]] = {}
@@ -154,6 +172,8 @@ def figures_of(table: pd.DataFrame) -> dict[str, Callable[[pd.DataFrame], hv.Lay
         found["roughening"] = roughening_against_ratio
     if (table["probe_type"] == "HessianProbe").any():
         found["hessian"] = traces_against_ratio
+    if (table["probe_type"] == "UnderNoise").any():
+        found["under_noise"] = accuracy_under_noise
     return found
 
 
@@ -181,9 +201,15 @@ def _panel(
     by_line: dict[str, Style],
     ylabel: str,
     legend: bool,
+    may_be_log: bool = True,
 ) -> hv.Overlay:
     values = np.concatenate([group["mean"].to_numpy(dtype=float) for group, _, _ in groups])
-    log = len(values) > 0 and bool((values[np.isfinite(values)] > 0).all()) and bool(np.isfinite(values).any())
+    log = (
+        may_be_log
+        and len(values) > 0
+        and bool((values[np.isfinite(values)] > 0).all())
+        and bool(np.isfinite(values).any())
+    )
     for group, suffix, dash in groups:
         for name, line in group.groupby("line", sort=False, dropna=False):
             parts = parts + _line(line, f"{name} {suffix}".strip(), by_line[str(name)], dash, log)

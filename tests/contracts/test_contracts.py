@@ -29,9 +29,9 @@ from qlab.losses import CrossEntropy, Loss, MeanAbsoluteError
 from qlab.losses.checks import check_loss
 from qlab.metrics import Metric, Rows
 from qlab.metrics.evaluation import value_of
-from qlab.models import Estimator, Features, Model
+from qlab.models import Estimator, Features, Model, PennyLaneQNN
 from qlab.models.base import Precision
-from qlab.noise import Channel, ReadoutError
+from qlab.noise import Channel, DepolarizingChannel, ReadoutError
 from qlab.registry import base_classes, restored
 from qlab.tasks import XXZ, Dataset, Digits, Split, Task
 from qlab.training import Member, Trainer
@@ -312,6 +312,7 @@ OTHER: dict[str, dict[str, Any]] = {
     "HessianProbe": {"samples": "retain", "n_samples": 3, "full_below": 0, "eigenvalues": 1},
     "InterpolationProbe": {"path": ("trained", "oracle", "initial"), "resolution": 3},
     "RougheningProbe": {"samples": "forget_polluted", "keep_collapsed": False},
+    "UnderNoise": {"noise": (DepolarizingChannel(p=0.1), ReadoutError(p=0.05)), "shots": 20, "samples": "retain"},
     "SliceProbe": {"directions": "points", "points": ("initial", "oracle"), "marks": ("clean",), "resolution": 3},
     "Sharpness": {"radius": 0.5, "at": "oracle"},
     "AttackSuccess": {"name": "asr"},
@@ -845,12 +846,21 @@ def landscape_of(model, seed=0):
     )
 
 
+def suited_to(probe):
+    """A model that a probe can be taken of."""
+    return PennyLaneQNN if make(probe).unsuited(make(Linear)) else Linear
+
+
 @every_model
 @every_probe
 @pytest.mark.parametrize("values", [SMALL, OTHER], ids=["defaults", "other values"])
 def test_a_probe_finds_finite_numbers_in_the_landscape_of_every_model(probe, model, values):
     landscape = landscape_of(model)
     made = probe(**values.get(probe.__name__, {}))
+    if made.unsuited(make(model)):
+        with pytest.raises(ConfigError, match=model.__name__):
+            made.measure(landscape)
+        return
     result = made.measure(landscape)
     assert result.scalars
     for name, value in result.scalars.items():
@@ -873,7 +883,7 @@ def test_what_a_probe_found_is_saved_loaded_and_drawn_with_both_backends(probe, 
 
     from qlab.views.saving import save_png
 
-    result = probe(**values.get(probe.__name__, {})).measure(landscape_of(Linear))
+    result = probe(**values.get(probe.__name__, {})).measure(landscape_of(suited_to(probe)))
     loaded = ProbeResult.load(result.save(tmp_path / "result.safetensors"))
     assert (loaded.scalars, loaded.about, loaded.config) == (result.scalars, result.about, result.config)
     assert (loaded.probe, loaded.view) == (result.probe, result.view)
@@ -886,7 +896,7 @@ def test_what_a_probe_found_is_saved_loaded_and_drawn_with_both_backends(probe, 
 
 @every_probe
 def test_a_probe_leaves_landscape_and_randomness_as_they_were(probe):
-    landscape = landscape_of(Linear)
+    landscape = landscape_of(suited_to(probe))
     points = {name: point.clone() for name, point in landscape.points.items()}
     torch.manual_seed(0)
     before = torch.get_rng_state()
@@ -904,7 +914,7 @@ def test_a_probe_says_what_it_needs(probe):
         made = probe(**values.get(probe.__name__, {}))
         assert set(made.needed_points) <= {"initial", "clean", "oracle"}
         assert "trained" not in made.needed_points
-        full = landscape_of(Linear)
+        full = landscape_of(suited_to(probe))
         bare = Landscape(
             full.model,
             Member.of(make(XXZ), make(XXZ).load(), LabelFlip(ratio=0.5), 0).corrupted,

@@ -28,6 +28,7 @@ PROBED: Final = {
     "RougheningProbe": r"(lrr|hessian_trace(_clean)?(_a|_b|_error)?)",
     "SliceProbe": r"(landscape_(loss|accuracy)|direction_length_\d+|direction_cosine)",
     "InterpolationProbe": r"((barrier|distance)(_\d+)?)",
+    "UnderNoise": r"(landscape_(loss|accuracy)|(loss|accuracy)_change|noise_attenuation)",
 }
 """Metrics of qlab's own probes."""
 

@@ -46,7 +46,10 @@ class Landmarks:
             probe.needs().reference or probe.samples.startswith("forget") or any(point != INITIAL for point in points)
         )
         through = self.methods_of(probe)
-        found = [trial for trial in self.trials if trial.corruption.ratio > 0.0 or not polluted_only]
+        suited = [trial for trial in self.trials if not probe.unsuited(trial.network)]
+        if self.trials and not suited:
+            raise ConfigError(f"{name}: {probe.unsuited(self.trials[0].network)}.")
+        found = [trial for trial in suited if trial.corruption.ratio > 0.0 or not polluted_only]
         found = [trial for trial in found if self._methods.get(trial.key, {}).keys() >= through]
         if not found:
             raise ConfigError(f"this {name} is for models trained on corrupted data; give corruption a ratio above 0.")

@@ -299,6 +299,8 @@ class _Reader:
                 self._leave_out(name, trials)
                 if not landmarks.trials:
                     continue
+                for why in dict.fromkeys(probe.unsuited(trial.network) for trial in landmarks.trials):
+                    self.left_out |= {f"{name}: {why}": None} if why else {}
                 if landmarks.methods_of(probe):
                     self._leave_out_ratios(name, (trial for trial in landmarks.trials if trial.corruption.ratio == 1.0))
                 try:

@@ -6,11 +6,13 @@ import sys
 
 import torch
 
+from qlab.errors import ConfigError
 from qlab.experiment.asking.memory import parse_size
 from qlab.experiment.jobs.materials import Materials
 from qlab.experiment.planning.plan import Plan
 from qlab.experiment.planning.seeds import check_seeds
 from qlab.experiment.planning.work import Work
+from qlab.landscape import LandscapeProbe
 from qlab.models import Features
 from qlab.models.noisy import NoisyModel
 from qlab.own_code import is_own
@@ -58,6 +60,17 @@ def check_noise(plan: Plan, materials: Materials) -> None:
             continue
         if (features := _features(task, materials)) is not None:
             model.build(features)
+    tried: set[tuple[str, LandscapeProbe]] = set()
+    for item in plan.todo_probe_runs:
+        place = item.trial.ensemble_key, item.probe
+        if type(item.probe).check_built is LandscapeProbe.check_built or place in tried:
+            continue
+        tried.add(place)
+        if (features := _features(item.trial.task, materials)) is not None:
+            try:
+                item.probe.check_built(item.trial.network.build(features))
+            except ConfigError as error:
+                raise ConfigError(f"probe {item.name}: {error}") from error
 
 
 def _features(task: Task, materials: Materials) -> Features | None:

@@ -36,6 +36,7 @@ class CurvaturePage(Page):
         """Figures of all probes, then one result."""
         self.roughening = Figure("roughening")
         self.hessian = Figure("hessian")
+        self.under_noise = Figure("under_noise")
         self.single = Figure("probe")
         self._one = pmui.Select(label="Result", options=[], width=620)
         self._one.param.watch(lambda _: self._show_one(), "value")
@@ -43,6 +44,7 @@ class CurvaturePage(Page):
         return [
             self.roughening.view,
             self.hessian.view,
+            self.under_noise.view,
             heading("One result"),
             self._one,
             self.single.view,
@@ -69,7 +71,8 @@ class CurvaturePage(Page):
 
     def _show(self, shown: _Shown) -> None:
         drawn = figures_of(shown.table)
-        for name, figure in (("roughening", self.roughening), ("hessian", self.hessian)):
+        figures = {"roughening": self.roughening, "hessian": self.hessian, "under_noise": self.under_noise}
+        for name, figure in figures.items():
             if name in drawn:
                 figure.show(drawn[name](shown.table), shown.table)
             else:
