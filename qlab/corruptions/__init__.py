@@ -6,6 +6,7 @@ from qlab.corruptions.boundary_flip import BoundaryFlip
 from qlab.corruptions.class_flip import ClassFlip
 from qlab.corruptions.feature_randomization import FeatureRandomization
 from qlab.corruptions.instance_flip import InstanceFlip
+from qlab.corruptions.knowledge import Knowledge
 from qlab.corruptions.label_flip import LabelFlip
 from qlab.corruptions.no_corruption import NoCorruption
 from qlab.corruptions.outlier_flip import OutlierFlip
@@ -19,6 +20,7 @@ __all__ = [
     "Corruption",
     "FeatureRandomization",
     "InstanceFlip",
+    "Knowledge",
     "LabelFlip",
     "NoCorruption",
     "OutlierFlip",

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 from abc import abstractmethod
-from typing import ClassVar
+from typing import Annotated, ClassVar, Self
 
+import annotated_types as at
 import numpy as np
 import torch
 from torch import Tensor
 
 from qlab.component import Component
+from qlab.corruptions.knowledge import FIELDS, Knowledge, KnownRows
 from qlab.errors import DataError
-from qlab.fields import Ratio
+from qlab.fields import AbsentMeans, NonNegativeFloat, Ratio
 from qlab.tasks import conversion
 from qlab.tasks.base import Split, Task
 
@@ -68,12 +70,36 @@ class Corruption(Component):
 
     Args:
         ratio: the fraction of training rows that is corrupted (the paper's alpha).
+        known: the fraction of the corrupted rows that unlearning methods are told, in (0, 1]; the others stay hidden
+            among what they retain. Like the next two it matters to unlearning only: models are trained the same.
+        known_rows: which corrupted rows are known: "random" ones, those "near" the boundary between the classes or
+            those "far" from it, by the distance that the task knows (|delta - 1| of XXZ).
+        false_alarms: clean rows that methods are wrongly told to forget, as a fraction of the number of known rows.
     """
 
     kind: ClassVar[str] = "corruption"
     changes_features: ClassVar[bool] = False
 
     ratio: Ratio = 0.0
+    known: Annotated[float, at.Interval(gt=0.0, le=1.0), AbsentMeans(1.0)] = 1.0
+    known_rows: Annotated[KnownRows, AbsentMeans("random")] = "random"
+    false_alarms: Annotated[NonNegativeFloat, AbsentMeans(0.0)] = 0.0
+
+    @property
+    def knowledge(self) -> Knowledge:
+        """What methods are told of the corrupted rows."""
+        return Knowledge(self.known, self.known_rows, self.false_alarms)
+
+    @property
+    def fully_known(self) -> Self:
+        """The same corruption with every corrupted row known, and no other: what training depends on."""
+        complete = Knowledge()
+        return dataclasses.replace(self, **{name: getattr(complete, name) for name in FIELDS})
+
+    @property
+    def has_trigger(self) -> bool:
+        """Whether rows that no model was trained on can be given what the corruption puts into features."""
+        return self.changes_features and type(self).apply_to_unseen is not Corruption.apply_to_unseen
 
     def check_task(self, task: Task) -> None:
         """Asked before anything runs, and before data are loaded: raises ConfigError if it cannot pollute a task."""

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Sequence
 
 from torch import Tensor
 
+from qlab.corruptions import Knowledge
 from qlab.experiment.asking.measurement import Measurement
-from qlab.experiment.asking.trial import ORACLE, ProbeRun, Trial, Unlearning
+from qlab.experiment.asking.trial import ALL_KNOWN, ORACLE, ProbeRun, Trial, Unlearning
 from qlab.experiment.engine.graph import Node
 from qlab.experiment.jobs.base import Inputs
 from qlab.experiment.jobs.fit import Fit
@@ -167,10 +168,12 @@ class Assembly:
     def _add_unlearning(self, group: Sequence[Unlearning]) -> None:
         """Oracles that are missing, then each method."""
         teachers = tuple({item.teacher.key: item.teacher for item in group}.values())
-        numbers = range(group[0].oracles)
-        self._add_oracles([(trial, number) for trial in teachers for number in numbers])
+        wanted = [(trial, number) for trial in teachers for number in range(group[0].oracles)]
+        self._add_oracles(wanted)
+        if not group[0].knowledge.is_complete:
+            self._add_oracles(wanted, group[0].knowledge)
         keys = [trial.key for trial in teachers]
-        keys += [trial.oracle_key(number) for trial in teachers for number in numbers]
+        keys += dict.fromkeys(key for item in group for key in item.oracle_keys)
         stored = self._stored(keys)
         methods: dict[str, list[Unlearning]] = {}
         for item in group:
@@ -185,14 +188,14 @@ class Assembly:
             self._made_by |= {item.key: node for item in items}
             self._measure([item.key for item in items], node)
 
-    def _add_oracles(self, wanted: Iterable[tuple[Trial, int]]) -> None:
+    def _add_oracles(self, wanted: Iterable[tuple[Trial, int]], knowledge: Knowledge = ALL_KNOWN) -> None:
         missing = [
             (trial, number)
             for trial, number in wanted
-            if (key := trial.oracle_key(number)) not in self._oracles and key not in self._made_by
+            if (key := trial.oracle_key(number, knowledge)) not in self._oracles and key not in self._made_by
         ]
         for part in self._work.oracle_parts(missing, len(self._plan.unlearnings)) if missing else ():
-            job = TrainOracles(tuple(part))
+            job = TrainOracles(tuple(part), knowledge)
             recording = OracleRecording(self._recorder, job, self._work.model(part[0][0]))
             node = Node(job, recording, self._makers(trial.key for trial, _ in part))
             self._nodes.append(node)

@@ -12,11 +12,16 @@ _LOSS, _LOSS_TYPE = "training.loss.", "training.loss.type"
 _INPUTS, _SITES, _OF_SITES = "model.inputs", "model.sites", ("pauli", "density")
 """Which inputs of models are of some sites; of others there are none to state."""
 
+_OWNERS = {"task.type": ("task.",), "corruption.type": ("corruption.",), "model.type": ("model.", "training.")}
+
 _KNOWN = {
-    owner: {name: value for name, value in names.UNSTATED.items() if name.startswith("task.") == (owner == "task.type")}
-    for owner in ("task.type", "model.type")
+    owner: {name: value for name, value in names.UNSTATED.items() if name.startswith(tables)}
+    for owner, tables in _OWNERS.items()
 }
-"""By what has the settings: a task, or a model and its training."""
+"""By what has the settings: a task, a corruption, or a model and its training."""
+
+_TOLD, _WHICH = "corruption.known", "corruption.known_rows"
+"""How many of the corrupted rows methods are told, and which: of runs that unlearn alone, the latter if not all."""
 
 
 def state(rows: Sequence[dict[str, Any]]) -> None:
@@ -30,9 +35,13 @@ def state(rows: Sequence[dict[str, Any]]) -> None:
         for row in rows:
             stated.setdefault(row.get(owner), set()).update(known.keys() & row.keys())
         for row in rows:
+            if owner == "corruption.type" and row.get("unlearner.type") is None:
+                continue
             # The other settings of a loss are those of its type.
             own_loss = _LOSS_TYPE in row
             missing = stated[row.get(owner)] - row.keys()
             if row.get(_INPUTS, names.UNSTATED[_INPUTS]) not in _OF_SITES:
                 missing -= {_SITES}
+            if row.get(_TOLD, 1.0) == 1.0:
+                missing -= {_WHICH}
             row |= {name: known[name] for name in missing if not (own_loss and name.startswith(_LOSS))}

@@ -81,6 +81,7 @@ class EnsembleData:
         forget: which rows are corrupted, ``[members, N]``, bool.
         validation_x: ``[M, ...]``.
         validation_y: ``[M]``.
+        told: which rows unlearning is told to forget, ``[members, N]``, bool; None if these are the corrupted ones.
     """
 
     train_x: Tensor
@@ -89,6 +90,12 @@ class EnsembleData:
     forget: Tensor
     validation_x: Tensor
     validation_y: Tensor
+    told: Tensor | None = None
+
+    @property
+    def to_forget(self) -> Tensor:
+        """Which rows unlearning is told to forget, ``[members, N]``."""
+        return self.forget if self.told is None else self.told
 
     @property
     def shared(self) -> bool:
@@ -103,6 +110,7 @@ class EnsembleData:
             train_y=self.train_y[rows],
             clean_y=self.clean_y[rows],
             forget=self.forget[rows],
+            told=None if self.told is None else self.told[rows],
         )
 
 

@@ -52,7 +52,7 @@ def fit(
     features: Features,
     *,
     test: Split | None = None,
-    retain_only: bool = False,
+    without: Tensor | None = None,
     inputs: Callable[[FeatureRows, Features, InputMap], Array] = inputs_of,
 ) -> Fitted:
     """Fits a copy of an estimator to what a trial is trained on.
@@ -63,7 +63,7 @@ def fit(
         validation: evaluated, never fitted to.
         features: of the data set.
         test: evaluated like the validation split.
-        retain_only: leave the corrupted rows out of what it is fitted to; metrics are of all rows nevertheless.
+        without: rows to leave out of what it is fitted to, ``[N]``, bool; metrics are of all rows nevertheless.
         inputs: makes what estimators take of features; one that remembers saves time.
 
     Raises:
@@ -71,7 +71,7 @@ def fit(
         ConfigError: the estimator raises something, or what it returns makes no sense.
     """
     split = member.corrupted.split
-    rows = ~member.corrupted.mask if retain_only else torch.ones(len(split), dtype=torch.bool)
+    rows = torch.ones(len(split), dtype=torch.bool) if without is None else ~without
     classes = split.y[rows].unique().tolist()
     if len(classes) != 2:
         raise DataError(

@@ -89,7 +89,8 @@ def evaluate(
 
     ``train_*`` use the labels that were trained on, ``retain_*`` the clean rows, ``forget_accuracy_polluted``
     and ``forget_accuracy_clean`` the corrupted rows with either label (NaN where nothing is corrupted). ``train_loss``,
-    ``retain_loss`` and ``validation_loss`` are means of the loss that is trained.
+    ``retain_loss`` and ``validation_loss`` are means of the loss that is trained. Where methods are told other rows
+    than the corrupted ones, see :func:`of_told`, too.
     """
     members, n_rows = len(data.train_y), data.train_y.shape[1] + len(data.validation_y)
     some = max(1, EVALUATION_BYTES // (members * held_per_row(model) * model.dtype.itemsize))
@@ -100,7 +101,10 @@ def evaluate(
         train = _logits_of_parts(model, parameters, data.train_x, some, shared=data.shared)
         validation = _logits_of_parts(model, parameters, data.validation_x, some, shared=True)
         z = torch.cat([train, validation], dim=1).double()
-    return of_logits(z, data.train_y, data.clean_y, data.forget, data.validation_y, loss), z
+    found = of_logits(z, data.train_y, data.clean_y, data.forget, data.validation_y, loss)
+    if data.told is not None:
+        found |= of_told(z, data.train_y, data.clean_y, data.forget, data.told)
+    return found, z
 
 
 def of_logits(
@@ -129,3 +133,29 @@ def of_logits(
         "forget_accuracy_polluted": accuracy(train_z, train_y, forget),
         "forget_accuracy_clean": accuracy(train_z, clean_y.double(), forget),
     }
+
+
+def of_told(z: Tensor, train_y: Tensor, clean_y: Tensor, forget: Tensor, told: Tensor) -> Metrics:
+    """Metrics of known and hidden rows apart, of every member.
+
+    ``known_accuracy_polluted`` and ``known_accuracy_clean`` are of the corrupted rows that unlearning is told to
+    forget, ``hidden_accuracy_polluted`` and ``hidden_accuracy_clean`` of the others, ``false_alarm_accuracy`` of the
+    clean rows that it is told to forget; the last three only where there are such rows.
+
+    Args:
+        z: logits on training rows, and others behind them, ``[members, N + M]``, float64.
+        train_y: labels as trained on, ``[members, N]``.
+        clean_y: labels before corruption, ``[members, N]``.
+        forget: which rows are corrupted, ``[members, N]``.
+        told: which rows unlearning is told to forget, ``[members, N]``.
+    """
+    train_z, train_y, clean_y = z[:, : train_y.shape[1]], train_y.double(), clean_y.double()
+    parts = {"known": forget & told, "hidden": forget & ~told}
+    found = {
+        f"{name}_accuracy_{kind}": accuracy(train_z, y, rows)
+        for name, rows in parts.items()
+        if rows.any()
+        for kind, y in (("polluted", train_y), ("clean", clean_y))
+    }
+    alarms = told & ~forget
+    return found | ({"false_alarm_accuracy": accuracy(train_z, train_y, alarms)} if alarms.any() else {})

@@ -34,8 +34,10 @@ class UnlearningData:
     """What a method may use. Validation data is out of its reach.
 
     Args:
-        retain: the clean rows (of a mini-batch, if the method asks for mini-batches).
-        forget_polluted: the corrupted rows as the teacher was trained on them.
+        retain: the rows that the method is not told to forget (of a mini-batch, if it asks for mini-batches): the clean
+            ones, and corrupted ones that are hidden, with their polluted labels.
+        forget_polluted: the rows that it is told to forget, as the teacher was trained on them: the corrupted ones, or
+            what of them is known, and clean ones that were named by mistake.
         forget_clean: the same rows with their labels before corruption (and the same features). An oracle's
             knowledge: the paper's methods do not use it.
         step: the number of the unlearning step, from 1.

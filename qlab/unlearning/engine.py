@@ -58,8 +58,9 @@ class Partition:
     """Retain and forget rows of every member; all members have as many of each.
 
     Args:
-        retain: positions of the clean rows, ``[members, n_retain]``.
-        forget: positions of the corrupted rows, ``[members, n_forget]``.
+        retain: positions of the rows that are kept, ``[members, n_retain]``.
+        forget: positions of the rows that are to be forgotten: the corrupted ones, or what is told of them and of
+            false alarms, ``[members, n_forget]``.
     """
 
     retain: Tensor
@@ -67,7 +68,7 @@ class Partition:
 
     @classmethod
     def of(cls, forget: Tensor) -> Partition:
-        """The partition that masks ``[members, N]`` of corrupted rows make.
+        """The partition that masks ``[members, N]`` of the rows to forget make.
 
         Raises:
             DataError: a set is empty, or members have sets of different sizes.
@@ -129,7 +130,7 @@ def _unlearn(
 ) -> Unlearned:
     start = time.perf_counter()
     device = data.train_y.device
-    partition = Partition.of(data.forget)
+    partition = Partition.of(data.to_forget)
     teacher = {name: parameter.detach() for name, parameter in teachers.items()}
     drawn = dict(teacher)
     if unlearner.start_fresh:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -37,12 +38,21 @@ def seed_of(teacher: int, number: int) -> int:
     return FIRST_SEED * (number + 1) + teacher
 
 
-def retain_only(corrupted: Corrupted, seed: int) -> Member:
-    """What an oracle is trained on: the clean rows of a corrupted split."""
-    keep = ~corrupted.mask
+def retain_only(corrupted: Corrupted, seed: int, told: Tensor | None = None) -> Member:
+    """What an oracle is trained on: the clean rows of a corrupted split.
+
+    Args:
+        corrupted: the split.
+        seed: of the oracle.
+        told: the rows that a method is told to forget, ``[N]``: the oracle is then trained on all others, corrupted
+            ones that are hidden among them.
+    """
+    keep = ~corrupted.mask if told is None else ~told
     about = {name: values[keep] for name, values in corrupted.split.about.items()}
     split = Split(corrupted.split.x[keep], corrupted.split.y[keep], about)
-    return Member(seed, Corrupted(split, torch.zeros(len(split), dtype=torch.bool), split.y))
+    if told is None:
+        return Member(seed, Corrupted(split, torch.zeros(len(split), dtype=torch.bool), split.y))
+    return Member(seed, Corrupted(split, corrupted.mask[keep], corrupted.clean_y[keep]))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -111,6 +121,15 @@ def oracle_distance(
         found["oracle_kl_floor"] = float(np.mean([kl_divergence(others[a], others[b]) for a, b in pairs]))
         found["oracle_accuracy_std"] = float(accuracies.std())
     return found
+
+
+def of_reachable(found: Mapping[str, float]) -> dict[str, float]:
+    """What :func:`oracle_distance` finds, renamed where the oracles are those trained without the known rows only.
+
+    ``reachable_accuracy``, ``reachable_gap`` and so on; ``membership_auc_reachable``. What does not depend on oracles
+    is left out.
+    """
+    return {name.replace("oracle", "reachable"): value for name, value in found.items() if "oracle" in name}
 
 
 @torch.no_grad()

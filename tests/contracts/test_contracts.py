@@ -635,6 +635,21 @@ def test_corrupted_splits_keep_shape_order_and_clean_labels(corruption, task):
     assert found.split.about.keys() == split.about.keys()
 
 
+@every_corruption_of_a_task
+def test_some_of_the_corrupted_rows_can_be_known(corruption, task):
+    made, ratio = make(task), some_ratio(corruption)
+    split, known_rows = made.load().train, "near" if task.knows_boundary() else "random"
+    item = corruption(ratio=ratio, known=0.5, known_rows=known_rows, false_alarms=0.1)
+    item.knowledge.check_task(made)
+    found, complete = (own.apply(split, made, generator(0)) for own in (item, corruption(ratio=ratio)))
+    assert torch.equal(found.mask, complete.mask)
+    assert torch.equal(found.split.y, complete.split.y)
+    told = item.knowledge.rows(found.mask, found.split, made, seed=0)
+    known = int(found.mask.sum() * 0.5 + 0.5)
+    assert int((told & found.mask).sum()) == known
+    assert int((told & ~found.mask).sum()) == int(0.1 * known + 0.5)
+
+
 @every_corruption
 def test_the_generator_alone_decides_the_corruption(corruption):
     made = make(XXZ)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from qlab.corruptions import LabelFlip
+from qlab.corruptions.knowledge import FIELDS
 from qlab.experiment.asking import schema
 from qlab.experiment.asking.trial import Trial, content_hash
 from qlab.fields import fields_of
@@ -154,7 +155,7 @@ PARTS = {XXZ: "task", LabelFlip: "corruption", MLP: "model", PennyLaneQNN: "mode
 @pytest.mark.parametrize("cls", OTHER_VALUES, ids=lambda cls: cls.__name__)
 def test_every_field_is_part_of_it(cls: type) -> None:
     base = {"length": 4} if cls is XXZ else {}
-    assert set(OTHER_VALUES[cls]) == set(fields_of(cls))
+    assert set(OTHER_VALUES[cls]) == set(fields_of(cls)) - set(FIELDS)  # what methods are told is no matter of training
     made = [
         cls(**base),
         *(cls(**{**base, **NEEDED.get(name, {}), name: value}) for name, value in OTHER_VALUES[cls].items()),

@@ -217,6 +217,9 @@ FINAL = {
     "oracle_kl_floor",
     "membership_auc",
     "membership_auc_oracle",
+    "corrective_accuracy",
+    "corrective_accuracy_teacher",
+    "corrective_accuracy_oracle",
     "unlearning_seconds",
     "loss_evaluations",
 }

@@ -24,7 +24,8 @@ def settings_of(item: Item) -> dict[str, Any]:
         return found
     if isinstance(item, Unlearning):
         own = {"unlearner.type": item.name, **_flat("unlearner", item.unlearner.field_values())}
-        return settings_of(item.teacher) | own
+        told = {f"corruption.{name}": value for name, value in vars(item.knowledge).items()}
+        return settings_of(item.teacher) | told | own
     own = {"probe.type": item.name, **_flat("probe", item.probe.field_values())}
     return settings_of(item.trial) | own
 

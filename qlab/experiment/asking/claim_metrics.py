@@ -19,6 +19,10 @@ UNLEARNED: Final = frozenset(
         *BUILT_IN,
         *("steps_to_oracle", "oracle_accuracy", "oracle_accuracy_std", "oracle_gap", "oracle_kl", "oracle_kl_floor"),
         *("membership_auc", "membership_auc_oracle", "relearn_steps", "unlearning_seconds", "loss_evaluations"),
+        *("corrective_accuracy", "corrective_accuracy_teacher", "corrective_accuracy_oracle"),
+        *("known_accuracy_polluted", "known_accuracy_clean", "hidden_accuracy_polluted", "hidden_accuracy_clean"),
+        *("false_alarm_accuracy", "reachable_accuracy", "reachable_accuracy_std", "reachable_gap", "reachable_kl"),
+        *("reachable_kl_floor", "membership_auc_reachable", "corrective_accuracy_reachable"),
     }
 )
 """Metrics that unlearning runs may have, beside those of one's own."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from qlab.claims import Claim, ClaimTable
+from qlab.corruptions import Corruption, Knowledge
 from qlab.errors import ConfigError, DataError, unknown
 from qlab.experiment.asking import overrides
 from qlab.experiment.asking.claim_groups import Item
@@ -24,7 +25,7 @@ from qlab.experiment.asking.naming import methods_told_apart, probes_told_apart,
 from qlab.experiment.asking.selection import Selection, SelectTable, check_table, search, selection
 from qlab.experiment.asking.space import SearchTable, range_of, split_table
 from qlab.experiment.asking.tables import Tables
-from qlab.experiment.asking.trial import ProbeRun, Trial, Unlearning
+from qlab.experiment.asking.trial import ALL_KNOWN, ProbeRun, Trial, Unlearning, content_hash, table_of
 from qlab.fields import show
 from qlab.models import Estimator
 from qlab.models.estimator import NO_GRADIENTS
@@ -328,7 +329,8 @@ class _Reader:
             self._leave_out_ratios(name, [trial for trial in trials if trial.has_gradients or _is_exact(unlearner)])
         for trial, (name, unlearner), repeat in itertools.product(able, methods, range(run.repeats)):
             if trial.has_gradients or _is_exact(unlearner):
-                yield Unlearning(trial, name, unlearner, run.oracles, repeat)
+                for knowledge in trial.told:
+                    yield Unlearning(trial, name, unlearner, run.oracles, repeat, knowledge=knowledge)
 
     def _leave_out(self, name: str, trials: Iterable[Trial]) -> None:
         """Takes down that a method or probe is not applied to estimators."""
@@ -353,8 +355,12 @@ class _Reader:
         for (_, task), (_, corruption) in itertools.product(tasks, corruptions):
             try:
                 corruption.check_task(task)
+                corruption.knowledge.check_task(task)
             except ConfigError as error:
                 raise ConfigError(f"corruption: {error}") from error
+        known = _told_apart(corruptions)
+        if "unlearner" not in raw and any(told != (ALL_KNOWN,) for _, _, told in known):
+            self.left_out["what is known of corrupted rows: it matters to unlearning only; add an [[unlearner]]"] = None
         models = []
         for where, table in self._tables.tables(raw["model"], "model"):
             training = {**common, **self._tables.table(table.get("training", {}), f"{where}.training")}
@@ -369,11 +375,24 @@ class _Reader:
                 models += [
                     (name, model, trainer) for trainer in trainers[: 1 if isinstance(model, Estimator) else None]
                 ]
-        for (task_name, task), (corruption_name, corruption), (model_name, model, trainer), seed in itertools.product(
-            tasks, corruptions, models, seeds
+        for (task_name, task), (corruption_name, corruption, told), own, seed in itertools.product(
+            tasks, known, models, seeds
         ):
+            model_name, model, trainer = own
             names = {"task": task_name, "corruption": corruption_name, "model": model_name}
-            yield Trial(task, corruption, model, trainer, seed, names)
+            yield Trial(task, corruption, model, trainer, seed, names, told=told)
+
+
+def _told_apart(corruptions: Sequence[tuple[str, Corruption]]) -> list[tuple[str, Corruption, tuple[Knowledge, ...]]]:
+    """Corruptions, each once, with what methods are told of them: models are trained once for all of that."""
+    first: dict[str, tuple[str, Corruption]] = {}
+    told: dict[str, dict[str, Knowledge]] = {}
+    for name, corruption in corruptions:
+        complete = corruption.fully_known
+        key = content_hash(table_of(name, complete))
+        first.setdefault(key, (name, complete))
+        told.setdefault(key, {}).setdefault(content_hash(corruption.knowledge.stated()), corruption.knowledge)
+    return [(*first[key], tuple(known.values())) for key, known in told.items()]
 
 
 def _is_exact(unlearner: Unlearner) -> bool:

@@ -8,10 +8,10 @@ import hashlib
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from qlab.component import Component, name_of
-from qlab.corruptions import Corruption
+from qlab.corruptions import Corruption, Knowledge
 from qlab.errors import ConfigError
 from qlab.fields import identity_of
 from qlab.landscape import LandscapeProbe
@@ -31,6 +31,9 @@ IDENTITY_VERSION = 1
 
 REPEAT_SEEDS = 10_000_000
 """The distance between the seeds of an unlearning's repeats."""
+
+ALL_KNOWN: Final = Knowledge()
+"""Methods are told every corrupted row, and no other."""
 
 INITIAL, CLEAN, ORACLE = "initial", "clean", "oracle"
 """Points that every trial's landscape has, besides those of its unlearners."""
@@ -80,6 +83,7 @@ class Trial(_Recorded):
         select: of a trial that ``[select]`` compares or reports: how; part of its identity.
         called: what its model and corruption are called beside others of the experiment, see
             :mod:`qlab.experiment.asking.naming`; by default their classes.
+        told: what methods are told of its corrupted rows, each time another; no part of its identity.
     """
 
     task: Task
@@ -90,6 +94,7 @@ class Trial(_Recorded):
     names: dict[str, str]
     select: Mapping[str, Any] | None = None
     called: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    told: tuple[Knowledge, ...] = (ALL_KNOWN,)
 
     @property
     def kind(self) -> str:
@@ -129,19 +134,39 @@ class Trial(_Recorded):
 
         For a class from a file beside the experiment, ``code`` holds the digest of its code and of what it imports from
         there; for a task that names files, ``files`` holds theirs: edits make new trials. Estimators have no
-        ``training``, and of scikit-learn's the arguments that were given count.
+        ``training``, and of scikit-learn's the arguments that were given count. What methods are told of the corruption
+        does not.
         """
         tables: dict[str, Any] = {}
-        for kind, part in (("task", self.task), ("corruption", self.corruption), ("model", self.model)):
+        corruption = self.corruption.fully_known
+        for kind, part in (("task", self.task), ("corruption", corruption), ("model", self.model)):
             tables[kind] = table_of(self.names[kind], part)
         if self.has_gradients:
             tables["training"] = _fields(self.trainer)
         selected = {} if self.select is None else {"select": dict(self.select)}
         return {**tables, **selected, "seed": self.seed}
 
-    def oracle_key(self, number: int) -> str:
-        """The identity of one of the models retrained on the trial's clean rows."""
-        return content_hash({"version": IDENTITY_VERSION, "oracle": seed_of(self.seed, number), **self.config})
+    def config_with(self, knowledge: Knowledge) -> dict[str, Any]:
+        """The configuration, and what methods are told of its corrupted rows where that is not all."""
+        if knowledge.is_complete:
+            return self.config
+        return {**self.config, "corruption": {**self.config["corruption"], **knowledge.stated()}}
+
+    def params_with(self, knowledge: Knowledge) -> dict[str, str]:
+        """The same flat, as MLflow params."""
+        return _texts(self.config_with(knowledge))
+
+    def groups_with(self, knowledge: Knowledge) -> dict[str, str]:
+        """See :attr:`group_tags`."""
+        return _group_tags(flattened(self.config_with(knowledge)))
+
+    def oracle_key(self, number: int, knowledge: Knowledge = ALL_KNOWN) -> str:
+        """The identity of one of the models retrained without the rows that a method is told to forget.
+
+        If it is told all that are corrupted these are the oracles, else what retraining can reach.
+        """
+        oracle = {"version": IDENTITY_VERSION, "oracle": seed_of(self.seed, number)}
+        return content_hash({**oracle, **self.config_with(knowledge)})
 
     @functools.cached_property
     def clean_twin(self) -> Trial:
@@ -193,6 +218,7 @@ class Unlearning(_Recorded):
         oracles: number of oracles that the result is compared with.
         repeat: index of the repeat; each draws its own fresh parameters and batches.
         called: what the method is called beside others of the experiment; by default its class.
+        knowledge: what the method is told of the corrupted rows.
     """
 
     teacher: Trial
@@ -201,6 +227,7 @@ class Unlearning(_Recorded):
     oracles: int
     repeat: int = 0
     called: str = ""
+    knowledge: Knowledge = ALL_KNOWN
 
     @property
     def seed(self) -> int:
@@ -209,10 +236,20 @@ class Unlearning(_Recorded):
 
     @functools.cached_property
     def config(self) -> dict[str, Any]:
-        """The teacher's configuration and the method's."""
+        """The teacher's configuration, what is told of its corrupted rows, and the method's."""
         table = table_of(self.name, self.unlearner)
         repeat = {"repeat": self.repeat} if self.repeat else {}
-        return {**self.teacher.config, "unlearner": table, "oracles": self.oracles, **repeat}
+        told = self.teacher.config_with(self.knowledge)
+        return {**told, "unlearner": table, "oracles": self.oracles, **repeat}
+
+    @property
+    def oracle_keys(self) -> list[str]:
+        """The oracles that the result is compared with; then, unless every corrupted row is known, the reachable ones.
+
+        Those are retrained without the rows that the method is told to forget.
+        """
+        kinds = [ALL_KNOWN] if self.knowledge.is_complete else [ALL_KNOWN, self.knowledge]
+        return [self.teacher.oracle_key(number, kind) for kind in kinds for number in range(self.oracles)]
 
     @property
     def method_key(self) -> str:
@@ -227,7 +264,8 @@ class Unlearning(_Recorded):
     @property
     def label(self) -> str:
         """A short name for people."""
-        return f"{self.method} of {self.teacher.label}" + (f", repeat {self.repeat}" if self.repeat else "")
+        parts = (f"{self.method} of {self.teacher.label}", self.knowledge.label)
+        return ", ".join(filter(None, (*parts, f"repeat {self.repeat}" if self.repeat else "")))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

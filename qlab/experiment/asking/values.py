@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from qlab.component import Component
+from qlab.corruptions.knowledge import FIELDS
 from qlab.experiment.asking.trial import Trial
 
 TABLES = {"task": "task", "corruption": "corruption", "model": "model", "training": "trainer"}
@@ -14,12 +15,12 @@ TABLES = {"task": "task", "corruption": "corruption", "model": "model", "trainin
 
 
 def fields_at(trial: Trial, table: str) -> dict[str, Any]:
-    """The fields of one table and their values; none of the training of an estimator."""
+    """The fields of one table and their values, but for those that no training depends on; none of an estimator's."""
     if table == "training" and not trial.has_gradients:
         return {}
     part = getattr(trial, TABLES[table])
     values = part.field_values()
-    return {name: values[name] for name in part.config()}
+    return {name: values[name] for name in part.config() if table != "corruption" or name not in FIELDS}
 
 
 def has(trial: Trial, key: str) -> bool:

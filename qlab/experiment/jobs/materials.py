@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import torch
 
+from qlab.corruptions import Knowledge
 from qlab.errors import DataError
 from qlab.experiment.asking.trial import Trial, content_hash
 from qlab.models import Features, Model
@@ -109,6 +110,21 @@ class Materials:
             _, dropped = self._members.popitem(last=False)
             self._member_bytes -= self._own_bytes(trial, dropped)
         return made
+
+    def told(self, trial: Trial, knowledge: Knowledge) -> torch.Tensor:
+        """Which rows of a trial methods are told to forget, ``[N]``, bool.
+
+        Raises:
+            DataError: none or all of them, or more false alarms than there are clean rows.
+        """
+        corrupted = self.member(trial).corrupted
+        if knowledge.is_complete:
+            return corrupted.mask
+        task = trial.task.with_data(self.dataset(trial.task))
+        try:
+            return knowledge.rows(corrupted.mask, corrupted.split, task, trial.seed)
+        except DataError as error:
+            raise DataError(f"corruption.{error} [{trial.label}]") from None
 
     def build(self, trial: Trial) -> Model:
         """A trial's model, built, after a check that it takes the trial's data."""

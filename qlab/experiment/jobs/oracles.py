@@ -1,11 +1,12 @@
-"""Training oracles: models that never saw a teacher's corrupted rows."""
+"""Training oracles: models that never saw a teacher's corrupted rows, or never those that are known."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
 
-from qlab.experiment.asking.trial import Trial
+from qlab.corruptions import Knowledge
+from qlab.experiment.asking.trial import ALL_KNOWN, Trial
 from qlab.experiment.jobs.base import Inputs, Job, Report, Result
 from qlab.experiment.jobs.materials import Materials
 from qlab.experiment.jobs.train import EVERY_EPOCH
@@ -36,16 +37,18 @@ class TrainOracles(Job):
 
     Args:
         wanted: of each the teacher and its number; the teachers differ in seed only.
+        knowledge: what of the corrupted rows is known: those that are not they have in common with their teachers.
     """
 
     binding = True
 
     wanted: tuple[tuple[Trial, int], ...]
+    knowledge: Knowledge = ALL_KNOWN
 
     @property
     def label(self) -> str:
         """See the base class."""
-        return f"oracles of {self.wanted[0][0].model_and_task}"
+        return f"{'' if self.knowledge.is_complete else 'reachable '}oracles of {self.wanted[0][0].model_and_task}"
 
     @property
     def task(self) -> Task:
@@ -55,7 +58,7 @@ class TrainOracles(Job):
     @property
     def keys(self) -> list[str]:
         """Of the oracles."""
-        return [trial.oracle_key(number) for trial, number in self.wanted]
+        return [trial.oracle_key(number, self.knowledge) for trial, number in self.wanted]
 
     def is_needed(self, inputs: Inputs) -> bool:
         """Whether a teacher was trained."""
@@ -65,11 +68,16 @@ class TrainOracles(Job):
         """See the base class."""
         first = self.wanted[0][0]
         wanted = [pair for pair in self.wanted if _is_trained(pair[0], inputs)]
-        keys = [trial.oracle_key(number) for trial, number in wanted]
-        # The oracles of one teacher share its clean rows, which are then prepared once.
+        keys = [trial.oracle_key(number, self.knowledge) for trial, number in wanted]
+        # The oracles of one teacher share its retained rows, which are then prepared once.
         teachers = {trial.key: trial for trial, _ in wanted}
         kept = {
-            key: oracle.retain_only(materials.member(trial).corrupted, 0).corrupted for key, trial in teachers.items()
+            key: oracle.retain_only(
+                materials.member(trial).corrupted,
+                0,
+                None if self.knowledge.is_complete else materials.told(trial, self.knowledge),
+            ).corrupted
+            for key, trial in teachers.items()
         }
         members = [Member(oracle.seed_of(trial.seed, number), kept[trial.key]) for trial, number in wanted]
         trained = first.trainer.fit(

@@ -10,8 +10,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from qlab.experiment.asking.trial import Trial, Unlearning
+from qlab.corruptions import Knowledge
+from qlab.experiment.asking.trial import ALL_KNOWN, Trial, Unlearning
 from qlab.experiment.jobs.base import Inputs, Job, Report, Result
+from qlab.experiment.jobs.corrective import corrective_accuracy, corrective_rows
 from qlab.experiment.jobs.materials import Materials
 from qlab.experiment.jobs.measured_rows import unseen_validation
 from qlab.models import Model
@@ -20,7 +22,7 @@ from qlab.tasks import Task
 from qlab.training import Member, ensemble
 from qlab.training.data import EnsembleData, prepare
 from qlab.training.health import Health, health_of
-from qlab.training.metrics import evaluate_split
+from qlab.training.metrics import evaluate_split, logits_of
 from qlab.training.threads import suited_threads
 from qlab.unlearning import oracle
 from qlab.unlearning.engine import Partition, Unlearned, unlearn
@@ -39,6 +41,7 @@ class Taught:
         data: their data, prepared.
         parameters: their trained parameters, stacked.
         compared: for each the rows on which it is compared with its oracles.
+        corrective: for each prepared features and true labels of the rows of its corrective accuracy.
         test: prepared features and labels of the test split, if there is one.
     """
 
@@ -47,6 +50,7 @@ class Taught:
     data: EnsembleData
     parameters: ensemble.Parameters
     compared: tuple[oracle.ComparedRows, ...]
+    corrective: tuple[tuple[Tensor, Tensor], ...]
     test: tuple[Tensor, Tensor] | None
 
     @classmethod
@@ -66,6 +70,7 @@ class Taught:
                 _compared_rows(materials, trial, member, model, data)
                 for trial, member in zip(trials, members, strict=True)
             ),
+            tuple(_corrective_rows(materials, trial, model) for trial in trials),
             None if test is None else (prepare_features(model, test.x), test.y.to(model.dtype)),
         )
 
@@ -103,7 +108,7 @@ class Unlearn(Job):
     """Applies one method to teachers that differ in seed only; those that failed to train are left out.
 
     Args:
-        unlearnings: of the method.
+        unlearnings: of the method, told the same of the corrupted rows.
         teachers: of these and of the other methods that are applied to the same models, prepared together.
     """
 
@@ -146,6 +151,9 @@ class Unlearn(Job):
         rows = torch.tensor(positions)
         parameters = {name: value[rows] for name, value in taught.parameters.items()}
         data = taught.data.members(rows.to(materials.device))
+        if not first.knowledge.is_complete:
+            told = [materials.told(item.teacher, item.knowledge) for item in able]
+            data = dataclasses.replace(data, told=torch.stack(told).to(materials.device))
         seeds = [item.seed for item in able]
         loss = first.teacher.trainer.loss
         result = unlearn(
@@ -178,10 +186,18 @@ def _ended(
     if index in result.failures:
         return Ended("diverged", result.failures[index], {})
     student = {name: parameter[index : index + 1] for name, parameter in result.parameters.items()}
-    states = [dict(inputs.states[item.teacher.oracle_key(number)]) for number in range(item.oracles)]
-    oracles = ensemble.stack(states, taught.model)
-    with suited_threads(taught.model, len(states)):
+    teacher = {name: parameter[position : position + 1].cpu() for name, parameter in taught.parameters.items()}
+    oracles = _stacked(taught, item, ALL_KNOWN, inputs)
+    reachable = None if item.knowledge.is_complete else _stacked(taught, item, item.knowledge, inputs)
+    compared = {"": student, "_teacher": teacher, "_oracle": oracles}
+    with suited_threads(taught.model, item.oracles):
         final = oracle.oracle_distance(taught.model, student, oracles, taught.compared[position])
+        if reachable is not None:
+            compared["_reachable"] = reachable
+            found = oracle.oracle_distance(taught.model, student, reachable, taught.compared[position])
+            final |= oracle.of_reachable(found)
+        for name, parameters in compared.items():
+            final |= _corrected(taught, parameters, position, f"corrective_accuracy{name}")
         loss = item.teacher.trainer.loss
         tested = {} if taught.test is None else evaluate_split(taught.model, student, *taught.test, "test", loss)
     final |= {name: float(value) for name, value in tested.items()}
@@ -194,6 +210,20 @@ def _ended(
         final["relearn_steps"] = float(relearned)
     final |= {"unlearning_seconds": result.seconds, "loss_evaluations": float(result.loss_evaluations)}
     return Ended(health_of(result.history["train_loss"][index][-1:], result.logits[index]), None, final)
+
+
+def _stacked(taught: Taught, item: Unlearning, knowledge: Knowledge, inputs: Inputs) -> ensemble.Parameters:
+    """The oracles of a teacher that were trained without the rows which are known."""
+    keys = [item.teacher.oracle_key(number, knowledge) for number in range(item.oracles)]
+    return ensemble.stack([dict(inputs.states[key]) for key in keys], taught.model)
+
+
+def _corrected(taught: Taught, parameters: ensemble.Parameters, position: int, name: str) -> dict[str, float]:
+    """Corrective accuracy, the mean over models that did not diverge; nothing without rows to measure it on."""
+    x, y = taught.corrective[position]
+    z = logits_of(taught.model, parameters, x) if len(y) else torch.empty(0, 0)
+    finite = z.isfinite().all(1) if len(y) else torch.zeros(0, dtype=torch.bool)
+    return {name: float(corrective_accuracy(z[finite], y).mean())} if finite.any() else {}
 
 
 def _relearn(model: Model, result: Unlearned, data: EnsembleData, first: Unlearning) -> Sequence[int | None]:
@@ -226,3 +256,8 @@ def _compared_rows(
         unseen_x=prepare_features(model, unseen.split.x[unseen.mask]),
         unseen_y=unseen.split.y[unseen.mask],
     )
+
+
+def _corrective_rows(materials: Materials, trial: Trial, model: Model) -> tuple[Tensor, Tensor]:
+    x, y = corrective_rows(materials, trial)
+    return prepare_features(model, x), y

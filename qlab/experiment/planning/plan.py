@@ -39,7 +39,8 @@ class Plan:
         damaged: the last runs that had finished and do not count any more, by key, whatever has been begun since.
         interrupted: those of them that look as if they were running, but their worker is gone.
         ensembles: the trials that are left, in groups that train together.
-        unlearnings: the unlearning runs that are left, in groups whose teachers differ in seed only.
+        unlearnings: the unlearning runs that are left, in groups whose teachers differ in seed only and that are told
+            the same of their corrupted rows.
         probe_runs: the probes that are left, in groups whose models were trained together.
         measurements: the further metrics that are left, of what is done and of what is not; not those over epochs of
             trials that are left.
@@ -77,10 +78,10 @@ class Plan:
         for trial in experiment.trials:
             if trial.key not in run_ids:
                 ensembles.setdefault(trial.ensemble_key, []).append(trial)
-        unlearnings: dict[str, list[Unlearning]] = {}
+        unlearnings: dict[object, list[Unlearning]] = {}
         for item in experiment.unlearnings:
             if item.key not in run_ids:
-                unlearnings.setdefault(item.teacher.seedless_key, []).append(item)
+                unlearnings.setdefault((item.teacher.seedless_key, item.knowledge), []).append(item)
         probe_runs: dict[str, list[ProbeRun]] = {}
         for probe_run in experiment.probe_runs:
             if probe_run.key not in run_ids:

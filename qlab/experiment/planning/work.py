@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeVar
 
+from qlab.corruptions import Knowledge
 from qlab.errors import DataError
 from qlab.experiment.asking.measurement import Measurement
 from qlab.experiment.asking.trial import Trial, Unlearning
@@ -43,7 +44,7 @@ class Work:
         self._budget = budget
         self._workers = workers
         self._models: dict[str, Model] = {}
-        self._corrupted: dict[str, int] = {}
+        self._forgotten: dict[tuple[str, Knowledge], tuple[int, int]] = {}
         check_inputs(materials, plan)
         check_polluted(materials, [trial for trials in plan.ensembles for trial in trials])
         for trials in plan.ensembles:
@@ -53,7 +54,7 @@ class Work:
             if group[0].teacher.has_gradients:
                 self.unlearning_parts(group)
             for item in group:
-                self._count_corrupted(item.teacher)
+                self._count_forgotten(item)
         for probe_run in plan.todo_probe_runs:
             check_samples(materials, probe_run)
         for wanted in plan.measurements:
@@ -127,27 +128,30 @@ class Work:
         return [part[start : start + size] for start in range(0, len(part), size)]
 
     def unlearning_parts(self, group: Sequence[Unlearning]) -> list[list[Unlearning]]:
-        """A group cut into parts whose teachers have as many corrupted rows, and that fit into memory.
+        """A group cut into parts whose teachers have as many corrupted and known rows, and that fit into memory.
 
         Raises:
             DataError: a teacher has nothing to forget or nothing to retain, or a single one does not fit.
         """
-        alike: dict[int, list[Unlearning]] = {}
+        alike: dict[tuple[int, int], list[Unlearning]] = {}
         for item in group:
-            alike.setdefault(self._count_corrupted(item.teacher), []).append(item)
+            alike.setdefault(self._count_forgotten(item), []).append(item)
         model = self.model(group[0].teacher)
         return [
             cut for part in alike.values() for cut in parts.unlearning_parts(self._materials, self._budget, part, model)
         ]
 
-    def _count_corrupted(self, teacher: Trial) -> int:
-        """How many rows a teacher is to forget.
+    def _count_forgotten(self, item: Unlearning) -> tuple[int, int]:
+        """How many rows of a teacher are corrupted, and how many it is to forget.
 
         Raises:
             DataError: none, or all.
         """
-        if teacher.key not in self._corrupted:
-            mask = self._materials.member(teacher).corrupted.mask
-            Partition.of(mask[None])
-            self._corrupted[teacher.key] = int(mask.sum())
-        return self._corrupted[teacher.key]
+        key = item.teacher.key, item.knowledge
+        if key not in self._forgotten:
+            mask = self._materials.member(item.teacher).corrupted.mask
+            told = self._materials.told(item.teacher, item.knowledge)
+            for rows in (mask, told):
+                Partition.of(rows[None])
+            self._forgotten[key] = int(mask.sum()), int(told.sum())
+        return self._forgotten[key]

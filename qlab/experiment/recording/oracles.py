@@ -42,18 +42,19 @@ class OracleRecording(Recording[TrainedOracles]):
     def finish(self, result: TrainedOracles) -> None:
         """See the base class."""
         self.recorder.confirm()
+        told = self._job.knowledge
         with self.recorder.tracking():
             for (trial, number), key in zip(self._job.wanted, self._job.keys, strict=True):
                 teacher = self.recorder.run_ids.get(trial.key)
                 if teacher is None or key not in result.states:
                     continue  # it failed to train, so that nothing is compared with its oracles
                 tags = self.recorder.tags(names.ORACLE, key, teacher, result.seeds[key])
-                tags |= {names.TEACHER: trial.key, names.HEALTH: result.health[key], **trial.group_tags}
+                tags |= {names.TEACHER: trial.key, names.HEALTH: result.health[key], **trial.groups_with(told)}
                 with self.recorder.starting() as run_ids:
                     run_id = self.recorder.store.create_run(
                         self.recorder.experiment_id,
-                        f"oracle {number} of {trial.label}",
-                        params=trial.params | {"oracle": str(number)},
+                        ", ".join(filter(None, (f"oracle {number} of {trial.label}", told.label))),
+                        params=trial.params_with(told) | {"oracle": str(number)},
                         tags=tags,
                     )
                     run_ids.append(run_id)
