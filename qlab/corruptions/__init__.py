@@ -5,6 +5,7 @@ from qlab.corruptions.base import Corrupted, Corruption
 from qlab.corruptions.boundary_flip import BoundaryFlip
 from qlab.corruptions.class_flip import ClassFlip
 from qlab.corruptions.feature_randomization import FeatureRandomization
+from qlab.corruptions.gaussian_poison import GaussianPoison
 from qlab.corruptions.instance_flip import InstanceFlip
 from qlab.corruptions.knowledge import Knowledge
 from qlab.corruptions.label_flip import LabelFlip
@@ -19,6 +20,7 @@ __all__ = [
     "Corrupted",
     "Corruption",
     "FeatureRandomization",
+    "GaussianPoison",
     "InstanceFlip",
     "Knowledge",
     "LabelFlip",

@@ -280,6 +280,7 @@ OTHER: dict[str, dict[str, Any]] = {
     "OutlierFlip": {"ratio": 0.4},
     "PairDuplicate": {"ratio": 0.4},
     "FeatureRandomization": {"ratio": 0.4},
+    "GaussianPoison": {"ratio": 0.4, "strength": 0.1},
     "MLP": {"hidden": (5,), "dtype": "float64", "activation": "gelu", "dropout": 0.25, "inputs": "pauli", "sites": 2},
     "PauliLinear": {"sites": (0, -1), "bound": "operator", "scale": 2.0, "offset": 0.5},
     "DensityKernelSVC": {"sites": (0, 2), "C": 0.5, "kernel": "rbf", "gamma": 2.0},
