@@ -86,6 +86,9 @@ def _noisy_engine(
 def explained(engine: ExactEngine, cone: LightCone, n_wires: int) -> str:
     """Which engine it is, and why, in a phrase."""
     inside = f"light cone of {len(cone.wires)} of {n_wires} qubits, {len(cone.gates)} gates"
+    if sizes := getattr(engine, "sizes", None):  # of qlab.circuits.outcome_engines
+        times = "one measurement" if len(sizes) == 1 else f"{len(sizes)} measurements"
+        return f"probabilities of the {sum(sizes)} outcomes of {times}, {inside}"
     if isinstance(engine, StatevectorEngine):
         return f"statevector, cheaper here than the {inside}"
     if isinstance(engine, AngleStatevectorEngine):

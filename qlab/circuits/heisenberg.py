@@ -32,6 +32,8 @@ class HeisenbergEngine(nn.Module):
         states: whether states are kept of the data rather than their Pauli expectation values, which are more numbers
             where the cone fills the register or nearly so. The observable then becomes a matrix, which meets each
             state: O(N 2^(n + k)) for N rows. One cone only.
+        starts: Pauli coefficients ``[several, 4^m]`` of observables on the m wires of the one cone's observable, which
+            are evolved instead of it.
     """
 
     batch_rows: bool = False
@@ -45,6 +47,7 @@ class HeisenbergEngine(nn.Module):
         encoding: Encoding | None = None,
         *,
         states: bool = False,
+        starts: Tensor | None = None,
     ) -> None:
         super().__init__()
         self.cones = (cones,) if isinstance(cones, LightCone) else tuple(cones)
@@ -59,9 +62,11 @@ class HeisenbergEngine(nn.Module):
         alike: dict[object, list[_Path]] = {}
         for cone, own in zip(self.cones, blocks, strict=True):
             path = _Path.of(cone, own, row)
-            alike.setdefault(path.shape, []).append(path)
+            several = [path] if starts is None else [dataclasses.replace(path, start=start) for start in starts]
+            alike.setdefault(path.shape, []).extend(several)
         self.evolutions = nn.ModuleList(_Evolution(paths) for paths in alike.values())
-        self._wires = [wires for evolution in self.evolutions for wires in evolution.wires]  # type: ignore[union-attr]
+        wires = [wires for evolution in self.evolutions for wires in evolution.wires]  # type: ignore[union-attr]
+        self._wires = wires if starts is None else wires[:1]
 
     @property
     def coefficients(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,73 @@ def sampled(means: Tensor, uniforms: Tensor, shots: int) -> Tensor:
     """
     found: Tensor = _Sampled.apply(means.detach(), uniforms.detach(), shots)
     return found
+
+
+def sampled_sums(probabilities: Tensor, uniforms: Tensor, values: Tensor, sizes: Sequence[int], shots: int) -> Tensor:
+    """Means of ``shots`` outcomes of each of some measurements, added.
+
+    The counts of a measurement's V outcomes are multinomial: each is binomial given those before it, and drawn as in
+    :func:`sampled`. Works under one level of ``torch.func.vmap``; has no gradient.
+
+    Args:
+        probabilities: of the outcomes of all measurements, one after the other, ``[..., sum V]``.
+        uniforms: numbers in [0, 1), V - 1 for each measurement, ``[..., sum (V - 1)]``.
+        values: of the outcomes, ``[sum V]``.
+        sizes: the number V of outcomes of each measurement.
+        shots: of each measurement.
+
+    Returns:
+        Shape ``[...]``.
+    """
+    found: Tensor = _SampledSums.apply(probabilities.detach(), uniforms.detach(), values, tuple(sizes), shots)
+    return found
+
+
+class _SampledSums(torch.autograd.Function):
+    """Leaves PyTorch as :class:`_Sampled` does."""
+
+    @staticmethod
+    def forward(probabilities: Tensor, uniforms: Tensor, values: Tensor, sizes: tuple[int, ...], shots: int) -> Tensor:
+        every, numbers = probabilities.double().cpu().numpy(), uniforms.double().cpu().numpy()
+        worth = values.double().cpu().numpy()
+        total = np.zeros(every.shape[:-1])
+        first = draw = 0
+        for size in sizes:
+            left, rest = np.full(total.shape, shots), np.ones(total.shape)
+            for place in range(first, first + size - 1):
+                share = np.clip(every[..., place] / np.maximum(rest, 1e-300), 0.0, 1.0)
+                count = np.maximum(scipy.stats.binom.ppf(numbers[..., draw], left, share), 0.0)
+                total += worth[place] * count
+                left, rest, draw = left - count, rest - every[..., place], draw + 1
+            first += size
+            total += worth[first - 1] * left
+        return torch.as_tensor(total / shots).to(probabilities)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Tensor) -> None:
+        ctx.mark_non_differentiable(output)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> tuple[None, None, None, None, None]:
+        return None, None, None, None, None
+
+    @staticmethod
+    def vmap(
+        info: Any,
+        in_dims: Any,
+        probabilities: Tensor,
+        uniforms: Tensor,
+        values: Tensor,
+        sizes: tuple[int, ...],
+        shots: int,
+    ) -> tuple[Tensor, int]:
+        parts = [
+            part.movedim(dim, 0) if dim is not None else part.expand(info.batch_size, *part.shape)
+            for part, dim in zip((probabilities, uniforms), in_dims, strict=False)
+        ]
+        if in_dims[2] is not None:  # vmap took the buffer for a batch
+            values = values.select(in_dims[2], 0)
+        return sampled_sums(parts[0], parts[1], values, sizes, shots), 0
 
 
 class _Sampled(torch.autograd.Function):
@@ -90,8 +158,10 @@ def shifted_weights(recording: Recording, cone: LightCone) -> Tensor:
     return torch.tensor(sorted(used), dtype=torch.long)
 
 
-def evaluated_at_shifts(engine: Any, flat: Tensor, prepared: Tensor, used: Tensor) -> Tensor:
-    """Exact expectation values with each used weight moved by +pi/2, then by -pi/2; ``[2 P, N]``."""
+def evaluated_at_shifts(
+    engine: Callable[[Tensor, Tensor], Tensor], flat: Tensor, prepared: Tensor, used: Tensor
+) -> Tensor:
+    """What an engine finds with each used weight moved by +pi/2, then by -pi/2; ``[2 P, N, ...]``."""
     steps = torch.zeros(len(used), len(flat), dtype=flat.dtype, device=flat.device)
     steps = steps.scatter(1, used[:, None].to(flat.device), _SHIFT)
     flat = flat.detach()

@@ -92,8 +92,12 @@ class Model(nn.Module, ABC):
     may_draw: bool = True
     """Whether ``forward`` may ask for random numbers in training; it is called once to see which, before training."""
 
+    draws_in_evaluation: bool = False
+    """Whether metrics are evaluated with random numbers, which ``forward`` then asks for though it is no training."""
+
     handed: tuple[Tensor, ...] = ()
-    """The random numbers for the next call in training, ``[members, n, ...]`` each, in the order of being asked for."""
+    """The random numbers for the next call in training or in an evaluation, ``[members, n, ...]`` each, in the order of
+    being asked for."""
 
     _source: Source = TORCH
 
@@ -371,12 +375,17 @@ class Model(nn.Module, ABC):
         Raises:
             ConfigError: the model is in evaluation mode.
         """
-        if not self.training:
+        if not (self.training or self.is_drawing):
             raise ConfigError(
                 f"{type(self).__name__}: rand_like is for training only; write `if self.training:` before it, so that "
                 "evaluations draw no random numbers."
             )
         return self._source.like(x)
+
+    @property
+    def is_drawing(self) -> bool:
+        """Whether somebody has handed random numbers to this call."""
+        return self._source is not TORCH
 
     @contextmanager
     def drawing_from(self, source: Source) -> Iterator[None]:
@@ -469,18 +478,21 @@ def prepare_features(model: Model, x: FeatureRows) -> Tensor:
     return found
 
 
-def random_shapes(model: Model, parameters: Mapping[str, Tensor], prepared: Tensor) -> list[torch.Size]:
+def random_shapes(
+    model: Model, parameters: Mapping[str, Tensor], prepared: Tensor, *, evaluation: bool = False
+) -> list[torch.Size]:
     """What ``forward`` asks random numbers for in training, in order: shapes without the axis of rows; found by a call.
 
     Args:
         model: a built model.
         parameters: of one member, by name.
         prepared: prepared features of a row or more, ``[n, ...]``.
+        evaluation: in the evaluation of metrics instead.
     """
-    if not model.may_draw:
+    if not (model.draws_in_evaluation if evaluation else model.may_draw):
         return []
     noted, training = Noted(), model.training
-    model.train()
+    model.train(not evaluation)
     try:
         with model.drawing_from(noted), torch.no_grad():
             functional_call(model, dict(parameters), (prepared,))

@@ -9,12 +9,15 @@ import torch
 from torch import Tensor
 
 from qlab.circuits.attenuation import EvolvedNorm, norm_of
-from qlab.circuits.engines import Engine
+from qlab.circuits.encodings import Encoding
+from qlab.circuits.engines import Device, Engine, engine_of
 from qlab.circuits.heisenberg import HeisenbergEngine
 from qlab.circuits.lightcone import LightCone
 from qlab.circuits.observables import PauliSum
+from qlab.circuits.outcome_engines import OutcomeEngine, outcome_engine
+from qlab.circuits.outcomes import Outcomes
 from qlab.circuits.recording import Recording
-from qlab.circuits.sampling import evaluated_at_shifts, sampled, shifted_weights
+from qlab.circuits.sampling import evaluated_at_shifts, sampled, sampled_sums, shifted_weights
 from qlab.errors import ConfigError
 from qlab.fields import AbsentMeans, PositiveInt
 from qlab.models.base import Model
@@ -37,8 +40,15 @@ class NoisyModel(Model):
             light cone) or "default.mixed" (PennyLane's density matrices). In Python they are objects:
             ``noise=(BitFlip(p=0.01),)``, after ``from qlab.noise import BitFlip``.
         shots: in training each expectation value is the mean of so many outcomes, drawn by row and step from the
-            trial's seed with their exact (binomial) distribution; "exact" draws nothing. Evaluation, landscapes and
-            unlearning are exact. Needs an observable that is one Pauli word, as "Z_last".
+            trial's seed with their exact distribution; "exact" draws nothing. One Pauli word has binomial counts. Words
+            of a sum, as in "mean_Z", that commute qubit by qubit come from the same shots, in one measurement with a
+            common basis, so that they are correlated; others from as many shots in each of the groups that PennyLane
+            makes of them. Sums need device "lightcone".
+        evaluate_shots: the same for the metrics of training and of unlearning: each evaluation, held-out rows and the
+            test split included, has draws of its own from the trial's seed and the number of the epoch or step, so that
+            a run that goes on after an interruption finds the same. Independent of ``shots``. "exact" draws nothing;
+            landscapes, distances to oracles, `qlab predict` and calls of a model are exact in any case, unlike a QNode
+            with shots: :meth:`PennyLaneQNN.to_qnode` makes one, with its own randomness.
         gradient: with shots: "exact" has the gradient of the exact expectation value at the sampled logit;
             "parameter-shift" also samples the gradient, as a device does: each weight in the light cone is moved by
             +pi/2 and -pi/2, with shots of its own for each row. On the light cone only, and only where every weight is
@@ -55,11 +65,13 @@ class NoisyModel(Model):
         *,
         noise: Annotated[tuple[Channel, ...], AbsentMeans(())] = (),
         shots: Annotated[PositiveInt | Literal["exact"], AbsentMeans("exact")] = "exact",
+        evaluate_shots: Annotated[PositiveInt | Literal["exact"], AbsentMeans("exact")] = "exact",
         gradient: Annotated[Gradient, AbsentMeans("exact")] = "exact",
         **fields: Any,
     ) -> None:
-        super().__init__(noise=noise, shots=shots, gradient=gradient, **fields)
+        super().__init__(noise=noise, shots=shots, evaluate_shots=evaluate_shots, gradient=gradient, **fields)
         self._shots = 0 if shots == "exact" else int(shots)
+        self._evaluate_shots = 0 if evaluate_shots == "exact" else int(evaluate_shots)
         self._gradient: Gradient = gradient
         if gradient != "exact" and not self._shots:
             raise ConfigError(
@@ -89,47 +101,95 @@ class NoisyModel(Model):
             )
         return Placement(owner, self._channels, n_wires)
 
-    def check_shots(self, recording: Recording, cone: LightCone) -> None:
-        """Whether expectation values of the circuit can be sampled.
+    def engine_for(
+        self, device: Device, recording: Recording, measured: PauliSum, encoding: Encoding, placement: Placement | None
+    ) -> Engine:
+        """The engine of the circuit: with shots of a sum of Pauli words one that knows all outcomes.
+
+        Args:
+            device: as of :func:`engine_of`.
+            recording: the circuit.
+            measured: the observable with the errors of its readout.
+            encoding: of features.
+            placement: the noise.
 
         Raises:
-            ConfigError: they, or their gradient, cannot.
+            ConfigError: there is none.
+        """
+        shots = self._shots or self._evaluate_shots
+        if not shots or len(self._measured.terms) == 1:
+            return engine_of(device, self.ansatz, recording, measured, encoding)  # type: ignore[arg-type]
+        owner = f"{type(self).__name__}: {'shots' if self._shots else 'evaluate_shots'}"
+        if device != "lightcone":
+            raise ConfigError(
+                f"{owner}: got {shots} with an observable of {len(self._measured.terms)} Pauli words, whose outcomes "
+                f'are correlated; on device = "{device}" accepts one word. Use device = "lightcone".'
+            )
+
+        def read(wire: int, letter: str) -> tuple[float, float]:
+            found = PauliSum(((1.0, ((wire, letter),)),))
+            found = found if placement is None else placement.measured(found)
+            terms = {word: coefficient for coefficient, word in found.terms}
+            return terms.get(((wire, letter),), 0.0), terms.get((), 0.0)
+
+        try:
+            return outcome_engine(recording, self._measured, encoding, Outcomes.of(self._measured, read))
+        except ConfigError as error:
+            raise ConfigError(f"{owner}: {error}") from None
+
+    def check_shots(self, recording: Recording, cone: LightCone) -> None:
+        """Whether expectation values of the circuit can be sampled, and how.
+
+        Raises:
+            ConfigError: the gradient cannot.
         """
         self.may_draw = bool(self._shots)  # else there is no chance in circuits
-        if not self._shots:
-            return
-        owner, words = type(self).__name__, len(self._measured.terms)
-        if words > 1:
-            raise ConfigError(
-                f"{owner}: shots: got {self._shots} with an observable of {words} Pauli words, accepts one word: their "
-                'outcomes come in one measurement and are correlated. Use observable = "Z_last" or "ZZ_last", or leave '
-                "shots out."
-            )
+        self.draws_in_evaluation = bool(self._evaluate_shots)
         self._largest = abs(self._measured.terms[0][0])
-        if self._gradient == "parameter-shift":
+        if self._shots and self._gradient == "parameter-shift":
             if not isinstance(self.engine, HeisenbergEngine):
                 raise ConfigError(
-                    f'{owner}: gradient = "parameter-shift" needs device = "lightcone" and an observable that is '
-                    'evolved on its light cone; use gradient = "exact".'
+                    f'{type(self).__name__}: gradient = "parameter-shift" needs device = "lightcone" and an observable '
+                    'that is evolved on its light cone; use gradient = "exact".'
                 )
             self.register_buffer("_shifted", shifted_weights(recording, cone), persistent=False)
 
     def expectation(self, flat: Tensor, prepared: Tensor) -> Tensor:
-        """<O> of rows of prepared features, ``[N]``; in training from shots, if there are any."""
-        values: Tensor = self.engine(flat, prepared)
-        if not (self._shots and self.training):
-            return values
-        factor = self._largest * self.engine.norms(prepared).to(values)
-        safe = factor.clamp_min(torch.finfo(values.dtype).tiny)
-        if self._gradient == "exact":
-            outcome = factor * sampled(values / safe, self.rand_like(values), self._shots)
-            return values + (outcome - values).detach()
+        """<O> of rows of prepared features, ``[N]``; from shots in training, or in an evaluation, if there are any."""
+        shots = self._shots if self.training else self._evaluate_shots * self.is_drawing
+        if not shots:
+            exact: Tensor = self.engine(flat, prepared)
+            return exact
+        look = self.engine.outcomes if isinstance(self.engine, OutcomeEngine) else self.engine
+        found: Tensor = look(flat, prepared)
+        values = found @ self.engine.values.to(found) if isinstance(self.engine, OutcomeEngine) else found
+        if self._gradient == "exact" or not self.training:
+            return values + (self._drawn(found, prepared, shots) - values).detach()
         used = self.get_buffer("_shifted")
-        every = torch.cat([values.detach()[None], evaluated_at_shifts(self.engine, flat, prepared, used)]).mT
-        outcomes = factor[:, None] * sampled(every / safe[:, None], self.rand_like(every), self._shots)
+        every = torch.cat([found.detach()[None], evaluated_at_shifts(look, flat, prepared, used)]).movedim(0, 1)
+        outcomes = self._drawn(every, prepared, shots)
         above, below = outcomes[:, 1:].split(len(used), dim=1)
         moved = (flat - flat.detach())[used]  # zero, with the gradient that is sampled
         return outcomes[:, 0] + ((above - below) / 2.0) @ moved
+
+    def held_by_shifts(self, rows: int) -> int:
+        """Elements that the observables and values at shifted weights take, see :meth:`Model.held_elements`."""
+        if self._gradient == "exact" or not isinstance(self.engine, HeisenbergEngine):
+            return 0
+        return 2 * len(self.get_buffer("_shifted")) * (3 * self.engine.coefficients + 2 * rows)
+
+    def _drawn(self, found: Tensor, prepared: Tensor, shots: int) -> Tensor:
+        """Means of outcomes: of expectation values ``[N, ...]``, or of probabilities of sums ``[N, ..., sum V]``."""
+        norms = self.engine.norms(prepared).to(found)
+        norms = norms.reshape(-1, *[1] * (found.ndim - 1))
+        if isinstance(self.engine, OutcomeEngine):
+            sizes = self.engine.sizes
+            safe = norms.clamp_min(torch.finfo(found.dtype).tiny)
+            numbers = self.rand_like(found[..., len(sizes) :])
+            return norms[..., 0] * sampled_sums(found / safe, numbers, self.engine.values, sizes, shots)
+        factor = self._largest * norms
+        safe = factor.clamp_min(torch.finfo(found.dtype).tiny)
+        return factor * sampled(found / safe, self.rand_like(found), shots)
 
     def measured_with_errors(self, placement: Placement | None, observable: PauliSum) -> PauliSum:
         """The observable with the errors of its readout."""

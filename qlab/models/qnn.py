@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from qlab.circuits import Entangler, Recording, bonds, light_cone, rotation_rows
 from qlab.circuits.cost import held_elements, largest_tensor
-from qlab.circuits.engines import Device, Engine, engine_of
+from qlab.circuits.engines import Device, Engine
 from qlab.circuits.exact import explained
 from qlab.circuits.observables import ObservableName, named_observable
 from qlab.circuits.qnode import QNodeEngine
@@ -169,7 +169,7 @@ class PennyLaneQNN(NoisyModel):
         measured = self._design.measured(type(self), self.observable, own, self.n_wires)
         measured = self.measured_with_errors(noise, measured)
         self.cone = light_cone(recording.gates, measured)
-        self.engine: Engine = engine_of(self.device, self.ansatz, recording, measured, self._encoding)
+        self.engine: Engine = self.engine_for(self.device, recording, measured, self._encoding, noise)
         self.check_shots(recording, self.cone)
         self.supports_vmap = self.device == "lightcone" and recording.batches
         self.batch_rows = bool(self.engine.batch_rows)
@@ -254,7 +254,8 @@ class PennyLaneQNN(NoisyModel):
 
     def held_elements(self, rows: int, *, gradient: bool) -> int:
         """The observable after each block of gates, or the state after each stage of the circuit or gate of a QNode."""
-        return held_elements(self.engine, rows, gradient=gradient, gates=self.depth * self.n_wires)
+        held = held_elements(self.engine, rows, gradient=gradient, gates=self.depth * self.n_wires)
+        return held + (self.held_by_shifts(rows) if gradient else 0)
 
     @torch.no_grad()
     def reset_parameters(self, generator: torch.Generator) -> None:

@@ -16,7 +16,8 @@ class ReadoutError(Channel):
     """A measured bit is read wrongly: 1 for 0 with probability p, 0 for 1 with probability p1.
 
     Every Pauli letter that is measured, Z or one rotated to Z, becomes (1 - p - p1) Z + (p1 - p): with p1 = p it
-    shrinks by 1 - 2 p. It acts on the observable, so that any device can have it.
+    shrinks by 1 - 2 p. It acts on the observable, so that any device can have it. Of several on one wire the last of
+    the list acts first.
 
     Args:
         p: probability that 0 is read as 1; and that 1 is read as 0, unless ``p1`` says otherwise.

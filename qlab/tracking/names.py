@@ -207,6 +207,7 @@ UNSTATED: Final = {
     "model.readout": "fixed",
     "model.noise": (),
     "model.shots": "exact",
+    "model.evaluate_shots": "exact",
     "model.gradient": "exact",
     "model.activation": "relu",
     "model.dropout": 0.0,

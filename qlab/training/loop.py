@@ -18,7 +18,8 @@ from qlab.models.chance import Chance
 from qlab.tasks.base import Split
 from qlab.training import ensemble
 from qlab.training.data import Member, prepare
-from qlab.training.metrics import evaluate, evaluate_split
+from qlab.training.drawn import Draws
+from qlab.training.metrics import evaluate_split
 from qlab.training.schedule import Schedule
 from qlab.training.state import GENERATORS, Checkpoints, TrainingState
 from qlab.training.tiles import Tile, gather, gather_moments, gather_stopping, tile_slices
@@ -68,6 +69,7 @@ class Training:
             self._rows, held = self._trained.shape[1], held.to(device)
         one = data.train_x[:1] if data.shared else data.train_x[0, :1]
         shapes = random_shapes(model, {name: value[0] for name, value in parameters.items()}, one)
+        draws = Draws.of(model, seeds, parameters, one, device)
         self._noise: list[torch.Generator] = []
         if shapes:
             self._noise = [seeding.generator(seed, "noise") for seed in seeds]
@@ -82,6 +84,7 @@ class Training:
                 schedule,
                 None if held is None else held[rows],
                 Chance(self._noise[rows], shapes, device) if shapes else None,
+                draws.members(rows),
                 None if resume is None else resume.members(rows),
             )
             for rows in tile_slices(parameters, len(members), device)
@@ -172,7 +175,7 @@ class Training:
 
     def final_logits(self) -> Tensor:
         """Logits on training rows, then validation rows, ``[members, N + M]``, on the CPU."""
-        return torch.cat([evaluate(self._model, tile.parameters, tile.data, tile.loss)[1] for tile in self.tiles]).cpu()
+        return torch.cat([tile.evaluated(self.epoch)[1] for tile in self.tiles]).cpu()
 
     def evaluated_on(self, split: Split, name: str) -> dict[str, NDArray[np.float64]]:
         """Metrics on a split that has no part in training, ``[members]`` each: ``<name>_loss`` and ``<name>_accuracy``.
@@ -184,7 +187,12 @@ class Training:
         self._model.to("cpu")  # where data are prepared
         x, y = prepare_features(self._model, split.x).to(self._device), split.y.to(self._device, self._model.dtype)
         self._model.to(self._device)
-        parts = [evaluate_split(self._model, tile.parameters, x, y, name, self._schedule.loss) for tile in self.tiles]
+        parts = [
+            evaluate_split(
+                self._model, tile.parameters, x, y, name, self._schedule.loss, tile.drawn(len(y), name, self.epoch)
+            )
+            for tile in self.tiles
+        ]
         return {metric: torch.cat([part[metric] for part in parts]).cpu().numpy() for metric in parts[0]}
 
     def _note(self, values: dict[str, NDArray[np.float64]]) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor
 
@@ -43,29 +46,71 @@ def _mean_where(loss: Loss, z: Tensor, y: Tensor, where: Tensor) -> Tensor:
     return torch.where(where, loss(z, y), 0.0).sum(-1) / where.sum(-1)
 
 
-def _logits_of_parts(model: Model, parameters: Parameters, x: Tensor, some: int, *, shared: bool) -> Tensor:
+def _logits_of_parts(
+    model: Model, parameters: Parameters, x: Tensor, some: int, drawn: Sequence[Tensor] = (), *, shared: bool
+) -> Tensor:
     """Logits of all rows, so many at a time: they take memory for each row and member."""
-    parts = x.split(some, dim=0 if shared else 1)
-    return torch.cat([logits(model, parameters, part, shared=shared) for part in parts], dim=1)
+    found, start = [], 0
+    for part in x.split(some, dim=0 if shared else 1):
+        stop = start + part.shape[0 if shared else 1]
+        with _handing(model, [numbers[:, start:stop] for numbers in drawn]):
+            found.append(logits(model, parameters, part, shared=shared))
+        start = stop
+    return torch.cat(found, dim=1)
+
+
+@contextmanager
+def _handing(model: Model, drawn: Sequence[Tensor]) -> Iterator[None]:
+    """Hands random numbers to a model for a while, if there are any."""
+    model.handed = tuple(drawn)
+    try:
+        yield
+    finally:
+        model.handed = ()
 
 
 @torch.no_grad()
-def logits_of(model: Model, parameters: Parameters, x: Tensor) -> Tensor:
+def logits_of_rows(
+    model: Model, parameters: Parameters, x: Tensor, rows: Tensor, drawn: Sequence[Tensor], *, shared: bool
+) -> Tensor:
+    """Logits of every member on rows of its own, ``[members, n]``, float64.
+
+    Args:
+        model: the built model.
+        parameters: of the members, first axis: member.
+        x: prepared features, ``[N, ...]`` if ``shared``, else ``[members, N, ...]``.
+        rows: which, ``[members, n]``.
+        drawn: random numbers for them, if the model asks for any.
+        shared: whether all members see the same features.
+    """
+    with _handing(model, drawn):
+        return logits(model, parameters, x, shared=shared, rows=rows).double()
+
+
+@torch.no_grad()
+def logits_of(model: Model, parameters: Parameters, x: Tensor, drawn: Sequence[Tensor] = ()) -> Tensor:
     """Logits of every member on rows that all of them see, ``[members, M]``, float64.
 
     Args:
         model: the built model.
         parameters: of the members, first axis: member.
         x: prepared features ``[M, ...]``.
+        drawn: random numbers for them, if metrics are sampled, see :mod:`qlab.training.drawn`.
     """
     members = len(next(iter(parameters.values())))
     some = max(1, EVALUATION_BYTES // (members * held_per_row(model) * model.dtype.itemsize))
-    return _logits_of_parts(model, parameters, x, some, shared=True).double()
+    return _logits_of_parts(model, parameters, x, some, drawn, shared=True).double()
 
 
 @torch.no_grad()
 def evaluate_split(
-    model: Model, parameters: Parameters, x: Tensor, y: Tensor, name: str, loss: Loss = CROSS_ENTROPY
+    model: Model,
+    parameters: Parameters,
+    x: Tensor,
+    y: Tensor,
+    name: str,
+    loss: Loss = CROSS_ENTROPY,
+    drawn: Sequence[Tensor] = (),
 ) -> Metrics:
     """Metrics of every member on rows that none was trained on: ``<name>_loss`` and ``<name>_accuracy``.
 
@@ -76,30 +121,39 @@ def evaluate_split(
         y: labels ``[M]``.
         name: of the split.
         loss: the trained one.
+        drawn: random numbers for the rows, if metrics are sampled.
     """
-    z, y = logits_of(model, parameters, x), y.double()
+    z, y = logits_of(model, parameters, x, drawn), y.double()
     return {f"{name}_loss": mean_loss(loss, z, y), f"{name}_accuracy": accuracy(z, y)}
 
 
 @torch.no_grad()
 def evaluate(
-    model: Model, parameters: Parameters, data: EnsembleData, loss: Loss = CROSS_ENTROPY
+    model: Model,
+    parameters: Parameters,
+    data: EnsembleData,
+    loss: Loss = CROSS_ENTROPY,
+    drawn: Sequence[Tensor] = (),
 ) -> tuple[Metrics, Tensor]:
     """Metrics of every member, and its logits on training and validation rows, shape ``[members, N + M]``.
 
     ``train_*`` use the labels that were trained on, ``retain_*`` the clean rows, ``forget_accuracy_polluted``
     and ``forget_accuracy_clean`` the corrupted rows with either label (NaN where nothing is corrupted). ``train_loss``,
     ``retain_loss`` and ``validation_loss`` are means of the loss that is trained. Where methods are told other rows
-    than the corrupted ones, see :func:`of_told`, too.
+    than the corrupted ones, see :func:`of_told`, too. Of a model whose metrics are sampled ``drawn`` are random numbers
+    for all of these rows, ``[members, N + M, ...]`` each.
     """
-    members, n_rows = len(data.train_y), data.train_y.shape[1] + len(data.validation_y)
+    members, n = data.train_y.shape
+    n_rows = n + len(data.validation_y)
     some = max(1, EVALUATION_BYTES // (members * held_per_row(model) * model.dtype.itemsize))
     if data.shared and n_rows <= some and data.train_x.nbytes + data.validation_x.nbytes <= EVALUATION_BYTES:
         rows = torch.cat([data.train_x, data.validation_x])
-        z = logits(model, parameters, rows, shared=True).double()
+        with _handing(model, drawn):
+            z = logits(model, parameters, rows, shared=True).double()
     else:
-        train = _logits_of_parts(model, parameters, data.train_x, some, shared=data.shared)
-        validation = _logits_of_parts(model, parameters, data.validation_x, some, shared=True)
+        parts = [[numbers[:, :n] for numbers in drawn], [numbers[:, n:] for numbers in drawn]]
+        train = _logits_of_parts(model, parameters, data.train_x, some, parts[0], shared=data.shared)
+        validation = _logits_of_parts(model, parameters, data.validation_x, some, parts[1], shared=True)
         z = torch.cat([train, validation], dim=1).double()
     found = of_logits(z, data.train_y, data.clean_y, data.forget, data.validation_y, loss)
     if data.told is not None:

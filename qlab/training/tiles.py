@@ -11,7 +11,8 @@ from qlab.models.base import Model
 from qlab.models.chance import Chance
 from qlab.training import ensemble
 from qlab.training.data import EnsembleData
-from qlab.training.metrics import Metrics, evaluate, mean_loss
+from qlab.training.drawn import Draws, Numbers
+from qlab.training.metrics import Metrics, evaluate, logits_of_rows, mean_loss
 from qlab.training.schedule import Schedule
 from qlab.training.state import TrainingState
 from qlab.training.stopping import Watch
@@ -31,6 +32,7 @@ class Tile:
         schedule: says how they are trained.
         held: positions of the rows held out for early stopping, ``[members, n]``; None without it.
         chance: draws random numbers for the model; None if it asks for none.
+        draws: draws those of evaluations.
         resume: their state, to go on from.
     """
 
@@ -42,10 +44,12 @@ class Tile:
         schedule: Schedule,
         held: Tensor | None = None,
         chance: Chance | None = None,
+        draws: Draws | None = None,
         resume: TrainingState | None = None,
     ) -> None:
         self.model = model
         self.chance = chance
+        self._draws = draws or Draws((), (), parameters[next(iter(parameters))].device)
         self.data = data
         self.schedule, self.loss = schedule, schedule.loss
         self.parameters = ensemble.trainable(model, parameters)
@@ -66,12 +70,23 @@ class Tile:
         self.epoch(order, epoch)
         if self._measured is not None:
             return self._measured
-        found, z = evaluate(self.model, self.parameters, self.data, self.loss)
+        found, z = self.evaluated(epoch)
         if self.watch is not None:
             found |= self.watch.metrics(self._losses)
             if self.watch.is_over:
                 self._measured = found, z
         return found, z
+
+    def evaluated(self, epoch: int) -> tuple[Metrics, Tensor]:
+        """The metrics and logits of the present parameters, those after an epoch."""
+        rows = self.data.train_y.shape[1] + len(self.data.validation_y)
+        return evaluate(self.model, self.parameters, self.data, self.loss, self.drawn(rows, "evaluation", epoch))
+
+    def drawn(self, rows: int, what: str, epoch: int) -> Numbers:
+        """Random numbers for an evaluation after an epoch; of members that have stopped those of their best epoch."""
+        if self.watch is None:
+            return self._draws.of_rows(rows, what, epoch)
+        return self._draws.of_rows(rows, what, torch.where(self.watch.stopped, self.watch.epoch, epoch).tolist())
 
     def epoch(self, order: Tensor, epoch: int) -> None:
         """One pass over the rows in the order given, shape ``[members, N]``, unless all members have stopped.
@@ -84,16 +99,16 @@ class Tile:
             self._steps(order, epoch)
         elif not self.watch.is_over:
             self._steps(order, epoch)
-            self._losses = self._held_out_losses(self.watch.held)
+            self._losses = self._held_out_losses(self.watch.held, epoch)
             self.watch.note(self._losses, self.parameters, epoch, last=epoch == self.schedule.epochs)
         elif not len(self._losses):
             self._losses = self.watch.loss
 
     @torch.no_grad()
-    def _held_out_losses(self, held: Tensor) -> Tensor:
-        data = self.data
-        z = ensemble.logits(self.model, self.parameters, data.train_x, shared=data.shared, rows=held)
-        return mean_loss(self.loss, z.double(), data.train_y.gather(1, held).double())
+    def _held_out_losses(self, held: Tensor, epoch: int) -> Tensor:
+        data, drawn = self.data, self.drawn(held.shape[1], "held-out rows", epoch)
+        z = logits_of_rows(self.model, self.parameters, data.train_x, held, drawn, shared=data.shared)
+        return mean_loss(self.loss, z, data.train_y.gather(1, held).double())
 
     def _steps(self, order: Tensor, epoch: int) -> None:
         self.optimizer.learning_rate = self.schedule.rate.of(epoch)

@@ -19,6 +19,7 @@ from qlab.models import Model
 from qlab.models.base import random_shapes, take_rows
 from qlab.training import ensemble
 from qlab.training.data import EnsembleData
+from qlab.training.drawn import Draws
 from qlab.training.loop import EpochObserver
 from qlab.training.metrics import CROSS_ENTROPY, evaluate
 from qlab.training.optimizers import SGD, Adam, Optimizer
@@ -147,12 +148,15 @@ def _unlearn(
     )
     # A student that drops units differs from its teacher from the start: methods that compare the two have no zero.
     one = {name: value[0] for name, value in student.items()}
-    draws = bool(random_shapes(model, one, data.train_x[:1] if data.shared else data.train_x[0, :1]))
+    row = data.train_x[:1] if data.shared else data.train_x[0, :1]
+    draws = bool(random_shapes(model, one, row))
+    sampled, rows = Draws.of(model, seeds, student, row, device), data.train_y.shape[1] + len(data.validation_y)
     generators = [seeding.generator(seed, "unlearning-batches") for seed in seeds]
     history: dict[str, list[NDArray[np.float64]]] = {}
 
     def record(step: int) -> Tensor:
-        measured, logits = evaluate(model, student, data, trained_loss)
+        drawn = sampled.of_rows(rows, "evaluation of unlearning", step)
+        measured, logits = evaluate(model, student, data, trained_loss, drawn)
         values = {name: value.cpu().numpy() for name, value in measured.items()}
         for name, value in values.items():
             value.flags.writeable = False

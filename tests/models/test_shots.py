@@ -139,7 +139,8 @@ def test_evaluation_is_exact_and_deterministic() -> None:
     ("fields", "said"),
     [
         ({"shots": 0}, "shots: got 0, accepts an integer of at least 1"),
-        ({"shots": 10, "observable": "mean_Z"}, "an observable of 3 Pauli words, accepts one word"),
+        ({"evaluate_shots": 0}, "evaluate_shots: got 0, accepts an integer of at least 1"),
+        ({"evaluate_shots": 10, "gradient": "parameter-shift"}, 'gradient = "parameter-shift" belongs to shots'),
         ({"gradient": "parameter-shift"}, 'gradient = "parameter-shift" belongs to shots'),
         ({"shots": 10, "gradient": "parameter-shift", "device": "default.qubit"}, 'needs device = "lightcone"'),
     ],

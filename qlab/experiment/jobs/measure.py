@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor
@@ -20,6 +20,7 @@ from qlab.own_code import described
 from qlab.tasks import Task
 from qlab.training import ensemble
 from qlab.training.data import prepare
+from qlab.training.drawn import Draws, Numbers
 from qlab.training.fitting import fit
 from qlab.training.metrics import evaluate, logits_of
 from qlab.training.threads import limited_threads, suited_threads
@@ -82,14 +83,19 @@ class Measure(Job):
         stacked = ensemble.stack([dict(inputs.states[key]) for key in models], model)
         parameters = {name: value.to(device) for name, value in stacked.items()}
         model.to(device)
+        row, rows = data.validation_x[:1], data.train_y.shape[1] + len(data.validation_y)
         with suited_threads(model, len(models)):
-            z = evaluate(model, parameters, data)[1].cpu()
-            tested = z if test_x is None else logits_of(model, parameters, test_x).cpu()
+            drawn = _as_logged(model, models.values(), parameters, row, rows, "evaluation")
+            z = evaluate(model, parameters, data, drawn=drawn)[1].cpu()
+            tested = z
+            if test_x is not None:
+                drawn = _as_logged(model, models.values(), parameters, row, len(test_x), "test")
+                tested = logits_of(model, parameters, test_x, drawn).cpu()
         model.to("cpu")
         found = Findings()
-        for row, (key, trial) in enumerate(zip(models, trials, strict=True)):
-            own = {name: value[row : row + 1] for name, value in stacked.items()}
-            found.take(self._of(key), materials, trial, _Given(materials, trial, model, own, z[row], tested[row]))
+        for place, (key, trial) in enumerate(zip(models, trials, strict=True)):
+            own = {name: value[place : place + 1] for name, value in stacked.items()}
+            found.take(self._of(key), materials, trial, _Given(materials, trial, model, own, z[place], tested[place]))
         return Measured(values=found.values, failed=found.failed)
 
     def _of_estimators(self, materials: Materials) -> Measured:
@@ -111,6 +117,35 @@ class Measure(Job):
     def _of(self, key: str) -> list[Measurement]:
         """What is wanted of one model."""
         return [item for item in self.wanted if item.of.key == key]
+
+
+def _as_logged(
+    model: Model,
+    models: Iterable[Trial | Unlearning],
+    parameters: ensemble.Parameters,
+    row: Tensor,
+    rows: int,
+    what: str,
+) -> Numbers:
+    """The random numbers of the last evaluation of each model, if its metrics are sampled.
+
+    Early stopping logs the draws of its best epoch, which is not known here; these are then others of the same kind.
+
+    Args:
+        model: the built model.
+        models: what was trained or unlearned.
+        parameters: theirs, stacked.
+        row: prepared features of a row.
+        rows: how many are evaluated.
+        what: names the evaluation.
+    """
+    each = []
+    for item in models:
+        trained = isinstance(item, Trial)
+        draws = Draws.of(model, [item.seed], parameters, row, row.device)
+        name = what if trained else f"{what} of unlearning"
+        each.append(draws.of_rows(rows, name, item.trainer.epochs if isinstance(item, Trial) else item.unlearner.steps))
+    return tuple(torch.cat(parts) for parts in zip(*each, strict=True))
 
 
 class _Given:

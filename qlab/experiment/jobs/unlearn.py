@@ -21,6 +21,7 @@ from qlab.models.base import prepare_features, take_rows
 from qlab.tasks import Task
 from qlab.training import Member, ensemble
 from qlab.training.data import EnsembleData, prepare
+from qlab.training.drawn import Draws
 from qlab.training.health import Health, health_of
 from qlab.training.metrics import evaluate_split, logits_of
 from qlab.training.threads import suited_threads
@@ -199,7 +200,12 @@ def _ended(
         for name, parameters in compared.items():
             final |= _corrected(taught, parameters, position, f"corrective_accuracy{name}")
         loss = item.teacher.trainer.loss
-        tested = {} if taught.test is None else evaluate_split(taught.model, student, *taught.test, "test", loss)
+        tested = {}
+        if taught.test is not None:
+            x, y = taught.test
+            draws = Draws.of(taught.model, [item.seed], student, x[:1], x.device)
+            drawn = draws.of_rows(len(y), "test of unlearning", item.unlearner.steps)
+            tested = evaluate_split(taught.model, student, x, y, "test", loss, drawn)
     final |= {name: float(value) for name, value in tested.items()}
     if "oracle_accuracy" in final:
         target = STEPS_TO_ORACLE * final["oracle_accuracy"]
