@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,8 +9,8 @@ import pandas as pd
 
 from qlab.reading.axes import Axes, positions
 from qlab.reading.tidy import LABELS, Kind
-from qlab.tracking import frames, names, params
-from qlab.tracking.groups import RATIO, keys_of
+from qlab.tracking.groups import RATIO
+from qlab.views.alike import without
 from qlab.views.kept import ending, flaws, joined, numbers_of, spread
 from qlab.views.labels import in_order, labelled
 
@@ -51,7 +50,7 @@ def grouped(frame: pd.DataFrame, axes: Axes, kind: Kind) -> pd.DataFrame:
         kind: of the runs.
     """
     named = {"unlearning": "method", "probes": "probe"}
-    alike = frame if axes.against_ratio else frame.drop(columns=axes.x).assign(**{names.CURVE: _keys(frame, axes.x)})
+    alike = frame if axes.against_ratio else without(frame, [axes.x])
     labels = labelled(alike, named.get(kind), axes.by)  # type: ignore[arg-type]
     place = labels["ratio"] if axes.against_ratio else positions(frame, axes.x)
     if not axes.against_ratio:
@@ -62,25 +61,6 @@ def grouped(frame: pd.DataFrame, axes: Axes, kind: Kind) -> pd.DataFrame:
     found = zip(ending(frame), *(flaws(frame, metric) for metric in axes.y), strict=True)
     reasons = [ended or ", ".join(filter(None, own)) for ended, *own in found]
     return labels.assign(reason=pd.Series(reasons, index=frame.index, dtype=str))
-
-
-def _keys(frame: pd.DataFrame, x: str) -> list[str]:
-    """Equal for runs that differ in seed, ratio and one param only; of a run with a param that MLflow has cut its own.
-
-    The ratio tells runs apart by itself, as one of the labels.
-    """
-    columns = [name for name in frames.param_columns(frame) if name != x]
-    columns += [name for name in names.PLAIN_PARAMS if name in frame and name != x]
-    found = []
-    for row in frame.to_dict("records"):
-        own: Mapping[str, Any] = {name: row[name] for name in columns if not _missing(row[name])}
-        cut = any(isinstance(value, str) and len(value) >= params.LONGEST for value in own.values())
-        found.append(keys_of({**own, **({"run": row["run_id"]} if cut else {})}).curve)
-    return found
-
-
-def _missing(value: object) -> bool:
-    return value is None or value is pd.NA or (isinstance(value, float) and value != value)
 
 
 def x_column(axes: Axes) -> str:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
+from typing import Final
+
 TITLES = {
     "validation_accuracy": "validation accuracy (clean data)",
     "forget_accuracy_polluted": "forget accuracy (polluted labels)",
@@ -13,9 +17,54 @@ TITLES = {
 }
 """Metrics logged at every step, and what to write beside an axis."""
 
+NOISE: Final = re.compile(r"model\.noise\.\d+\.(\w+)")
+"""A param of a channel of noise."""
+
+_STRENGTHS: Final = {
+    "p": "error probability p",
+    "gamma": "damping probability γ",
+    "t1": "relaxation time T1 (unit of the gate time)",
+    "t2": "dephasing time T2 (unit of the gate time)",
+    "tg": "gate time (unit of T1 and T2)",
+}
+
+_SHORT: Final = {"gamma": "γ", "t1": "T1", "t2": "T2"}
+
+_PARAMS: Final = {
+    "corruption.ratio": "corruption ratio",
+    "corruption.known": "fraction of corrupted rows known",
+}
+
+_UNITS: Final = {"model.depth": "layers", "training.epochs": "epochs", "training.batch_size": "rows"}
+
+_PLACE: Final = re.compile(r"\bnoise\.\d+=")
+
 
 def named(name: str) -> str:
     """A metric or param in words: ``training.learning_rate`` as "learning rate"."""
-    if name == "corruption.ratio":
-        return "corruption ratio"
+    if name in _PARAMS:
+        return _PARAMS[name]
     return TITLES.get(name, name.rpartition(".")[2].replace("_", " "))
+
+
+def axis_words(axis: Sequence[str]) -> str:
+    """An axis in words, of which the params are alternatives; strengths of noise with what they are."""
+    noise = [found[1] for name in axis if (found := NOISE.fullmatch(name))]
+    if len(noise) == len(axis):
+        own = list(dict.fromkeys(noise))
+        return (
+            _STRENGTHS.get(own[0], f"noise: {own[0]}")
+            if len(own) == 1
+            else f"noise strength ({', '.join(_SHORT.get(name, name) for name in own)})"
+        )
+    return " or ".join(dict.fromkeys(_with_unit(name) for name in axis))
+
+
+def _with_unit(name: str) -> str:
+    text = named(name)
+    return f"{text} ({unit})" if (unit := _UNITS.get(name)) and text != unit else text
+
+
+def without_places(label: str) -> str:
+    """A label without where in the list of noise a channel stands: "PennyLaneQNN BitFlip"."""
+    return _PLACE.sub("", label)

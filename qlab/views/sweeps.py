@@ -1,0 +1,97 @@
+"""Which params an experiment sweeps, and when two of them make a heat map."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Final
+
+import pandas as pd
+
+from qlab.tracking.groups import RATIO
+from qlab.views.alike import is_missing
+from qlab.views.controls import Control
+from qlab.views.crossed import Crossing, Kind, cells, numeric
+from qlab.views.labels import varying
+from qlab.views.words import NOISE
+
+STRENGTH: Final = "strength"
+"""The axis of how strong noise is, whatever the channels call it."""
+
+SECOND: Final = 4
+"""So many values of a second param make a heat map: lines would hardly be told apart."""
+
+FIRST: Final = 3
+"""So many of the first."""
+
+MOST: Final = 24
+"""Maps in a figure that nobody asked for."""
+
+_NOT_STRENGTHS: Final = ("after", "wires", "pe", "tg")
+
+
+def strengths(frame: pd.DataFrame) -> tuple[str, ...]:
+    """The params in which channels of noise differ by numbers, the first channel's if several have some."""
+    swept = [name for name in swept_numbers(frame) if (own := NOISE.fullmatch(name)) and own[1] not in _NOT_STRENGTHS]
+    # Of a channel with both, gamma is the strength, and p what the surroundings do.
+    swept.sort(key=lambda name: not name.endswith(".gamma"))
+    places = sorted({name.split(".")[2] for name in swept}, key=int)
+    return tuple(name for name in swept if name.split(".")[2] == places[0]) if places else ()
+
+
+def swept_numbers(frame: pd.DataFrame) -> list[str]:
+    """The params in which runs differ and that are numbers, the corruption ratio left out."""
+    others = [name for name in frame.columns if name.startswith("unlearner.")]
+    different = [name for name in others if len({value for value in frame[name] if not is_missing(value)}) > 1]
+    return [name for name in (*varying(frame), *different) if name != RATIO and numeric(frame, name)]
+
+
+def second_axis(frame: pd.DataFrame, first: Sequence[str]) -> tuple[str, ...] | None:
+    """The param with most values beside those of the first axis; strengths of noise are one. None if none is swept."""
+    noise = strengths(frame)
+    axes = [noise, *((name,) for name in swept_numbers(frame) if name not in noise)]
+    found = [axis for axis in axes if axis and not set(axis) & set(first)]
+    counts = {axis: max(_count(frame, name) for name in axis) for axis in found}
+    best = max(found, key=counts.__getitem__, default=None)
+    return best if best is not None and counts[best] > 1 else None
+
+
+def _count(frame: pd.DataFrame, name: str) -> int:
+    return len({value for value in frame[name] if not is_missing(value)})
+
+
+def map_worth_drawing(frame: pd.DataFrame, metric: str, kind: Kind | None = None) -> Crossing | None:
+    """The map that stands beside the curves of an experiment, or None.
+
+    There is one of trials if a param of numbers has :data:`SECOND` values or more for each of :data:`FIRST` corruption
+    ratios or more, everything else alike; of unlearning runs if it has for each of two methods. Strengths of noise are
+    compared with no noise where the sweep begins at zero.
+
+    Args:
+        frame: one row for each run of a kind.
+        metric: what the map is to show.
+        kind: "method" for unlearning runs.
+    """
+    first = ("method",) if kind == "method" else (RATIO,)
+    if frame.empty or (kind is None and RATIO not in frame):
+        return None
+    second = second_axis(frame, first)
+    if second is None:
+        return None
+    crossing = Crossing(second, first, metric) if kind == "method" else Crossing(first, second, metric)
+    table = cells(frame, crossing, kind)
+    told = list(table.columns[: list(table.columns).index("x")])
+    maps = [own for _, own in table.groupby(told, sort=False, dropna=False)] if told else [table]
+    along, rows = ("x", "y") if kind == "method" else ("y", "x")
+    most = max((_crossed(own, along, rows) for own in maps), default=0)
+    if most < (2 if kind == "method" else FIRST) or len(maps) > MOST:
+        return None
+    noise = all(NOISE.fullmatch(name) for name in second) and bool((table[along] == 0.0).any())
+    control = Control({second[0]: 0.0}) if noise else None
+    return dataclasses.replace(crossing, control=control)
+
+
+def _crossed(own: pd.DataFrame, along: str, rows: str) -> int:
+    """For how many values on the first axis there are enough on the second."""
+    counts = own.groupby(rows, sort=False)[along].nunique()
+    return int((counts >= SECOND).sum())
