@@ -15,7 +15,7 @@ from qlab.circuits.operations import check, check_unitary, expand, matrix_or_rea
 from qlab.circuits.places import at
 from qlab.circuits.queueing import Ansatz, Interleave, Queued, attempt, queue_operations, refused
 from qlab.deferred import Deferred
-from qlab.errors import ConfigError
+from qlab.errors import ConfigError, QlabError
 
 if TYPE_CHECKING:
     import pennylane as qml
@@ -93,7 +93,12 @@ def placed(ansatz: Ansatz, weights: Mapping[str, Tensor], noise: Interleave | No
     if noise is None:
         return found
     known = {id(item.operation): item for item in found}
-    with_noise = noise([item.operation for item in found])
+    try:
+        with_noise = noise([item.operation for item in found])
+    except QlabError:
+        raise
+    except Exception as error:  # in a function of PennyLane's noise models
+        raise refused(error) from error
     return [known.get(id(part)) or Placed(part, Queued(part)) for part in with_noise]
 
 

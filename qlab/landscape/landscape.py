@@ -128,9 +128,8 @@ class Landscape:
     @property
     def about(self) -> dict[str, Any]:
         """What the landscape is of: for the provenance of results."""
-        config = {"type": type(self.model).__name__, **self.model.config()}
         return {
-            "model": config,
+            "model": self.model.described(),
             "parameters": self.n_parameters,
             "centre": self.centre,
             "loss": stated(self.criterion),

@@ -126,6 +126,10 @@ class Model(nn.Module, ABC):
         """
         return {name: stated(value) for name, value in self.field_values().items()}
 
+    def described(self) -> dict[str, Any]:
+        """Its class and fields, for the provenance of results."""
+        return {"type": type(self).__name__, **self.config()}
+
     def field_values(self) -> dict[str, Any]:
         """The fields and their values, as they are.
 

@@ -18,11 +18,15 @@ from qlab.circuits.outcome_engines import OutcomeEngine, outcome_engine
 from qlab.circuits.outcomes import Outcomes
 from qlab.circuits.recording import Recording
 from qlab.circuits.sampling import evaluated_at_shifts, sampled, sampled_sums, shifted_weights
+from qlab.component import stated
 from qlab.errors import ConfigError
 from qlab.fields import AbsentMeans, PositiveInt
 from qlab.models.base import Model
 from qlab.noise import Channel, ReadoutError
+from qlab.noise.pennylane_model import NoiseModelPlacement, is_noise_model
 from qlab.noise.placement import Placement
+
+AnyPlacement = Placement | NoiseModelPlacement
 
 Gradient = Literal["exact", "parameter-shift"]
 
@@ -38,7 +42,9 @@ class NoisyModel(Model):
             "BitFlip", p = [0.0, 0.01], after = "all" }]``; see `qlab list channels`. A list of strengths is swept.
             Needs device "lightcone" (exact: the adjoint channels act on the observable, on at most 10 qubits of its
             light cone) or "default.mixed" (PennyLane's density matrices). In Python they are objects:
-            ``noise=(BitFlip(p=0.01),)``, after ``from qlab.noise import BitFlip``.
+            ``noise=(BitFlip(p=0.01),)``, after ``from qlab.noise import BitFlip``; or PennyLane's noise model,
+            ``noise=qml.NoiseModel(...)``, applied as by ``qml.noise.add_noise``. Such a model is trained and measured
+            like any other, but no file can say what its functions do: experiments and checkpoints refuse it.
         shots: in training each expectation value is the mean of so many outcomes, drawn by row and step from the
             trial's seed with their exact distribution; "exact" draws nothing. One Pauli word has binomial counts. Words
             of a sum, as in "mean_Z", that commute qubit by qubit come from the same shots, in one measurement with a
@@ -69,7 +75,14 @@ class NoisyModel(Model):
         gradient: Annotated[Gradient, AbsentMeans("exact")] = "exact",
         **fields: Any,
     ) -> None:
+        model = noise if is_noise_model(noise) else None
+        if model is not None:
+            noise = ()
+            object.__setattr__(self, "_given", {key: value for key, value in self._given.items() if key != "noise"})
         super().__init__(noise=noise, shots=shots, evaluate_shots=evaluate_shots, gradient=gradient, **fields)
+        self._noise_model: Any = model
+        if model is not None:
+            self._config["noise"] = model  # for copies
         self._shots = 0 if shots == "exact" else int(shots)
         self._evaluate_shots = 0 if evaluate_shots == "exact" else int(evaluate_shots)
         self._gradient: Gradient = gradient
@@ -83,26 +96,60 @@ class NoisyModel(Model):
     @property
     def is_noisy(self) -> bool:
         """Whether there are channels."""
-        return bool(self._channels)
+        return bool(self._channels) or self._noise_model is not None
 
-    def noise_of(self, n_wires: int, device: str) -> Placement | None:
+    def config(self) -> dict[str, Any]:
+        """See the base class.
+
+        Raises:
+            ConfigError: the noise is PennyLane's noise model.
+        """
+        if self._noise_model is not None:
+            raise ConfigError(
+                f"{type(self).__name__}: noise: a qml.NoiseModel consists of functions, which no experiment file, "
+                "trial or checkpoint can hold. Use qlab's channels, noise=(BitFlip(p=0.01, after=1),), or a subclass "
+                "of Channel in a file of your own; or train with a Trainer and keep model.state_dict()."
+            )
+        return super().config()
+
+    def described(self) -> dict[str, Any]:
+        """See the base class; of a noise model what PennyLane prints."""
+        if self._noise_model is None:
+            return super().described()
+        values = {name: stated(value) for name, value in self.field_values().items()}
+        return {"type": type(self).__name__, **values, "noise": repr(self._noise_model)}
+
+    def noise_of(self, n_wires: int, device: str, observable: PauliSum) -> AnyPlacement | None:
         """The channels in their places, for a register; None without noise.
+
+        Args:
+            n_wires: the size of the register.
+            device: where the circuit runs.
+            observable: what is measured, without errors of the readout.
 
         Raises:
             ConfigError: a channel does not fit the register, or the device cannot have noise.
         """
-        if not self._channels:
+        if not self.is_noisy:
             return None
         owner = type(self).__name__
-        if device not in _CAPABLE and not all(isinstance(channel, ReadoutError) for channel in self._channels):
+        readout = all(isinstance(channel, ReadoutError) for channel in self._channels) and self._noise_model is None
+        if device not in _CAPABLE and not readout:
             raise ConfigError(
                 f'{owner}: noise: device = "{device}" keeps pure states and has no noise; use device = "lightcone", or '
                 '"default.mixed" for PennyLane\'s density matrices.'
             )
+        if self._noise_model is not None:
+            return NoiseModelPlacement(owner, self._noise_model, n_wires, observable)
         return Placement(owner, self._channels, n_wires)
 
     def engine_for(
-        self, device: Device, recording: Recording, measured: PauliSum, encoding: Encoding, placement: Placement | None
+        self,
+        device: Device,
+        recording: Recording,
+        measured: PauliSum,
+        encoding: Encoding,
+        placement: AnyPlacement | None,
     ) -> Engine:
         """The engine of the circuit: with shots of a sum of Pauli words one that knows all outcomes.
 
@@ -191,7 +238,7 @@ class NoisyModel(Model):
         safe = factor.clamp_min(torch.finfo(found.dtype).tiny)
         return factor * sampled(found / safe, self.rand_like(found), shots)
 
-    def measured_with_errors(self, placement: Placement | None, observable: PauliSum) -> PauliSum:
+    def measured_with_errors(self, placement: AnyPlacement | None, observable: PauliSum) -> PauliSum:
         """The observable with the errors of its readout."""
         self._measured = observable
         return observable if placement is None else placement.measured(observable)
@@ -205,14 +252,14 @@ class NoisyModel(Model):
         factor would do the same. Not of device "default.mixed".
         """
         engine = self.engine
-        if not isinstance(engine, HeisenbergEngine) or not self._channels:
+        if not isinstance(engine, HeisenbergEngine) or not self.is_noisy:
             return {}
         evolved, before, members = EvolvedNorm(engine), norm_of(self._measured), len(next(iter(parameters.values())))
         flat = torch.cat([parameters[name].detach().flatten(1) for name in self._names], dim=1)
         found = [evolved.at(flat[member]) / before for member in range(members)]
         return {"noise_attenuation": torch.tensor(found, dtype=torch.float64)}
 
-    def check_noise(self, placement: Placement | None, recording: Recording) -> None:
+    def check_noise(self, placement: AnyPlacement | None, recording: Recording) -> None:
         """Whether the circuit has the gates that the channels are put after.
 
         Raises:

@@ -69,7 +69,11 @@ def _check_parameters(model: Model) -> None:
             raise ConfigError(
                 f"{setup}: {label} is of {parameter.dtype}, accepts the model's {model.dtype}: give layers and tensors "
                 f"dtype=self.dtype, as in nn.Linear(2, 1, dtype=self.dtype)"
-                + ("." if "dtype" in model.config() else f"; {name} has no field dtype, so self.dtype is float64.")
+                + (
+                    "."
+                    if "dtype" in model.field_values()
+                    else f"; {name} has no field dtype, so self.dtype is float64."
+                )
             )
     if not any(parameter.requires_grad for parameter in parameters.values()):
         raise ConfigError(f"{setup}: all parameters are frozen (requires_grad=False): there is nothing to train.")

@@ -155,7 +155,9 @@ class PennyLaneQNN(NoisyModel):
         self.n_wires = self._design.n_wires(features)
         self._encoding = self._design.encoder(self.n_wires)
         shapes = own_shapes(self, self.weight_shapes())
-        noise = self.noise_of(self.n_wires, self.device)
+        own = type(self).observable is not PennyLaneQNN.observable
+        measured = self._design.measured(type(self), self.observable, own, self.n_wires)
+        noise = self.noise_of(self.n_wires, self.device, measured)
         recording = Recording(self.ansatz, shapes, self.n_wires, noise)
         self.check_noise(noise, recording)
         self._design.check_uploads(type(self), recording)
@@ -165,8 +167,6 @@ class PennyLaneQNN(NoisyModel):
         if self._design.readout == "affine":
             self.readout_scale = nn.Parameter(torch.empty((), dtype=self.dtype))
             self.readout_offset = nn.Parameter(torch.empty((), dtype=self.dtype))
-        own = type(self).observable is not PennyLaneQNN.observable
-        measured = self._design.measured(type(self), self.observable, own, self.n_wires)
         measured = self.measured_with_errors(noise, measured)
         self.cone = light_cone(recording.gates, measured)
         self.engine: Engine = self.engine_for(self.device, recording, measured, self._encoding, noise)
@@ -207,7 +207,7 @@ class PennyLaneQNN(NoisyModel):
         """
         if self.features is None:
             raise DataError(f"{type(self).__name__} has no circuit yet; build it, or take a trained one.")
-        noise = self.noise_of(self.n_wires, self.device)
+        noise = self.noise_of(self.n_wires, self.device, self._measured)
         recording = Recording(self.ansatz, self.weight_shapes(), self.n_wires, noise)
         flat = self.flat_weights().detach().cpu().double()
         made = TrainedCircuit.of(recording, flat, self._encoding, self.cone.observable, self.cone if cone else None)
