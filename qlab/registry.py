@@ -124,7 +124,8 @@ def find(kind: str, name: str, folder: Path | None = None, *, imports: bool = Tr
         choices = [item for item, value in vars(module).items() if _is_concrete(value, base)]
         choices += _adaptable(kind, module)
         if inspect.isclass(cls) and issubclass(cls, base):
-            missing = ", ".join(sorted(getattr(cls, "__abstractmethods__", ())))
+            names = sorted(getattr(cls, "__abstractmethods__", ()))
+            missing = ", ".join(f"{name}{_alternative(cls, name)}" for name in names)
             raise ConfigError(f'{kind} "{name}" cannot be used: it does not define {missing}.')
         what = f"{kind} in {module_name}"
         raise ConfigError(unknown(what, class_name, choices))
@@ -257,6 +258,12 @@ def _adaptable(kind: str, module: ModuleType | None) -> list[str]:
     if kind not in _ADAPTERS or module is None or "sklearn" not in sys.modules:
         return []
     return [name for name, _ in importlib.import_module(_ADAPTERS[kind]).classifiers(module)]
+
+
+def _alternative(cls: type, name: str) -> str:
+    """What may be defined instead of an abstract method, in words."""
+    other = getattr(getattr(cls, name), "alternative", "")
+    return f" or {other}" if other else ""
 
 
 def _is_concrete(cls: object, base: type | tuple[type, ...]) -> bool:

@@ -17,6 +17,7 @@ _TABLES = {
     "loss": {"training": 'epochs = 20\nlearning_rate = 0.03\nloss = "{name}"'},
     "channel": {"model": 'type = "PennyLaneQNN"\ndepth = 2\nnoise = [{{ channel = "{name}", angle = [0.0, 0.5] }}]'},
     "unlearner": {"corruption": 'type = "LabelFlip"\nratio = 0.3', "unlearner": 'type = "{name}"\nsteps = 10'},
+    "update": {"corruption": 'type = "LabelFlip"\nratio = 0.3', "unlearner": 'type = "{name}"'},
     "probe": {"probe": 'type = "{name}"'},
     "metric": {"metric": 'type = "{name}"\non = "validation"'},
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -143,6 +143,15 @@ class Recording:
             for gate, operation in zip(self.gates, operations, strict=True)
             for value in survey.parameters(operation)[: len(gate.slots)]
         ]
+
+    def reached(self, gates: Sequence[Gate]) -> Tensor | None:
+        """Which weights some of the gates depend on, ``[n_weights]``, bool; None where parameters are computed."""
+        if self.index is None:
+            return None
+        positions = self.index[[slot for gate in gates for slot in gate.slots]]
+        found = torch.zeros(self.n_weights, dtype=torch.bool)
+        found[positions[positions < self.n_weights]] = True
+        return found
 
     def operations(self, flat: Tensor) -> list[qml.operation.Operator]:
         """The gates for weights ``flat`` as the ansatz queues them, decomposed, with noise; in the order of ``gates``.

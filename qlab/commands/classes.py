@@ -112,6 +112,11 @@ def _to_define(cls: type) -> list[tuple[str, str]]:
         method = getattr(cls, name)
         signature = str(inspect.signature(method)).replace("'", "")
         found.append((f"{name}{signature}", _plain(inspect.cleandoc(method.__doc__ or "").split("\n\n")[0])))
+        if other := getattr(method, "alternative", ""):
+            instead = getattr(cls, other)
+            signature = str(inspect.signature(instead)).replace("'", "")
+            said = _plain(inspect.cleandoc(instead.__doc__ or "").split("\n\n")[0])
+            found.append((f"or {other}{signature}", said))
     return found
 
 

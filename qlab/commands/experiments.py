@@ -110,8 +110,8 @@ def check(files: Sequence[str], assignments: Sequence[str]) -> None:
 def new(kind: str, file: Path) -> None:
     """Write FILE with a class of a KIND that runs as it is, and an experiment that uses it beside it.
 
-    KIND is task, corruption, model, circuit, estimator, loss, unlearner, probe or metric; FILE is a Python file, such
-    as my_model.py.
+    KIND is task, corruption, model, circuit, estimator, loss, channel, unlearner, update, probe or metric; FILE is a
+    Python file, such as my_model.py.
     """
     from qlab.starting import write_template
 

@@ -270,6 +270,21 @@ class Model(nn.Module, ABC):
         """Positions of each layer's parameters in the flat parameter vector, by name; one for each parameter tensor."""
         return dict(self._positions())
 
+    ordered_layers: bool = True
+    """Whether :meth:`parameter_layers` lead one after the other from the input to the output."""
+
+    def reached_parameters(self) -> Tensor | None:
+        """Which parameters the logits of a built model depend on, a mask of the flat vector ``[P]``; None for all.
+
+        The others have derivative zero wherever the model is. Derivatives need not be taken by them.
+        """
+        return None
+
+    @property
+    def twice_differentiable(self) -> bool:
+        """Whether logits can be differentiated twice, as Hessians need."""
+        return True
+
     def parameter_filters(self) -> list[Tensor]:
         """Positions of each filter's weights in the flat parameter vector, for filter normalisation.
 

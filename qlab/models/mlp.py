@@ -184,13 +184,16 @@ class MLP(Model):
         return rows * (copied + (2 + dropped) * sum(self.hidden))
 
     def parameter_layers(self) -> dict[str, Tensor]:
-        """A layer is a kernel with its bias."""
+        """A layer is a kernel with its bias; those that a subclass has frozen are left out."""
         positions = self._positions()
-        return {
-            f"layer {layer + 1}": torch.cat(
-                [positions[f"{part}.{layer}"].reshape(-1) for part in ("kernels", "biases")]
-            )
+        layers = {
+            f"layer {layer + 1}": [name for part in ("kernels", "biases") if (name := f"{part}.{layer}") in positions]
             for layer in range(len(self.kernels))
+        }
+        return {
+            layer: torch.cat([positions[name].reshape(-1) for name in names])
+            for layer, names in layers.items()
+            if names
         }
 
     def parameter_filters(self) -> list[Tensor]:

@@ -46,6 +46,7 @@ class PauliLinear(Model):
     source: ClassVar[str] = "light cones of arXiv:2508.02422; linear models of circuits: arXiv:2101.11020"
 
     batch_rows: bool = False  # all rows are one matrix product, and copies of batches would cost more
+    ordered_layers: bool = False  # strings of all sites meet the data side by side
 
     def __init__(
         self,

@@ -169,6 +169,7 @@ class PennyLaneQNN(NoisyModel):
             self.readout_offset = nn.Parameter(torch.empty((), dtype=self.dtype))
         measured = self.measured_with_errors(noise, measured)
         self.cone = light_cone(recording.gates, measured)
+        self._reached = recording.reached(self.cone.gates)
         self.engine: Engine = self.engine_for(self.device, recording, measured, self._encoding, noise)
         self.check_shots(recording, self.cone)
         self.supports_vmap = self.device == "lightcone" and recording.batches
@@ -243,6 +244,18 @@ class PennyLaneQNN(NoisyModel):
     def _landscape_fields(self) -> dict[str, Any]:
         """Landscapes use the light cone: the adjoint method's second derivatives would be wrong, silently."""
         return {"device": "lightcone"}
+
+    def reached_parameters(self) -> Tensor | None:
+        """Weights of gates in the light cone, and whatever is trained of the readout."""
+        if type(self).forward is not PennyLaneQNN.forward or self._reached is None:
+            return None
+        others = self.n_parameters() - len(self._reached)
+        return torch.cat([self._reached, torch.ones(others, dtype=torch.bool)])
+
+    @property
+    def twice_differentiable(self) -> bool:
+        """False where the adjoint method differentiates: its second derivatives would be wrong, silently."""
+        return not self.device.startswith("lightning")
 
     def parameter_layers(self) -> dict[str, Tensor]:
         """Rows of the circuit, of those weights whose first axis is the depth; other weights by name."""

@@ -136,6 +136,12 @@ class RandomQNN(PennyLaneQNN):
         logit = self._design.logit_in_words(1.0, (1.0, offset))
         return dataclasses.replace(found, observable=measured, logit=logit)
 
+    ordered_layers: bool = False  # the readout is one
+
+    def reached_parameters(self) -> None:
+        """All of the readout."""
+        return None
+
     def parameter_layers(self) -> dict[str, Tensor]:
         """Weights and offset of the readout: what is trained."""
         return Model.parameter_layers(self)

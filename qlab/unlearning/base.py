@@ -1,32 +1,26 @@
-"""What an unlearning method is: a loss on retain and forget set, and how it is minimised."""
+"""What an unlearning method is: a loss that is minimised step by step, or a rule for new parameters."""
 
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from abc import abstractmethod
-from collections.abc import Callable
-from typing import ClassVar, Literal
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, Literal, Self
 
 from torch import Tensor
 
+from qlab import own_code
 from qlab.component import Component
+from qlab.errors import ConfigError
 from qlab.fields import NonNegativeInt, PositiveFloat, PositiveInt
+from qlab.models import Model
+from qlab.unlearning.draws import Draws, Shape
+from qlab.unlearning.learner import Learner
+from qlab.unlearning.samples import Samples
 
 LogitFunction = Callable[[Tensor], Tensor]
 """From prepared features ``[n, ...]`` to logits ``[n]``."""
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Samples:
-    """Some rows of one trial.
-
-    Args:
-        x: prepared features, shape ``[n, ...]``.
-        y: labels 0.0 or 1.0, shape ``[n]``, of the model's dtype.
-    """
-
-    x: Tensor
-    y: Tensor
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -40,22 +34,58 @@ class UnlearningData:
             what of them is known, and clean ones that were named by mistake.
         forget_clean: the same rows with their labels before corruption (and the same features). An oracle's
             knowledge: the paper's methods do not use it.
-        step: the number of the unlearning step, from 1.
+        step: the number of the unlearning step, from 1; 0 in :meth:`Unlearner.begin`.
+        weight_decay: of the L2 penalty weight_decay / 2 |theta|^2 that the teacher was trained with.
+        kept: what :meth:`Unlearner.begin` returned.
+        draws: where random numbers come from; use :meth:`randn` and :meth:`rand`.
+        fresh: makes an untrained model; use :attr:`untrained`.
     """
 
     retain: Samples
     forget_polluted: Samples
     forget_clean: Samples
     step: int
+    weight_decay: float = 0.0
+    kept: Mapping[str, Tensor] = dataclasses.field(default_factory=dict)
+    draws: Draws = dataclasses.field(default_factory=lambda: Draws.of_seed(0))
+    fresh: Callable[[], Learner] | None = None
+
+    @property
+    def trained_on(self) -> Samples:
+        """All rows as the teacher was trained on them: retain, then forget set."""
+        return self.retain.joined(self.forget_polluted)
+
+    @property
+    def untrained(self) -> Learner:
+        """The model with newly drawn parameters: each trial's seed gives it others, the same in every step."""
+        if self.fresh is None:
+            raise ConfigError("There is no untrained model beside data that were put together by hand.")
+        return self.fresh()
+
+    def randn(self, shape: Shape) -> Tensor:
+        """Random numbers from N(0, 1), others in each call, of the model's dtype.
+
+        Each model gets those that its own trial's seed gives, alone and in an ensemble, on every device.
+        """
+        return self.draws.normal(shape, self.retain.y)
+
+    def rand(self, shape: Shape) -> Tensor:
+        """Random numbers from [0, 1), in the same way."""
+        return self.draws.uniform(shape, self.retain.y)
 
 
 class Unlearner(Component):
     """A way to remove the influence of the forget set from a trained model.
 
-    Override :meth:`loss`, and declare fields for its weights. It sees one model at a time; qlab runs it on all seeds
-    together (so it must not branch on the values of tensors, nor draw random numbers), steps the optimizer, evaluates
-    every step and logs. Models that draw random numbers in training, as with dropout, draw none while they are
-    unlearned: the student is then in evaluation mode.
+    Override :meth:`loss`, which an optimizer minimises, or :meth:`update`, which returns new parameters; and declare
+    fields for settings. A method sees one model at a time; qlab runs it on all seeds together, under
+    ``torch.func.vmap``, so it must not branch on the values of tensors, and draws random numbers by
+    :meth:`UnlearningData.randn` and ``rand`` only. qlab takes the steps, evaluates after every one and logs.
+
+    Student and teacher are called with prepared features; they also have parameters, gradients, gradients of each
+    row, Fisher information and Hessians, see :class:`~qlab.unlearning.learner.Learner`. What must be computed only
+    once is computed in :meth:`begin`. Models that draw random numbers in training, as with dropout, draw none while
+    they are unlearned: the student is then in evaluation mode.
 
     Args:
         steps: unlearning steps. One step is one pass over the retain set.
@@ -74,8 +104,37 @@ class Unlearner(Component):
     batch_size: NonNegativeInt = 0
     start_fresh: bool = False
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if not cls.has_update():
+            return
+        if not getattr(cls.loss, "__isabstractmethod__", False) and cls.loss is not _no_loss:
+            raise ConfigError(
+                f"{cls.__name__} defines both loss and update{_where(cls, 'loss', 'update')}; a method has one of "
+                "them: loss is minimised by an optimizer, update returns new parameters."
+            )
+        cls.loss = _no_loss  # type: ignore[method-assign]
+
+    def __new__(cls, *args: Any, **fields: Any) -> Self:
+        """Refuses a class that is no method yet.
+
+        Raises:
+            ConfigError: it defines neither a loss nor an update.
+        """
+        if inspect.isabstract(cls):
+            raise ConfigError(
+                f"{cls.__name__} defines neither loss nor update; a method has one of them: loss(student, teacher, "
+                "data) is minimised by an optimizer, update(student, teacher, data) returns new parameters."
+            )
+        return super().__new__(cls)
+
+    @classmethod
+    def has_update(cls) -> bool:
+        """Whether the method has an update and no loss."""
+        return cls.update is not Unlearner.update
+
     @abstractmethod
-    def loss(self, student: LogitFunction, teacher: LogitFunction, data: UnlearningData) -> Tensor:
+    def loss(self, student: Learner, teacher: Learner, data: UnlearningData) -> Tensor:
         """What a step minimises: a scalar, differentiable in the student's parameters.
 
         Args:
@@ -83,3 +142,51 @@ class Unlearner(Component):
             teacher: the model trained on polluted data; no gradient flows into it.
             data: the rows to learn and to forget.
         """
+
+    def update(self, student: Learner, teacher: Learner, data: UnlearningData) -> Tensor | Mapping[str, Tensor]:
+        """New parameters of the student: a flat vector ``[P]`` as ``student.theta``, or some by name.
+
+        Called in every step, for each mini-batch; instead of a loss, so that there is no optimizer and ``optimizer``
+        and ``learning_rate`` mean what the method makes of them.
+
+        Args:
+            student: the model that is being unlearned; the teacher's parameters in the first step.
+            teacher: the model trained on polluted data.
+            data: the rows to learn and to forget.
+        """
+        raise NotImplementedError
+
+    def begin(self, teacher: Learner, data: UnlearningData) -> Mapping[str, Tensor]:
+        """What is computed once, before the first step, by name: every later step finds it in ``data.kept``.
+
+        Nothing by default. The data are all retain and forget rows, also if steps take mini-batches.
+        """
+        return {}
+
+    def changed_layers(self, layers: Sequence[str]) -> Sequence[str]:
+        """Which layers (rows of a circuit) the method changes: all by default; the others stay as the teacher's.
+
+        Args:
+            layers: the model's, by name, from the input to the output.
+        """
+        return layers
+
+    def check_model(self, model: Model) -> None:
+        """Looks at a built model before anything runs.
+
+        Raises:
+            QlabError: the method cannot be applied to it.
+        """
+
+
+Unlearner.loss.alternative = "update"  # type: ignore[attr-defined]
+
+
+def _no_loss(self: Unlearner, student: Learner, teacher: Learner, data: UnlearningData) -> Tensor:
+    """Methods with an update have none."""
+    raise ConfigError(f"{type(self).__name__} has no loss: its update returns new parameters.")
+
+
+def _where(cls: type, *methods: str) -> str:
+    places = [place for name in methods if (place := own_code.defined(cls, name))]
+    return f" [{', '.join(places)}]" if places else ""

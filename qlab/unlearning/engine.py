@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import time
 from collections.abc import Callable, Mapping, Sequence
 
@@ -10,10 +11,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.func import functional_call, vmap
 
-from qlab import own_code, seeding
-from qlab.errors import DataError, QlabError
+from qlab import seeding
+from qlab.errors import DataError
 from qlab.losses import Loss
 from qlab.models import Model
 from qlab.models.base import random_shapes, take_rows
@@ -24,13 +24,14 @@ from qlab.training.loop import EpochObserver
 from qlab.training.metrics import CROSS_ENTROPY, evaluate
 from qlab.training.optimizers import SGD, Adam, Optimizer
 from qlab.training.threads import suited_threads
-from qlab.unlearning.base import LogitFunction, Samples, Unlearner, UnlearningData
+from qlab.unlearning import draws
+from qlab.unlearning.base import Unlearner
+from qlab.unlearning.calls import Batch, Caller, LossError, not_finite, where_defined
+from qlab.unlearning.changed import Changed, fresh_parameters
+from qlab.unlearning.cost import Cost
+from qlab.unlearning.learner import Setting
 
 _OPTIMIZERS: dict[str, Callable[[ensemble.Parameters, float], Optimizer]] = {"Adam": Adam, "SGD": SGD}
-
-
-class LossError(QlabError):
-    """A method whose loss is not a scalar, or does not depend on the student."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -40,10 +41,11 @@ class Unlearned:
     Args:
         parameters: by name, first axis: member.
         history: metrics before the first step and after each, shape ``[members, steps + 1]``, float64.
-        failures: for each member whose loss was not finite the step, from 1, at which it first was not.
+        failures: for each member whose loss, or update, was not finite the step, from 1, at which it first was not.
         logits: final logits on training, then validation rows, ``[members, N + M]``, float64.
         seconds: wall time, evaluation after each step included.
-        loss_evaluations: how often the loss (and its gradient) was evaluated.
+        loss_evaluations: gradient evaluations, see :class:`qlab.unlearning.cost.Cost`: for a method with a loss how
+            often it (and its gradient) was evaluated, and whatever else it asks for.
     """
 
     parameters: ensemble.Parameters
@@ -51,7 +53,7 @@ class Unlearned:
     failures: dict[int, int]
     logits: Tensor
     seconds: float
-    loss_evaluations: int
+    loss_evaluations: float
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -100,6 +102,7 @@ def unlearn(
     *,
     observer: EpochObserver | None = None,
     trained_loss: Loss = CROSS_ENTROPY,
+    weight_decay: float = 0.0,
 ) -> Unlearned:
     """Applies a method to every teacher.
 
@@ -110,14 +113,18 @@ def unlearn(
         data: prepared data of the members, see :func:`qlab.training.data.prepare`.
         seeds: one for each member: fresh parameters and mini-batches are drawn with it.
         observer: called with step 0 before the first step and after every step, like a trainer's.
-        trained_loss: what the teachers were trained with: ``train_loss`` and its like go on from theirs.
+        trained_loss: what the teachers were trained with: ``train_loss`` and its like go on from theirs, and methods
+            differentiate it.
+        weight_decay: of the L2 penalty that they were trained with.
 
     Raises:
         DataError: nothing to forget or to retain.
-        LossError: the method's loss is not a scalar, or does not depend on the student.
+        LossError: the method's loss is not a scalar, or does not depend on the student; or its update is no parameters.
+        QlabError: the method cannot be applied to the model.
     """
+    unlearner.check_model(model)
     with suited_threads(model, len(seeds)):
-        return _unlearn(unlearner, model, teachers, data, seeds, observer, trained_loss)
+        return _unlearn(unlearner, model, teachers, data, seeds, observer, trained_loss, weight_decay)
 
 
 def _unlearn(
@@ -128,16 +135,18 @@ def _unlearn(
     seeds: Sequence[int],
     observer: EpochObserver | None,
     trained_loss: Loss,
+    weight_decay: float,
 ) -> Unlearned:
     start = time.perf_counter()
     device = data.train_y.device
     partition = Partition.of(data.to_forget)
+    changed = Changed.of(unlearner, model, device)
     teacher = {name: parameter.detach() for name, parameter in teachers.items()}
     drawn = dict(teacher)
     if unlearner.start_fresh:
         # Drawn on the CPU, where the generators are. What is never trained stays: it makes the model what it is.
         fresh = ensemble.initial_parameters(model, seeds, "unlearning")
-        drawn |= {name: fresh[name] for name, own in model.named_parameters() if own.requires_grad}
+        drawn |= changed.mixed(drawn, {name: value.to(device) for name, value in fresh.items()})
     model.to(device)
     student = ensemble.trainable(model, {name: parameter.to(device) for name, parameter in drawn.items()})
     optimizer = _OPTIMIZERS[unlearner.optimizer](student, unlearner.learning_rate)
@@ -149,9 +158,24 @@ def _unlearn(
     # A student that drops units differs from its teacher from the start: methods that compare the two have no zero.
     one = {name: value[0] for name, value in student.items()}
     row = data.train_x[:1] if data.shared else data.train_x[0, :1]
-    draws = bool(random_shapes(model, one, row))
+    random = bool(random_shapes(model, one, row))
     sampled, rows = Draws.of(model, seeds, student, row, device), data.train_y.shape[1] + len(data.validation_y)
     generators = [seeding.generator(seed, "unlearning-batches") for seed in seeds]
+    cost = Cost(data.train_y.shape[1])
+    untrained = functools.cache(lambda: fresh_parameters(model, seeds, device))
+    caller = Caller(
+        unlearner,
+        Setting(model, trained_loss, cost, changed.positions),
+        [seeding.generator(seed, draws.PURPOSE) for seed in seeds],
+        untrained,
+        weight_decay,
+        training=not random,
+    )
+
+    def batch(positions: Tensor, kept: dict[str, Tensor]) -> Batch:
+        retain = (take_rows(data.train_x, positions, data.shared), data.train_y.gather(1, positions))
+        return Batch(student, teacher, retain, forget, kept)
+
     history: dict[str, list[NDArray[np.float64]]] = {}
 
     def record(step: int) -> Tensor:
@@ -167,108 +191,45 @@ def _unlearn(
 
     logits = record(0)
     failures: dict[int, int] = {}
-    evaluations = 0
+    kept = caller.begin(batch(partition.retain, {}))
     for step in range(1, unlearner.steps + 1):
         for positions in _batches(unlearner, partition.retain, generators):
-            optimizer.zero_grad()
-            retain = (take_rows(data.train_x, positions, data.shared), data.train_y.gather(1, positions))
-            losses = _losses(unlearner, model, student, teacher, retain, forget, step, training=not draws)
-            if not losses.requires_grad:
-                raise LossError(
-                    f"step {step}: the loss of {type(unlearner).__name__} does not depend on the student's parameters"
-                    f"{_where(unlearner)}: call student(x) in it, without .detach(), .item(), .numpy() or "
-                    "torch.no_grad()."
-                )
-            for index in torch.nonzero(~losses.isfinite()).flatten().tolist():
+            taken = _update if unlearner.has_update() else _descend
+            for index in taken(caller, batch(positions, kept), optimizer, changed, step):
                 failures.setdefault(index, step)
-            # Members share no parameters: one that is not finite leaves the gradients of the others alone.
-            losses.sum().backward()
-            optimizer.step()
             ensemble.project(model, student)
-            evaluations += 1
         logits = record(step)
     curves = {name: np.stack(values, axis=1) for name, values in history.items()}
     model.to("cpu")
     trained = {name: parameter.detach().cpu() for name, parameter in student.items()}
-    return Unlearned(trained, curves, failures, logits.cpu(), time.perf_counter() - start, evaluations)
+    return Unlearned(trained, curves, failures, logits.cpu(), time.perf_counter() - start, cost.spent)
 
 
-def _losses(
-    unlearner: Unlearner,
-    model: Model,
-    student: ensemble.Parameters,
-    teacher: ensemble.Parameters,
-    retain: tuple[Tensor, Tensor],
-    forget: tuple[Tensor, Tensor, Tensor],
-    step: int,
-    *,
-    training: bool,
-) -> Tensor:
-    """The loss of every member, shape ``[members]``; ``training`` is the student's mode."""
-
-    def logits_with(parameters: ensemble.Parameters, *, training: bool) -> LogitFunction:
-        def logits(x: Tensor) -> Tensor:
-            model.train(training)
-            try:
-                value: Tensor = functional_call(model, parameters, (x,))
-            finally:
-                model.eval()
-            return value
-
-        return logits
-
-    def of_member(
-        student: ensemble.Parameters,
-        teacher: ensemble.Parameters,
-        retain: tuple[Tensor, Tensor],
-        forget: tuple[Tensor, Tensor, Tensor],
-    ) -> Tensor:
-        x, polluted, clean = forget
-        rows = UnlearningData(Samples(*retain), Samples(x, polluted), Samples(x, clean), step)
-        loss = unlearner.loss(logits_with(student, training=training), logits_with(teacher, training=False), rows)
-        _check_loss(unlearner, loss, step, model.dtype)
-        return loss
-
-    if model.supports_vmap:
-        losses: Tensor = vmap(of_member)(student, teacher, retain, forget)
-        return losses
-    members = range(len(retain[1]))
-    return torch.stack(
-        [
-            of_member(
-                {name: parameter[index] for name, parameter in student.items()},
-                {name: parameter[index] for name, parameter in teacher.items()},
-                (retain[0][index], retain[1][index]),
-                (forget[0][index], forget[1][index], forget[2][index]),
-            )
-            for index in members
-        ]
-    )
-
-
-def _check_loss(unlearner: Unlearner, loss: object, step: int, dtype: torch.dtype) -> None:
-    """Refuses what is no loss.
-
-    Raises:
-        LossError: not a scalar tensor, or not real numbers at least as precise as the student's.
-    """
-    name = f"step {step}: the loss of {type(unlearner).__name__}"
-    if not isinstance(loss, Tensor) or loss.shape != ():
-        shape = f"shape {list(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
-        way = ": loss.mean()" if isinstance(loss, Tensor) else ""
-        if isinstance(loss, (int, float)):
-            way = ": leave out .item() and float(), which cut it off from the student"
-        raise LossError(f"{name} must be a scalar tensor, got {shape}{_where(unlearner)}{way}.")
-    if not loss.is_floating_point() or loss.dtype.itemsize < dtype.itemsize:
+def _descend(caller: Caller, batch: Batch, optimizer: Optimizer, changed: Changed, step: int) -> list[int]:
+    """A step of the optimizer; returns members whose loss is not finite."""
+    optimizer.zero_grad()
+    losses = caller.losses(batch, step)
+    if not losses.requires_grad:
+        unlearner = caller.unlearner
         raise LossError(
-            f"{name} must be of the student's {dtype}, got {loss.dtype}{_where(unlearner)}: compute it from the "
-            f"logits as they are."
+            f"step {step}: the loss of {type(unlearner).__name__} does not depend on the student's parameters"
+            f"{where_defined(unlearner, 'loss')}: call student(x) in it, without .detach(), .item(), .numpy() or "
+            "torch.no_grad()."
         )
+    # Members share no parameters: one that is not finite leaves the gradients of the others alone.
+    losses.sum().backward()
+    changed.clear_gradients(batch.student)
+    optimizer.step()
+    return not_finite(losses[:, None])
 
 
-def _where(unlearner: Unlearner) -> str:
-    where = own_code.defined(type(unlearner), "loss")
-    return f" [{where}]" if where else ""
+def _update(caller: Caller, batch: Batch, optimizer: Optimizer, changed: Changed, step: int) -> list[int]:
+    """New parameters as the method says; returns members for which they are not finite."""
+    found = caller.updates(batch, step)
+    with torch.no_grad():
+        for name, value in found.items():
+            batch.student[name].copy_(value)
+    return not_finite(torch.cat([value.reshape(len(value), -1) for value in found.values()], dim=1))
 
 
 def _batches(unlearner: Unlearner, retain: Tensor, generators: Sequence[torch.Generator]) -> list[Tensor]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import importlib
 import inspect
 import json
@@ -36,7 +37,10 @@ from qlab.registry import base_classes, restored
 from qlab.tasks import XXZ, Dataset, Digits, Split, Task
 from qlab.training import Member, Trainer
 from qlab.training.fitting import fit, rows_for
-from qlab.unlearning import Samples, Unlearner, UnlearningData, cross_entropy
+from qlab.unlearning import Learner, Samples, Unlearner, UnlearningData, cross_entropy
+from qlab.unlearning.cost import Cost
+from qlab.unlearning.draws import Draws
+from qlab.unlearning.learner import Setting
 
 
 class Blobs(Task):
@@ -192,6 +196,23 @@ class Confusion(Unlearner):
         return cross_entropy(student(data.retain.x), data.retain.y) + self.weight * undecided
 
 
+class Nudge(Unlearner):
+    """Moves the student against the gradient of the forget set.
+
+    Args:
+        distance: how far.
+    """
+
+    formula: ClassVar[str] = "theta + distance g / |g|, g the gradient on the forget set"
+    source: ClassVar[str] = "an example"
+
+    distance: PositiveFloat = 0.1
+
+    def update(self, student: Any, teacher: Any, data: UnlearningData) -> Tensor:
+        slope = student.gradient(data.forget_polluted)
+        return student.theta + self.distance * slope / (slope.norm() + 1e-12)
+
+
 class Sharpness(LandscapeProbe):
     """How much higher the loss is on a sphere around the centre.
 
@@ -310,6 +331,7 @@ OTHER: dict[str, dict[str, Any]] = {
     "Scrub": {"lambda_ce": 0.5, "lambda_kl": 0.25, "lambda_fo": 0.75},
     "AlternatingScrub": {"alpha": 0.25, "gamma": 0.5, "max_steps": 3},
     "Confusion": {"weight": 0.25},
+    "Nudge": {"distance": 0.5, "steps": 2},
     "HessianProbe": {"samples": "retain", "n_samples": 3, "full_below": 0, "eigenvalues": 1},
     "InterpolationProbe": {"path": ("trained", "oracle", "initial"), "resolution": 3},
     "RougheningProbe": {"samples": "forget_polluted", "keep_collapsed": False},
@@ -359,7 +381,7 @@ def concrete_subclasses(base: type) -> list[type]:
 TASKS = [*concrete_subclasses(Task), Blobs]
 CORRUPTIONS = [*concrete_subclasses(Corruption), AllOnes]
 MODELS = [*concrete_subclasses(Model), Linear]
-UNLEARNERS = [*concrete_subclasses(Unlearner), Confusion]
+UNLEARNERS = [*concrete_subclasses(Unlearner), Confusion, Nudge]
 LOSSES = [*concrete_subclasses(Loss), Focal]
 PROBES = [*concrete_subclasses(LandscapeProbe), Sharpness]
 ESTIMATORS = [*concrete_subclasses(Estimator), Prototype]
@@ -787,20 +809,49 @@ def rows_to_unlearn(step, seed=0):
     return UnlearningData(retain, forget, Samples(x[6:], 1.0 - y[6:]), step)
 
 
-def linear_models(weights):
-    return lambda x: x @ weights
+@functools.cache
+def linear_model():
+    """A built model of the eight features."""
+    return Linear(dtype="float64").build(Features(8, False, torch.ones(8, dtype=torch.bool)))
+
+
+def linear(weights):
+    """A linear model as methods see it."""
+    bias = torch.zeros((), dtype=torch.float64)
+    return Learner(Setting(linear_model(), CrossEntropy(), Cost(10)), {"weight": weights, "bias": bias})
+
+
+def given(method, teacher, step, draws=None):
+    """What a method is given in a step."""
+    draws = draws or Draws.of_seed(0)
+    data = dataclasses.replace(
+        rows_to_unlearn(step), draws=draws, fresh=lambda: linear(0.1 * torch.arange(8.0, dtype=torch.float64))
+    )
+    return dataclasses.replace(data, kept=method.begin(teacher, dataclasses.replace(data, step=0)))
+
+
+def outcome(method, student, teacher, data):
+    """A method's loss, or its new parameters as a flat vector."""
+    if not method.has_update():
+        return method.loss(student, teacher, data)
+    found = method.update(student, teacher, data)
+    return found if isinstance(found, Tensor) else student.flat(found)
 
 
 @every_unlearner
 @pytest.mark.parametrize("step", [1, 2, 50])
-def test_a_method_returns_a_scalar_that_moves_the_student(unlearner, step):
+def test_a_method_returns_a_loss_that_moves_the_student_or_parameters(unlearner, step):
     draw = generator(1)
     student, teacher = torch.randn(2, 8, dtype=torch.float64, generator=draw)
     student.requires_grad_()
-    loss = make(unlearner).loss(linear_models(student), linear_models(teacher), rows_to_unlearn(step))
-    assert loss.shape == ()
-    loss.backward()
-    assert bool(loss.isfinite())
+    method = make(unlearner)
+    found = outcome(method, linear(student), linear(teacher), given(method, linear(teacher), step))
+    assert bool(found.isfinite().all())
+    if method.has_update():
+        assert found.shape == (9,)
+        return
+    assert found.shape == ()
+    found.backward()
     assert bool(student.grad.isfinite().all())
     assert float(student.grad.abs().max()) > 0.0
 
@@ -810,23 +861,30 @@ def test_a_method_returns_a_scalar_that_moves_the_student(unlearner, step):
 def test_a_method_runs_under_vmap(unlearner, step):
     draw = generator(2)
     students, teachers = torch.randn(2, 3, 8, dtype=torch.float64, generator=draw)
-    method, data = make(unlearner), rows_to_unlearn(step)
+    method = make(unlearner)
 
-    def loss(student, teacher):
-        return method.loss(linear_models(student), linear_models(teacher), data)
+    def found(student, teacher, draws):
+        teacher = linear(teacher)
+        return outcome(method, linear(student), teacher, given(method, teacher, step, draws))
 
-    together = vmap(loss)(students, teachers)
-    alone = torch.stack([loss(student, teacher) for student, teacher in zip(students, teachers, strict=True)])
-    torch.testing.assert_close(together, alone, atol=1e-12, rtol=0)
+    streams = [generator(seed) for seed in range(3)]
+    together = vmap(lambda index, *models: found(*models, Draws(streams, index)))(torch.arange(3), students, teachers)
+    alone = [
+        found(student, teacher, Draws([generator(seed)], torch.tensor(0)))
+        for seed, (student, teacher) in enumerate(zip(students, teachers, strict=True))
+    ]
+    torch.testing.assert_close(together, torch.stack(alone), atol=1e-10, rtol=0)
 
 
 @every_unlearner
 def test_a_method_is_finite_where_models_are_certain(unlearner):
     student = torch.full((8,), 1e4, dtype=torch.float64).requires_grad_()
-    loss = make(unlearner).loss(linear_models(student), linear_models(-student.detach()), rows_to_unlearn(1))
-    loss.backward()
-    assert bool(loss.isfinite())
-    assert bool(student.grad.isfinite().all())
+    method, teacher = make(unlearner), linear(-student.detach())
+    found = outcome(method, linear(student), teacher, given(method, teacher, 1))
+    assert bool(found.isfinite().all())
+    if not method.has_update():
+        found.backward()
+        assert bool(student.grad.isfinite().all())
 
 
 def landscape_of(model, seed=0):

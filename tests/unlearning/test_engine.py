@@ -353,7 +353,9 @@ class Records(Unlearner):
 
     def loss(self, student, teacher, data):
         fields = {field.name for field in dataclasses.fields(data)}
-        assert fields == {"retain", "forget_polluted", "forget_clean", "step"}
+        assert fields == {
+            *("retain", "forget_polluted", "forget_clean", "step", "weight_decay", "kept", "draws", "fresh")
+        }
         found = {"student": student(data.retain.x), "teacher": teacher(data.retain.x)}
         for part in ("retain", "forget_polluted", "forget_clean"):
             samples = getattr(data, part)

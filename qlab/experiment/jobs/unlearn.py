@@ -156,9 +156,17 @@ class Unlearn(Job):
             told = [materials.told(item.teacher, item.knowledge) for item in able]
             data = dataclasses.replace(data, told=torch.stack(told).to(materials.device))
         seeds = [item.seed for item in able]
-        loss = first.teacher.trainer.loss
+        trainer = first.teacher.trainer
         result = unlearn(
-            first.unlearner, taught.model, parameters, data, seeds, observer=report.epoch, trained_loss=loss
+            first.unlearner,
+            taught.model,
+            parameters,
+            data,
+            seeds,
+            observer=report.epoch,
+            trained_loss=trainer.loss,
+            # Decoupled weight decay is no part of what training minimises.
+            weight_decay=0.0 if trainer.optimizer == "AdamW" else trainer.weight_decay,
         )
         relearned = _relearn(taught.model, result, data, first)
         ended = {

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 from qlab.corruptions import Knowledge
-from qlab.errors import DataError
+from qlab.errors import DataError, QlabError
 from qlab.experiment.asking.measurement import Measurement
 from qlab.experiment.asking.trial import Trial, Unlearning
 from qlab.experiment.jobs.materials import Materials
@@ -18,6 +18,7 @@ from qlab.experiment.planning.polluted import check_polluted
 from qlab.experiment.planning.seeds import check_initial
 from qlab.models import Model
 from qlab.own_code import is_out_of_memory
+from qlab.unlearning.changed import check_method
 from qlab.unlearning.engine import Partition
 
 T = TypeVar("T")
@@ -132,11 +133,17 @@ class Work:
 
         Raises:
             DataError: a teacher has nothing to forget or nothing to retain, or a single one does not fit.
+            QlabError: a method cannot be applied to the model.
         """
         alike: dict[tuple[int, int], list[Unlearning]] = {}
         for item in group:
             alike.setdefault(self._count_forgotten(item), []).append(item)
         model = self.model(group[0].teacher)
+        for item in {item.method_key: item for item in group}.values():
+            try:
+                check_method(item.unlearner, model)
+            except QlabError as error:
+                raise type(error)(f"unlearner {item.method} of {item.teacher.model_name}: {error}") from error
         return [
             cut for part in alike.values() for cut in parts.unlearning_parts(self._materials, self._budget, part, model)
         ]

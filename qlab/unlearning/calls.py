@@ -1,0 +1,269 @@
+"""Calling a method for all members at once, or one after the other, and looking at what it returns."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+from torch.func import vmap
+
+from qlab import own_code
+from qlab.errors import QlabError
+from qlab.training import ensemble
+from qlab.unlearning.base import Unlearner, UnlearningData
+from qlab.unlearning.draws import Draws
+from qlab.unlearning.learner import Learner, Setting
+from qlab.unlearning.samples import Samples
+from qlab.untransformed import untransformed
+
+_BYTES = 128 * 2**20
+"""So many members are updated together that gradients of all rows, and small Hessians, fit in this."""
+
+_SMALL = 2_000
+"""Hessians of so many parameters may be written down for several members at once."""
+
+T = TypeVar("T")
+
+
+class LossError(QlabError):
+    """A method whose loss is not a scalar, or does not depend on the student; or whose update is no parameters."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Batch:
+    """What members are given in a step; first axis: member.
+
+    Args:
+        student: parameters by name.
+        teacher: parameters by name.
+        retain: features and labels.
+        forget: features, polluted and clean labels.
+        kept: what the method computed before the first step.
+    """
+
+    student: Mapping[str, Tensor]
+    teacher: Mapping[str, Tensor]
+    retain: tuple[Tensor, Tensor]
+    forget: tuple[Tensor, Tensor, Tensor]
+    kept: Mapping[str, Tensor]
+
+    def parts(self) -> dict[str, Any]:
+        """As what ``vmap`` maps over."""
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+
+    def __len__(self) -> int:
+        return len(self.retain[1])
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Caller:
+    """Calls one method.
+
+    Args:
+        unlearner: the method.
+        setting: of its learners.
+        generators: of the members.
+        untrained: makes newly drawn parameters of all members, by name; called outside of ``vmap``.
+        weight_decay: that the teachers were trained with.
+        training: the student's mode in losses.
+    """
+
+    unlearner: Unlearner
+    setting: Setting
+    generators: Sequence[torch.Generator]
+    untrained: Callable[[], ensemble.Parameters]
+    weight_decay: float
+    training: bool
+
+    def losses(self, batch: Batch, step: int) -> Tensor:
+        """The loss of every member, ``[members]``.
+
+        Raises:
+            LossError: one is no scalar, or not of the student's dtype.
+        """
+
+        def loss(student: Learner, teacher: Learner, data: UnlearningData) -> Tensor:
+            found = self.unlearner.loss(student, teacher, data)
+            self._check_loss(found, step)
+            return found
+
+        self.setting.cost.add_evaluation()
+        return self._each(loss, batch, step, self.training)
+
+    @torch.no_grad()
+    def updates(self, batch: Batch, step: int) -> ensemble.Parameters:
+        """New parameters of every member.
+
+        Raises:
+            LossError: the method returns none.
+        """
+
+        def update(student: Learner, teacher: Learner, data: UnlearningData) -> dict[str, Tensor]:
+            found: Any = self.unlearner.update(student, teacher, data)
+            named = self._checked_update(found, student, step)
+            return {**student.parameters, **named}
+
+        found: ensemble.Parameters = self._chunks(update, batch, step)
+        return found
+
+    @torch.no_grad()
+    def begin(self, batch: Batch) -> dict[str, Tensor]:
+        """What the method computes before the first step, for every member."""
+
+        def begin(student: Learner, teacher: Learner, data: UnlearningData) -> dict[str, Tensor]:
+            found: Any = self.unlearner.begin(teacher, data)
+            if not isinstance(found, Mapping) or not all(isinstance(value, Tensor) for value in found.values()):
+                where = where_defined(self.unlearner, "begin")
+                raise LossError(
+                    f"{type(self.unlearner).__name__}.begin must return tensors by name, got "
+                    f'{type(found).__name__}{where}: return {{"mask": mask}}.'
+                )
+            return dict(found)
+
+        if type(self.unlearner).begin is Unlearner.begin:
+            return {}
+        found: dict[str, Tensor] = self._chunks(begin, batch, 0)
+        return found
+
+    def _chunks(self, call: Callable[..., dict[str, Tensor]], batch: Batch, step: int) -> dict[str, Tensor]:
+        """A call for some members at a time: what it holds of each may be large."""
+        size = self.setting.n_parameters
+        rows = batch.retain[1].shape[1] + batch.forget[1].shape[1]
+        widest = max(rows, self.setting.model.elements() // max(1, size), size if size <= _SMALL else 1)
+        at_once = max(1, _BYTES // (batch.retain[1].dtype.itemsize * size * widest))
+        parts: list[dict[str, Tensor]] = []
+        for start in range(0, len(batch), at_once):
+            chosen = slice(start, start + at_once)
+            some = Batch(**_taken(batch.parts(), chosen))
+            parts.append(self._each(call, some, step, training=False, first=start))
+        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+
+    def _each(
+        self,
+        call: Callable[[Learner, Learner, UnlearningData], T],
+        batch: Batch,
+        step: int,
+        training: bool,
+        first: int = 0,
+    ) -> T:
+        """A call for each member of a batch.
+
+        Args:
+            call: what is called.
+            batch: of some members.
+            step: the number of the step.
+            training: the student's mode.
+            first: the position among all members of the first of the batch.
+        """
+        cost = self.setting.cost
+
+        def of_member(parts: dict[str, Any], index: Tensor, position: Tensor, together: Sequence[torch.Generator]) -> T:
+            own = dataclasses.replace(self.setting, members=len(together))
+            x, polluted, clean = parts["forget"]
+            teacher = Learner(own, parts["teacher"])
+
+            def fresh() -> Learner:
+                drawn = untransformed(self.untrained)
+                return Learner(own, {name: value[position] for name, value in drawn.items()})
+
+            data = UnlearningData(
+                Samples(*parts["retain"]),
+                Samples(x, polluted),
+                Samples(x, clean),
+                step,
+                self.weight_decay,
+                parts["kept"],
+                Draws(together, index),
+                fresh,
+            )
+            return call(Learner(dataclasses.replace(own, training=training), parts["student"]), teacher, data)
+
+        was, cost.counts = cost.counts, cost.counts and first == 0  # the others cost the same
+        try:
+            if self.setting.model.supports_vmap:
+                index = torch.arange(len(batch), device=batch.retain[1].device)
+                own = self.generators[first : first + len(batch)]
+                found: T = vmap(lambda parts, index: of_member(parts, index, index + first, own))(batch.parts(), index)
+                return found
+            each = []
+            for member in range(len(batch)):
+                parts = _taken(batch.parts(), member)
+                own = self.generators[first + member : first + member + 1]
+                each.append(of_member(parts, torch.tensor(0), torch.tensor(first + member), own))
+                cost.counts = False
+            return _stacked(each)
+        finally:
+            cost.counts = was
+
+    def _check_loss(self, loss: object, step: int) -> None:
+        dtype, unlearner = self.setting.model.dtype, self.unlearner
+        name = f"step {step}: the loss of {type(unlearner).__name__}"
+        where = where_defined(unlearner, "loss")
+        if not isinstance(loss, Tensor) or loss.shape != ():
+            shape = f"shape {list(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
+            way = ": loss.mean()" if isinstance(loss, Tensor) else ""
+            if isinstance(loss, (int, float)):
+                way = ": leave out .item() and float(), which cut it off from the student"
+            raise LossError(f"{name} must be a scalar tensor, got {shape}{where}{way}.")
+        if not loss.is_floating_point() or loss.dtype.itemsize < dtype.itemsize:
+            raise LossError(
+                f"{name} must be of the student's {dtype}, got {loss.dtype}{where}: compute it from the logits as they "
+                "are."
+            )
+
+    def _checked_update(self, found: object, student: Learner, step: int) -> Mapping[str, Tensor]:
+        size, dtype = self.setting.n_parameters, self.setting.model.dtype
+        name = f"step {step}: the update of {type(self.unlearner).__name__}"
+        where = where_defined(self.unlearner, "update")
+        accepts = f"a flat vector [{size}], as student.theta, or parameters by name, as student.parameters"
+        if isinstance(found, Mapping):
+            shapes = self.setting.shapes
+            for key, value in found.items():
+                if key not in shapes or not isinstance(value, Tensor) or value.shape != shapes[key]:
+                    got = f"shape {list(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+                    wanted = f"shape {list(shapes[key])}" if key in shapes else f"only {', '.join(shapes)}"
+                    raise LossError(f"{name} must return {accepts}; got for {key!r} {got}, accepts {wanted}{where}.")
+            values = list(found.values())
+            # Through the flat vector, so that what the method must not change stays.
+            result = student.named(student.flat(dict(found)))
+        elif isinstance(found, Tensor):
+            if found.shape != (size,):
+                raise LossError(f"{name} must return {accepts}; got shape {list(found.shape)}{where}.")
+            values = [found]
+            result = student.named(found)
+        else:
+            raise LossError(f"{name} must return {accepts}; got {type(found).__name__}{where}.")
+        for value in values:
+            if not value.is_floating_point() or value.dtype.itemsize < dtype.itemsize:
+                raise LossError(f"{name} must be of the student's {dtype}, got {value.dtype}{where}.")
+        return {key: value.to(dtype) for key, value in result.items()}
+
+
+def not_finite(values: Tensor) -> list[int]:
+    """The members some of whose values ``[members, n]`` are not finite."""
+    return torch.nonzero(~values.isfinite().all(1)).flatten().tolist()
+
+
+def where_defined(unlearner: Unlearner, method: str) -> str:
+    """Where a method of a user's class is, for messages; empty for qlab's own."""
+    where = own_code.defined(type(unlearner), method)
+    return f" [{where}]" if where else ""
+
+
+def _taken(part: Any, rows: slice | int) -> Any:
+    """Some members of nested tensors."""
+    if isinstance(part, Mapping):
+        return {name: _taken(value, rows) for name, value in part.items()}
+    if isinstance(part, tuple):
+        return tuple(_taken(value, rows) for value in part)
+    return part[rows]
+
+
+def _stacked(each: Sequence[Any]) -> Any:
+    """The results of members along a new first axis."""
+    if isinstance(each[0], Mapping):
+        return {name: torch.stack([one[name] for one in each]) for name in each[0]}
+    return torch.stack(list(each))
