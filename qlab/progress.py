@@ -87,7 +87,7 @@ class _Line:
         # Each group of teachers is one ensemble of oracles, but for estimators, and one for each method.
         methods = [{item.method_key for item in group} for group in plan.unlearnings]
         oracles = sum(group[0].teacher.has_gradients for group in plan.unlearnings)
-        display.all = len(plan.ensembles) + oracles + sum(map(len, methods)) + len(plan.probe_runs)
+        display.all = len(plan.ensembles) + oracles + sum(map(len, methods)) + len(plan.probe_runs) + len(plan.audits)
         display.begun = display.ended = 0
         display.print(
             f"{plan.experiment.name}: {counted(total, 'trial')}, {reused} in the store already, {total - reused} to "
@@ -99,6 +99,9 @@ class _Line:
         if plan.experiment.probe_runs:
             known, left = len(plan.measured), len(plan.todo_probe_runs)
             display.print(f"{counted(known + left, 'probe')}, {known} in the store already, {left} to take")
+        if plan.experiment.audits:
+            known, left = len(plan.experiment.audits) - len(plan.todo_audits), len(plan.todo_audits)
+            display.print(f"{counted(known + left, 'audit')}, {known} in the store already, {left} to take")
         for line in plan.experiment.left_out:
             display.print(f"left out: {line}")
         if display.live and display.all:
@@ -136,6 +139,10 @@ class _Line:
     def measuring_started(self, label: str, models: int, probes: int) -> None:
         """See :class:`qlab.experiment.reporting.Reporter`."""
         self._open(f"{label}: {counted(models, 'model')}, {counted(probes, 'probe')}", "probes", probes)
+
+    def auditing_started(self, label: str, oracles: int, methods: int) -> None:
+        """See :class:`qlab.experiment.reporting.Reporter`."""
+        self._open(f"{label}: {counted(methods, 'method')} against {counted(oracles, 'oracle')}", "methods", methods)
 
     def measured(self) -> None:
         """See :class:`qlab.experiment.reporting.Reporter`."""

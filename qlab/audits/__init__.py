@@ -1,11 +1,13 @@
-"""Audits of unlearning: pure functions on arrays that say how far unlearned models are from retrained ones."""
+"""Audits of unlearning: functions of arrays, and of models where gradients are needed. Not of experiments."""
 
 from qlab.audits.epsilon import Epsilon, epsilon_ceiling, epsilon_of_rows
 from qlab.audits.gaussian import detected, poison_scores
+from qlab.audits.input_gradients import input_gradients
 from qlab.audits.klom import klom, klom_excess, klom_floor
 from qlab.audits.likelihood_ratio import Attack, attack, log_likelihood_ratio
 from qlab.audits.margins import margins
 from qlab.audits.overlap import observable_overlap, parameter_distance
+from qlab.audits.relearning import relearning_curves
 from qlab.audits.tug_of_war import tug_of_war
 
 __all__ = [
@@ -15,6 +17,7 @@ __all__ = [
     "detected",
     "epsilon_ceiling",
     "epsilon_of_rows",
+    "input_gradients",
     "klom",
     "klom_excess",
     "klom_floor",
@@ -23,5 +26,6 @@ __all__ = [
     "observable_overlap",
     "parameter_distance",
     "poison_scores",
+    "relearning_curves",
     "tug_of_war",
 ]

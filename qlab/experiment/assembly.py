@@ -7,9 +7,11 @@ from collections.abc import Iterable, Sequence
 from torch import Tensor
 
 from qlab.corruptions import Knowledge
+from qlab.experiment.asking.audit import Audit
 from qlab.experiment.asking.measurement import Measurement
 from qlab.experiment.asking.trial import ALL_KNOWN, ORACLE, ProbeRun, Trial, Unlearning
 from qlab.experiment.engine.graph import Node
+from qlab.experiment.jobs.audit import TakeAudits
 from qlab.experiment.jobs.base import Inputs
 from qlab.experiment.jobs.fit import Fit
 from qlab.experiment.jobs.materials import Materials
@@ -17,10 +19,12 @@ from qlab.experiment.jobs.measure import Measure
 from qlab.experiment.jobs.oracles import TrainOracles
 from qlab.experiment.jobs.probe import TakeProbe, needed_models
 from qlab.experiment.jobs.refit import Refit
+from qlab.experiment.jobs.shadows import TrainShadows
 from qlab.experiment.jobs.train import Retrace, Train
 from qlab.experiment.jobs.unlearn import Unlearn
 from qlab.experiment.planning.plan import Plan
 from qlab.experiment.planning.work import Work
+from qlab.experiment.recording.audits import AuditRecording
 from qlab.experiment.recording.fittings import FitRecording
 from qlab.experiment.recording.measurements import MeasureRecording
 from qlab.experiment.recording.oracles import OracleRecording
@@ -55,7 +59,9 @@ class Assembly:
         self._nodes: list[Node] = []
         self._made_by: dict[str, Node] = {}
         self._traced_by: dict[str, Node] = {}
-        self._oracles = _stored_oracles(recorder) if plan.todo_unlearnings or plan.todo_probe_runs else {}
+        self._oracles = (
+            _stored_oracles(recorder) if plan.todo_unlearnings or plan.todo_probe_runs or plan.audits else {}
+        )
         self._read = _Reader(recorder, self._oracles)
         self._measurements: dict[str, list[Measurement]] = {}
         for item in plan.measurements:
@@ -79,6 +85,8 @@ class Assembly:
                 self._add_unlearning(cut)
         for items in self._stored_models():
             self._add_measuring(items)
+        for audits in self._plan.audits:
+            self._add_audits(audits)
         if self._plan.todo_probe_runs:
             self._recorder.health |= read_health(self._recorder)
         for probe_runs in self._plan.probe_runs:
@@ -188,14 +196,35 @@ class Assembly:
             self._made_by |= {item.key: node for item in items}
             self._measure([item.key for item in items], node)
 
-    def _add_oracles(self, wanted: Iterable[tuple[Trial, int]], knowledge: Knowledge = ALL_KNOWN) -> None:
-        missing = [
-            (trial, number)
-            for trial, number in wanted
-            if (key := trial.oracle_key(number, knowledge)) not in self._oracles and key not in self._made_by
-        ]
-        for part in self._work.oracle_parts(missing, len(self._plan.unlearnings)) if missing else ():
-            job = TrainOracles(tuple(part), knowledge)
+    def _add_audits(self, audits: Sequence[Audit]) -> None:
+        """Oracles and shadow models that are missing, then the audits of one trained model."""
+        first, groups = audits[0], len(self._plan.audits)
+        teacher, table = first.of.teacher, first.table
+        self._add_oracles([(teacher, number) for number in range(table.oracles)], first.knowledge, groups=groups)
+        if any(audit.needs_models for audit in audits):
+            self._add_oracles([(teacher, n) for n in range(table.models)], kind=TrainShadows, groups=groups)
+        job = TakeAudits(tuple(audits), self._work.audited_at_once(first))
+        stored = self._stored(job.model_keys)
+        recording = AuditRecording(self._recorder, job, lambda made: self._read(made, stored))
+        self._nodes.append(Node(job, recording, self._makers(job.model_keys), bool(stored)))
+
+    def _add_oracles(
+        self,
+        wanted: Iterable[tuple[Trial, int]],
+        knowledge: Knowledge = ALL_KNOWN,
+        *,
+        kind: type[TrainOracles] = TrainOracles,
+        groups: int | None = None,
+    ) -> None:
+        """Models that are trained for comparison and are missing, of so many groups."""
+        missing = []
+        for trial, number in wanted:
+            key = kind(((trial, number),), knowledge).keys[0]
+            if key not in self._oracles and key not in self._made_by:
+                missing.append((trial, number))
+        groups = len(self._plan.unlearnings) if groups is None else groups
+        for part in self._work.oracle_parts(missing, groups) if missing else ():
+            job = kind(tuple(part), knowledge)
             recording = OracleRecording(self._recorder, job, self._work.model(part[0][0]))
             node = Node(job, recording, self._makers(trial.key for trial, _ in part))
             self._nodes.append(node)
@@ -280,8 +309,11 @@ class _Reader:
 
 
 def _stored_oracles(recorder: Recorder) -> dict[str, str]:
-    """The runs of finished oracles, by key."""
-    with recorder.tracking():
-        known = frames.runs_of_kind(recorder.store, [recorder.experiment_id], names.ORACLE)
-    finished = known[known["status"] == "FINISHED"]
-    return dict(zip(finished["trial"], finished["run_id"], strict=True))
+    """The runs of finished oracles and shadow models, by key."""
+    found: dict[str, str] = {}
+    for kind in (names.ORACLE, names.SHADOW):
+        with recorder.tracking():
+            known = frames.runs_of_kind(recorder.store, [recorder.experiment_id], kind)
+        finished = known[known["status"] == "FINISHED"]
+        found |= dict(zip(finished["trial"], finished["run_id"], strict=True))
+    return found

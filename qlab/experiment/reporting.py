@@ -35,11 +35,14 @@ class Reporter(Protocol):
     def measuring_started(self, label: str, models: int, probes: int) -> None:
         """Before probes of the landscapes of an ensemble's models: how many models, and how many probes."""
 
+    def auditing_started(self, label: str, oracles: int, methods: int) -> None:
+        """Before audits of methods on one trained model: how many oracles it has, and how many methods."""
+
     def measured(self) -> None:
-        """After each probe."""
+        """After each probe, or method that is audited."""
 
     def measuring_finished(self, seconds: float, failed: int) -> None:
-        """After the last probe of an ensemble's models, with the number that failed."""
+        """After the last probe of an ensemble's models, or of audits, with the number that failed."""
 
     def notice(self, message: str) -> None:
         """At any time: something that the user should know, in one line."""
@@ -68,6 +71,9 @@ class Silent:
         """Does nothing."""
 
     def measuring_started(self, label: str, models: int, probes: int) -> None:
+        """Does nothing."""
+
+    def auditing_started(self, label: str, oracles: int, methods: int) -> None:
         """Does nothing."""
 
     def measured(self) -> None:

@@ -272,7 +272,7 @@ class Runner:
 
 
 def _is_busy(plan: Plan) -> bool:
-    return bool(plan.todo or plan.todo_unlearnings or plan.todo_probe_runs or plan.measurements)
+    return bool(plan.todo or plan.todo_unlearnings or plan.todo_probe_runs or plan.measurements or plan.audits)
 
 
 def _count(items: Iterable[Trial | Unlearning | ProbeRun], keys: Collection[str]) -> int:

@@ -239,6 +239,13 @@ class Model(nn.Module, ABC):
         """
         return False
 
+    def evolved_observable(self) -> Tensor | None:
+        """What the model measures on its input: Pauli coefficients ``[4^k]`` of one operator, detached.
+
+        None if it measures no operator, or none that is written down.
+        """
+        return None
+
     def with_state(self, state: Mapping[str, Tensor]) -> Self:
         """A model of its own with the same fields and features, and the parameters and buffers of ``state``.
 

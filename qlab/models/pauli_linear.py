@@ -137,6 +137,10 @@ class PauliLinear(Model):
             return {}
         return {"operator_norm": spectral_norms(parameters["coefficients"])}
 
+    def evolved_observable(self) -> Tensor | None:
+        """Its own operator."""
+        return self.coefficients.detach()
+
     def prepare(self, x: Tensor) -> Tensor:
         """Expectation values of the strings, ``[N, m]``."""
         if self.features is not None and x.shape[1] != self.features.dimension:

@@ -13,6 +13,7 @@ from qlab.circuits import Entangler, Recording, bonds, light_cone, rotation_rows
 from qlab.circuits.cost import held_elements, largest_tensor
 from qlab.circuits.engines import Device, Engine
 from qlab.circuits.exact import explained
+from qlab.circuits.heisenberg import HeisenbergEngine
 from qlab.circuits.observables import ObservableName, named_observable
 from qlab.circuits.qnode import QNodeEngine
 from qlab.circuits.trained import TrainedCircuit
@@ -224,6 +225,14 @@ class PennyLaneQNN(NoisyModel):
     def flat_weights(self) -> Tensor:
         """All weights of the ansatz in one vector ``[n_weights]``, as the engine takes them."""
         return torch.cat([getattr(self, name).reshape(-1) for name in self._names])
+
+    def evolved_observable(self) -> Tensor | None:
+        """Of U^dagger O U on the wires of the light cone; None on devices that do not compute it."""
+        engine = self.engine
+        if not isinstance(engine, HeisenbergEngine) or len(engine.cones) > 1:
+            return None
+        with torch.no_grad():
+            return engine.observable(self.flat_weights())
 
     def to_qnode(self, device: Any = None, *, cone: bool = False, **options: Any) -> qml.QNode:
         """A QNode of features, a row ``[d]`` or rows ``[N, d]``, that returns <O>.

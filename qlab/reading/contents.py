@@ -159,7 +159,9 @@ class Contents:
             again = len(every) - len(own)
             earlier = f"; {counted(again, 'earlier run')} of the same (in runs)" if again else ""
             found.append(f"{name}: {counted(len(own), _WORDS[kind])}, {int(own['kept'].sum())} kept{lost}{earlier}")
-        other = ~self.runs["kind"].isin([*KINDS.values(), names.SELECTION, names.EXPERIMENT, names.ORACLE])
+        other = ~self.runs["kind"].isin(
+            [*KINDS.values(), names.SELECTION, names.EXPERIMENT, names.ORACLE, names.SHADOW]
+        )
         if other.any():
             found.append(f"{counted(int(other.sum()), 'run')} of no kind that qlab knows (in runs)")
         return found

@@ -19,7 +19,7 @@ from qlab.tracking.store import Store
 from qlab.training.refitting import is_estimator, refit
 
 _MOST_NAMED = 5
-_WITH_MODEL = (names.TRIAL, names.UNLEARNING, names.ORACLE)
+_WITH_MODEL = (names.TRIAL, names.UNLEARNING, names.ORACLE, names.SHADOW)
 
 
 def find_run(store: Store, given: str) -> Any:

@@ -11,7 +11,15 @@ import pandas as pd
 
 from qlab.tracking import names
 
-KINDS: Final = (names.EXPERIMENT, names.TRIAL, names.SELECTION, names.UNLEARNING, names.ORACLE, names.PROBE)
+KINDS: Final = (
+    names.EXPERIMENT,
+    names.TRIAL,
+    names.SELECTION,
+    names.UNLEARNING,
+    names.ORACLE,
+    names.SHADOW,
+    names.PROBE,
+)
 
 FOREIGN: Final = "not qlab's"
 SUPERSEDED: Final = "of what has another run that finished"

@@ -46,6 +46,7 @@ _WORDS = {
     names.SELECTION: "selection trial",
     names.UNLEARNING: "unlearning run",
     names.ORACLE: "oracle",
+    names.SHADOW: "shadow model",
     names.PROBE: "probe",
     names.EXPERIMENT: "parent",
 }

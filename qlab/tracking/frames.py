@@ -103,6 +103,9 @@ def _row(run: Any) -> dict[str, Any]:
         names.MEASURED: tuple(
             sorted((tag.removeprefix(names.METRIC), said) for tag, said in tags.items() if tag.startswith(names.METRIC))
         ),
+        names.AUDITED: tuple(
+            sorted((tag.removeprefix(names.AUDIT), said) for tag, said in tags.items() if tag.startswith(names.AUDIT))
+        ),
     }
 
 

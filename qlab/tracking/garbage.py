@@ -18,7 +18,10 @@ FINISHED_LATER: Final = "did not finish, and was run again"
 DUPLICATE: Final = "finished more than once"
 UNLISTED: Final = "its experiment run no longer exists"
 
-_KINDS = (names.TRIAL, names.SELECTION, names.UNLEARNING, names.ORACLE, names.PROBE)
+_BELONGING = (names.ORACLE, names.SHADOW)
+"""What has an identity of its own, and belongs to its teacher."""
+
+_KINDS = (names.TRIAL, names.SELECTION, names.UNLEARNING, names.PROBE, *_BELONGING)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,8 +88,7 @@ def _unlisted(store: Store, frame: pd.DataFrame, own: pd.DataFrame) -> dict[str,
         if configs is None:
             return {}
         listed |= configs.keys()
-    # Oracles have identities of their own; they belong to their teachers.
-    belonging = own["trial"].where(own["kind"] != names.ORACLE, own[names.TEACHER])
+    belonging = own["trial"].where(~own["kind"].isin(_BELONGING), own[names.TEACHER])
     return dict.fromkeys(own[~belonging.isin(listed)]["run_id"].astype(str), UNLISTED)
 
 

@@ -12,6 +12,9 @@ TRIAL: Final = "trial"
 UNLEARNING: Final = "unlearning"
 ORACLE: Final = "oracle"
 PROBE: Final = "probe"
+SHADOW: Final = "shadow"
+"""A model trained as another was, on the same rows, for audits."""
+
 SELECTION: Final = "selection"
 """A trial that was trained to be compared, on validation rows, with others of which one is chosen; no result."""
 
@@ -98,6 +101,10 @@ metric follows."""
 METRIC_FAILED: Final = "failed: "
 """How the value of such a tag begins if the metric failed."""
 
+AUDIT: Final = "qlab.audit."
+"""How the names of tags of unlearning runs begin that say what an audit was measured with (a digest), or that it failed
+(:data:`METRIC_FAILED`); the audit's metric follows."""
+
 SUMMARY: Final = "qlab.summary"
 """Tag of an experiment's parent run: a hash of the runs that its summary was last drawn of."""
 
@@ -154,12 +161,18 @@ TRAJECTORY: Final = "checkpoint/trajectory.safetensors"
 PROBE_RESULT: Final = "landscape/result.safetensors"
 """Artifact: what a probe found."""
 
+AUDIT_FILE: Final = "audit/{}.npz"
+"""Artifact of an unlearning run: arrays of an audit, by its metric; see :mod:`qlab.experiment.jobs.audit_metrics`."""
+
 NOT_FINITE: Final = "qlab.not_finite"
 """Column: the names of the metrics whose last value is not a number or infinite, a tuple. Of those that are missing in
 a run's row of a frame, these were measured."""
 
 MEASURED: Final = "qlab.metrics"
 """Column: a tuple of pairs, the name of each metric of one's own and what its tag says, see :data:`METRIC`."""
+
+AUDITED: Final = "qlab.audits"
+"""Column: a tuple of pairs, the metric of each audit and what its tag says, see :data:`AUDIT`."""
 
 COLUMNS: Final = (
     "run_id",
@@ -178,10 +191,11 @@ COLUMNS: Final = (
     CURVE,
     NOT_FINITE,
     MEASURED,
+    AUDITED,
 )
 """Columns every frame of runs has, before those of params (dotted names) and metrics (final values)."""
 
-PLAIN_PARAMS: Final = ("seed", "oracles", "oracle", "repeat")
+PLAIN_PARAMS: Final = ("seed", "oracles", "oracle", "shadow", "repeat")
 """Params without a dot in their name."""
 
 UNSTATED: Final = {

@@ -72,7 +72,8 @@ _WORKSPACE = {"workflowType": "machine_learning"}
 
 def view_state(view: View) -> dict[str, Any]:
     """A view as MLflow's UI says it to itself."""
-    others = {names.CLAIMS, names.SELECTION, names.TRIAL, names.ORACLE, names.UNLEARNING, names.PROBE} - {view.kind}
+    every = {names.CLAIMS, names.SELECTION, names.TRIAL, names.ORACLE, names.SHADOW, names.UNLEARNING, names.PROBE}
+    others = every - {view.kind}
     charts = [*_line_charts(view), *(_chart("BAR", metric, [metric]) for metric in view.bars)]
     return {
         "searchFilter": " AND ".join(f"tags.`{names.KIND}` != '{kind}'" for kind in sorted(others)),

@@ -21,6 +21,9 @@ from qlab.unlearning.divergences import kl_divergence
 FIRST_SEED = 1_000_000
 """Oracles take seeds from here on, see :func:`seed_of`."""
 
+FIRST_SHADOW_SEED = 1_000_000_000
+"""Shadow models take seeds from here on, see :func:`shadow_seed_of`."""
+
 RELEARN_TARGET = 0.9
 """Relearning is over when this fraction of the forget rows has its polluted label again."""
 
@@ -36,6 +39,16 @@ def seed_of(teacher: int, number: int) -> int:
         number: of the oracle, from 0.
     """
     return FIRST_SEED * (number + 1) + teacher
+
+
+def shadow_seed_of(teacher: int, number: int) -> int:
+    """The seed of a shadow model: of one trained on a teacher's rows, the corrupted ones included.
+
+    Args:
+        teacher: the teacher's seed.
+        number: of the shadow model, from 0.
+    """
+    return FIRST_SHADOW_SEED + FIRST_SEED * number + teacher
 
 
 def retain_only(corrupted: Corrupted, seed: int, told: Tensor | None = None) -> Member:

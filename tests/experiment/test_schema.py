@@ -148,7 +148,7 @@ MALFORMED = {
     "not TOML": ("[task\n", ["not valid TOML", "line 1"]),
     "unknown key at the top": (
         'nmae = "x"\n' + MINIMAL,
-        ['"nmae"', 'Did you mean "name"?', "about, claim, corruption"],
+        ['"nmae"', 'Did you mean "name"?', "about, audit, claim, corruption"],
     ),
     "name of another type": ("name = 3\n" + MINIMAL, ["name", "got 3", "accepts letters, digits"]),
     "empty name": ('name = ""\n' + MINIMAL, ["name", 'got ""', "accepts letters, digits"]),

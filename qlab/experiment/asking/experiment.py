@@ -12,6 +12,7 @@ import annotated_types as at
 
 from qlab.claims import Claim, ClaimTable
 from qlab.component import Component
+from qlab.experiment.asking.audit import Audit, AuditTable, audits_of
 from qlab.experiment.asking.measurement import AskedMetric, Measurement
 from qlab.experiment.asking.naming import told_apart
 from qlab.experiment.asking.selection import Selection
@@ -78,6 +79,7 @@ class Experiment:
             sklearn.svm:SVC: it has no gradients".
         claims: what it is to show; no part of the identity of what they are of, nor of the experiment's run.
         unmade: claims of the file about runs that are not made, as values of it were replaced.
+        audit: how unlearning is audited, if it is; no part of the identity of the unlearning runs.
     """
 
     name: str
@@ -99,6 +101,7 @@ class Experiment:
     asked: Experiment | None = None
     claims: tuple[Claim, ...] = ()
     unmade: tuple[ClaimTable, ...] = ()
+    audit: AuditTable | None = None
 
     @property
     def items(self) -> tuple[Trial | Unlearning | ProbeRun, ...]:
@@ -112,7 +115,8 @@ class Experiment:
             return self.asked.content
         keys = sorted(item.key for item in self.items)
         metrics = {"metrics": sorted(item.key for item in self.measurements)} if self.metrics else {}
-        return content_hash({"name": self.name, "trials": keys, **metrics})
+        audits = {"audits": sorted(item.key for item in self.audits)} if self.audits else {}
+        return content_hash({"name": self.name, "trials": keys, **metrics, **audits})
 
     @functools.cached_property
     def measurements(self) -> tuple[Measurement, ...]:
@@ -120,6 +124,11 @@ class Experiment:
         models: tuple[Trial | Unlearning, ...] = (*self.trials, *self.unlearnings)
         found = (asked.measurement(item) for item in models for asked in self.metrics)
         return tuple(item for item in found if item is not None)
+
+    @functools.cached_property
+    def audits(self) -> tuple[Audit, ...]:
+        """Every audit of every unlearning run."""
+        return () if self.audit is None else tuple(audits_of(self.audit, self.unlearnings))
 
 
 def remapped(experiment: Experiment, trials: Mapping[str, Trial]) -> Experiment:

@@ -53,7 +53,7 @@ def apply(raw: dict[str, Any], key: str, value: Any, folder: Path | None) -> Non
             _set(Trainer, table, rest, value, folder, where, "training")
     elif head == "run" and len(rest) == 1:
         _table(raw, "run", where)[rest[0]] = value
-    elif head in ("select", "search") and rest:
+    elif head in ("select", "search", "audit") and rest:
         if head not in raw:
             raise ConfigError(f"{where}: the file has no [{head}] table.")
         _table(raw, head, where)[".".join(rest)] = value

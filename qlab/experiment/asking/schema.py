@@ -14,6 +14,7 @@ from qlab.claims import Claim, ClaimTable
 from qlab.corruptions import Corruption, Knowledge
 from qlab.errors import ConfigError, DataError, unknown
 from qlab.experiment.asking import overrides
+from qlab.experiment.asking.audit import AuditTable, check_audit
 from qlab.experiment.asking.claim_groups import Item
 from qlab.experiment.asking.claims import read_claims
 from qlab.experiment.asking.devices import parse_device
@@ -45,6 +46,7 @@ _TOP_LEVEL = (
     "unlearner",
     "probe",
     "metric",
+    "audit",
     "claim",
     "select",
     "search",
@@ -213,6 +215,7 @@ class _Reader:
         trials = {trial.key: trial for trial in told_apart(every)}
         methods = methods_told_apart(self._unlearnings(raw, trials.values(), run))
         unlearnings = {item.key: item for item in methods}
+        audit = self._audit(raw, unlearnings.values())
         probes = probes_told_apart(self._probe_runs(raw, trials.values(), unlearnings.values()))
         probe_runs = {item.key: item for item in probes}
         for item in probe_runs.values():
@@ -239,6 +242,7 @@ class _Reader:
             selection=chosen,
             claims=claims,
             unmade=tuple(self._unmade),
+            audit=audit,
         )
 
     def _claims(
@@ -281,6 +285,21 @@ class _Reader:
         return {
             key: [item] if key in ("over", "per") and isinstance(item, str) else item for key, item in table.items()
         }
+
+    def _audit(self, raw: dict[str, Any], unlearnings: Iterable[Unlearning]) -> AuditTable | None:
+        if "audit" not in raw:
+            return None
+        table = self._tables.table(raw["audit"], "audit")
+        if "unlearner" not in raw:
+            raise ConfigError("audit: the file has no [[unlearner]], so that there is nothing to audit; add one.")
+        own = {key: [item] if key == "metrics" and isinstance(item, str) else item for key, item in table.items()}
+        made = self._tables.make(AuditTable, own, "audit")
+        try:
+            for line in check_audit(made, unlearnings):
+                self.left_out[line] = None
+        except ConfigError as error:
+            raise ConfigError(f"audit: {error}") from None
+        return made
 
     def _metrics(self, raw: dict[str, Any], trials: Iterable[Trial]) -> Iterator[AskedMetric]:
         seen: dict[str, str] = {}

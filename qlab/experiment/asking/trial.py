@@ -23,7 +23,7 @@ from qlab.tracking.names import CURVE, GROUP, SELECTION, TRIAL
 from qlab.tracking.params import shown, write
 from qlab.training import Trainer
 from qlab.unlearning import Unlearner
-from qlab.unlearning.oracle import seed_of
+from qlab.unlearning.oracle import seed_of, shadow_seed_of
 
 IDENTITY_VERSION = 1
 """Part of every trial's identity; incremented when the same configuration comes to mean a different computation."""
@@ -167,6 +167,11 @@ class Trial(_Recorded):
         """
         oracle = {"version": IDENTITY_VERSION, "oracle": seed_of(self.seed, number)}
         return content_hash({**oracle, **self.config_with(knowledge)})
+
+    def shadow_key(self, number: int) -> str:
+        """The identity of one of the models trained like this one, on the same rows: a shadow model of an audit."""
+        shadow = {"version": IDENTITY_VERSION, "shadow": shadow_seed_of(self.seed, number)}
+        return content_hash({**shadow, **self.config})
 
     @functools.cached_property
     def clean_twin(self) -> Trial:

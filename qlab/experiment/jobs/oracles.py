@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from typing import ClassVar
 
-from qlab.corruptions import Knowledge
+from qlab.corruptions import Corrupted, Knowledge
 from qlab.experiment.asking.trial import ALL_KNOWN, Trial
 from qlab.experiment.jobs.base import Inputs, Job, Report, Result
 from qlab.experiment.jobs.materials import Materials
 from qlab.experiment.jobs.train import EVERY_EPOCH
 from qlab.tasks import Task
+from qlab.tracking import names
 from qlab.training import Member
 from qlab.training.health import Health
 from qlab.unlearning import oracle
@@ -41,6 +43,8 @@ class TrainOracles(Job):
     """
 
     binding = True
+    run_kind: ClassVar[str] = names.ORACLE
+    """The kind of their runs, and the param with their number."""
 
     wanted: tuple[tuple[Trial, int], ...]
     knowledge: Knowledge = ALL_KNOWN
@@ -58,7 +62,20 @@ class TrainOracles(Job):
     @property
     def keys(self) -> list[str]:
         """Of the oracles."""
-        return [trial.oracle_key(number, self.knowledge) for trial, number in self.wanted]
+        return [self.key_of(trial, number) for trial, number in self.wanted]
+
+    def key_of(self, teacher: Trial, number: int) -> str:
+        """The identity of one."""
+        return teacher.oracle_key(number, self.knowledge)
+
+    def seed_of(self, teacher: Trial, number: int) -> int:
+        """The seed of one."""
+        return oracle.seed_of(teacher.seed, number)
+
+    def rows_of(self, materials: Materials, teacher: Trial) -> Corrupted:
+        """What those of a teacher are trained on."""
+        told = None if self.knowledge.is_complete else materials.told(teacher, self.knowledge)
+        return oracle.retain_only(materials.member(teacher).corrupted, 0, told).corrupted
 
     def is_needed(self, inputs: Inputs) -> bool:
         """Whether a teacher was trained."""
@@ -68,18 +85,11 @@ class TrainOracles(Job):
         """See the base class."""
         first = self.wanted[0][0]
         wanted = [pair for pair in self.wanted if _is_trained(pair[0], inputs)]
-        keys = [trial.oracle_key(number, self.knowledge) for trial, number in wanted]
-        # The oracles of one teacher share its retained rows, which are then prepared once.
+        keys = [self.key_of(trial, number) for trial, number in wanted]
+        # Those of one teacher share its rows, which are then prepared once.
         teachers = {trial.key: trial for trial, _ in wanted}
-        kept = {
-            key: oracle.retain_only(
-                materials.member(trial).corrupted,
-                0,
-                None if self.knowledge.is_complete else materials.told(trial, self.knowledge),
-            ).corrupted
-            for key, trial in teachers.items()
-        }
-        members = [Member(oracle.seed_of(trial.seed, number), kept[trial.key]) for trial, number in wanted]
+        shared = {key: self.rows_of(materials, trial) for key, trial in teachers.items()}
+        members = [Member(self.seed_of(trial, number), shared[trial.key]) for trial, number in wanted]
         trained = first.trainer.fit(
             materials.build(first),
             members,

@@ -86,6 +86,24 @@ def unlearning_parts(
     return [[item for item in group if (item.teacher.key, item.repeat) in part] for part in map(set, parts)]
 
 
+def audited_at_once(materials: Materials, budget: int, item: Unlearning, models: int, model: Model) -> int:
+    """How many of so many models of one trial may be unlearned together.
+
+    Args:
+        materials: the trial's data.
+        budget: bytes that models may take which are unlearned together.
+        item: the unlearning.
+        models: how many there are.
+        model: theirs, built.
+
+    Raises:
+        DataError: a single one does not fit.
+    """
+    trial = item.teacher
+    need = unlearning_need(model, *_sizes(materials, trial, model), shared=True)
+    return max(map(len, need.parts(range(models), budget, f"auditing {trial.setting}")))
+
+
 def _need(
     materials: Materials, trials: Sequence[Trial], model: Model, *, shared: bool = True, trajectories: bool = False
 ) -> Need:

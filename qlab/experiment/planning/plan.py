@@ -9,6 +9,7 @@ from typing import Final, Self, TypeVar
 
 import pandas as pd
 
+from qlab.experiment.asking.audit import Audit
 from qlab.experiment.asking.experiment import Experiment
 from qlab.experiment.asking.measurement import Measurement
 from qlab.experiment.asking.trial import ProbeRun, Trial, Unlearning
@@ -46,6 +47,7 @@ class Plan:
             trials that are left.
         curveless: those of them of which there will be the last value and no curve: their trials were trained before.
         mixed: those that cannot be taken, since their trials have a curve of another version.
+        audits: the audits that are left, in groups of one trained model, told the same of its corrupted rows.
     """
 
     experiment: Experiment
@@ -63,6 +65,7 @@ class Plan:
     measurements: tuple[Measurement, ...] = ()
     curveless: tuple[Measurement, ...] = ()
     mixed: tuple[Measurement, ...] = ()
+    audits: tuple[tuple[Audit, ...], ...] = ()
 
     @classmethod
     def of(cls, experiment: Experiment, store: Store | None) -> Self:
@@ -87,7 +90,15 @@ class Plan:
             if probe_run.key not in run_ids:
                 probe_runs.setdefault(probe_run.trial.ensemble_key, []).append(probe_run)
         said = dict(zip(finished["trial"], finished[names.MEASURED], strict=True))
+        audited = dict(zip(finished["trial"], finished[names.AUDITED], strict=True))
+        audits: dict[object, list[Audit]] = {}
+        for audit in experiment.audits:
+            if dict(audited.get(audit.of.key) or ()).get(audit.metric) != audit.digest:
+                audits.setdefault((audit.of.teacher.key, audit.of.knowledge), []).append(audit)
         standings = {item: standing_of(item, said.get(item.of.key)) for item in experiment.measurements}
+        left, curveless, mixed = (
+            tuple(item for item, found in standings.items() if found in wanted) for wanted in _STANDINGS
+        )
         return cls(
             experiment,
             {trial.key: run_ids[trial.key] for trial in experiment.trials if trial.key in run_ids},
@@ -101,7 +112,10 @@ class Plan:
             tuple(part for group in ensembles.values() for part in _parts(group)),
             tuple(tuple(group) for group in unlearnings.values()),
             tuple(tuple(group) for group in probe_runs.values()),
-            *(tuple(item for item, found in standings.items() if found in wanted) for wanted in _STANDINGS),
+            measurements=left,
+            curveless=curveless,
+            mixed=mixed,
+            audits=tuple(tuple(group) for group in audits.values()),
         )
 
     def without(self, keys: Collection[str]) -> Self:
@@ -113,6 +127,7 @@ class Plan:
             probe_runs=_without(self.probe_runs, keys),
             measurements=tuple(item for item in self.measurements if not {item.key, item.of.key} & set(keys)),
             mixed=tuple(item for item in self.mixed if item.key not in keys),
+            audits=_without_audits(self.audits, set(keys)),
         )
 
     @property
@@ -141,6 +156,11 @@ class Plan:
         """The probes that are left."""
         return [item for group in self.probe_runs for item in group]
 
+    @property
+    def todo_audits(self) -> Sequence[Audit]:
+        """The audits that are left."""
+        return [item for group in self.audits for item in group]
+
     @functools.cached_property
     def followed(self) -> frozenset[str]:
         """The keys of the trials whose trajectory a probe that is left asks for."""
@@ -168,6 +188,14 @@ _T = TypeVar("_T", Trial, Unlearning, ProbeRun)
 
 def _without(groups: tuple[tuple[_T, ...], ...], keys: Collection[str]) -> tuple[tuple[_T, ...], ...]:
     kept = (tuple(item for item in group if item.key not in keys) for group in groups)
+    return tuple(group for group in kept if group)
+
+
+def _without_audits(groups: tuple[tuple[Audit, ...], ...], keys: set[str]) -> tuple[tuple[Audit, ...], ...]:
+    """Without those of models that are not made, either."""
+    kept = (
+        tuple(item for item in group if not {item.key, item.of.key, item.of.teacher.key} & keys) for group in groups
+    )
     return tuple(group for group in kept if group)
 
 

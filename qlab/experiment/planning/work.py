@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from qlab.corruptions import Knowledge
 from qlab.errors import DataError, QlabError
+from qlab.experiment.asking.audit import Audit
 from qlab.experiment.asking.measurement import Measurement
 from qlab.experiment.asking.trial import Trial, Unlearning
 from qlab.experiment.jobs.materials import Materials
@@ -56,6 +57,8 @@ class Work:
                 self.unlearning_parts(group)
             for item in group:
                 self._count_forgotten(item)
+        for audits in plan.audits:
+            self.audited_at_once(audits[0])
         for probe_run in plan.todo_probe_runs:
             check_samples(materials, probe_run)
         for wanted in plan.measurements:
@@ -113,6 +116,11 @@ class Work:
             size = MOST_FITTED
         cuts = [set(models[start : start + size]) for start in range(0, len(models), size)]
         return [[item for item in items if item.of.key in cut] for cut in cuts]
+
+    def audited_at_once(self, audit: Audit) -> int:
+        """How many models may be unlearned together in an audit."""
+        item = audit.of
+        return parts.audited_at_once(self._materials, self._budget, item, audit.table.models, self.model(item.teacher))
 
     def oracle_parts(self, wanted: Sequence[tuple[Trial, int]], groups: int) -> list[Sequence[tuple[Trial, int]]]:
         """Oracles cut in the same way, of so many groups."""

@@ -29,6 +29,7 @@ def failure_lines(
     words = ((Trial, "trials"), (Unlearning, "unlearning runs"), (ProbeRun, "probes"))
     kinds = {item.key: next(word for kind, word in words if isinstance(item, kind)) for item in experiment.items}
     kinds |= {item.key: "metrics" for item in experiment.measurements}
+    kinds |= {item.key: "audits" for item in experiment.audits}
     kinds |= {item.key: "trials to choose from" for item in candidates}
     groups: dict[tuple[str, str], list[str]] = {}
     for key, (label, error) in failed.items():

@@ -48,13 +48,13 @@ class OracleRecording(Recording[TrainedOracles]):
                 teacher = self.recorder.run_ids.get(trial.key)
                 if teacher is None or key not in result.states:
                     continue  # it failed to train, so that nothing is compared with its oracles
-                tags = self.recorder.tags(names.ORACLE, key, teacher, result.seeds[key])
+                tags = self.recorder.tags(self._job.run_kind, key, teacher, result.seeds[key])
                 tags |= {names.TEACHER: trial.key, names.HEALTH: result.health[key], **trial.groups_with(told)}
                 with self.recorder.starting() as run_ids:
                     run_id = self.recorder.store.create_run(
                         self.recorder.experiment_id,
-                        ", ".join(filter(None, (f"oracle {number} of {trial.label}", told.label))),
-                        params=trial.params_with(told) | {"oracle": str(number)},
+                        ", ".join(filter(None, (f"{self._job.run_kind} {number} of {trial.label}", told.label))),
+                        params=trial.params_with(told) | {self._job.run_kind: str(number)},
                         tags=tags,
                     )
                     run_ids.append(run_id)

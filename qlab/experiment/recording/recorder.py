@@ -16,6 +16,7 @@ from torch import Tensor
 from qlab import interrupts
 from qlab.digests import file_digest
 from qlab.errors import DataError, JobStopped, StoreError
+from qlab.experiment.asking.audit import Audit
 from qlab.experiment.asking.experiment import Experiment
 from qlab.experiment.asking.measurement import Measurement
 from qlab.experiment.asking.trial import ProbeRun, Trial, Unlearning
@@ -106,7 +107,7 @@ class Recorder:
         finally:
             self.tracking_seconds += time.perf_counter() - start
 
-    def fail(self, items: Iterable[Trial | Unlearning | ProbeRun | Measurement], error: str) -> None:
+    def fail(self, items: Iterable[Trial | Unlearning | ProbeRun | Measurement | Audit], error: str) -> None:
         """Takes down that trials, unlearning runs, probes or metrics failed, and why."""
         self.failed |= {item.key: (item.label, redact(error)) for item in items}
 

@@ -1,0 +1,178 @@
+"""What audits of one trained model share: its oracles and shadow models, and how a method unlearns all of them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from qlab.errors import DataError
+from qlab.experiment.asking.audit import Audit, AuditTable
+from qlab.experiment.asking.trial import REPEAT_SEEDS, Trial, Unlearning
+from qlab.experiment.jobs.base import Inputs
+from qlab.experiment.jobs.corrective import corrective_rows
+from qlab.experiment.jobs.materials import Materials
+from qlab.models import Model
+from qlab.models.base import prepare_features
+from qlab.training import ensemble
+from qlab.training.data import EnsembleData, prepare
+from qlab.training.metrics import evaluate, logits_of
+from qlab.training.threads import suited_threads
+from qlab.unlearning import oracle
+from qlab.unlearning.engine import unlearn
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Group:
+    """Models of one kind on the rows of one trial.
+
+    Args:
+        parameters: stacked, on the CPU; those whose logits are not finite are left out.
+        z: logits on training, then validation rows, ``[models, N + M]``, float64.
+        corrective: logits on the rows of corrective accuracy, ``[models, n]``.
+        seeds: of the models.
+        asked: how many there were, finite or not.
+    """
+
+    parameters: ensemble.Parameters
+    z: Tensor
+    corrective: Tensor
+    seeds: tuple[int, ...]
+    asked: int
+
+    def __len__(self) -> int:
+        return len(self.z)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Subject:
+    """A trained model that methods unlearn, as audits see it.
+
+    Args:
+        trial: the model's.
+        table: how it is audited.
+        model: the model, built.
+        data: its data, of one member.
+        y: labels as trained on, then those of validation rows, ``[N + M]``.
+        rows: masks ``[N + M]``: "forget" (what methods are told to), "hidden" (corrupted, and not told), "retain" and
+            "validation"; those without rows are left out.
+        corrective_y: true labels of the rows of corrective accuracy, ``[n]``.
+        teacher: the trained model alone.
+        oracles: models retrained without corrupted (or known) rows.
+        shadows: models trained as the teacher was; empty if no audit needs them.
+    """
+
+    trial: Trial
+    table: AuditTable
+    model: Model
+    data: EnsembleData
+    y: Tensor
+    rows: dict[str, Tensor]
+    corrective_x: Tensor
+    corrective_y: Tensor
+    teacher: Group
+    oracles: Group
+    shadows: Group
+
+    @classmethod
+    def of(cls, materials: Materials, audits: Sequence[Audit], inputs: Inputs) -> Subject:
+        """Prepares what audits of one trained model need; its states are among the inputs."""
+        first = audits[0]
+        trial, knowledge = first.of.teacher, first.of.knowledge
+        model, member = materials.build(trial), materials.member(trial)
+        validation = materials.dataset(trial.task).validation
+        data = prepare(model, [member], validation, materials.device)
+        told = materials.told(trial, knowledge)
+        if not knowledge.is_complete:
+            data = dataclasses.replace(data, told=told[None].to(materials.device))
+        corrupted, n, m = member.corrupted.mask, len(member.corrupted.split), len(validation)
+        none, every = torch.zeros(m, dtype=torch.bool), torch.ones(m, dtype=torch.bool)
+        masks = {"forget": told, "hidden": corrupted & ~told, "retain": ~told & ~corrupted}
+        rows = {name: torch.cat([mask, none]) for name, mask in masks.items() if mask.any()}
+        x, corrective_y = corrective_rows(materials, trial)
+        corrective_x = prepare_features(model, x) if len(corrective_y) else torch.empty(0)
+        keys = [key for audit in audits for key in audit.model_keys]
+        groups = {}
+        for name, own, seeds in (
+            ("teacher", [trial.key], [trial.seed]),
+            ("oracles", first.oracle_keys, [oracle.seed_of(trial.seed, i) for i in range(first.table.oracles)]),
+            ("shadows", list(dict.fromkeys(keys)), [oracle.shadow_seed_of(trial.seed, i) for i in range(len(keys))]),
+        ):
+            stacked = ensemble.stack([dict(inputs.state_of(key, name)) for key in own], model) if own else {}
+            groups[name] = group_of(model, data, stacked, seeds[: len(own)], corrective_x, materials.device)
+        if not len(groups["oracles"]):
+            raise DataError(f"none of the {first.table.oracles} oracles of {trial.label} has finite logits.")
+        return cls(
+            trial=trial,
+            table=first.table,
+            model=model,
+            data=data,
+            y=torch.cat([member.corrupted.split.y, validation.y]),
+            rows={**rows, "validation": torch.cat([torch.zeros(n, dtype=torch.bool), every])},
+            corrective_x=corrective_x,
+            corrective_y=corrective_y,
+            **groups,
+        )
+
+
+def unlearned(subject: Subject, item: Unlearning, at_once: int, materials: Materials) -> Group:
+    """The shadow models after a method has been applied to them, each as it would be to the teacher.
+
+    Args:
+        subject: the model's.
+        item: the method.
+        at_once: so many are unlearned together at most.
+        materials: where.
+    """
+    parts, seeds = [], [seed + item.repeat * REPEAT_SEEDS for seed in subject.shadows.seeds]
+    for start in range(0, len(seeds), at_once):
+        own = seeds[start : start + at_once]
+        some = {name: value[start : start + at_once] for name, value in subject.shadows.parameters.items()}
+        some = {name: value.to(materials.device) for name, value in some.items()}
+        result = unlearn(
+            item.unlearner,
+            subject.model,
+            some,
+            subject.data.members(torch.zeros(len(own), dtype=torch.long, device=materials.device)),
+            own,
+            trained_loss=subject.trial.trainer.loss,
+        )
+        parts.append(result.parameters)
+    stacked = {name: torch.cat([part[name] for part in parts]) for name in parts[0]} if parts else {}
+    found = group_of(subject.model, subject.data, stacked, seeds, subject.corrective_x, materials.device)
+    return dataclasses.replace(found, asked=subject.shadows.asked)
+
+
+def group_of(
+    model: Model,
+    data: EnsembleData,
+    parameters: ensemble.Parameters,
+    seeds: Sequence[int],
+    corrective_x: Tensor,
+    device: torch.device,
+) -> Group:
+    """Models evaluated on the rows of one trial.
+
+    Args:
+        model: built.
+        data: of one member.
+        parameters: stacked; may be empty.
+        seeds: of the models.
+        corrective_x: prepared features of the rows of corrective accuracy.
+        device: where they are evaluated.
+    """
+    n, m, rows = data.train_y.shape[1], len(data.validation_y), len(corrective_x)
+    if not seeds:
+        return Group({}, torch.empty(0, n + m), torch.empty(0, rows), (), 0)
+    model.to(device)
+    there = {name: value.to(device) for name, value in parameters.items()}
+    with suited_threads(model, len(seeds)):
+        z = evaluate(model, there, data.members(torch.zeros(len(seeds), dtype=torch.long, device=device)))[1].cpu()
+        corrective = logits_of(model, there, corrective_x.to(device)).cpu() if rows else torch.empty(len(seeds), 0)
+    model.to("cpu")
+    finite = z.isfinite().all(1)
+    kept = {name: value[finite].cpu() for name, value in parameters.items()}
+    own = tuple(seed for seed, is_kept in zip(seeds, finite.tolist(), strict=True) if is_kept)
+    return Group(kept, z[finite], corrective[finite], own, len(seeds))
