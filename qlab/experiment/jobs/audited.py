@@ -126,6 +126,7 @@ def unlearned(subject: Subject, item: Unlearning, at_once: int, materials: Mater
         at_once: so many are unlearned together at most.
         materials: where.
     """
+    trainer = subject.trial.trainer
     parts, seeds = [], [seed + item.repeat * REPEAT_SEEDS for seed in subject.shadows.seeds]
     for start in range(0, len(seeds), at_once):
         own = seeds[start : start + at_once]
@@ -137,7 +138,9 @@ def unlearned(subject: Subject, item: Unlearning, at_once: int, materials: Mater
             some,
             subject.data.members(torch.zeros(len(own), dtype=torch.long, device=materials.device)),
             own,
-            trained_loss=subject.trial.trainer.loss,
+            trained_loss=trainer.loss,
+            # As of the run itself: decoupled weight decay is no part of what training minimises.
+            weight_decay=0.0 if trainer.optimizer == "AdamW" else trainer.weight_decay,
         )
         parts.append(result.parameters)
     stacked = {name: torch.cat([part[name] for part in parts]) for name in parts[0]} if parts else {}
