@@ -27,6 +27,8 @@ _TEXTS: Final = ("title", "xlabel", "ylabel", "zlabel", "clabel")
 _JOINER: Final = "\u2060"
 _PICTURES: Final = {code: 0x2400 + code for code in range(32) if code != 10} | {0x7F: 0x2421}
 
+_NO_LIMIT: Final = 10_000
+
 DRAWING: Final = threading.RLock()
 """Held while a figure is drawn: HoloViews' backend and Matplotlib's figures belong to the whole process."""
 
@@ -49,9 +51,13 @@ def pyplot() -> Iterator[None]:
 
 
 def styled(element: T, *, bokeh: dict[str, Any], matplotlib: dict[str, Any]) -> T:
-    """An element with the options of both backends; titles and names of axes are text, see :func:`literal`."""
+    """An element with the options of both backends; titles and names of axes are text, see :func:`literal`.
+
+    Overlays keep their legend, however many parts they have: HoloViews would leave it out from 26 on.
+    """
+    always = {"legend_limit": _NO_LIMIT} if isinstance(element, hv.Overlay) else {}
     for backend, options in (("bokeh", bokeh), ("matplotlib", matplotlib)):
-        element = element.opts(backend=backend, **text_options(options))  # type: ignore[attr-defined]
+        element = element.opts(backend=backend, **always, **text_options(options))  # type: ignore[attr-defined]
     return element
 
 

@@ -7,11 +7,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import bokeh.plotting
 import holoviews as hv
 import pandas as pd
 import pytest
 from support.pages import Page
 
+from qlab.views.backends import pyplot
 from qlab.views.deviations import deviations
 from qlab.views.resilience import accuracy_against_ratio
 from qlab.views.saving import save_html, save_png
@@ -52,6 +54,17 @@ def test_the_figure_is_saved_as_png_and_as_a_page_of_its_own(name: str, make_tab
 def test_the_legend_says_how_many_trials_are_shown(make_table: Table) -> None:
     figure = accuracy_against_ratio(make_table(*TABLES["a ratio of which nothing is kept"]))
     assert set(curves(figure)) == {"MLP (9 of 15 trials; left out: diverged)"}
+
+
+def test_many_models_have_a_legend_too(make_table: Table) -> None:
+    """HoloViews leaves out the legend of an overlay of more than 25 parts, without a word."""
+    rows = [(f"MLP hidden=[{width}]", ratio, 0.8, 5) for width in range(13) for ratio in (0.0, 0.2)]
+    figure = accuracy_against_ratio(make_table(*rows))
+    page: Any = hv.render(figure, backend="bokeh")
+    assert [len(plot.legend[0].items) for plot in page.select({"type": bokeh.plotting.figure})] == [13, 13]
+    with pyplot():
+        drawn: Any = hv.render(figure, backend="matplotlib")
+        assert max(len(legend.get_texts()) for axes in drawn.axes if (legend := axes.get_legend())) == 13
 
 
 def test_a_ratio_of_which_nothing_is_kept_is_a_gap(make_table: Table) -> None:
