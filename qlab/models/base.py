@@ -292,6 +292,19 @@ class Model(nn.Module, ABC):
         """Whether logits can be differentiated twice, as Hessians need."""
         return True
 
+    def check_twice_differentiable(self) -> None:
+        """Refuses a model without second derivatives.
+
+        Raises:
+            DataError: it is differentiated by its device, once.
+        """
+        if not self.twice_differentiable:
+            device = getattr(self, "device", "its device")
+            raise DataError(
+                f"{type(self).__name__} on {device} has no second derivatives: the device differentiates only once. "
+                'Use device = "lightcone", or "default.qubit".'
+            )
+
     def parameter_filters(self) -> list[Tensor]:
         """Positions of each filter's weights in the flat parameter vector, for filter normalisation.
 

@@ -74,7 +74,7 @@ class Point:
 def gradient(point: Point) -> Tensor:
     """Of the mean loss, ``[P]``."""
     if not point.model.supports_vmap:
-        return _first(point)[1].detach()
+        return point.spread(_first(point)[1])
     return point.spread(grad(point.mean_loss)(point.part))
 
 
@@ -115,46 +115,52 @@ def _gradients_of(point: Point, x: Tensor, y: Tensor) -> Tensor:
     return slopes[:, None] * jacobian
 
 
-def hessian_product(point: Point, v: Tensor) -> Tensor:
-    """H v for a vector ``[P]`` or several ``[k, P]``."""
-    several = v if v.ndim == 2 else v[None]
-    if point.reached is not None:
-        several = several[:, point.reached]
-    found = point.spread(_products(point, several))
-    return found if v.ndim == 2 else found[0]
+def hessian_operator(point: Point) -> Callable[[Tensor], Tensor]:
+    """The function that multiplies a vector ``[P]``, or several ``[k, P]``, with H."""
+    multiply = _multiplier(point)
+
+    def product(v: Tensor) -> Tensor:
+        several = v if v.ndim == 2 else v[None]
+        if point.reached is not None:
+            several = several[:, point.reached]
+        found = point.spread(multiply(several))
+        return found if v.ndim == 2 else found[0]
+
+    return product
 
 
 def hessian(point: Point) -> Tensor:
     """H, ``[P, P]``."""
     units = torch.eye(point.n_reached, dtype=point.theta.dtype, device=point.theta.device)
-    found = _products(point, units)
+    found = _multiplier(point)(units)
     return point.spread(point.spread((found + found.mT) / 2), dim=-2)
 
 
-def _products(point: Point, vectors: Tensor) -> Tensor:
-    """The Hessian by the parameters that matter times vectors ``[k, p]``."""
+def _multiplier(point: Point) -> Callable[[Tensor], Tensor]:
+    """Multiplies vectors ``[k, p]`` with the Hessian by the parameters that matter; differentiated once for all."""
     if not point.model.supports_vmap:
-        part, first = _first_of_part(point)
-        each = [torch.autograd.grad(first, part, v, retain_graph=True)[0] for v in vectors]
-        return torch.stack(each)
+        part, first = _first(point, twice=True)
+        return lambda vectors: torch.stack([torch.autograd.grad(first, part, v, retain_graph=True)[0] for v in vectors])
     pulled: Any = vjp(grad(point.mean_loss), point.part)
     pull = pulled[1]
-    found: Tensor = vmap(lambda v: pull(v)[0], chunk_size=_vectors_at_once(point))(vectors)
-    return found
+    at_once = _vectors_at_once(point)
+
+    def multiply(vectors: Tensor) -> Tensor:
+        if len(vectors) == 1:
+            one: Tensor = pull(vectors[0])[0]
+            return one[None]
+        found: Tensor = vmap(lambda v: pull(v)[0], chunk_size=at_once)(vectors)
+        return found
+
+    return multiply
 
 
-def _first_of_part(point: Point) -> tuple[Tensor, Tensor]:
+def _first(point: Point, *, twice: bool = False) -> tuple[Tensor, Tensor]:
+    """What the loss depends on, and the gradient by it; to be differentiated again, or not."""
     with torch.enable_grad():
         part = point.part.detach().requires_grad_()
-        [first] = torch.autograd.grad(point.mean_loss(part), part, create_graph=True)
+        [first] = torch.autograd.grad(point.mean_loss(part), part, create_graph=twice)
     return part, first
-
-
-def _first(point: Point) -> tuple[Tensor, Tensor]:
-    with torch.enable_grad():
-        part = point.part.detach().requires_grad_()
-        [first] = torch.autograd.grad(point.mean_loss(part), part)
-    return part, point.spread(first)
 
 
 def _vectors_at_once(point: Point) -> int:

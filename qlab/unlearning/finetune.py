@@ -1,4 +1,4 @@
-"""Fine-tuning on the retain set."""
+"""Fine-tuning on the retain set: plain, with noise, towards few weights."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from typing import ClassVar
 
 from torch import Tensor
 
+from qlab.fields import NonNegativeFloat
 from qlab.unlearning.base import LogitFunction, Unlearner, UnlearningData
 from qlab.unlearning.divergences import cross_entropy
+from qlab.unlearning.learner import Learner
 
 
 class Finetune(Unlearner):
@@ -19,3 +21,46 @@ class Finetune(Unlearner):
     def loss(self, student: LogitFunction, teacher: LogitFunction, data: UnlearningData) -> Tensor:
         """Cross-entropy on the retain set."""
         return cross_entropy(student(data.retain.x), data.retain.y)
+
+
+class NoisyFinetune(Unlearner):
+    """Fine-tuning with Gaussian noise on the gradient, drawn anew in every step: noisy gradient descent (NGD).
+
+    The source takes steps of gradient descent (``optimizer = "SGD"``), theta - learning_rate (g + noise xi). With Adam,
+    the default here as of the paper's methods, its moments are those of the noisy gradient: parameters that the loss
+    does not depend on then make steps of full size.
+
+    Args:
+        noise: standard deviation of the noise, of each element of the gradient. There is no usual value: the source
+            chooses it for each data set.
+    """
+
+    formula: ClassVar[str] = "L = CE(retain) + noise xi . theta, xi ~ N(0, 1): gradient g + noise xi"
+    source: ClassVar[str] = "NGD of Pawelczyk et al., arXiv:2406.17216"
+
+    noise: NonNegativeFloat = 0.01
+
+    def loss(self, student: Learner, teacher: Learner, data: UnlearningData) -> Tensor:
+        """Cross-entropy on the retain set, and a linear term whose gradient is the noise."""
+        theta = student.theta
+        return cross_entropy(student(data.retain.x), data.retain.y) + self.noise * (data.randn(theta.shape) @ theta)
+
+
+class L1Sparse(Unlearner):
+    """Fine-tuning with an L1 penalty, which decays linearly over the steps: sparse models forget more easily.
+
+    In step t of T the penalty's weight is gamma (1 - (t - 1) / T).
+
+    Args:
+        gamma: the penalty's weight in the first step.
+    """
+
+    formula: ClassVar[str] = "L = CE(retain) + gamma (1 - (t - 1) / T) |theta|_1"
+    source: ClassVar[str] = "l1-sparse of Jia et al., arXiv:2304.04934"
+
+    gamma: NonNegativeFloat = 5e-4
+
+    def loss(self, student: Learner, teacher: Learner, data: UnlearningData) -> Tensor:
+        """Cross-entropy on the retain set and the penalty."""
+        weight = self.gamma * (1.0 - (data.step - 1) / self.steps)
+        return cross_entropy(student(data.retain.x), data.retain.y) + weight * student.theta.abs().sum()

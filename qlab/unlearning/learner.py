@@ -159,12 +159,26 @@ class Learner:
         Raises:
             DataError: the model's second derivatives are wrong on its device.
         """
-        self._check_twice()
-        if v.shape[-1:] != (self._setting.n_parameters,) or v.ndim > 2:
-            size = self._setting.n_parameters
-            raise ConfigError(f"hessian_product: got v of shape {list(v.shape)}, accepts [{size}] or [k, {size}].")
-        self._setting.cost.add(len(rows), 2 * (len(v) if v.ndim == 2 else 1))
-        return derivatives.hessian_product(self._point(rows, loss), v)
+        return self.hessian_operator(rows, loss)(v)
+
+    def hessian_operator(self, rows: Samples, loss: RowLoss | None = None) -> Callable[[Tensor], Tensor]:
+        """The function v -> H v of :meth:`hessian_product`, for several products one after the other.
+
+        What they have in common is computed once.
+
+        Raises:
+            DataError: see :meth:`hessian_product`.
+        """
+        self._setting.model.check_twice_differentiable()
+        multiply, size = derivatives.hessian_operator(self._point(rows, loss)), self._setting.n_parameters
+
+        def product(v: Tensor) -> Tensor:
+            if v.shape[-1:] != (size,) or v.ndim > 2:
+                raise ConfigError(f"hessian_product: got v of shape {list(v.shape)}, accepts [{size}] or [k, {size}].")
+            self._setting.cost.add(len(rows), 2 * (len(v) if v.ndim == 2 else 1))
+            return multiply(v)
+
+        return product
 
     def hessian(self, rows: Samples, loss: RowLoss | None = None) -> Tensor:
         """The Hessian of the mean loss, exact, shape ``[P, P]``: a Hessian product for each parameter that matters.
@@ -172,7 +186,7 @@ class Learner:
         Raises:
             DataError: it would take too much memory (:data:`HESSIAN_BYTES`); or see :meth:`hessian_product`.
         """
-        self._check_twice()
+        self._setting.model.check_twice_differentiable()
         check_hessian_size(self._setting.model, self._setting.n_parameters)
         point = self._point(rows, loss)
         self._setting.cost.add(len(rows), 2 * point.n_reached)
@@ -214,15 +228,6 @@ class Learner:
             if value.shape != shapes[name]:
                 raise ConfigError(f"{name}: got shape {list(value.shape)}, accepts {list(shapes[name])}.")
 
-    def _check_twice(self) -> None:
-        model = self._setting.model
-        if not model.twice_differentiable:
-            device = getattr(model, "device", "its device")
-            raise DataError(
-                f"{type(model).__name__} on {device} has no second derivatives: that device differentiates only once. "
-                'Use device = "lightcone", or "default.qubit".'
-            )
-
 
 def layers_of(model: Model, changed: Tensor | None = None) -> dict[str, Tensor]:
     """Positions of a model's layers in the flat vector of what is changed; layers of which nothing is are left out."""
@@ -235,12 +240,15 @@ def layers_of(model: Model, changed: Tensor | None = None) -> dict[str, Tensor]:
     return {name: positions for name, positions in found.items() if len(positions)}
 
 
-def check_hessian_size(model: Model, n_parameters: int) -> None:
+def check_hessian_size(
+    model: Model, n_parameters: int, remedy: str = "multiply with it: student.hessian_product(rows, v)"
+) -> None:
     """Refuses a Hessian that is too large to be written down.
 
     Args:
         model: whose it is.
         n_parameters: P.
+        remedy: what to do instead of writing it down.
 
     Raises:
         DataError: it has more than :data:`HESSIAN_BYTES`.
@@ -249,6 +257,5 @@ def check_hessian_size(model: Model, n_parameters: int) -> None:
     if size > HESSIAN_BYTES:
         raise DataError(
             f"The Hessian of {type(model).__name__} with {n_parameters:,} parameters takes {size / 2**30:,.1f} GiB "
-            f"({size:,} bytes), and may take {HESSIAN_BYTES / 2**30:g} GiB. Multiply with it instead: "
-            "student.hessian_product(rows, v)."
+            f"({size:,} bytes), and may take {HESSIAN_BYTES / 2**30:g} GiB; {remedy}."
         )

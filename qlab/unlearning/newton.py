@@ -1,0 +1,102 @@
+"""Removing the influence of rows by Newton steps on what remains."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from qlab.fields import NonNegativeFloat, PositiveInt
+from qlab.models import Model
+from qlab.unlearning.base import UnlearningData
+from qlab.unlearning.closed_form import ClosedForm
+from qlab.unlearning.learner import Learner, check_hessian_size
+
+
+class NewtonStep(ClosedForm):
+    """A Newton step on the retain set: removal of the influence of the forget set, with damping.
+
+    The objective is the mean trained loss of the retain set plus the L2 penalty of training, (w / 2) |theta|^2. At a
+    minimum of the objective on all rows its gradient g is - (n_f / n_r) times that of the forget set, so that the step
+    is the influence of the forget set. For a convex model with damping 0 a few steps land on the minimum: the oracle.
+
+    The source asks for ``damping`` above the spectral norm of H. Where it is so small that an eigenvalue of H + w I +
+    damping I is below damping / 2, all are raised until it is that, by mu = max(0, -lambda_min - damping / 2), so that
+    the step leads downhill; of convex models mu is 0.
+    The loss is differentiated exactly, at n_r P^2 cost; noise is added once, after the last step.
+
+    Args:
+        steps: how many are taken.
+        damping: lambda, added to all eigenvalues of the Hessian: the larger, the shorter the step.
+        solver: "exact" writes the Hessian down, up to 1 GiB; "cg" solves by conjugate gradients from Hessian products,
+            and stops where it meets negative curvature, as truncated Newton methods do, instead of raising the Hessian.
+        iterations: most iterations of "cg"; never more than there are parameters.
+        noise: standard deviation of the Gaussian noise that is added to each parameter in the end, for certificates.
+    """
+
+    formula: ClassVar[str] = "theta - (H + w I + mu I + damping I)^-1 (g + w theta), H and g of the retain set"
+    source: ClassVar[str] = "Zhang et al., arXiv:2408.00920; influence functions: Koh and Liang, arXiv:1703.04730"
+
+    damping: NonNegativeFloat = 0.1
+    solver: Literal["exact", "cg"] = "exact"
+    iterations: PositiveInt = 100
+    noise: NonNegativeFloat = 0.0
+
+    def update(self, student: Learner, teacher: Learner, data: UnlearningData) -> Tensor:
+        """The student after a step."""
+        theta, decay = student.theta, data.weight_decay
+        slope = student.gradient(data.retain) + decay * theta
+        if self.solver == "exact":
+            step = _exact(student.hessian(data.retain), slope, decay, self.damping)
+        else:
+            step = _conjugate_gradients(student, slope, data, decay + self.damping, self.iterations)
+        theta = theta - step
+        if self.noise and data.step == self.steps:
+            theta = theta + self.noise * data.randn(theta.shape)
+        return theta
+
+    def check_model(self, model: Model) -> None:
+        """The Hessian must fit, or not be written down.
+
+        Raises:
+            DataError: it does not, or the model cannot be differentiated twice.
+        """
+        model.check_twice_differentiable()
+        if self.solver == "exact":
+            check_hessian_size(model, model.n_parameters(), 'set solver = "cg"')
+
+
+def _exact(hessian: Tensor, slope: Tensor, decay: float, damping: float) -> Tensor:
+    # One member that is not finite must not fail the decomposition of all.
+    finite = hessian.isfinite().all()
+    values, vectors = torch.linalg.eigh(torch.where(finite, hessian, torch.eye(len(slope)).to(hessian)))
+    values = values + decay
+    raised = values + damping + (-values[0] - damping / 2).clamp(min=0.0)
+    # Where there is no curvature, to rounding, the loss has no slope either: no step is taken.
+    zero = len(slope) * torch.finfo(slope.dtype).eps * raised[-1]
+    inverse = torch.where(raised > zero, 1.0 / raised, 0.0)
+    step = vectors @ (inverse * (vectors.mT @ slope))
+    return torch.where(finite, step, torch.nan)
+
+
+def _conjugate_gradients(
+    student: Learner, slope: Tensor, data: UnlearningData, shift: float, iterations: int
+) -> Tensor:
+    """(H + shift I)^-1 slope, truncated."""
+    step, residual = torch.zeros_like(slope), slope
+    direction, size = slope, slope @ slope
+    first = size
+    going = torch.ones((), dtype=torch.bool, device=slope.device)
+    multiply = student.hessian_operator(data.retain)
+    for _ in range(min(iterations, len(slope))):
+        product = multiply(direction) + shift * direction
+        curvature = direction @ product
+        # Members that are done stay where they are while others go on.
+        going = going & (curvature > 0.0) & (size > torch.finfo(size.dtype).eps ** 2 * first)
+        length = torch.where(going, size / torch.where(going, curvature, 1.0), 0.0)
+        step, residual = step + length * direction, residual - length * product
+        new = residual @ residual
+        direction = residual + new / torch.where(size > 0.0, size, 1.0) * direction
+        size = new
+    return step
