@@ -1,0 +1,63 @@
+"""Transfer matrices of rotations: constant, cosine and sine parts."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from qlab.circuits.gate_matrices import bind
+from qlab.circuits.operations import matrix_of
+from qlab.circuits.pauli import transfer_matrices
+from qlab.circuits.recording import Gate, Recording
+
+_WIDEST = 3
+"""Gates on more wires have matrices of 16^k elements, three of which are not kept."""
+
+_ROUNDING = 1e-13
+
+_TRIED = (0.7, -2.1)
+
+
+def waves_of(recording: Recording, gate: Gate) -> tuple[Tensor, int] | None:
+    """A gate's transposed transfer matrix as A + B cos(a) + C sin(a) of its angle a, and where the angle is found.
+
+    So it is for rotations exp(-i a P / 2) about Pauli words and for phase shifts, whose generators have two eigenvalues
+    that differ by one: made of its parts, a matrix costs a few sums, and constant channels before and after it can be
+    multiplied into the parts beforehand. Gates that are the same for all weights have A alone.
+
+    Args:
+        recording: of the circuit.
+        gate: one of its gates.
+
+    Returns:
+        A, B and C, ``[3, 4^k, 4^k]``, float64, and the position of a among the weights and constants of the recording;
+        None for a gate of another kind.
+    """
+    if len(gate.wires) > _WIDEST:
+        return None
+    if gate.constant:
+        constant = _transposed(matrix_of(gate.operation))
+        return torch.stack([constant, torch.zeros_like(constant), torch.zeros_like(constant)]), 0
+    if recording.index is None or len(gate.slots) != 1:
+        return None
+    try:
+        zero, quarter, half = (_at(gate, angle) for angle in (0.0, math.pi / 2, math.pi))
+        constant, cosine = (zero + half) / 2.0, (zero - half) / 2.0
+        sine = quarter - constant
+        for angle in _TRIED:
+            found = constant + math.cos(angle) * cosine + math.sin(angle) * sine
+            if not torch.allclose(found, _at(gate, angle), atol=_ROUNDING, rtol=0):
+                return None
+    except Exception:  # a class that takes no other angle is computed from its matrix
+        return None
+    return torch.stack([constant, cosine, sine]), int(recording.index[gate.slots[0]])
+
+
+def _at(gate: Gate, angle: float) -> Tensor:
+    return _transposed(matrix_of(bind(gate.operation, [torch.tensor(angle, dtype=torch.float64)])))
+
+
+def _transposed(matrix: Tensor) -> Tensor:
+    return transfer_matrices(matrix.detach().to(torch.complex128)[None])[0].mT
