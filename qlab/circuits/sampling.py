@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
-import scipy.stats
 import torch
 from torch import Tensor
 from torch.func import vmap
 
+from qlab.circuits.binomial import binomial_quantiles
 from qlab.circuits.lightcone import LightCone
 from qlab.circuits.recording import Recording
 from qlab.errors import ConfigError
@@ -61,20 +60,19 @@ class _SampledSums(torch.autograd.Function):
 
     @staticmethod
     def forward(probabilities: Tensor, uniforms: Tensor, values: Tensor, sizes: tuple[int, ...], shots: int) -> Tensor:
-        every, numbers = probabilities.double().cpu().numpy(), uniforms.double().cpu().numpy()
-        worth = values.double().cpu().numpy()
-        total = np.zeros(every.shape[:-1])
+        every, numbers, worth = (part.double().cpu() for part in (probabilities, uniforms, values))
+        total = torch.zeros(every.shape[:-1], dtype=torch.float64)
         first = draw = 0
         for size in sizes:
-            left, rest = np.full(total.shape, shots), np.ones(total.shape)
+            left, rest = torch.full_like(total, shots), torch.ones_like(total)
             for place in range(first, first + size - 1):
-                share = np.clip(every[..., place] / np.maximum(rest, 1e-300), 0.0, 1.0)
-                count = np.maximum(scipy.stats.binom.ppf(numbers[..., draw], left, share), 0.0)
+                share = (every[..., place] / rest.clamp_min(1e-300)).clamp(0.0, 1.0)
+                count = binomial_quantiles(numbers[..., draw], shots if place == first else left, share)
                 total += worth[place] * count
                 left, rest, draw = left - count, rest - every[..., place], draw + 1
             first += size
             total += worth[first - 1] * left
-        return torch.as_tensor(total / shots).to(probabilities)
+        return (total / shots).to(probabilities)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Tensor) -> None:
@@ -108,10 +106,9 @@ class _Sampled(torch.autograd.Function):
 
     @staticmethod
     def forward(means: Tensor, uniforms: Tensor, shots: int) -> Tensor:
-        probability = ((1.0 + means.double()) / 2.0).clamp(0.0, 1.0).cpu().numpy()
-        counts = scipy.stats.binom.ppf(uniforms.double().cpu().numpy(), shots, probability)
-        # The quantile at 0 is -1 there, below all outcomes.
-        return torch.as_tensor(2.0 * np.maximum(counts, 0.0) / shots - 1.0).to(means)
+        probability = ((1.0 + means.double()) / 2.0).clamp(0.0, 1.0).cpu()
+        counts = binomial_quantiles(uniforms.double().cpu(), shots, probability)
+        return (2.0 * counts / shots - 1.0).to(means)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Tensor) -> None:
