@@ -9,17 +9,21 @@ from qlab.circuits.lightcone import LightCone, light_cone, split_cones
 from qlab.circuits.observables import PauliSum, pauli_z
 from qlab.circuits.operations import LARGEST_MATRIX
 from qlab.circuits.recording import Recording
+from qlab.circuits.rowwise import RowwiseEngine
 from qlab.circuits.statevector import StatevectorEngine
 from qlab.circuits.uploads import is_upload
 from qlab.errors import ConfigError
 
-ExactEngine = HeisenbergEngine | StatevectorEngine | AngleStatevectorEngine
+ExactEngine = HeisenbergEngine | StatevectorEngine | AngleStatevectorEngine | RowwiseEngine
 
 LARGEST_STATE = 20
 """States of at most so many qubits are made of angles: 2^20 amplitudes take 16 MiB a row, and 0.5 GiB a batch."""
 
 LARGEST_NOISY = 10
 """Under noise the observable is evolved on at most so many qubits: 4^10 coefficients take 8 MiB a gate and model."""
+
+LARGEST_ROWWISE = 8
+"""The same where the observable is evolved for each row, as data are uploaded again: 16 MiB a gate, model and batch."""
 
 _ROWS = 32
 """A batch, for the choice between engines."""
@@ -53,23 +57,29 @@ def exact_engine(
 
 def _noisy_engine(
     recording: Recording, cone: LightCone, cones: tuple[LightCone, ...], encoding: Encoding
-) -> HeisenbergEngine:
+) -> HeisenbergEngine | RowwiseEngine:
     """The engine for a cone with channels in it: states do not stay pure, so the observable is evolved.
 
     Raises:
         ConfigError: it is out of reach.
     """
-    if any(is_upload(gate.operation) for gate in cone.gates):
-        raise ConfigError(
-            "Noise and data re-uploading (reupload) together are not evaluated on the light cone: the observable would "
-            'have to be evolved anew for each row. Use device = "default.mixed", or leave one of them out.'
-        )
+    uploads = any(is_upload(gate.operation) for gate in cone.gates)
     wide = next((gate for gate in cone.gates if len(gate.wires) > LARGEST_MATRIX), None)
     if wide is not None:
         raise ConfigError(
             f"{wide.operation.name} acts on {len(wide.wires)} wires, and under noise a gate may act on at most "
             f'{LARGEST_MATRIX}; queue the gates that it is made of, or use device = "default.mixed".'
         )
+    if uploads and not isinstance(encoding, Amplitudes):
+        if len(cone.wires) > LARGEST_ROWWISE:
+            raise ConfigError(
+                f"The light cone of the readout has {len(cone.wires)} of {recording.n_wires} qubits. With noise and "
+                f"data re-uploading (reupload) its observable is evolved for each row, with 4^{len(cone.wires)} = "
+                f"{4 ** len(cone.wires):,} coefficients; at most {LARGEST_ROWWISE} qubits are possible. Use a smaller "
+                'depth, entangler = "chain", an observable of fewer wires, no re-uploading (reupload = 0), or device = '
+                '"default.mixed".'
+            )
+        return RowwiseEngine(recording, cone.observable, encoding)
     widest = max(len(part.wires) for part in cones)
     if widest > LARGEST_NOISY:
         raise ConfigError(
@@ -94,6 +104,8 @@ def explained(engine: ExactEngine, cone: LightCone, n_wires: int) -> str:
     if isinstance(engine, AngleStatevectorEngine):
         why = "data re-uploading needs states" if len(engine.stages) > 1 else "cheaper here than Pauli strings"
         return f"statevector of the {inside}; {why}"
+    if isinstance(engine, RowwiseEngine):
+        return f"observable evolved on the {inside}, for each row, as data are uploaded again under noise"
     if len(engine.cones) == 1:
         channels = sum(gate.channel is not None for gate in cone.gates)
         noise = f", {channels} of them noise channels" if channels else ""

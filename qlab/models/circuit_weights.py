@@ -12,7 +12,18 @@ from qlab.circuits.weights import Shapes, checked_shapes
 from qlab.errors import ConfigError
 from qlab.models.base import Model
 
-_ASSIGNED = ("_names", "_measured", "readout_scale", "readout_weights", "readout_offset", "readouts", "cone", "engine")
+_ASSIGNED = (
+    "_names",
+    "_measured",
+    "readout_scale",
+    "readout_weights",
+    "readout_offset",
+    "readouts",
+    "cone",
+    "engine",
+    "_largest",
+    "_shifted",
+)
 """Attributes that building a model creates after its weights: no weight can have these names."""
 
 

@@ -69,7 +69,8 @@ class PennyLaneQNN(NoisyModel):
         encoding_scale: angle in radians of a feature of 1.
         reupload: how often angles enter: once before the ansatz (0 or 1), or also between its rows (data re-uploading,
             arXiv:1907.02085): the rows make that many blocks as even as possible, longer ones first, each after an
-            upload. Needs the states of the qubits in the light cone, at most 20.
+            upload. Needs the states of the qubits in the light cone, at most 20; with noise at most 8, and a step costs
+            as many times that of a circuit without uploads as it has rows.
         observable: what is measured: Z on the last wire, the mean of Z over all wires, or Z Z on the last two.
         readout: "fixed" is logit = scale * <O>; in "affine" the factor and an offset are trained, from scale and 0.
     """

@@ -155,12 +155,6 @@ def test_devices_of_pure_states_have_no_noise(device: str) -> None:
     assert built(noise=(ReadoutError(p=0.1),), device=device).engine is not None
 
 
-def test_noise_and_data_reuploading_are_refused_on_the_light_cone() -> None:
-    features = Features(3, False, torch.ones(3, dtype=torch.bool))
-    model = PennyLaneQNN(depth=2, encoding="angle", reupload=2, noise=(BitFlip(p=0.1),), observable="mean_Z")
-    assert "Noise and data re-uploading (reupload) together" in refusal(lambda: model.build(features))
-
-
 EVERY: list[tuple[Channel, ...]] = [
     (DepolarizingChannel(p=0.05), TwoQubitDepolarizing(p=0.1), ReadoutError(p=0.02, p1=0.05)),
     (AmplitudeDamping(gamma=0.1, after=2), PhaseFlip(p=0.1, after="start"), ResetError(p0=0.1, after="readout")),
@@ -194,7 +188,7 @@ def test_the_light_cone_agrees_with_default_mixed(noise: tuple[Channel, ...], fi
     torch.testing.assert_close(values * 5.0, fast(fast.prepare(unit)).detach(), atol=1e-10, rtol=0)
 
 
-def test_angles_under_noise_agree_with_default_mixed_with_reuploading_there() -> None:
+def test_angles_under_noise_agree_with_default_mixed() -> None:
     x = torch.rand(2, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     features = Features(3, False, torch.ones(3, dtype=torch.bool))
     noise = (DepolarizingChannel(p=0.05),)
@@ -206,8 +200,6 @@ def test_angles_under_noise_agree_with_default_mixed_with_reuploading_there() ->
     models[1].load_state_dict(models[0].state_dict())
     one, other = (model(model.prepare(x)).detach() for model in models)
     torch.testing.assert_close(one, other, atol=1e-10, rtol=0)
-    again = PennyLaneQNN(depth=2, encoding="angle", reupload=2, noise=noise, device="default.mixed")
-    assert again.build(features).engine is not None
 
 
 def test_a_readout_error_is_that_of_the_device() -> None:
