@@ -106,7 +106,13 @@ def unlearning_table(table: pd.DataFrame, title: str) -> Table:
     several = any(table[column].nunique(dropna=False) > 1 for column in ("ratio", "corruption"))
     for column in ("model", "method"):
         shown.add_column(column, overflow="fold")
-    for column in ("validation", "forget, polluted labels", "steps to 95 % of oracle", "gap to oracle", "kept"):
+    partial = {
+        name: heading
+        for name, heading in (("corrective_accuracy", "corrective"), ("reachable_gap", "gap to reachable"))
+        if "reachable_gap_mean" in table and f"{name}_mean" in table  # where rows are hidden from methods
+    }
+    measured = ("validation", "forget, polluted labels", "steps to 95 % of oracle", "gap to oracle")
+    for column in (*measured, *partial.values(), "kept"):
         shown.add_column(column, justify="right")
     previous = None
     for row in table.to_dict("records"):
@@ -123,6 +129,7 @@ def unlearning_table(table: pd.DataFrame, title: str) -> Table:
             _spread(row["forget_accuracy_polluted_mean"], row["forget_accuracy_polluted_std"]),
             steps if reached in (0, row["kept"]) else f"{steps} ({reached} of {row['kept']} got there)",
             _spread(row["oracle_gap_mean"], row["oracle_gap_std"]),
+            *(_spread(row[f"{name}_mean"], row[f"{name}_std"]) for name in partial),
             f"{row['kept']} of {row['runs']}" + (f" ({row['left_out']})" if row["left_out"] else ""),
         ]
         shown.add_row(*map(Text, cells))

@@ -14,7 +14,7 @@ from torch import Tensor
 from qlab.component import Component
 from qlab.corruptions.knowledge import FIELDS, Knowledge, KnownRows
 from qlab.errors import DataError
-from qlab.fields import AbsentMeans, NonNegativeFloat, Ratio
+from qlab.fields import AbsentMeans, NonNegativeFloat, Ratio, fields_of
 from qlab.tasks import conversion
 from qlab.tasks.base import Split, Task
 
@@ -88,13 +88,19 @@ class Corruption(Component):
     @property
     def knowledge(self) -> Knowledge:
         """What methods are told of the corrupted rows."""
-        return Knowledge(self.known, self.known_rows, self.false_alarms)
+        return Knowledge(**{name: getattr(self, name) for name in self.told_fields()})
 
     @property
     def fully_known(self) -> Self:
         """The same corruption with every corrupted row known, and no other: what training depends on."""
         complete = Knowledge()
-        return dataclasses.replace(self, **{name: getattr(complete, name) for name in FIELDS})
+        return dataclasses.replace(self, **{name: getattr(complete, name) for name in self.told_fields()})
+
+    @classmethod
+    def told_fields(cls) -> tuple[str, ...]:
+        """The fields that say what methods are told; not those that a class declares anew, for something of its own."""
+        own, base = fields_of(cls), fields_of(Corruption)
+        return tuple(name for name in FIELDS if own[name].declared == base[name].declared)
 
     @property
     def has_trigger(self) -> bool:

@@ -129,7 +129,10 @@ def related(chosen: Checkpoint, every: Sequence[Checkpoint], frame: pd.DataFrame
         if item.trial != chosen.trial:
             continue
         row = rows.loc[item.run_id]
-        name = {names.TRIAL: "trained", names.ORACLE: "oracle"}.get(item.kind) or str(row.get("unlearner.type"))
+        # Of oracles only those that were trained without the known rows say which these are.
+        partial = any(pd.notna(row.get(f"corruption.{name}")) for name in ("known", "false_alarms"))
+        oracle = "reachable oracle" if partial else "oracle"
+        name = {names.TRIAL: "trained", names.ORACLE: oracle}.get(item.kind) or str(row.get("unlearner.type"))
         counts[name] += 1
         found[name if counts[name] == 1 else f"{name} {counts[name]}"] = item
     trained = found.get("trained", chosen)

@@ -11,6 +11,7 @@ import pandas as pd
 
 from qlab.attempts import Attempts
 from qlab.reading.claims import claims_of
+from qlab.reading.known import against_known, known_table, sweeps_known
 from qlab.report.data import Shown, shown_data
 from qlab.report.reference import References, agreement, matched_by_task
 from qlab.tracking import frames, names, params
@@ -29,6 +30,12 @@ _PROBE_CAPTIONS = {
     "under_noise": "Accuracy of trained circuits under other noise than they were trained with, and how it changed: "
     "mean over seeds and 95 % bootstrap interval.",
 }
+
+_KNOWN_CAPTION = (
+    "Unlearning methods by the fraction of corrupted rows that they are told: mean and standard deviation over runs. "
+    "Corrective accuracy is that under true labels on corrupted training rows, known and hidden; with a trigger, on "
+    "validation rows that were given it."
+)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -139,6 +146,10 @@ def _unlearning(store: Store, runs: pd.DataFrame, references: References | None)
     table = summarize_unlearning(runs)
     history = history_of(runs, store.metric_history)
     tables = {"unlearning": ("Unlearning methods at their last step, mean and standard deviation over runs.", table)}
+    figures: dict[str, tuple[str, Draw]] = {}
+    if sweeps_known(runs):
+        figures["known"] = (_KNOWN_CAPTION, lambda: against_known(runs))
+        tables["known"] = (_KNOWN_CAPTION, known_table(runs))
     if history.empty:
         return _Part({}, tables)
     curves = curves_of(history)
@@ -151,7 +162,8 @@ def _unlearning(store: Store, runs: pd.DataFrame, references: References | None)
     caption = "Accuracy on the validation split and on the forget set with its polluted labels against the step."
     if published is not None:
         caption += " Dashed: published."
-    return _Part({"unlearning": (caption, lambda: accuracy_against_step(curves, table, published))}, tables, compared)
+    drawn = {"unlearning": (caption, lambda: accuracy_against_step(curves, table, published))}
+    return _Part(drawn | figures, tables, compared)
 
 
 def _probes(runs: pd.DataFrame) -> _Part:

@@ -15,7 +15,7 @@ from qlab.views.labels import labelled, ratio_text
 from qlab.views.palette import Style, styles
 from qlab.views.panels import row
 from qlab.views.summary import TEST
-from qlab.views.words import TITLES
+from qlab.views.words import APART, TITLES
 
 FINAL = (
     "validation_accuracy",
@@ -34,8 +34,23 @@ FINAL = (
     "unlearning_seconds",
     "loss_evaluations",
 )
-"""Metrics at the end of an unlearning run, in the order of the table; that of test data and those of one's own are
-added if there are some."""
+"""Metrics at the end of an unlearning run, in the order of the table; that of test data, those of one's own and
+:data:`PARTIAL` are added if there are some."""
+
+PARTIAL = (
+    "corrective_accuracy",
+    "corrective_accuracy_teacher",
+    "corrective_accuracy_oracle",
+    "corrective_accuracy_reachable",
+    *APART,
+    "reachable_accuracy",
+    "reachable_accuracy_std",
+    "reachable_gap",
+    "reachable_kl",
+    "reachable_kl_floor",
+    "membership_auc_reachable",
+)
+"""Metrics of what is done about rows that are hidden."""
 
 _ALWAYS = ("validation_accuracy",)
 """Metrics at the end that every run has; others may have no meaning for some, or were not asked for."""
@@ -58,17 +73,18 @@ def label_runs(frame: pd.DataFrame) -> pd.DataFrame:
 def summarize_unlearning(frame: pd.DataFrame) -> pd.DataFrame:
     """One row for each model, corruption, ratio and method: every run belongs to one.
 
-    Columns: those, then ``<metric>_mean``, ``<metric>_std`` (n - 1) and ``<metric>_n`` of :data:`FINAL` over the runs
-    kept that have a finite value, ``kept``, ``runs`` and ``left_out``. A run is kept if it finished and did not
-    diverge; ``left_out`` says why others were not, and which metrics of those kept are no finite numbers.
-    ``steps_to_oracle`` and ``relearn_steps`` exist only for runs that got there: ``_n`` says how many did.
+    Columns: those, then ``<metric>_mean``, ``<metric>_std`` (n - 1) and ``<metric>_n`` of :data:`FINAL`, and of
+    :data:`PARTIAL` where some run has them, over the runs kept that have a finite value, ``kept``, ``runs`` and
+    ``left_out``. A run is kept if it finished and did not diverge; ``left_out`` says why others were not, and which
+    metrics of those kept are no finite numbers. ``steps_to_oracle`` and ``relearn_steps`` exist only for runs that got
+    there: ``_n`` says how many did.
 
     Args:
         frame: one row for each unlearning run.
     """
     work = label_runs(frame)
-    tested = (TEST,) if np.isfinite(numbers_of(frame, TEST)).any() else ()
-    metrics = (*FINAL, *tested, *(name for name in measured(frame) if name not in (*FINAL, TEST)))
+    tested = tuple(name for name in (*PARTIAL, TEST) if np.isfinite(numbers_of(frame, name)).any())
+    metrics = (*FINAL, *tested, *(name for name in measured(frame) if name not in (*FINAL, *PARTIAL, TEST)))
     work["reason"] = pd.Series(ending(frame), index=frame.index, dtype=str)
     for metric in metrics:
         work[metric] = numbers_of(frame, metric)
@@ -145,7 +161,7 @@ def accuracy_against_step(
     for (model, corruption, ratio), own in _groups(table):
         rows = curves[_same(curves, model, corruption, ratio)]
         for metric in metrics:
-            title = TITLES.get(metric, metric)
+            title = (TITLES | APART).get(metric, metric)
             steps = (rows["step"].min(), rows["step"].max()) if len(rows) else (0, 1)
             parts = _oracle_level(own, steps) if metric == "validation_accuracy" else []
             for counts in own.to_dict("records"):
@@ -205,7 +221,7 @@ def final_bars(table: pd.DataFrame, metrics: Sequence[str] = DRAWN) -> hv.Layout
                 "xlabel": "",
                 "show_grid": True,
             }
-            shown |= {"ylabel": TITLES.get(metric, metric), "xrotation": 30}
+            shown |= {"ylabel": (TITLES | APART).get(metric, metric), "xrotation": 30}
             shown |= {"ylim": (0.0, 1.03)} if "accuracy" in metric else {}
             bars = styled(bars, bokeh={"color": "colour", "tools": ["hover"]}, matplotlib={"color": "colour"})
             panels.append(

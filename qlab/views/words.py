@@ -17,6 +17,16 @@ TITLES = {
 }
 """Metrics logged at every step, and what to write beside an axis."""
 
+APART = {
+    "known_accuracy_polluted": "accuracy on known rows (polluted labels)",
+    "known_accuracy_clean": "accuracy on known rows (clean labels)",
+    "hidden_accuracy_polluted": "accuracy on hidden rows (polluted labels)",
+    "hidden_accuracy_clean": "accuracy on hidden rows (clean labels)",
+    "false_alarm_accuracy": "accuracy on clean rows named by mistake",
+}
+"""The same of methods that are not told all corrupted rows, or clean ones with them."""
+
+
 NOISE: Final = re.compile(r"model\.noise\.\d+\.(\w+)")
 """A param of a channel of noise."""
 
@@ -35,6 +45,13 @@ _PARAMS: Final = {
     "corruption.known": "fraction of corrupted rows known",
 }
 
+_ENDS: Final = {
+    "corrective_accuracy": "corrective accuracy (true labels)",
+    "reachable_gap": "gap to what retraining can reach",
+    "oracle_gap": "gap to the oracle",
+}
+"""Metrics at the end of unlearning."""
+
 _UNITS: Final = {"model.depth": "layers", "training.epochs": "epochs", "training.batch_size": "rows"}
 
 _PLACE: Final = re.compile(r"\bnoise\.\d+=")
@@ -44,7 +61,7 @@ def named(name: str) -> str:
     """A metric or param in words: ``training.learning_rate`` as "learning rate"."""
     if name in _PARAMS:
         return _PARAMS[name]
-    return TITLES.get(name, name.rpartition(".")[2].replace("_", " "))
+    return (TITLES | APART | _ENDS).get(name, name.rpartition(".")[2].replace("_", " "))
 
 
 def axis_words(axis: Sequence[str]) -> str:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from qlab.corruptions import Backdoor, Knowledge, LabelFlip, PairDuplicate
 from qlab.corruptions.base import Corrupted
 from qlab.errors import ConfigError, DataError
+from qlab.fields import Ratio
 from qlab.tasks import XXZ, Digits, Split
 
 TASK = XXZ(length=4)
@@ -158,6 +159,30 @@ def test_a_corruption_does_the_same_whatever_is_known_of_it() -> None:
     assert own.fully_known == LabelFlip(ratio=0.5)
     assert own.knowledge == Knowledge(0.25, "near", 1.0)
     assert torch.equal(apply(own).mask, apply(own.fully_known).mask)
+
+
+class Own(LabelFlip):
+    """Has a field of that name for something else."""
+
+    known: Ratio = 0.5
+
+
+def test_a_field_that_a_class_declares_anew_is_its_own() -> None:
+    own = Own(ratio=0.5, known=0.25, false_alarms=1.0)
+    assert Own.told_fields() == ("known_rows", "false_alarms")
+    assert own.knowledge == Knowledge(false_alarms=1.0)
+    assert own.fully_known == Own(ratio=0.5, known=0.25)
+
+
+class Half(LabelFlip):
+    """Of which half is known unless something else is said."""
+
+    known = 0.5
+
+
+def test_another_default_means_the_same() -> None:
+    assert Half().knowledge == Knowledge(0.5)
+    assert Half().fully_known == Half(known=1.0)
 
 
 def test_only_a_corruption_that_can_mark_unseen_rows_has_a_trigger() -> None:

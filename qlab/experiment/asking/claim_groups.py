@@ -24,7 +24,7 @@ def settings_of(item: Item) -> dict[str, Any]:
         return found
     if isinstance(item, Unlearning):
         own = {"unlearner.type": item.name, **_flat("unlearner", item.unlearner.field_values())}
-        told = {f"corruption.{name}": value for name, value in vars(item.knowledge).items()}
+        told = {f"corruption.{name}": getattr(item.knowledge, name) for name in item.teacher.corruption.told_fields()}
         return settings_of(item.teacher) | told | own
     own = {"probe.type": item.name, **_flat("probe", item.probe.field_values())}
     return settings_of(item.trial) | own

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from qlab.component import Component
-from qlab.corruptions.knowledge import FIELDS
 from qlab.experiment.asking.trial import Trial
 
 TABLES = {"task": "task", "corruption": "corruption", "model": "model", "training": "trainer"}
@@ -20,7 +19,8 @@ def fields_at(trial: Trial, table: str) -> dict[str, Any]:
         return {}
     part = getattr(trial, TABLES[table])
     values = part.field_values()
-    return {name: values[name] for name in part.config() if table != "corruption" or name not in FIELDS}
+    left_out = trial.corruption.told_fields() if table == "corruption" else ()
+    return {name: values[name] for name in part.config() if name not in left_out}
 
 
 def has(trial: Trial, key: str) -> bool:

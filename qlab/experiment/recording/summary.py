@@ -133,6 +133,7 @@ def _summarise_unlearning(
     curves = pd.DataFrame() if history.empty else curves_of(history)
     with tempfile.TemporaryDirectory() as folder:
         files = write_unlearning(table, curves, Path(folder), recorder.experiment.name, figures)
+        files += write_known(frame, Path(folder), recorder.experiment.name, figures)
         _log(recorder, parent, files)
     return table, curves
 
@@ -264,6 +265,23 @@ def write_unlearning(
     if curves.empty:
         return [csv]
     return [csv, *_write(lambda: accuracy_against_step(curves, table), folder, "unlearning", title, figures)]
+
+
+def write_known(frame: pd.DataFrame, folder: Path, title: str, figures: Attempts | None = None) -> list[Path]:
+    """Writes ``known.csv``, ``known.png`` and ``known.html`` if runs differ in how many corrupted rows are known.
+
+    See :func:`write_probes` and :mod:`qlab.reading.known`.
+
+    Args:
+        frame: one row for each unlearning run.
+    """
+    from qlab.reading.known import against_known, known_table, sweeps_known
+
+    if not sweeps_known(frame):
+        return []
+    csv = folder / "known.csv"
+    known_table(frame).to_csv(csv, index=False)
+    return [csv, *_write(lambda: against_known(frame), folder, "known", title, figures)]
 
 
 def _write(draw: Callable[[], Any], folder: Path, name: str, title: str, figures: Attempts | None) -> list[Path]:

@@ -13,6 +13,7 @@ from qlab.explorer.controls import Control
 from qlab.explorer.figure import Figure
 from qlab.explorer.page import Page
 from qlab.explorer.tables import plain_table
+from qlab.reading.known import against_known, known_table, sweeps_known
 from qlab.tracking import frames, names
 from qlab.views.kept import measured
 from qlab.views.summary import rounded
@@ -26,7 +27,7 @@ from qlab.views.unlearning import (
     summarize_unlearning,
     trade_off,
 )
-from qlab.views.words import TITLES
+from qlab.views.words import APART, TITLES
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -51,11 +52,13 @@ class UnlearningPage(Page):
         self.curves = Figure("unlearning_curves")
         self.bars = Figure("unlearning_final")
         self.trade = Figure("unlearning_trade_off")
+        self.known = Figure("unlearning_known")
         self._table = pn.Column(sizing_mode="stretch_width")
         tabs = pmui.Tabs(
             ("Over steps", self.curves.view),
             ("At the end", self.bars.view),
             ("Trade-off", self.trade.view),
+            ("Known rows", self.known.view),
             ("Table", self._table),
         )
         return [pmui.Row(self._methods.widget, self._metrics.widget), tabs]
@@ -65,7 +68,7 @@ class UnlearningPage(Page):
         experiment, where = self.state.experiment, self.state.where
         wanted, metrics = (
             list(self.state.methods),
-            [name for name in self.state.metrics if name in TITLES] or list(DRAWN),
+            [name for name in self.state.metrics if name in (*TITLES, *APART)] or list(DRAWN),
         )
 
         def compute() -> _Shown:
@@ -87,18 +90,24 @@ class UnlearningPage(Page):
     def _show(self, shown: _Shown) -> None:
         self._methods.offer(shown.methods)
         own = measured(shown.runs)
-        self._metrics.offer([*TITLES, *own])
-        metrics = [name for name in self.state.metrics if name in TITLES] or list(DRAWN)
+        apart = [name for name in APART if name in shown.runs and shown.runs[name].notna().any()]
+        self._metrics.offer([*TITLES, *apart, *own])
+        metrics = [name for name in self.state.metrics if name in (*TITLES, *apart)] or list(DRAWN)
         if shown.curves.empty:
             self.curves.clear()
             self.bars.clear()
             self.trade.clear()
+            self.known.clear()
             self.say("No unlearning run has finished yet.")
         else:
             drawn = accuracy_against_step(shown.curves, shown.table, metrics=metrics)
             self.curves.show(drawn, shown.curves)
-            asked = [name for name in self.state.metrics if name in (*TITLES, *own)]
+            asked = [name for name in self.state.metrics if name in (*TITLES, *apart, *own)]
             final = [name for name in asked if f"{name}_mean" in shown.table] or list(DRAWN)
             self.bars.show(final_bars(shown.table, final), shown.table)
             self.trade.show(trade_off(shown.runs), shown.runs)
+            if sweeps_known(shown.runs):
+                self.known.show(against_known(shown.runs), known_table(shown.runs))
+            else:
+                self.known.clear()
         self._table.objects = [plain_table(rounded(shown.table), pagination="local", page_size=12)]
