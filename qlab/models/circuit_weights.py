@@ -22,6 +22,7 @@ _ASSIGNED = (
     "cone",
     "engine",
     "_largest",
+    "_reached",
     "_shifted",
 )
 """Attributes that building a model creates after its weights: no weight can have these names."""
