@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from qlab.commands import citing, classes, experiments, models, showing, stores
+from qlab.commands import citing, classes, experiments, models, noise, showing, stores
 from qlab.commands.group import Commands
 from qlab.version import __version__
 
@@ -35,6 +35,7 @@ for command in (
     showing.export,
     models.predict,
     models.circuit,
+    noise.noise,
     citing.cite,
 ):
     main.add_command(command)

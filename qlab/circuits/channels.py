@@ -6,10 +6,12 @@ import dataclasses
 import itertools
 import math
 import warnings
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from qlab.circuits.pauli import pauli_strings, transfer_matrices
@@ -50,6 +52,19 @@ class Adjoint:
     keeps_z_on: frozenset[int]
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class Narrowed:
+    """A channel on fewer wires than it was queued on, see :func:`narrowed`.
+
+    Args:
+        operation: PennyLane's.
+        channel: what it does to observables.
+    """
+
+    operation: qml.operation.Operator
+    channel: Adjoint
+
+
 def is_channel(operation: qml.operation.Operator) -> bool:
     """Whether an operation is a noise channel on qubits."""
     return isinstance(operation, qml.operation.Channel)
@@ -85,7 +100,57 @@ def adjoint_of(operation: qml.operation.Operator) -> Adjoint:
             f"identity by {off:.2g}; accepts at most {_PRESERVES:g}."
         )
     transfer[:, 0] = identity
-    letters = np.array(list(itertools.product(range(4), repeat=k)))
+    return _adjoint(transfer, wires)
+
+
+def narrowed(channel: Adjoint, operation: qml.operation.Operator, wires: Sequence[int]) -> Narrowed | None:
+    """A channel as it acts on observables that are the identity on all but some of its wires.
+
+    It exists if E'(O x I) = O' x I for every O on these: depolarizing of two qubits jointly is depolarizing of one,
+    where the observable is on one. The rest of the channel's wires are then none of the observable's afterwards.
+
+    Args:
+        channel: what the operation does to observables.
+        operation: PennyLane's.
+        wires: those where the observable may be another than the identity, in the operation's order.
+
+    Returns:
+        The same as a channel on these wires; None if it spreads.
+    """
+    every = tuple(operation.wires)
+    on = [position for position, wire in enumerate(every) if wire in wires]
+    off = [position for position in range(len(every)) if position not in on]
+    inside = torch.from_numpy((_letters(len(every))[:, off] == 0).all(axis=1))
+    if float(channel.transfer[~inside][:, inside].abs().max()) > _ROUNDING:
+        return None
+    # E(rho x I / 2^m) with the rest of the qubits traced out: Kraus matrices <b|K|c> / 2^(m / 2).
+    k, m = len(on), len(off)
+    kraus = kraus_matrices(operation).reshape(-1, *[2] * (2 * len(every)))
+    order = [1 + position for position in off] + [1 + len(every) + position for position in off]
+    order += [1 + position for position in on] + [1 + len(every) + position for position in on]
+    parts = kraus.permute(0, *order).reshape(-1, 2**k, 2**k) / 2.0 ** (m / 2)
+    with qml.QueuingManager.stop_recording():
+        made = qml.QubitChannel(_fewest(parts), wires=list(wires))
+    return Narrowed(made, _adjoint(channel.transfer[inside][:, inside], tuple(wires)))
+
+
+def _fewest(kraus: Tensor) -> list[Any]:
+    """Kraus matrices of the same channel, of which there are at most 4^k: eigenvectors of sum_i |K_i)(K_i|."""
+    size = kraus.shape[-1]
+    flat = kraus.reshape(len(kraus), -1)
+    values, vectors = torch.linalg.eigh(flat.mT @ flat.conj())
+    kept = values > _ROUNDING
+    matrices = (vectors[:, kept] * values[kept].sqrt()).mT.reshape(-1, size, size)
+    return [matrix.numpy() for matrix in matrices]
+
+
+def _letters(k: int) -> NDArray[np.int64]:
+    """The letters of all Pauli strings of k wires, 0 to 3 for I, X, Y, Z: ``[4^k, k]``."""
+    return np.array(list(itertools.product(range(4), repeat=k)))
+
+
+def _adjoint(transfer: Tensor, wires: tuple[int, ...]) -> Adjoint:
+    k, letters = len(wires), _letters(len(wires))
     commutes, keeps = set(), set()
     for position, wire in enumerate(wires):
         z = 3 * 4 ** (k - 1 - position)

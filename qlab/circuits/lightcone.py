@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
+from qlab.circuits.channels import narrowed
 from qlab.circuits.observables import PauliSum, pauli_z
 from qlab.circuits.recording import Gate
 
@@ -43,6 +44,8 @@ def light_cone(gates: Sequence[Gate], readout: int | PauliSum) -> LightCone:
       Then E'(O) = sum_b |b><b| O_b sum_i K_ib^dagger K_ib, and the last sum is I for each b: E'(O) = O, it drops.
     - Most channels on a Z-like wire stay, but keep it Z-like: amplitude damping turns Z into (1 - gamma) Z + gamma I,
       depolarizing into (1 - 4 p / 3) Z. So the cone of a circuit is no larger with such noise than without.
+    - Where a channel is partly outside the support and E'(O x I) = O' x I for every O on the shared wires, it is taken
+      as a channel on these alone: two qubits' joint depolarizing adds no wire. See :func:`narrowed`.
 
     Args:
         gates: the circuit.
@@ -53,12 +56,30 @@ def light_cone(gates: Sequence[Gate], readout: int | PauliSum) -> LightCone:
     kept: list[Gate] = []
     for gate in reversed(gates):
         shared = [wire for wire in gate.wires if wire in z_like]
+        gate = _on_shared(gate, shared)
         if all(z_like[wire] and wire in gate.diagonal_on for wire in shared):
             continue
         kept.append(gate)
         for wire in gate.wires:
             z_like[wire] = z_like.get(wire, True) and wire in gate.keeps_z_on
     return LightCone(observable, tuple(reversed(kept)), tuple(sorted(z_like)))
+
+
+def _on_shared(gate: Gate, shared: Sequence[int]) -> Gate:
+    """A channel that does not spread from the wires that it shares with the support; else the gate as it is."""
+    if gate.channel is None or len(shared) in (0, len(gate.wires)):
+        return gate
+    found = narrowed(gate.channel, gate.operation, shared)
+    if found is None:
+        return gate
+    return dataclasses.replace(
+        gate,
+        operation=found.operation,
+        wires=tuple(shared),
+        diagonal_on=found.channel.commutes_on,
+        keeps_z_on=found.channel.keeps_z_on,
+        channel=found.channel,
+    )
 
 
 def split_cones(gates: Sequence[Gate], observable: PauliSum) -> tuple[LightCone, ...]:

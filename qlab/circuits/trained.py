@@ -65,9 +65,11 @@ class TrainedCircuit:
             cone: its light cone, to leave out all else.
         """
         operations = recording.operations(flat.detach())
-        kept = range(len(operations)) if cone is None else [gate.number for gate in cone.gates]
+        kept = operations
+        if cone is not None:  # channels may be on fewer wires there
+            kept = [operations[gate.number] if gate.channel is None else gate.operation for gate in cone.gates]
         wires = tuple(range(recording.n_wires)) if cone is None else cone.wires
-        return cls(tuple(_plain(operations[number]) for number in kept), wires, encoding, observable, cone is None)
+        return cls(tuple(map(_plain, kept)), wires, encoding, observable, cone is None)
 
     @property
     def noisy(self) -> bool:

@@ -12,7 +12,7 @@ from qlab.version import __version__
 PAPER = ("2508.02422", "10.1038/s41467-026-70420-4")
 """The paper that qlab reproduces: its preprint, and as it was published. Who cites one gets both."""
 
-_ID = re.compile(r"arXiv:(\d{4}\.\d{4,5})|\b(10\.\d{4,9}/[^\s,;)]+)", re.IGNORECASE)
+_ID = re.compile(r"arXiv:(\d{4}\.\d{4,5}|[a-z-]+/\d{7})|\b(10\.\d{4,9}/[^\s,;)]+)", re.IGNORECASE)
 
 _ENTRY = re.compile(r"^@(?P<kind>\w+)\{(?P<key>[^,\s]+),\n(?P<body>.*?)^\}$", re.MULTILINE | re.DOTALL)
 

@@ -12,13 +12,13 @@ from qlab.errors import ConfigError
 @click.command("list")
 @click.argument("kind", required=False)
 def list_names(kind: str | None) -> None:
-    """List what an experiment file can name: classes from tasks to metrics; and experiments."""
+    """List what an experiment file can name: classes from tasks to metrics; devices; and experiments."""
     from qlab.errors import unknown
     from qlab.registry import KINDS, available
     from qlab.resources import experiments
     from qlab.words import plural
 
-    sections = [*KINDS, "experiment"]
+    sections = [*KINDS, "device", "experiment"]
     if kind is not None:
         asked = [section for section in sections if kind in (section, plural(section))]
         if not asked:
@@ -31,6 +31,12 @@ def list_names(kind: str | None) -> None:
 
             for name, file in experiments().items():
                 click.echo(f"  {name:22} {schema.load(file).about}")
+        elif section == "device":
+            from qlab.noise.device_file import read_device, snapshots
+
+            for name, file in snapshots().items():
+                device = read_device(file)
+                click.echo(f"  {name:22} {len(device.qubits)} qubits of {device.name}, {device.date[:10]}")
         else:
             for name, cls in available(section).items():
                 click.echo(f"  {name:22} {_first_line(cls)}")
@@ -45,7 +51,7 @@ def describe(name: str) -> None:
 
     NAME is one that `qlab list` prints, or "module:Class"; or Task, Corruption, Model, Estimator, Loss, Channel,
     Unlearner, LandscapeProbe or Metric for what a class of one's own has to define; or a table: run, select, search,
-    claim.
+    claim. Files of devices are printed, too.
     """
     from qlab import starting
     from qlab.claims import ClaimTable
@@ -54,6 +60,7 @@ def describe(name: str) -> None:
     from qlab.experiment.asking.selection import SelectTable
     from qlab.experiment.asking.space import SearchTable
     from qlab.fields import REQUIRED, fields_of, show
+    from qlab.noise.device_file import snapshots
     from qlab.registry import KINDS, available, base_classes, find_of_any_kind
     from qlab.resources import experiments
     from qlab.training import Trainer
@@ -64,7 +71,7 @@ def describe(name: str) -> None:
     for kind in KINDS:
         classes |= {base.__name__: (kind, base) for base in base_classes(kind)}
         classes |= {found: (kind, cls) for found, cls in available(kind).items()}
-    shipped = experiments()
+    shipped = experiments() | snapshots()
     if name not in classes and name in shipped:
         click.echo(shipped[name].read_text(encoding="utf-8"), nl=False)
         return

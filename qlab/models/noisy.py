@@ -22,7 +22,8 @@ from qlab.component import stated
 from qlab.errors import ConfigError
 from qlab.fields import AbsentMeans, PositiveInt
 from qlab.models.base import Model
-from qlab.noise import Channel, ReadoutError
+from qlab.noise import Channel, DeviceNoise, ReadoutError
+from qlab.noise.device import ALONE
 from qlab.noise.pennylane_model import NoiseModelPlacement, is_noise_model
 from qlab.noise.placement import Placement
 
@@ -44,7 +45,10 @@ class NoisyModel(Model):
             light cone) or "default.mixed" (PennyLane's density matrices). In Python they are objects:
             ``noise=(BitFlip(p=0.01),)``, after ``from qlab.noise import BitFlip``; or PennyLane's noise model,
             ``noise=qml.NoiseModel(...)``, applied as by ``qml.noise.add_noise``. Such a model is trained and measured
-            like any other, but no file can say what its functions do: experiments and checkpoints refuse it.
+            like any other, but no file can say what its functions do: experiments and checkpoints refuse it. In place
+            of a list, the noise of a quantum computer from its calibration: ``noise = { device = "kingston", qubits =
+            [0, 1, 2] }``, in Python ``noise=DeviceNoise.read("kingston")``; see `qlab list devices` and `qlab describe
+            DeviceNoise`.
         shots: in training each expectation value is the mean of so many outcomes, drawn by row and step from the
             trial's seed with their exact distribution; "exact" draws nothing. One Pauli word has binomial counts. Words
             of a sum, as in "mean_Z", that commute qubit by qubit come from the same shots, in one measurement with a
@@ -75,6 +79,9 @@ class NoisyModel(Model):
         gradient: Annotated[Gradient, AbsentMeans("exact")] = "exact",
         **fields: Any,
     ) -> None:
+        if isinstance(noise, DeviceNoise):
+            noise = (noise,)
+            object.__setattr__(self, "_given", self._given | {"noise": noise})
         model = noise if is_noise_model(noise) else None
         if model is not None:
             noise = ()
@@ -92,6 +99,8 @@ class NoisyModel(Model):
                 "or leave gradient out."
             )
         self._channels = tuple(noise)
+        if len(self._channels) > 1 and any(isinstance(channel, DeviceNoise) for channel in self._channels):
+            raise ConfigError(f"{type(self).__name__}: noise: {ALONE}")
 
     @property
     def is_noisy(self) -> bool:

@@ -2,6 +2,7 @@
 
 from qlab.noise.base import Channel
 from qlab.noise.damping import AmplitudeDamping, GeneralizedAmplitudeDamping, PhaseDamping
+from qlab.noise.device import DeviceNoise
 from qlab.noise.kraus import QubitChannel
 from qlab.noise.pauli_errors import BitFlip, DepolarizingChannel, PauliError, PhaseFlip, TwoQubitDepolarizing
 from qlab.noise.readout import ReadoutError
@@ -12,6 +13,7 @@ __all__ = [
     "BitFlip",
     "Channel",
     "DepolarizingChannel",
+    "DeviceNoise",
     "GeneralizedAmplitudeDamping",
     "PauliError",
     "PhaseDamping",

@@ -49,8 +49,8 @@ class Channel(Component):
     outer brackets sweep, and ``p=(0.01, 0.02, 0.04)`` in Python have one for each of ``wires``, or of the register's.
 
     Override :meth:`on`, and :attr:`size` for channels that act on more than one qubit at once. Fields of the type
-    :data:`Strength` may differ from wire to wire; :meth:`on` gets them as numbers, see :meth:`at`, and
-    :meth:`check_strengths` may say which of them go together.
+    ``Strength`` may differ from wire to wire; :meth:`on` gets them as numbers, see :meth:`at`, and a channel's own
+    ``check_strengths`` may say which of them go together.
 
     Args:
         after: "all" gates; the name of a gate, such as "IsingZZ"; gates on so many wires, such as 2; at the "start",
@@ -144,3 +144,8 @@ class Channel(Component):
     @abstractmethod
     def on(self, wires: tuple[int, ...]) -> qml.operation.Operator:
         """The PennyLane channel on some wires, :attr:`n_qubits` of them; its strength a plain number."""
+
+
+def gate_name(gate: qml.operation.Operator) -> str:
+    """A gate's name without the power that it may be raised to, which is a weight perhaps."""
+    return str(gate.name).split("**")[0]

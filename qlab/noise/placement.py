@@ -11,7 +11,8 @@ from qlab.circuits.observables import PauliSum
 from qlab.deferred import Deferred
 from qlab.errors import ConfigError, nearest
 from qlab.fields import show
-from qlab.noise.base import Channel
+from qlab.noise.base import Channel, gate_name
+from qlab.noise.device import DeviceNoise
 from qlab.noise.readout import ReadoutError
 
 if TYPE_CHECKING:
@@ -41,6 +42,9 @@ class Placement:
 
     def __post_init__(self) -> None:
         for channel, where in self._numbered():
+            if isinstance(channel, DeviceNoise):
+                channel.check_register(self.n_wires)  # which names its file
+                continue
             try:
                 channel.check_register(self.n_wires)
             except ConfigError as error:
@@ -69,7 +73,7 @@ class Placement:
     def measured(self, observable: PauliSum) -> PauliSum:
         """The observable, with errors of the readout."""
         for channel in self.channels:
-            if isinstance(channel, ReadoutError):
+            if isinstance(channel, ReadoutError | DeviceNoise):
                 observable = channel.measured(observable)
         return observable
 
@@ -80,7 +84,7 @@ class Placement:
             ConfigError: it has none of that name, or of that many wires.
         """
         own = [gate for gate in gates if not is_channel(gate) and gate.name not in _NO_GATES]
-        names = sorted({_name(gate) for gate in own})
+        names = sorted({gate_name(gate) for gate in own})
         sizes = sorted({len(gate.wires) for gate in own})
         for channel, where in self._numbered():
             after, size, name = channel.after, channel.n_qubits, type(channel).__name__
@@ -94,7 +98,7 @@ class Placement:
                     f"{where}.after: got {show(after)}, and the circuit has no such gate.{nearest(after, names)} "
                     f'Accepts "all", "start", "readout", a number of wires, or one of {", ".join(map(show, names))}.'
                 )
-            wide = {len(gate.wires) for gate in own if _name(gate) == after}
+            wide = {len(gate.wires) for gate in own if gate_name(gate) == after}
             if size > 1 and wide and size not in wide:
                 raise ConfigError(
                     f"{where}.after: got {show(after)}, a gate on {min(wide)} wires, but {name} acts on {size} qubits "
@@ -106,7 +110,9 @@ class Placement:
                 )
 
     def _after(self, channel: Channel, gate: qml.operation.Operator) -> list[Any]:
-        if channel.after not in ("all", _name(gate), len(gate.wires)):
+        if isinstance(channel, DeviceNoise):
+            return channel.after_gate(gate)
+        if channel.after not in ("all", gate_name(gate), len(gate.wires)):
             return []
         wires = tuple(gate.wires)
         if channel.n_qubits > 1:
@@ -124,7 +130,3 @@ class Placement:
 
     def _numbered(self) -> list[tuple[Channel, str]]:
         return [(channel, f"{self.owner}: noise[{number}]") for number, channel in enumerate(self.channels, start=1)]
-
-
-def _name(gate: qml.operation.Operator) -> str:
-    return str(gate.name).split("**")[0]

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from qlab.field_types import Nested
-from qlab.noise import Channel
+from qlab.noise import Channel, DeviceNoise
 from qlab.tracking import names
 from qlab.tracking.groups import OVER, RATIO, keys_of
 from qlab.tracking.params import shown
@@ -116,7 +116,9 @@ def varying(frame: pd.DataFrame) -> list[str]:
     different = []
     for name in columns:
         values = _unchosen(frame, name)
-        alike = _alike(range(len(frame)), _holders(frame, name), name)
+        holders = _holders(frame, name)
+        alike = _alike(range(len(frame)), holders, name)
+        alike = [rows for rows in alike if not _is_detail(name, holders and holders[rows[0]])]
         if any(_differ(values[row] for row in rows) for rows in alike):
             different.append(name)
     return ["model.type", *(name for name in different if name != "model.type")] if columns else []
@@ -156,15 +158,18 @@ def _labels(frame: pd.DataFrame, kind: str, tables: tuple[str, ...] | None = Non
     types = _names(_values(frame, f"{kind}.type"))
     labels = [text or UNKNOWN for text in types]
     settings = [name for name in frame.columns if tables and name.startswith(tables) and name not in (*_TYPES, RATIO)]
-    columns = {name: _unchosen(frame, name) for name in settings}
+    columns = {name: _devices_by_name(frame, name, _unchosen(frame, name)) for name in settings}
     for kept in set(types) - {""}:
         every = [row for row, own in enumerate(types) if own == kept]
         parts: dict[int, list[tuple[str, bool]]] = {row: [] for row in every}
         for name, values in columns.items():
             called = name.removeprefix(f"{kind}.")
             called = called.rpartition(".")[0] if called.endswith(_TAGS) else called
-            for rows in _alike(every, _holders(frame, name), name):
+            holders = _holders(frame, name)
+            for rows in _alike(every, holders, name):
                 own = [values[row] for row in rows]
+                if _is_detail(name, holders and holders[rows[0]]):
+                    continue
                 if not _differ(own) and name != _ALWAYS:
                     continue
                 for row, text in zip(rows, _texts(own), strict=True):
@@ -192,6 +197,21 @@ def _holders(frame: pd.DataFrame, name: str) -> list[Any] | None:
     """For each row the class of what has a field, such as "training.loss.type"; None if nothing says it."""
     table = name.rpartition(".")[0]
     return next((_values(frame, table + tag) for tag in _TAGS if table + tag in frame), None)
+
+
+def _devices_by_name(frame: pd.DataFrame, name: str, values: list[Any]) -> list[Any]:
+    """The values of a param; of one that says that noise is a device's, the name of the device."""
+    if not name.endswith(f".{Channel.tag}") or DeviceNoise.__name__ not in values:
+        return values
+    devices = _values(frame, f"{name.rpartition('.')[0]}.device")
+    return [
+        device if own == DeviceNoise.__name__ and device else own for own, device in zip(values, devices, strict=True)
+    ]
+
+
+def _is_detail(name: str, holder: Any) -> bool:
+    """Whether a param is one of a device's many numbers, which no name can hold; or its name, which stands already."""
+    return holder == DeviceNoise.__name__ and name.rpartition(".")[2] in ("device", *DeviceNoise.details)
 
 
 def _alike(rows: Sequence[int], types: Sequence[Any] | None, name: str) -> list[list[int]]:

@@ -76,10 +76,10 @@ def test_the_bibliography_is_bibtex_with_what_a_reference_needs():
         assert {"author", "title", "year"} <= set(fields), key
         assert kind in {"misc", "article", "inproceedings"}
         if "eprint" in fields:
-            assert re.fullmatch(r"\d{4}\.\d{4,5}", fields["eprint"])
+            assert re.fullmatch(r"\d{4}\.\d{4,5}|[a-z-]+/\d{7}", fields["eprint"])
             assert fields["archiveprefix"] == "arXiv"
             # The year and month of a preprint are the beginning of its id.
-            assert abs(int(fields["year"]) - (2000 + int(fields["eprint"][:2]))) <= 1, key
+            assert abs(int(fields["year"]) - (2000 + int(fields["eprint"].rpartition("/")[2][:2]))) <= 1, key
     ids = [item for entry in entries() for item in entry.ids]
     assert len(ids) == len(set(ids))
 

@@ -10,6 +10,7 @@ from click.testing import CliRunner
 from qlab import registry
 from qlab.cli import main
 from qlab.fields import REQUIRED, fields_of
+from qlab.noise.device_file import snapshots
 from qlab.resources import experiments
 from qlab.training import Trainer
 from qlab.words import plural
@@ -35,10 +36,11 @@ def test_everything_is_listed_under_its_kind() -> None:
     lines = invoke("list").splitlines()
     assert [line for line in lines if not line.startswith(" ")] == [
         *(plural(kind) for kind in registry.KINDS),
+        "devices",
         "experiments",
     ]
     listed = {line.split()[0]: line.split(maxsplit=1)[1] for line in lines if line.startswith(" ")}
-    assert set(listed) == {*CLASSES, *experiments(), "sklearn.svm:SVC"}
+    assert set(listed) == {*CLASSES, *experiments(), *snapshots(), "sklearn.svm:SVC"}
     assert all(listed.values())
 
 
@@ -92,7 +94,7 @@ def test_a_probe_of_a_file_is_described(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_an_unknown_kind_is_explained() -> None:
     message = refused("list", "modles")
-    for part in ('"modles"', 'Did you mean "models"?', "corruptions, experiments, losses"):
+    for part in ('"modles"', 'Did you mean "models"?', "corruptions, devices, experiments, losses"):
         assert part in message
 
 
@@ -156,3 +158,11 @@ def test_a_class_that_cannot_be_described_is_explained(
     message = refused("describe", name)
     for part in expected:
         assert part in message
+
+
+def test_a_device_is_listed_and_its_file_printed() -> None:
+    assert invoke("list", "devices").splitlines() == [
+        "devices",
+        "  kingston               36 qubits of ibm_kingston, 2026-04-15",
+    ]
+    assert 'name = "ibm_kingston"' in invoke("describe", "kingston")

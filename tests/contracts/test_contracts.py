@@ -32,7 +32,7 @@ from qlab.metrics import Metric, Rows
 from qlab.metrics.evaluation import value_of
 from qlab.models import Estimator, Features, Model, PennyLaneQNN
 from qlab.models.base import Precision
-from qlab.noise import Channel, DepolarizingChannel, ReadoutError
+from qlab.noise import Channel, DepolarizingChannel, DeviceNoise, ReadoutError
 from qlab.registry import base_classes, restored
 from qlab.tasks import XXZ, Dataset, Digits, Split, Task
 from qlab.training import Member, Trainer
@@ -271,6 +271,14 @@ SMALL: dict[str, dict[str, Any]] = {
     },
     **{key: {"gamma": 0.1} for key in ["AmplitudeDamping", "PhaseDamping"]},
     "GeneralizedAmplitudeDamping": {"gamma": 0.1, "p": 0.2},
+    "DeviceNoise": {
+        "device": "toy",
+        "qubits": (5, 3),
+        "t1_us": (50.0, 60.0),
+        "t2_us": (70.0, 120.0),
+        "p1_given_0": (0.01, 0.0),
+        "p0_given_1": (0.02, 0.1),
+    },
     "PauliError": {"operators": "ZX", "p": 0.1},
     "QubitChannel": {"real": (((0.6, 0.0), (0.0, 0.6)), ((0.0, 0.8), (0.8, 0.0)))},
     "ThermalRelaxationError": {"t1": 50.0, "t2": 70.0, "tg": 0.3},
@@ -311,6 +319,20 @@ OTHER: dict[str, dict[str, Any]] = {
     "AmplitudeDamping": {"gamma": 1.0, "after": "start"},
     "PhaseDamping": {"gamma": 0.0, "after": "readout"},
     "GeneralizedAmplitudeDamping": {"gamma": 0.3, "p": 0.7},
+    "DeviceNoise": {
+        "device": "toy",
+        "date": "2026-01-01",
+        "qubits": (0, 1),
+        "t1_us": (50.0, 60.0),
+        "t2_us": (70.0, 120.0),
+        "p1_given_0": (0.01, 0.0),
+        "p0_given_1": (0.02, 0.1),
+        "pairs": ((0, 1),),
+        "one_qubit": (("sx", (0.001, None), (35.0, None)),),
+        "two_qubit": (("cx", (0.01,), (300.0,)),),
+        "gates": (("one_qubit", ("sx", "sx")), ("two_qubit", ("cx",))),
+        "wires": (1,),
+    },
     "PauliError": {"operators": "Y", "p": 0.3},
     "QubitChannel": {"real": (((1, 0), (0, 0.6)), ((0, 0.8), (0, 0))), "imaginary": (((0, 0), (0, 0)),) * 2},
     "ResetError": {"p0": 0.3, "p1": 0.1},
@@ -364,6 +386,7 @@ REQUIRED_FIELDS = {
     **{key: ["p"] for key in ["BitFlip", "PhaseFlip", "DepolarizingChannel", "TwoQubitDepolarizing", "ReadoutError"]},
     **{key: ["gamma"] for key in ["AmplitudeDamping", "PhaseDamping"]},
     "GeneralizedAmplitudeDamping": ["gamma", "p"],
+    "DeviceNoise": ["device", "qubits", "t1_us", "t2_us", "p1_given_0", "p0_given_1"],
     "PauliError": ["operators", "p"],
     "QubitChannel": ["real"],
     "ThermalRelaxationError": ["t1", "t2", "tg"],
@@ -422,7 +445,9 @@ every_unlearner = pytest.mark.parametrize("unlearner", UNLEARNERS, ids=name_of)
 every_loss = pytest.mark.parametrize("loss", LOSSES, ids=name_of)
 every_probe = pytest.mark.parametrize("probe", PROBES, ids=name_of)
 every_estimator = pytest.mark.parametrize("estimator", ESTIMATORS, ids=name_of)
-every_channel = pytest.mark.parametrize("channel", [cls for cls in CHANNELS if cls is not ReadoutError], ids=name_of)
+every_channel = pytest.mark.parametrize(
+    "channel", [cls for cls in CHANNELS if cls not in (DeviceNoise, ReadoutError)], ids=name_of
+)
 every_metric = pytest.mark.parametrize("metric", METRICS, ids=name_of)
 every_component = pytest.mark.parametrize("cls", COMPONENTS, ids=name_of)
 every_class = pytest.mark.parametrize("cls", EVERYTHING, ids=name_of)

@@ -12,6 +12,9 @@ from qlab.component import Component, called
 from qlab.errors import ConfigError, unknown
 from qlab.fields import Field, fields_of, show
 from qlab.models import Model
+from qlab.noise import Channel
+from qlab.noise.device import ALONE
+from qlab.noise.device_table import device_noises, tables_of_devices
 from qlab.own_code import described
 from qlab.registry import KINDS, find, tag_of
 from qlab.tasks import Task
@@ -72,6 +75,8 @@ class Tables:
     def _nested_choices(self, field: Field, value: Any, where: str) -> list[Any]:
         """The values of a field that holds components: by name or as tables, each of which may be swept itself."""
         if field.takes_list:
+            if field.nested is Channel and tables_of_devices(value):
+                return self._noises(field, value, where)
             if not isinstance(value, list):
                 raise ConfigError(f"{where}: got {show(value)}, accepts {field.accepts}.")
             swept = value if value and all(isinstance(item, list) for item in value) else [value]
@@ -87,6 +92,18 @@ class Tables:
         swept = value if isinstance(value, list) else [value]
         return [made for item in swept for made in self._components(field, item, where)]
 
+    def _noises(self, field: Field, value: Any, where: str) -> list[Any]:
+        """Noise of devices, and beside it, where it is swept, lists of channels."""
+        if not isinstance(value, list):
+            return [(made,) for made in device_noises(value, self._folder, where)]
+        found: list[Any] = []
+        for number, item in enumerate(value, start=1):
+            place = f"{where}[{number}]"
+            if isinstance(item, dict) and "device" not in item:
+                raise ConfigError(f"{place}: {ALONE}")
+            found += self._nested_choices(field, item, place)
+        return found
+
     def _components(self, field: Field, value: Any, where: str) -> list[Component]:
         """A component, or several if some of its fields are swept."""
         kind = "" if field.nested is None else field.nested.kind
@@ -95,6 +112,8 @@ class Tables:
                 f"{where}: holds a {getattr(field.nested, '__name__', '')}, which no experiment file can name; "
                 f"accepts {', '.join(KINDS)}."
             )
+        if field.nested is Channel and tables_of_devices(value):
+            raise ConfigError(f"{where}: {ALONE}")
         if not isinstance(value, str | dict):
             raise ConfigError(f"{where}: got {show(value)}, accepts {field.accepts}.")
         table = {tag_of(kind): value} if isinstance(value, str) else value
