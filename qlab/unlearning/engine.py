@@ -27,7 +27,7 @@ from qlab.training.threads import suited_threads
 from qlab.unlearning import draws
 from qlab.unlearning.base import Unlearner
 from qlab.unlearning.calls import Batch, Caller, LossError, not_finite, where_defined
-from qlab.unlearning.changed import Changed, fresh_parameters
+from qlab.unlearning.changed import Changed, check_method, fresh_parameters
 from qlab.unlearning.cost import Cost
 from qlab.unlearning.learner import Setting
 
@@ -122,7 +122,7 @@ def unlearn(
         LossError: the method's loss is not a scalar, or does not depend on the student; or its update is no parameters.
         QlabError: the method cannot be applied to the model.
     """
-    unlearner.check_model(model)
+    check_method(unlearner, model)
     with suited_threads(model, len(seeds)):
         return _unlearn(unlearner, model, teachers, data, seeds, observer, trained_loss, weight_decay)
 
