@@ -39,14 +39,14 @@ def print_outcome(
         console.print(unlearning_table(outcome.unlearning, f"{name}: unlearning"))
         drawn += "; unlearning.png, unlearning.html, unlearning.csv"
         tables += ", unlearning.csv"
+        if any(" known=" in str(label) for label in outcome.unlearning["corruption"]):  # where it is swept
+            drawn += "; known.png, known.html, known.csv"
+            tables += ", known.csv"
     if len(outcome.probes):
         for table in probe_tables(outcome.probes, name):
             console.print(table)
         drawn += "; probes.csv, and a figure for each kind of probe that qlab draws"
         tables += ", probes.csv"
-    for maps in outcome.maps:
-        drawn += f"; {maps}.png, {maps}.html, {maps}.csv"
-        tables += f", {maps}.csv"
     if len(outcome.claims):
         console.print(claims_table(outcome.claims, f"{name}: claims"))
         console.print(Text(VERDICT_NOTE), soft_wrap=True)

@@ -11,7 +11,6 @@ import pytest
 from click.testing import CliRunner
 
 from qlab.cli import main
-from qlab.noise import DeviceNoise
 
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:sqlalchemy.exc.SADeprecationWarning")
 
@@ -106,6 +105,14 @@ def test_own_unlearner(folder):
     assert "6 unlearning runs" in result.stdout
     for method in ("Finetune", "my_unlearner:Relabel weight=0.5", "my_unlearner:Relabel weight=1"):
         assert method in " ".join(result.stdout.replace("│", " ").split())
+
+
+def test_some_rows_are_known(folder):
+    result = qlab("run", "partly.toml", "--no-figures", cwd=folder)
+    assert result.exit_code == 0, result.output
+    assert "2 trials trained" in result.stdout
+    assert "4 unlearning runs" in result.stdout
+    assert all(f"known={known} " in " ".join(result.stdout.replace("│", " ").split()) for known in ("0.25", "1"))
 
 
 @pytest.mark.parametrize("text", [text for text in blocks("python") if "Trainer" in text])
@@ -234,15 +241,6 @@ def test_the_experiment_under_noise_sweeps_three_strengths(folder):
     planned = qlab("run", "noisy.toml", "--dry-run", cwd=folder)
     assert planned.exit_code == 0, planned.output
     assert all(f"noise.1.p={p} " in planned.output for p in ("0", "0.01", "0.1"))
-
-
-def test_a_device_is_named_in_place_of_channels(folder):
-    planned = qlab("run", "machine.toml", "--dry-run", cwd=folder)
-    assert planned.exit_code == 0, planned.output
-    assert "PennyLaneQNN noise.1=ibm_kingston noise.1.qubits=[5, 6, 7, 8, 9, 10] LabelFlip 0.3 seed 0" in planned.output
-    [own] = [text for text in blocks("text") if text.startswith('name = "mine"')]
-    (folder / "mine_device.toml").write_text(own, encoding="utf-8")
-    assert DeviceNoise.read("mine_device.toml", folder=folder).qubits == (0, 1)
 
 
 def test_trained_circuits_are_evaluated_under_other_noise(folder):

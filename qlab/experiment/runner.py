@@ -62,7 +62,6 @@ class Outcome:
         choices: what was chosen for each group of a selection, in words.
         compared: how many trials were trained now to be compared.
         claims: what was claimed, and the verdicts, see :func:`qlab.claims.table.claim_table`.
-        maps: names of the heat maps among the figures.
     """
 
     parent_run: str
@@ -82,7 +81,6 @@ class Outcome:
     choices: tuple[str, ...] = ()
     compared: int = 0
     claims: pd.DataFrame = dataclasses.field(default_factory=pd.DataFrame)
-    maps: tuple[str, ...] = ()
 
 
 class Runner:
@@ -189,7 +187,6 @@ class Runner:
             compared=0 if choosing is None else _count(choosing.candidates, finished),
             missing=tables.missing,
             claims=tables.claims,
-            maps=tables.maps,
             artifacts=self._store.artifact_place(parent),
             working_seconds=working,
             tracking_seconds=recorder.tracking_seconds,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -12,6 +13,10 @@ import pandas as pd
 from qlab.reading.axes import Axes, positions
 from qlab.reading.summaries import summary
 from qlab.tracking import names
+from qlab.views import heat_map
+from qlab.views.backends import styled
+from qlab.views.crossed import Crossing, cells
+from qlab.views.grids import grids
 from qlab.views.kept import joined, numbers_of
 from qlab.views.lines import Panel, drawn, metric_panels
 from qlab.views.palette import styles
@@ -24,16 +29,21 @@ _METHOD: Final = "unlearner.type"
 SHOWN: Final = ("validation_accuracy", "corrective_accuracy")
 """Metrics that are drawn where nothing else is asked for."""
 
+_MOST_LINES: Final = 9
+"""With more, those to compare with included, lines would hardly be told apart: there are as many colours."""
+
+_FRACTIONS: Final = (-0.03, 1.03)
+
 _REFERENCES: Final = {
-    "trained without corrupted rows": {
+    "oracle": {
         "corrective_accuracy": "corrective_accuracy_oracle",
         "validation_accuracy": "oracle_accuracy",
     },
-    "trained without known rows": {
+    "reachable oracle": {
         "corrective_accuracy": "corrective_accuracy_reachable",
         "validation_accuracy": "reachable_accuracy",
     },
-    "not unlearned": {"corrective_accuracy": "corrective_accuracy_teacher"},
+    "teacher": {"corrective_accuracy": "corrective_accuracy_teacher"},
 }
 """Lines to compare methods with, and the metrics of unlearning runs that they are made of."""
 
@@ -61,8 +71,8 @@ def known_table(frame: pd.DataFrame, metrics: Sequence[str] = SHOWN) -> pd.DataF
 
     Columns: ``model``, ``corruption``, ``ratio``, ``method``, ``corruption.known``, then for each metric
     ``<metric>_mean`` and ``<metric>_std`` (n - 1) over the runs that have it, ``<metric>_n``; ``runs``, ``left_out``.
-    Beside the methods there are what was not unlearned, what was trained without any corrupted row, and what was
-    trained without the known ones only. Where every row is known the last two are the same.
+    Beside the methods there are the ``teacher``, which was not unlearned, the ``oracle``, trained without any corrupted
+    row, and the ``reachable oracle``, trained without the known ones only. Where all are known the last two are one.
 
     Args:
         frame: one row for each unlearning run, see :func:`qlab.tracking.frames.latest_per_trial`.
@@ -103,8 +113,35 @@ def known_panels(frame: pd.DataFrame, metrics: Sequence[str] = SHOWN) -> list[Pa
 
 
 def against_known(frame: pd.DataFrame, metrics: Sequence[str] = SHOWN) -> Any:
-    """:func:`known_panels` as a HoloViews object."""
-    return drawn(known_panels(frame, metrics), columns=len(metrics))
+    """Metrics against the known fraction as a HoloViews object: lines, or of many methods heat maps.
+
+    Args:
+        frame: see :func:`known_table`.
+        metrics: which, side by side.
+    """
+    panels = known_panels(frame, metrics)
+    if any(len(panel.lines) > _MOST_LINES for panel in panels):
+        return known_maps(frame, metrics)
+    layout = drawn(panels, columns=len(metrics))
+    for panel in layout:
+        styled(panel, bokeh={"xlim": _FRACTIONS}, matplotlib={"xlim": _FRACTIONS, "aspect": 1.3})
+    rows = -(-len(layout) // len(metrics))
+    return styled(layout, bokeh={}, matplotlib={"fig_inches": (5.0 * len(metrics), 4.2 * rows)})
+
+
+def known_maps(frame: pd.DataFrame, metrics: Sequence[str] = SHOWN) -> Any:
+    """A heat map of methods by known fraction for each metric and model, see :mod:`qlab.views.heat_map`.
+
+    Args:
+        frame: see :func:`known_table`.
+        metrics: which, side by side.
+    """
+    maps = []
+    for metric in metrics:
+        crossing = Crossing((KNOWN,), ("method",), metric)
+        maps.append(grids(cells(with_references(completed(frame), metric), crossing, "method"), crossing, ()))
+    # Those of one model beside each other: the maps of each metric come in the same order.
+    return heat_map.drawn([grid for own in itertools.zip_longest(*maps) for grid in own if grid is not None])
 
 
 def _summary(frame: pd.DataFrame, metric: str) -> pd.DataFrame:

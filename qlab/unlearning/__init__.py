@@ -13,7 +13,7 @@ from qlab.unlearning.newton import NewtonStep
 from qlab.unlearning.retrain import Retrain
 from qlab.unlearning.saliency import SalUn
 from qlab.unlearning.samples import Samples
-from qlab.unlearning.scrub import AlternatingScrub, RewindScrub, Scrub
+from qlab.unlearning.scrub import AlternatingScrub, Scrub
 
 __all__ = [
     "NPO",
@@ -33,7 +33,6 @@ __all__ = [
     "RandomLabels",
     "Relabel",
     "Retrain",
-    "RewindScrub",
     "SalUn",
     "Samples",
     "Scrub",

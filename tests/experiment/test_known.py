@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import torch
 from click.testing import CliRunner
@@ -24,6 +25,7 @@ from qlab.experiment.jobs.base import Inputs
 from qlab.experiment.jobs.materials import Materials, Setting
 from qlab.experiment.jobs.oracles import TrainOracles
 from qlab.experiment.jobs.unlearn import Forgotten, Unlearn
+from qlab.explorer.loaded import checkpoints, related
 from qlab.tracking import frames, names
 from qlab.tracking.store import Store
 from qlab.unlearning import oracle
@@ -304,3 +306,59 @@ def test_a_user_s_corruption_has_known_rows_too(store: Store, tmp_path: Path) ->
         metrics = run.data.metrics
         mixed = (metrics["known_accuracy_clean"] + metrics["hidden_accuracy_clean"]) / 2  # 2 known, 2 hidden rows
         assert math.isclose(mixed, metrics["forget_accuracy_clean"])
+
+
+SWEPT = "".join((NAME, TASK, FLIPS, "known = [0.5, 1.0]\n", MODEL, FINETUNE, SHORT))
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory: pytest.TempPathFactory, write_empty_store: Callable[[Path], str]) -> Path:
+    """A folder in which a sweep was run."""
+    folder = tmp_path_factory.mktemp("swept")
+    write_empty_store(folder / "mlruns" / "mlflow.db")
+    (folder / "swept.toml").write_text(SWEPT)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        result = CliRunner().invoke(main, ["run", "swept.toml", "--no-figures"])
+    assert result.exit_code == 0, result.output
+    (folder / "output.txt").write_text(result.output)
+    return folder
+
+
+def test_the_table_and_the_files_tell_fractions_apart(swept: Path) -> None:
+    said = " ".join((swept / "output.txt").read_text().replace("│", " ").split())
+    for part in ("known=0.5", "known=1", "corrective", "reachable", "unlearning.csv, known.csv"):
+        assert part in said
+    [csv] = (swept / "mlruns").glob("**/summary/known.csv")
+    table = pd.read_csv(csv)
+    assert set(table["method"]) == {"Finetune", "oracle", "reachable oracle", "teacher"}
+    assert set(table["corruption.known"]) == {0.5, 1.0}
+
+
+def test_a_report_shows_methods_by_fraction(swept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(swept)
+    result = CliRunner().invoke(main, ["report", "-o", "page"])
+    assert result.exit_code == 0, result.output
+    assert "fraction of corrupted rows that they are told" in (swept / "page" / "index.html").read_text()
+    assert list((swept / "page").glob("**/*known*.png"))
+
+
+def test_the_explorer_names_what_oracles_are(swept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(swept)
+    store = Store("sqlite:///mlruns/mlflow.db")
+    frame = frames.runs(store, store.experiment_ids())
+    every = checkpoints(frame)
+    trained = next(item for item in every if item.kind == names.TRIAL)
+    found = related(trained, every, frame)
+    assert {"oracle", "oracle 2", "reachable oracle", "reachable oracle 2", "Finetune", "Finetune 2"} <= found.keys()
+
+
+def test_claims_may_be_about_known_rows(store: Store, tmp_path: Path) -> None:
+    claim = (
+        '[[claim]]\ntext = "more are put right"\nmetric = "corrective_accuracy"\n'
+        'statement = "not below"\nmargin = 0.9\n'
+        'of = { "corruption.known" = 1.0, "unlearner.type" = "Finetune" }\n'
+        'than = { "corruption.known" = 0.5, "unlearner.type" = "Finetune" }\n'
+    )
+    outcome = run_text(store, tmp_path, SWEPT + claim, run__seeds=3)
+    assert outcome.claims["n"].tolist() == [3]

@@ -8,13 +8,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import holoviews as hv
 import pandas as pd
 import pytest
 from support.mapped_runs import frame_of
 
-from qlab.experiment.recording.known import write_known
+from qlab.experiment.recording.summary import write_known
 from qlab.reading.known import KNOWN, against_known, completed, known_panels, known_table, sweeps_known
 from qlab.tracking import names
+from qlab.views.saving import save_png
 
 
 def run(method: str, known: float, seed: int, **changed: Any) -> dict[str, Any]:
@@ -56,7 +58,7 @@ def frame(fractions: Sequence[float] = (0.25, 1.0), **changed: Any) -> pd.DataFr
     )
 
 
-OTHERS = {"trained without corrupted rows", "trained without known rows", "not unlearned"}
+OTHERS = {"oracle", "reachable oracle", "teacher"}
 
 
 def test_only_where_fractions_differ_there_is_a_sweep() -> None:
@@ -75,12 +77,12 @@ def test_the_table_has_a_row_for_each_method_and_fraction_and_those_to_compare_w
     assert own["corrective_accuracy_mean"] == pytest.approx(statistics.mean(values))
     assert own["corrective_accuracy_std"] == pytest.approx(statistics.stdev(values))
     assert (own["corrective_accuracy_n"], own["runs"], own["left_out"]) == (2, 2, "")
-    reachable = by_place.loc["trained without known rows"]
+    reachable = by_place.loc["reachable oracle"]
     assert reachable["corrective_accuracy_mean"].to_dict() == {0.25: pytest.approx(0.6), 1.0: pytest.approx(0.95)}
     assert reachable["validation_accuracy_mean"].to_dict() == {0.25: pytest.approx(0.8), 1.0: pytest.approx(0.97)}
-    assert by_place.loc[("trained without corrupted rows", 0.25), "corrective_accuracy_mean"] == pytest.approx(0.95)
-    assert by_place.loc[("not unlearned", 1.0), "corrective_accuracy_n"] == 2  # of two methods, each teacher once
-    assert by_place.loc["not unlearned", "validation_accuracy_mean"].isna().all()
+    assert by_place.loc[("oracle", 0.25), "corrective_accuracy_mean"] == pytest.approx(0.95)
+    assert by_place.loc[("teacher", 1.0), "corrective_accuracy_n"] == 2  # of two methods, each teacher once
+    assert by_place.loc["teacher", "validation_accuracy_mean"].isna().all()
 
 
 def test_what_is_the_same_where_all_is_known_is_filled_in_there_only() -> None:
@@ -139,8 +141,20 @@ def test_files_are_written_where_fractions_differ(tmp_path: Path) -> None:
     files = write_known(frame(), tmp_path, "known")
     assert [file.name for file in files] == ["known.csv", "known.png", "known.html"]
     assert files[1].read_bytes().startswith(b"\x89PNG")
-    assert "trained without known rows" in files[0].read_text()
+    assert "reachable oracle" in files[0].read_text()
     assert write_known(frame((0.25,)), tmp_path, "known") == []
+
+
+def test_of_many_methods_there_are_heat_maps(tmp_path: Path) -> None:
+    rows = [
+        run(f"Method{number}", known, 0, model__type=model)
+        for number, known, model in itertools.product(range(7), (0.25, 1.0), ("MLP", "PennyLaneQNN"))
+    ]
+    panels = list(against_known(frame_of(rows)))
+    assert len(panels) == 4
+    assert all(panel.get(0).__class__ is hv.Rectangles for panel in panels)
+    assert [len(panel.get(0)) for panel in panels] == [18, 20, 18, 20]  # of validation rows the teacher has no value
+    save_png(against_known(frame_of(rows)), tmp_path / "known.png")
 
 
 def test_the_figure_has_a_panel_for_each_metric() -> None:
