@@ -26,6 +26,7 @@ _HOME = {
     "Split": "qlab.tasks",
     "Table": "qlab.tasks",
     "Task": "qlab.tasks",
+    "TransverseIsing": "qlab.tasks",
     "Backdoor": "qlab.corruptions",
     "BoundaryFlip": "qlab.corruptions",
     "ClassFlip": "qlab.corruptions",
@@ -188,7 +189,20 @@ if TYPE_CHECKING:
     )
     from qlab.reading import Results, results
     from qlab.scripting import run
-    from qlab.tasks import KMNIST, MNIST, XXZ, Dataset, Digits, FashionMNIST, Preprocessing, Sklearn, Split, Table, Task
+    from qlab.tasks import (
+        KMNIST,
+        MNIST,
+        XXZ,
+        Dataset,
+        Digits,
+        FashionMNIST,
+        Preprocessing,
+        Sklearn,
+        Split,
+        Table,
+        Task,
+        TransverseIsing,
+    )
     from qlab.training import Member, TrainedEnsemble, Trainer
     from qlab.unlearning import (
         NPO,

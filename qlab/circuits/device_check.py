@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from qlab.circuits.encodings import Encoding
+from qlab.circuits.encodings import StateEncoding
 from qlab.circuits.exact import exact_engine
 from qlab.circuits.observables import PauliSum
 from qlab.circuits.places import at
@@ -34,10 +34,10 @@ class _Surroundings:
 
     device: str
     observable: PauliSum | None
-    encoding: Encoding
+    encoding: StateEncoding
 
 
-def check_device(recording: Recording, device: str, observable: PauliSum | None, encoding: Encoding) -> None:
+def check_device(recording: Recording, device: str, observable: PauliSum | None, encoding: StateEncoding) -> None:
     """Whether a device runs the circuit, and its value and gradient are right, at one state and one set of weights.
 
     PennyLane's adjoint method is wrong for some operations. Costs what one row of a training step costs.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor
 
+from qlab.circuits.blocks import ReducedStates
 from qlab.circuits.pauli import pauli_expectations
 from qlab.circuits.uploads import Rotation
 from qlab.deferred import Deferred
@@ -134,4 +135,7 @@ class Angles:
         qml.AngleEmbedding(data, wires=range(self.n_wires), rotation=self.rotation[1])
 
 
-Encoding = Amplitudes | Angles
+StateEncoding = Amplitudes | Angles
+"""Those of which the state of the whole register is known."""
+
+Encoding = StateEncoding | ReducedStates

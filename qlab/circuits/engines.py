@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Literal
 
+from qlab.circuits.blocks import ReducedStates
 from qlab.circuits.device_check import check_device
 from qlab.circuits.encodings import Encoding
 from qlab.circuits.exact import ExactEngine, exact_engine
 from qlab.circuits.observables import PauliSum
 from qlab.circuits.qnode import QNodeEngine
 from qlab.circuits.recording import Recording
+from qlab.errors import ConfigError
 
 Device = Literal["lightcone", "default.qubit", "default.mixed", "lightning.qubit", "lightning.gpu"]
 
@@ -34,5 +36,10 @@ def engine_of(
     """
     if device == "lightcone":
         return exact_engine(recording, measured, encoding)
+    if isinstance(encoding, ReducedStates):
+        raise ConfigError(
+            f'device = "{device}" simulates states of the whole register, and the task hands over reduced density '
+            f'matrices of {encoding.block.words}: there are no amplitudes. Use device = "lightcone".'
+        )
     check_device(recording, device, measured, encoding)
     return QNodeEngine(ansatz, recording, device, measured, encoding)

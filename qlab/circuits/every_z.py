@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from qlab.circuits.angle_states import AngleStatevectorEngine
+from qlab.circuits.blocks import ReducedStates
 from qlab.circuits.encodings import Amplitudes, Encoding
 from qlab.circuits.evolution import PARTS
 from qlab.circuits.exact import LARGEST_STATE, too_large
@@ -38,10 +39,13 @@ class EveryZ(nn.Module):
         super().__init__()
         n = recording.n_wires
         cones = [light_cone(recording.gates, wire) for wire in range(n)]
+        reduced = isinstance(encoding, ReducedStates)
+        if isinstance(encoding, ReducedStates):
+            encoding.check_cone(sorted({wire for cone in cones for wire in cone.wires}))
         uploads = any(is_upload(gate.operation) for gate in recording.gates)
         self.sizes = [4 ** len(cone.wires) for cone in cones]
-        self.by_cones = not uploads and sum(self.sizes) <= 2 * 2 ** min(n, LARGEST_STATE)
-        if self.by_cones:
+        self.by_cones = reduced or (not uploads and sum(self.sizes) <= 2 * 2 ** min(n, LARGEST_STATE))
+        if self.by_cones or isinstance(encoding, ReducedStates):
             self.engines = nn.ModuleList(HeisenbergEngine(recording, cone, encoding) for cone in cones)
             return
         if recording.noisy:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from qlab.circuits.angle_states import AngleStatevectorEngine
-from qlab.circuits.encodings import Amplitudes, Encoding
+from qlab.circuits.blocks import ReducedStates
+from qlab.circuits.encodings import Amplitudes, Angles, Encoding
 from qlab.circuits.heisenberg import HeisenbergEngine
 from qlab.circuits.lightcone import LightCone, light_cone, split_cones
 from qlab.circuits.observables import PauliSum, pauli_z
@@ -42,8 +43,13 @@ def exact_engine(
     cone = light_cone(recording.gates, observable)
     cones = split_cones(recording.gates, observable)
     uploads = any(is_upload(gate.operation) for gate in cone.gates)
+    if isinstance(encoding, ReducedStates):
+        encoding.check_cone(cone.wires)
+        _check_width(cone, "reduced density matrices")
     if any(gate.channel is not None for gate in cone.gates):
         return _noisy_engine(recording, cone, cones, encoding)
+    if isinstance(encoding, ReducedStates):
+        return HeisenbergEngine(recording, cones, encoding)
     # States of angles are products: what lies outside the cone is not needed for them.
     size = recording.n_wires if isinstance(encoding, Amplitudes) else len(cone.wires)
     if not uploads and _heisenberg_is_cheaper(cones, size):
@@ -64,13 +70,8 @@ def _noisy_engine(
         ConfigError: it is out of reach.
     """
     uploads = any(is_upload(gate.operation) for gate in cone.gates)
-    wide = next((gate for gate in cone.gates if len(gate.wires) > LARGEST_MATRIX), None)
-    if wide is not None:
-        raise ConfigError(
-            f"{wide.operation.name} acts on {len(wide.wires)} wires, and under noise a gate may act on at most "
-            f'{LARGEST_MATRIX}; queue the gates that it is made of, or use device = "default.mixed".'
-        )
-    if uploads and not isinstance(encoding, Amplitudes):
+    _check_width(cone, "noise", ', or use device = "default.mixed"')
+    if uploads and isinstance(encoding, Angles):
         if len(cone.wires) > LARGEST_ROWWISE:
             raise ConfigError(
                 f"The light cone of the readout has {len(cone.wires)} of {recording.n_wires} qubits. With noise and "
@@ -89,8 +90,23 @@ def _noisy_engine(
         )
     k = len(cone.wires)
     rest = 0 if encoding.product else recording.n_wires - k
-    few = k <= LARGEST_NOISY and sum(4 ** len(part.wires) for part in cones) > _ROWS * 2 ** (k + rest)
+    known = not isinstance(encoding, ReducedStates)
+    few = known and k <= LARGEST_NOISY and sum(4 ** len(part.wires) for part in cones) > _ROWS * 2 ** (k + rest)
     return HeisenbergEngine(recording, cone if few else cones, encoding, states=few)
+
+
+def _check_width(cone: LightCone, under: str, otherwise: str = "") -> None:
+    """Refuses gates on more wires than the evolution of an observable takes.
+
+    Raises:
+        ConfigError: there is one.
+    """
+    wide = next((gate for gate in cone.gates if len(gate.wires) > LARGEST_MATRIX), None)
+    if wide is not None:
+        raise ConfigError(
+            f"{wide.operation.name} acts on {len(wide.wires)} wires, and with {under} a gate may act on at most "
+            f"{LARGEST_MATRIX}; queue the gates that it is made of{otherwise}."
+        )
 
 
 def explained(engine: ExactEngine, cone: LightCone, n_wires: int) -> str:

@@ -9,6 +9,7 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
+from qlab.circuits.blocks import ReducedStates
 from qlab.circuits.encodings import Amplitudes, Encoding
 from qlab.circuits.lightcone import LightCone
 from qlab.circuits.matrices import Block, fuse
@@ -96,7 +97,7 @@ class HeisenbergEngine(nn.Module):
 
         Of states, if those are kept, real and imaginary parts ``[N, 2^k, 2^(n - k), 2]``.
         """
-        if self._states:
+        if self._states and not isinstance(self.encoding, ReducedStates):
             return torch.view_as_real(self.encoding.states(x, self._wires[0])).contiguous()
         parts = [self.encoding.pauli(x, wires) for wires in self._wires]
         return torch.cat(parts, dim=1) if len(parts) > 1 else parts[0]

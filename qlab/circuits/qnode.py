@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from qlab.circuits.channels import kraus_matrices
-from qlab.circuits.encodings import Amplitudes, Encoding
+from qlab.circuits.encodings import Amplitudes, StateEncoding
 from qlab.circuits.observables import PauliSum, pauli_z
 from qlab.circuits.operations import matrix_of
 from qlab.circuits.recording import Recording
@@ -56,7 +56,7 @@ class QNodeEngine(nn.Module):
         recording: Recording,
         device: str,
         observable: PauliSum | None = None,
-        encoding: Encoding | None = None,
+        encoding: StateEncoding | None = None,
     ) -> None:
         super().__init__()
         self._arguments = (ansatz, recording, device, observable, encoding)

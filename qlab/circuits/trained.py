@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from torch import Tensor
 
+from qlab.circuits.blocks import ReducedStates
 from qlab.circuits.channels import is_channel
-from qlab.circuits.encodings import Amplitudes, Encoding
+from qlab.circuits.encodings import Amplitudes, Angles, Encoding
 from qlab.circuits.gate_matrices import bind
 from qlab.circuits.lightcone import LightCone
 from qlab.circuits.observables import PauliSum
@@ -87,6 +88,11 @@ class TrainedCircuit:
             MissingExtraError: there is no such device here.
             ConfigError: the features cannot be prepared on the qubits of the cone alone.
         """
+        if isinstance(self.encoding, ReducedStates):
+            raise ConfigError(
+                f"The task hands over reduced density matrices of {self.encoding.block.words}, which no circuit "
+                "prepares; take the text or OpenQASM of the circuit without features, and prepare the states yourself."
+            )
         if isinstance(self.encoding, Amplitudes) and not self.whole:
             raise ConfigError(
                 "The qubits of a light cone are entangled with the others when features are amplitudes, so that no "
@@ -123,6 +129,8 @@ class TrainedCircuit:
             )
         if features is not None and isinstance(self.encoding, Amplitudes) and not self.whole:
             raise ConfigError("No circuit prepares amplitudes on the qubits of a light cone alone; leave features out.")
+        if features is not None and isinstance(self.encoding, ReducedStates):
+            raise ConfigError("No circuit prepares reduced density matrices; leave features out.")
         if features is not None and np.ndim(features) != 1:
             raise DataError(f"OpenQASM takes one row of features, got the shape {list(np.shape(features))}.")
         gates = dataclasses.replace(self, operations=tuple(item for item in self.operations if not is_channel(item)))
@@ -146,18 +154,19 @@ class TrainedCircuit:
 
     def text(self, decimals: int = 2) -> str:
         """The circuit drawn in letters; features as x0, x1, ..."""
-        first = [] if isinstance(self.encoding, Amplitudes) else self._places()
+        first = self._places() if isinstance(self.encoding, Angles) else []
         tape = qml.tape.QuantumScript([*first, *self.operations], [qml.expval(self.observable.operator())])
         drawn: str = qml.drawer.tape_text(tape, wire_order=self.wires, decimals=decimals, max_length=160)
         return drawn
 
     def _places(self) -> list[qml.operation.Operator]:
-        assert not isinstance(self.encoding, Amplitudes)
+        assert isinstance(self.encoding, Angles)
         places = upload_places(self.encoding.n_wires, self.encoding.rotation)
         return [place for place in places if place.wires[0] in self.wires]
 
     def _queue(self, features: Any) -> None:
         """Queues the preparation of features and the gates."""
+        assert not isinstance(self.encoding, ReducedStates)  # no circuit prepares them
         x = features if hasattr(features, "shape") else np.asarray(features)
         expected = 2**self.encoding.n_wires if isinstance(self.encoding, Amplitudes) else self.encoding.n_wires
         if len(x.shape) not in (1, 2) or x.shape[-1] != expected:
@@ -199,6 +208,9 @@ class TrainedCircuit:
 
     def _preparation(self) -> str:
         coded = self.encoding
+        if isinstance(coded, ReducedStates):
+            sites = ", ".join(str(site) for site in coded.sites(self.wires))
+            return f"the state of the sites {sites} of a chain of {coded.block.length:,}"
         if isinstance(coded, Amplitudes):
             return "2^n features as amplitudes, q[0] most significant" if self.whole else "the state of these qubits"
         return f"{coded.rotation.lower()}({coded.scale:g} * x[i]) on wire i, for each feature x[i]"

@@ -12,8 +12,9 @@ import annotated_types as at
 import torch
 from torch import Tensor
 
+from qlab.circuits.blocks import Block
 from qlab.corruptions.base import Corrupted, Corruption, take_rows
-from qlab.corruptions.triggers import Axis, Corner, n_sites, patch, rotate
+from qlab.corruptions.triggers import Axis, Corner, n_sites, patch, rotate, rotate_density
 from qlab.errors import ConfigError, DataError
 from qlab.fields import PositiveInt, Ratio, fields_of, show
 from qlab.tasks.base import Split, Task
@@ -79,6 +80,14 @@ class Backdoor(Corruption):
                 )
         elif isinstance(task, XXZ):
             self._check_sites(task.length)
+        elif task.block is not None:
+            self._check_sites(task.block.length)
+            missing = task.block.missing(self._sites(task.block))
+            if missing:
+                raise ConfigError(
+                    f"Backdoor: sites: got {show(self.sites)}, but {type(task).__name__} hands over reduced density "
+                    f"matrices of {task.block.words}: what is done to site {missing[0]} does not show in them."
+                )
 
     def apply(self, split: Split, task: Task, generator: torch.Generator) -> Corrupted:
         """A copy of ``split`` with triggered rows, labelled as the target."""
@@ -120,13 +129,21 @@ class Backdoor(Corruption):
         d = x.shape[1]
         if isinstance(task, ImageTask):
             return functools.partial(patch, shape=task.shape, size=self.size, value=self.value, corner=self.corner)
+        if task.block is not None:
+            return functools.partial(
+                rotate_density, block=task.block, sites=self._sites(task.block), angle=self.angle, axis=self.axis
+            )
         if x.is_complex() and d > 1 and not d & (d - 1):
             self._check_sites(n_sites(d))
             return functools.partial(rotate, sites=self.sites, angle=self.angle, axis=self.axis)
         raise DataError(
             f"Backdoor: the features of {type(task).__name__} are {d} {'complex' if x.is_complex() else 'real'} "
-            "numbers; accepts pictures (a task that is an ImageTask) and states (2^L complex amplitudes)."
+            "numbers; accepts pictures (a task that is an ImageTask) and states (2^L complex amplitudes, "
+            "or density matrices)."
         )
+
+    def _sites(self, block: Block) -> list[int]:
+        return [site % block.length for site in self.sites]
 
     def _check_sites(self, length: int) -> None:
         self._leave_out(_PATCH, "the features are states")

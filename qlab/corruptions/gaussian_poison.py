@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from qlab.corruptions.base import Corrupted, Corruption
+from qlab.errors import ConfigError
 from qlab.fields import PositiveFloat
 from qlab.tasks.base import Split, Task
 from qlab.tasks.features import FeatureRows, LazyFeatures, dense_rows
@@ -35,6 +36,14 @@ class GaussianPoison(Corruption):
     source: ClassVar[str] = "arXiv:2406.17216"
 
     strength: PositiveFloat = 0.5
+
+    def check_task(self, task: Task) -> None:
+        """See the base class."""
+        if task.block is not None:
+            raise ConfigError(
+                f"GaussianPoison: the features of {type(task).__name__} are reduced density matrices, and with noise "
+                "on their numbers they are those of no state; accepts tasks of states, pictures or other numbers."
+            )
 
     def apply(self, split: Split, task: Task, generator: torch.Generator) -> Corrupted:
         """A copy of ``split`` with noise on some rows."""

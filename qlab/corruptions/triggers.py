@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
 from torch import Tensor
+
+from qlab.circuits.blocks import Block
 
 Corner = Literal["top-left", "top-right", "bottom-left", "bottom-right"]
 Axis = Literal["X", "Y", "Z"]
@@ -55,6 +58,27 @@ def rotate(x: Tensor, sites: tuple[int, ...], angle: float, axis: Axis) -> Tenso
     length = n_sites(x.shape[1])
     for site in sites:
         parts = x.reshape(len(x), 2 ** (site % length), 2, -1)
+        x = torch.einsum("ab,nlbr->nlar", matrix, parts).reshape(x.shape)
+    return x
+
+
+def rotate_density(x: Tensor, block: Block, sites: Sequence[int], angle: float, axis: Axis) -> Tensor:
+    """Reduced density matrices after the same: expectation values turn as vectors (X, Y, Z) do about the axis.
+
+    Args:
+        x: expectation values of the Pauli strings on a block, ``[n, 4^k]``, float64.
+        block: the sites that they are of.
+        sites: which of them, not negative.
+        angle: in radians.
+        axis: of the rotation.
+    """
+    c, s = math.cos(angle), math.sin(angle)
+    first, second = {"X": (2, 3), "Y": (3, 1), "Z": (1, 2)}[axis]
+    matrix = torch.eye(4, dtype=x.dtype)
+    matrix[first, first] = matrix[second, second] = c
+    matrix[first, second], matrix[second, first] = -s, s
+    for site in sites:
+        parts = x.reshape(len(x), 4 ** block.sites.index(site), 4, -1)
         x = torch.einsum("ab,nlbr->nlar", matrix, parts).reshape(x.shape)
     return x
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 
@@ -10,6 +12,8 @@ from qlab.inputs.base import InputMap
 
 class AmplitudeParts(InputMap):
     """Real features as they are; of complex ones the real parts, then the imaginary parts."""
+
+    name: ClassVar[str] = "amplitudes"
 
     def check(self, dimension: int, is_complex: bool) -> None:
         """See the base class: any features will do."""

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor
+
+from qlab.circuits.blocks import Block
+from qlab.errors import DataError
 
 
 class InputMap(ABC):
@@ -16,11 +19,27 @@ class InputMap(ABC):
         owner: the name of the model's class, for messages.
     """
 
+    name: ClassVar[str]
+    """What experiment files call them."""
+
     sited: ClassVar[bool] = False
     """Whether the field ``sites`` says of which spins they are."""
 
     def __init__(self, owner: str) -> None:
         self.owner = owner
+
+    def on(self, block: Block | None) -> Self:
+        """The same inputs of features that are reduced density matrices of a block, or, if None, states or others.
+
+        Raises:
+            DataError: there are none.
+        """
+        if block is None:
+            return self
+        raise DataError(
+            f'{self.owner}: inputs: got "{self.name}", which needs the features of states, and these are reduced '
+            f'density matrices of {block.words}; accepts "pauli" or "density", on sites among these.'
+        )
 
     @abstractmethod
     def check(self, dimension: int, is_complex: bool) -> None:

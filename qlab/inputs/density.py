@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+import copy
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor
 
+from qlab.circuits.blocks import Block
 from qlab.errors import ConfigError
 from qlab.inputs.base import InputMap, every
-from qlab.inputs.sites import Sites, chain_length, checked_sites, wires_of
+from qlab.inputs.sites import Sites, chain_length, checked_sites, wires_in_block, wires_of
 from qlab.remembered import REMEMBERED
 
 
@@ -23,16 +25,26 @@ class ReducedDensity(InputMap):
         sites: see :data:`qlab.inputs.Sites`.
     """
 
+    name: ClassVar[str] = "density"
     sited: ClassVar[bool] = True
 
     def __init__(self, owner: str, sites: Sites) -> None:
         super().__init__(owner)
         self.sites = checked_sites(owner, sites)
+        self.block: Block | None = None
         if sites == "pairs":
             raise ConfigError(
                 f'{owner}: sites: got "pairs", which goes with inputs = "pauli"; a density matrix is of one set of '
                 "sites: give how many of the last, a list of them, or the cone of a ring."
             )
+
+    def on(self, block: Block | None) -> Self:
+        """See the base class: the partial trace over the other sites of the block."""
+        found = copy.copy(self)
+        found.block = block
+        if block is not None:
+            wires_in_block(self.owner, self.sites, block)
+        return found
 
     def check(self, dimension: int, is_complex: bool) -> None:
         """See the base class."""
@@ -45,9 +57,14 @@ class ReducedDensity(InputMap):
     def __call__(self, x: Tensor) -> Tensor:
         """See the base class."""
         wires = self._wires(x.shape[1])
+        if self.block is not None:
+            return independent_elements(self.block.density(x, wires))
         return REMEMBERED.of(x, ("density", wires), lambda: density_elements(x, wires))
 
     def _wires(self, dimension: int) -> tuple[int, ...]:
+        if self.block is not None:
+            self.block.check_width(self.owner, dimension)
+            return wires_in_block(self.owner, self.sites, self.block)
         return wires_of(self.owner, self.sites, chain_length(self.owner, "density", dimension))
 
 
@@ -65,7 +82,11 @@ def density_elements(x: Tensor, wires: tuple[int, ...]) -> Tensor:
     others = [wire for wire in range(length) if wire not in wires]
     order = [0, *(1 + wire for wire in [*wires, *others])]
     matrix = x.to(torch.complex128).reshape(n, *[2] * length).permute(order).reshape(n, 2**k, -1)
-    rho = matrix @ matrix.mH
-    above = torch.triu_indices(2**k, 2**k, 1, device=x.device)
+    return independent_elements(matrix @ matrix.mH)
+
+
+def independent_elements(rho: Tensor) -> Tensor:
+    """Those of Hermitian matrices ``[N, D, D]``, ``[N, D^2]``, see :class:`ReducedDensity`."""
+    above = torch.triu_indices(rho.shape[1], rho.shape[1], 1, device=rho.device)
     upper = rho[:, above[0], above[1]]
     return torch.cat([rho.diagonal(dim1=1, dim2=2).real, upper.real, upper.imag], dim=1)

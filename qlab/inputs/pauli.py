@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor
 
+from qlab.circuits.blocks import Block
 from qlab.circuits.encodings import Amplitudes
 from qlab.circuits.pauli import pauli_expectations
 from qlab.inputs.base import InputMap, every
-from qlab.inputs.sites import Sites, chain_length, checked_sites, wires_of
+from qlab.inputs.sites import Sites, chain_length, checked_sites, wires_in_block, wires_of
 from qlab.remembered import REMEMBERED
 
 CHUNK_BYTES = 2**20
@@ -30,11 +32,21 @@ class PauliExpectations(InputMap):
         identity: whether the identity comes before all others.
     """
 
+    name: ClassVar[str] = "pauli"
     sited: ClassVar[bool] = True
 
     def __init__(self, owner: str, sites: Sites, *, identity: bool = False) -> None:
         super().__init__(owner)
         self.sites, self.first = checked_sites(owner, sites), 0 if identity else 1
+        self.block: Block | None = None
+
+    def on(self, block: Block | None) -> Self:
+        """See the base class."""
+        found = copy.copy(self)
+        found.block = block
+        if block is not None:
+            wires_in_block(self.owner, self.sites, block)
+        return found
 
     def check(self, dimension: int, is_complex: bool) -> None:
         """See the base class."""
@@ -46,6 +58,9 @@ class PauliExpectations(InputMap):
         Raises:
             DataError: it is none, or does not have them.
         """
+        if self.block is not None:
+            self.block.check_width(self.owner, dimension)
+            return wires_in_block(self.owner, self.sites, self.block)
         length = chain_length(self.owner, "pauli", dimension)
         return tuple(range(length)) if self.sites == "pairs" else wires_of(self.owner, self.sites, length)
 
@@ -65,11 +80,29 @@ class PauliExpectations(InputMap):
     def __call__(self, x: Tensor) -> Tensor:
         """See the base class."""
         wires, length = self.wires(x.shape[1]), x.shape[1].bit_length() - 1
-        if self.sites == "pairs":
+        if self.block is not None:
+            found = x[:, pair_places(len(wires)).to(x.device)] if self.sites == "pairs" else self.block.pauli(x, wires)
+        elif self.sites == "pairs":
             found = REMEMBERED.of(x, "pauli-pairs", lambda: pair_expectations(x, length))
         else:
             found = Amplitudes(length).pauli(x, wires)
         return found[:, self.first :].contiguous()
+
+
+def _pair_strings(length: int) -> list[tuple[tuple[int, int], ...]]:
+    """The identity and all Pauli strings on one or two sites, as sites and digits."""
+    singles = [((site, digit),) for site in range(length) for digit in (1, 2, 3)]
+    doubles = [
+        ((one, first), (other, second))
+        for one, other in itertools.combinations(range(length), 2)
+        for first, second in itertools.product((1, 2, 3), repeat=2)
+    ]
+    return [(), *singles, *doubles]
+
+
+def pair_places(length: int) -> Tensor:
+    """Where these strings are among all 4^L of a chain."""
+    return torch.tensor([sum(digit * 4 ** (length - 1 - site) for site, digit in own) for own in _pair_strings(length)])
 
 
 def pair_expectations(x: Tensor, length: int) -> Tensor:
@@ -82,13 +115,7 @@ def pair_expectations(x: Tensor, length: int) -> Tensor:
     Returns:
         ``[N, 1 + 3 L + 9 L (L - 1) / 2]``, float64; see :class:`PauliExpectations`. Costs O(N L^2 2^L).
     """
-    singles = [((site, digit),) for site in range(length) for digit in (1, 2, 3)]
-    doubles = [
-        ((one, first), (other, second))
-        for one, other in itertools.combinations(range(length), 2)
-        for first, second in itertools.product((1, 2, 3), repeat=2)
-    ]
-    column = {string: number for number, string in enumerate([(), *singles, *doubles])}
+    column = {string: number for number, string in enumerate(_pair_strings(length))}
     # Two blocks of two sites have 21 of these strings each way: a quarter of the passes that pairs of sites take.
     blocks = [tuple(range(start, min(start + 2, length))) for start in range(0, length, 2)]
     taken: list[tuple[tuple[int, ...], Tensor, Tensor]] = []

@@ -6,6 +6,7 @@ from typing import Annotated, Literal, get_args
 
 import annotated_types as at
 
+from qlab.circuits.blocks import Block
 from qlab.errors import ConfigError, DataError
 from qlab.fields import PositiveInt, show
 
@@ -98,6 +99,27 @@ def wires_of(owner: str, sites: Sites, length: int) -> tuple[int, ...]:
     wires = tuple(sorted(site % length for site in sites))
     if len(set(wires)) < len(wires):
         raise DataError(f"{owner}: sites: got {_shown(sites)}, accepts each site of a chain of {length} once.")
+    return wires
+
+
+def wires_in_block(owner: str, sites: Sites, block: Block) -> tuple[int, ...]:
+    """The sites in a chain, ascending, of which reduced density matrices of a block are known.
+
+    Args:
+        owner: the name of the model's class.
+        sites: as given.
+        block: the sites that are known.
+
+    Raises:
+        DataError: some of the sites are not in the block.
+    """
+    wires = tuple(range(block.length)) if sites == "pairs" else wires_of(owner, sites, block.length)
+    missing = block.missing(wires)
+    if missing:
+        raise DataError(
+            f"{owner}: sites: got {_shown(sites)}, and the features are reduced density matrices of {block.words}: "
+            f"site {missing[0]} is not among them. Take sites = {len(block.sites)} or fewer, or a larger block."
+        )
     return wires
 
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from qlab import own_code
+from qlab.circuits.blocks import Block
 from qlab.component import stated
 from qlab.corruptions.base import Corruption
 from qlab.errors import ConfigError, DataError
@@ -44,6 +45,7 @@ class Features:
         core: if the corruption changes features: which of them are nonzero in any clean sample. The others are zero in
             all rows but the corrupted ones.
         preprocessing: how they come from the columns of a table, if they do.
+        block: of which sites of a chain they are reduced density matrices, if they are.
     """
 
     dimension: int
@@ -51,17 +53,18 @@ class Features:
     active: Tensor
     core: Tensor | None = None
     preprocessing: Preprocessing | None = None
+    block: Block | None = None
 
     @classmethod
     def of(cls, dataset: Dataset, corruption: Corruption | None = None) -> Self:
         """The features of a data set, as it is or as ``corruption`` may leave it."""
         x = dataset.train.x
         clean = torch.stack([nonzero_columns(split.x) for split in dataset.splits.values()]).any(0)
-        made = dataset.preprocessing
+        made, block = dataset.preprocessing, dataset.block
         if corruption is None or not corruption.changes_features:
-            return cls(x.shape[1], x.is_complex(), clean, preprocessing=made)
+            return cls(x.shape[1], x.is_complex(), clean, preprocessing=made, block=block)
         every = torch.ones(x.shape[1], dtype=torch.bool)
-        return cls(x.shape[1], x.is_complex(), every, None if bool(clean.all()) else clean, made)
+        return cls(x.shape[1], x.is_complex(), every, None if bool(clean.all()) else clean, made, block)
 
 
 class Model(nn.Module, ABC):

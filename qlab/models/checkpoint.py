@@ -12,6 +12,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from qlab.circuits.blocks import Block
 from qlab.errors import DataError
 from qlab.models.base import Features, Model
 from qlab.registry import find, restored
@@ -39,6 +40,8 @@ def save(path: Path, model: Model, state: Mapping[str, Tensor], type_name: str) 
         "model": {"type": type_name, **model.config()},
         "features": {"dimension": features.dimension, "is_complex": features.is_complex},
     }
+    if features.block is not None:
+        metadata["block"] = {"length": features.block.length, "sites": list(features.block.sites)}
     masks = {_ACTIVE: features.active} | ({} if features.core is None else {_CORE: features.core})
     fitted: dict[str, Tensor] = {}
     if features.preprocessing is not None:
@@ -81,6 +84,7 @@ def load(path: Path, folder: Path | None = None, *, imports: bool = True) -> Mod
             preprocessing=(
                 Preprocessing.restored(described["preprocessing"], fitted) if "preprocessing" in described else None
             ),
+            block=_block(described["block"]) if "block" in described else None,
         )
         model: Model = cls(**restored(cls, fields, folder if imports else None)).build(features)
         model.load_state_dict(tensors)
@@ -89,6 +93,10 @@ def load(path: Path, folder: Path | None = None, *, imports: bool = True) -> Mod
             raise
         raise DataError(f"{path} is not a checkpoint that this qlab can read: {error}") from error
     return model
+
+
+def _block(described: Mapping[str, Any]) -> Block:
+    return Block(int(described["length"]), tuple(map(int, described["sites"])))
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:

@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 
 from qlab import own_code
 from qlab.circuits import Recording
+from qlab.circuits.blocks import Block, ReducedStates
 from qlab.circuits.encodings import Amplitudes, Angles, Encoding
 from qlab.circuits.observables import ObservableName, PauliSum, named_observable, observable_of
 from qlab.circuits.uploads import Rotation, data_rows
@@ -79,6 +80,14 @@ class Design:
             DataError: they do not fit the encoding.
         """
         n = features.dimension
+        if features.block is not None:
+            if self.encoding != "amplitude":
+                raise DataError(
+                    f'{self.owner}: encoding: got "{self.encoding}" for reduced density matrices of '
+                    f"{features.block.words}, which are those of states already; leave it out."
+                )
+            features.block.check_width(self.owner, n)
+            return len(features.block.register)
         if self.encoding == "angle":
             if features.is_complex:
                 raise DataError(
@@ -103,8 +112,10 @@ class Design:
         added = "" if trained is None else f" {'-' if offset < 0 else '+'} {abs(offset):.12g}"
         return f"{factor:.12g} * value{added}"
 
-    def encoder(self, n_wires: int) -> Encoding:
+    def encoder(self, n_wires: int, block: Block | None = None) -> Encoding:
         """What turns features into states."""
+        if block is not None:
+            return ReducedStates(block)
         if self.encoding == "amplitude":
             return Amplitudes(n_wires)
         return Angles(n_wires, self.rotation, self.encoding_scale)

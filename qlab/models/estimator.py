@@ -137,6 +137,7 @@ def inputs_of(x: FeatureRows, features: Features, inputs: InputMap = AMPLITUDES)
     """
     if x.shape[1] != features.dimension:
         raise DataError(f"The estimator was fitted to {features.dimension} features, got {x.shape[1]}.")
+    inputs = inputs.on(features.block)
     inputs.check(features.dimension, features.is_complex)
     kept = inputs.kept(features.active, features.is_complex)
     return np.concatenate([_made(part, features, inputs, kept) for part in _parts(x)])

@@ -84,6 +84,7 @@ class MLP(Model):
 
     def setup(self, features: Features) -> None:
         """Creates kernels and biases for the active inputs."""
+        self._inputs = self._inputs.on(features.block)
         self._inputs.check(features.dimension, features.is_complex)
         active = self._inputs.kept(features.active, features.is_complex)
         core = active if features.core is None else self._inputs.kept(features.core, features.is_complex)
@@ -124,8 +125,9 @@ class MLP(Model):
         If there are inputs outside the core, a last column marks the rows that use them.
         """
         if self._inputs.sited and self.features is not None and x.shape[1] != self.features.dimension:
+            states = "amplitudes" if self.features.block is None else "numbers"
             raise DataError(
-                f"MLP was built for states of {self.features.dimension} amplitudes, got {x.shape[1]}; build it for "
+                f"MLP was built for states of {self.features.dimension} {states}, got {x.shape[1]}; build it for "
                 "this data set."
             )
         parts = self._inputs(x)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from qlab.circuits import HeisenbergEngine
+from qlab.circuits.blocks import ReducedStates
 from qlab.errors import ConfigError, DataError
 from qlab.fields import PositiveFloat
 from qlab.inputs import DEFAULT_SITES, PauliExpectations, Sites
@@ -97,8 +98,9 @@ class PauliLinear(Model):
                 "circuit of amplitudes of which one observable is evolved on one light cone."
             )
         scale, offset = circuit.readout_values()
+        wires = engine.cones[0].wires
         made = cls(
-            sites=engine.cones[0].wires,
+            sites=tuple(engine.encoding.sites(wires)) if isinstance(engine.encoding, ReducedStates) else wires,
             scale=abs(scale) or 1.0,
             offset=offset,
             dtype="float64" if circuit.dtype == torch.float64 else "float32",
@@ -114,6 +116,7 @@ class PauliLinear(Model):
         Raises:
             DataError: the features are no states with such sites.
         """
+        self._inputs = self._inputs.on(features.block)
         self._inputs.check(features.dimension, features.is_complex)
         self._acts_on = self._inputs.weights(features.dimension)
         self.coefficients = nn.Parameter(torch.empty(len(self._acts_on), dtype=self.dtype))
@@ -144,8 +147,9 @@ class PauliLinear(Model):
     def prepare(self, x: Tensor) -> Tensor:
         """Expectation values of the strings, ``[N, m]``."""
         if self.features is not None and x.shape[1] != self.features.dimension:
+            states = "amplitudes" if self.features.block is None else "numbers"
             raise DataError(
-                f"{type(self).__name__} was built for {self.features.dimension} amplitudes, got {x.shape[1]}; build it "
+                f"{type(self).__name__} was built for {self.features.dimension} {states}, got {x.shape[1]}; build it "
                 "for this data set."
             )
         return self._inputs(x).to(self.dtype)

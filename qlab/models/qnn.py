@@ -40,6 +40,10 @@ class PennyLaneQNN(NoisyModel):
     chain Z on the last wire sees as many of the last features as there are rows, on a ring 2 depth - 1. A run says
     so before it trains ("sees 3 of 12 features"); ``observable = "mean_Z"`` sees all.
 
+    Of a task that hands over reduced density matrices, as ``TransverseIsing`` does, the light cone must lie within
+    their sites. The register is then the chain, of long ones the first k and the last 2 k sites, as weights elsewhere
+    could not reach the readout: neither time nor the number of weights grows with the chain.
+
     Subclasses may override :meth:`weight_shapes` and :meth:`ansatz` with PennyLane operations, and
     :meth:`observable`; every device, the light cone included, then runs those. All unitary operations on qubits can
     be used, with or without weights: gates, their powers, products, adjoints and controlled versions; ``qml.evolve``,
@@ -155,7 +159,7 @@ class PennyLaneQNN(NoisyModel):
             ConfigError: the shapes, the ansatz or the observable cannot be used, or not on this device.
         """
         self.n_wires = self._design.n_wires(features)
-        self._encoding = self._design.encoder(self.n_wires)
+        self._encoding = self._design.encoder(self.n_wires, features.block)
         shapes = own_shapes(self, self.weight_shapes())
         own = type(self).observable is not PennyLaneQNN.observable
         measured = self._design.measured(type(self), self.observable, own, self.n_wires)
@@ -301,6 +305,9 @@ class PennyLaneQNN(NoisyModel):
         Raises:
             DataError: they are not as many.
         """
+        if self.features is not None and self.features.block is not None:
+            self.features.block.check_width(type(self).__name__, x.shape[1])
+            return x
         expected, what = (self.n_wires, "angles") if self._encoding.product else (2**self.n_wires, "amplitudes")
         if x.shape[1] != expected:
             raise DataError(

@@ -6,6 +6,7 @@ from qlab.tasks.mnist import KMNIST, MNIST, FashionMNIST
 from qlab.tasks.preprocessing import Preprocessing
 from qlab.tasks.sklearn_data import Sklearn
 from qlab.tasks.table import Table
+from qlab.tasks.transverse_ising import TransverseIsing
 from qlab.tasks.xxz import XXZ
 
 __all__ = [
@@ -20,4 +21,5 @@ __all__ = [
     "Split",
     "Table",
     "Task",
+    "TransverseIsing",
 ]

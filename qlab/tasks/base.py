@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from qlab import own_code
+from qlab.circuits.blocks import Block
 from qlab.component import Component
 from qlab.errors import ConfigError, DataError
 from qlab.tasks import checks, conversion
@@ -87,6 +88,8 @@ class Dataset:
         origin: of qlab's own tasks that read pictures: digests of what the two splits were read as, before anything
             was computed of it, so that they are the same on every machine.
         preprocessing: how the features come from the columns of a table, for predictions on new rows.
+        block: of which sites of a chain the features are reduced density matrices, if they are: x is then real,
+            ``[N, 4^k]``, see :class:`qlab.circuits.blocks.Block`. By default features are amplitudes, or any others.
     """
 
     train: Split
@@ -94,6 +97,7 @@ class Dataset:
     test: Split | None = None
     origin: tuple[str, str] | None = dataclasses.field(default=None, kw_only=True)
     preprocessing: Preprocessing | None = dataclasses.field(default=None, kw_only=True)
+    block: Block | None = dataclasses.field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         for name, split in self.splits.items():
@@ -155,6 +159,14 @@ class Task(Component):
         """
         return None
 
+    @property
+    def block(self) -> Block | None:
+        """The sites whose reduced density matrices the task hands over instead of states; None by default.
+
+        Override it in a task of states too large for amplitudes, and give the data set the same block.
+        """
+        return None
+
     @classmethod
     def knows_boundary(cls) -> bool:
         """Whether the task has a :meth:`boundary_distance`."""
@@ -200,7 +212,12 @@ def load_data(task: Task) -> Dataset:
             "Split(validation_x, validation_y))."
         )
     try:
+        if found.block != task.block:
+            said = [f"Dataset(..., block={block!r})" for block in (task.block, found.block)]
+            raise DataError(f"got {said[1]}, accepts what the task's property block says, {said[0]}.")
         for name, split in found.splits.items():
+            if found.block is not None:
+                checks.check_density(f"The {name} split: x", split.x, found.block)
             checks.check_data(name, split.x, split.y)
             for key, values in split.about.items():
                 checks.check_finite(values, f"The {name} split: about[{key!r}]")

@@ -7,10 +7,17 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from qlab.circuits.blocks import Block
 from qlab.errors import DataError
 from qlab.tasks.features import FeatureRows, LazyFeatures
 
 _NAMED = 3
+
+_ROUNDING = 1e-9
+"""What density matrices may be off by."""
+
+_ROWS = 256
+"""So many density matrices are looked at together."""
 
 
 def check_data(name: str, x: FeatureRows, y: Tensor) -> None:
@@ -41,6 +48,41 @@ def check_data(name: str, x: FeatureRows, y: Tensor) -> None:
     if len(x) > 1 and _all_rows_equal(x):
         raise DataError(
             f"The {name} split: all {len(x)} samples have the same features, so that nothing tells the classes apart."
+        )
+
+
+def check_density(what: str, x: FeatureRows, block: Block) -> None:
+    """Checks that rows are density matrices: Hermitian, of trace one, without negative eigenvalues.
+
+    Args:
+        what: names them in the message.
+        x: features ``[N, 4^k]``.
+        block: the sites.
+
+    Raises:
+        DataError: some are none.
+    """
+    if not isinstance(x, Tensor) or x.is_complex() or x.shape[1] != block.dimension:
+        kind = type(x).__name__ if not isinstance(x, Tensor) else f"{x.dtype} {list(x.shape)}"
+        raise DataError(
+            f"{what}: got {kind}, accepts float64 [N, {block.dimension}]: expectation values of the "
+            f"4^{len(block.sites)} Pauli strings on {block.words}."
+        )
+    check_finite(x, what)
+    off = torch.nonzero((x[:, 0] - 1.0).abs() > _ROUNDING).flatten()
+    if len(off):
+        row = int(off[0])
+        raise DataError(
+            f"{what}: row {row} has the trace {x[row, 0]:g}, accepts 1: the first column is the identity's expectation "
+            "value."
+        )
+    lowest = torch.cat([torch.linalg.eigvalsh(block.density(part, block.sites))[:, 0] for part in x.split(_ROWS)])
+    off = torch.nonzero(lowest < -_ROUNDING).flatten()
+    if len(off):
+        row = int(off[0])
+        raise DataError(
+            f"{what}: row {row} is no density matrix: its lowest eigenvalue is {lowest[row]:.3g}. Columns are "
+            "tr(rho P) with P in the order of base-4 digits I, X, Y, Z, the first site first."
         )
 
 

@@ -14,13 +14,9 @@ from qlab.errors import ConfigError
 from qlab.fields import AbsentMeans, NonNegativeInt
 from qlab.tasks.base import Dataset, Split, Task
 from qlab.tasks.features import FeatureRows, TiedFeatures
+from qlab.tasks.grids import Grid, checked_grid, grid
 from qlab.tasks.symmetric_sector import symmetric_sector
 from qlab.tasks.xxz_ground_states import ground_states
-
-Grid = tuple[float, float, Annotated[float, at.Gt(0.0)]]
-"""First value, last value (included), step."""
-
-MOST_POINTS = 100_000
 
 MOST_SPINS_HELD = 14
 """Longer chains are diagonalised by symmetry and their states made when they are needed: 396 of 16 spins would take
@@ -76,17 +72,7 @@ class XXZ(Task):
             ("gapped", self.gapped, 1.0, math.inf),
             *(("validation", points, -1.0, math.inf) for points in self._validation_grids),
         ):
-            first, last, step = points
-            if (last - first) / step > MOST_POINTS:
-                raise ConfigError(
-                    f"XXZ: {name}: got {list(points)}, a grid of more than {MOST_POINTS} points; accepts a larger step."
-                )
-            deltas = grid(points)
-            if not deltas:
-                raise ConfigError(
-                    f"XXZ: {name}: got {list(points)}, a grid without points; accepts [first, last, step] with "
-                    "first <= last."
-                )
+            deltas = checked_grid("XXZ", name, points)
             if min(deltas) <= low or max(deltas) >= high:
                 reason = (
                     "at and below -1 the ground state is the degenerate ferromagnet"
@@ -166,10 +152,3 @@ class XXZ(Task):
             return (2.0 * torch.randint(0, 2, (n,), generator=generator) - 1.0).to(torch.complex128)
         angles = 2.0 * math.pi * torch.rand(n, generator=generator, dtype=torch.float64)
         return torch.polar(torch.ones_like(angles), angles)
-
-
-def grid(first_last_step: Grid) -> list[float]:
-    """The points of ``(first, last, step)``, last included, each rounded to 12 decimals."""
-    first, last, step = first_last_step
-    count = math.floor((last - first) / step + 1e-9) + 1
-    return [round(first + k * step, 12) for k in range(max(count, 0))]

@@ -22,19 +22,19 @@ from torch.func import functional_call, vmap
 
 import qlab
 from qlab.component import Component
-from qlab.corruptions import Backdoor, Corrupted, Corruption, LabelFlip, NoCorruption
-from qlab.errors import ConfigError
+from qlab.corruptions import Backdoor, Corrupted, Corruption, GaussianPoison, LabelFlip, NoCorruption
+from qlab.errors import ConfigError, DataError
 from qlab.fields import REQUIRED, PositiveFloat, PositiveInt, Ratio, check_fields, fields_of
 from qlab.landscape import Landscape, LandscapeProbe, ProbeResult
 from qlab.losses import CrossEntropy, Loss, MeanAbsoluteError
 from qlab.losses.checks import check_loss
 from qlab.metrics import Metric, Rows
 from qlab.metrics.evaluation import value_of
-from qlab.models import Estimator, Features, Model, PennyLaneQNN
+from qlab.models import Estimator, Features, Model, PauliLinear, PennyLaneQNN
 from qlab.models.base import Precision
 from qlab.noise import Channel, DepolarizingChannel, DeviceNoise, ReadoutError
 from qlab.registry import base_classes, restored
-from qlab.tasks import XXZ, Dataset, Digits, Split, Task
+from qlab.tasks import XXZ, Dataset, Digits, Split, Task, TransverseIsing
 from qlab.training import Member, Trainer
 from qlab.training.fitting import fit, rows_for
 from qlab.unlearning import Learner, Samples, Unlearner, UnlearningData, cross_entropy
@@ -261,6 +261,13 @@ SMALL: dict[str, dict[str, Any]] = {
     "Sklearn": {"name": "moons", "n": 20},
     "Table": {"path": str(Path(__file__).parents[1] / "support" / "cells.csv"), "label": "kind", "positive": "M"},
     "XXZ": {"length": 4, "gapless": (-0.7, 0.7, 0.2), "gapped": (1.3, 2.7, 0.2), "validation": (-0.65, 2.65, 0.3)},
+    "TransverseIsing": {
+        "length": 8,
+        "ordered": (0.2, 0.9, 0.1),
+        "disordered": (1.1, 2.5, 0.2),
+        "validation": (0.25, 2.0, 0.2),
+        "block_sites": 3,
+    },
     "Trainer": {"epochs": 2},
     "ForwardCorrection": {"flip_rates": (0.2, 0.1)},
     "PauliLinear": {"sites": 2},
@@ -295,6 +302,7 @@ OTHER: dict[str, dict[str, Any]] = {
     "Sklearn": {"name": "iris", "positive": "setosa", "columns": ("petal width (cm)",), "seed": 3},
     "Table": {"path": "~/a.parquet", "scale": "minmax", "reduce": 3, "split": (0.5, 0.5, 0.0), "positive": True},
     "XXZ": {"length": 6, "gauge": "fixed", "gapless": (-0.5, 0.5, 0.25)},
+    "TransverseIsing": {"length": 12, "gamma": 0.5, "periodic": True, "block_sites": 3, "where": "around"},
     "Trainer": {"epochs": 3, "batch_size": 7, "learning_rate": 0.5, "loss": MeanAbsoluteError()},
     "CrossEntropy": {"label_smoothing": 0.1},
     "ForwardCorrection": {"flip_rates": (0.0, 0.3)},
@@ -437,7 +445,8 @@ every_corruption_of_a_task = pytest.mark.parametrize(
         # A backdoor puts its trigger into states and pictures.
         pytest.param(cls, task, id=f"{cls.__name__}-{task.__name__}")
         for cls in CORRUPTIONS
-        for task in (Digits if cls is Backdoor else Blobs, XXZ)
+        for task in (Digits if cls is Backdoor else Blobs, XXZ, TransverseIsing)
+        if not (cls is GaussianPoison and task is TransverseIsing)  # there is no state with noise on its numbers
     ],
 )
 every_model = pytest.mark.parametrize("model", MODELS, ids=name_of)
@@ -497,7 +506,9 @@ def built(model, seed=0, **fields):
 
 
 def test_qlabs_own_classes_are_found():
-    assert {"XXZ", "Digits", "MNIST", "FashionMNIST", "KMNIST", "Table", "Sklearn"} <= {cls.__name__ for cls in TASKS}
+    assert {"XXZ", "TransverseIsing", "Digits", "MNIST", "FashionMNIST", "KMNIST", "Table", "Sklearn"} <= {
+        cls.__name__ for cls in TASKS
+    }
     assert {"LabelFlip", "FeatureRandomization", "NoCorruption", "Backdoor"} <= {cls.__name__ for cls in CORRUPTIONS}
     assert {"MLP", "PauliLinear", "PennyLaneQNN", "CNOTQNN", "RandomQNN"} <= {cls.__name__ for cls in MODELS}
     assert {"Retrain", "Finetune", "GradientAscent", "Scrub"} <= {cls.__name__ for cls in UNLEARNERS}
@@ -802,9 +813,10 @@ def test_state_dict_round_trips(model):
 
 
 @every_estimator
-@pytest.mark.parametrize("task", [Blobs, XXZ], ids=name_of)
+@pytest.mark.parametrize("task", [Blobs, XXZ, TransverseIsing], ids=name_of)
 def test_estimators_are_fitted_to_copies_row_by_row_and_by_their_generator(task, estimator):
-    data, plain = make(task).load(), make(estimator)
+    data = make(task).load()
+    plain = make(estimator, **({} if data.block is None else {"inputs": "density", "sites": 2}))
     member = Member.of(make(task), data, LabelFlip(ratio=0.2), 0)
     first, again = (fit(plain, member, data.validation, Features.of(data)) for _ in range(2))
     assert torch.equal(first.logits, again.logits)
@@ -827,10 +839,26 @@ def test_building_copies(model):
     assert first.config() == plain.config()
 
 
+def reading_a_block(model):
+    """Fields with which a model takes reduced density matrices of three sites; None if it needs more of a state."""
+    if "inputs" in fields_of(model):
+        return {"inputs": "pauli", "sites": 2}
+    if issubclass(model, PennyLaneQNN):
+        return {"depth": 2} if model is PennyLaneQNN else None  # the others see whole chains
+    return {"sites": 2} if model is PauliLinear else {}
+
+
 @every_model
 @every_corruption_of_a_task
 def test_every_combination_trains(task, corruption, model):
-    trained = make(Trainer).train(make(model), make(task), corruption(ratio=some_ratio(corruption)), seeds=(0, 1))
+    made, fields = make(task), {}
+    if made.block is not None:
+        fields = reading_a_block(model)
+        if fields is None:
+            with pytest.raises((ConfigError, DataError), match=r"density matrices|TransverseIsing"):
+                make(Trainer).train(make(model), made, corruption(ratio=some_ratio(corruption)), seeds=(0, 1))
+            return
+    trained = make(Trainer).train(make(model, **fields), made, corruption(ratio=some_ratio(corruption)), seeds=(0, 1))
     assert len(trained) == 2
     assert bool(torch.isfinite(trained.logits).all())
     assert trained.history["train_loss"].shape == (2, 2)

@@ -14,10 +14,10 @@ def check_inputs(materials: Materials, plan: Plan) -> None:
         DataError: there are no such inputs; says in which file and of which model.
     """
     for trials in plan.ensembles:
-        wanted, x = trials[0].model.input_map, materials.dataset(trials[0].task).train.x
+        wanted, data = trials[0].model.input_map, materials.dataset(trials[0].task)
         try:
             if wanted is not None:
-                wanted.check(x.shape[1], x.is_complex())
+                wanted.on(data.block).check(data.train.x.shape[1], data.train.x.is_complex())
         except (ConfigError, DataError) as error:
             names = trials[0].names
             raise DataError(f"{plan.experiment.source}: model: {error} The task is {names['task']}.") from error

@@ -1,0 +1,146 @@
+"""Ground states of the transverse-field Ising and XY chains: is the field below or above the transition?"""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, ClassVar, Literal
+
+import annotated_types as at
+import numpy as np
+import torch
+from torch import Tensor
+
+from qlab.circuits.blocks import MOST_SITES, Block
+from qlab.errors import ConfigError
+from qlab.tasks.base import Dataset, Split, Task
+from qlab.tasks.free_fermions import LARGEST_DECOMPOSED, open_chain, ring
+from qlab.tasks.gaussian_strings import pauli_strings_of
+from qlab.tasks.grids import Grid, checked_grid, grid
+from qlab.tasks.random_densities import random_densities
+
+LONGEST = 10_000
+
+Where = Literal["last", "around"]
+
+
+class TransverseIsing(Task):
+    """Ground states of the transverse-field Ising chain, labelled by phase: 0 for h < 1 (ordered), 1 for h > 1.
+
+    The chain may have up to 10,000 spins, as features are no amplitudes but reduced density matrices of a block of k
+    sites, exact, by free fermions: tr(rho P) of the 4^k Pauli strings P on the block, float64, base-4 digits I, X, Y,
+    Z, the first site first; rho = 2^-k sum_P tr(rho P) P. Circuits whose light cone lies in the block take them, and
+    so do ``PauliLinear``, ``DensityKernelSVC`` and all models with ``inputs = "pauli"`` or "density". What needs
+    amplitudes refuses them.
+
+    The coupling is the unit of energy, and h the field. At ``gamma`` below 1 this is the XY chain, whose transition is
+    at h = 1, too. States have the parity prod_i X_i = +1 of the ground state, of a ring that in the sector of
+    antiperiodic fermions; where h^2 + gamma^2 < 1 the parity of a finite XY chain's lowest state alternates with h,
+    and the lowest one of even parity is taken. The symmetry is not broken: <Z_i> = 0 in both phases, as of every
+    string that is odd under X_i -> X_i, Z_i -> -Z_i, so that no single site's Z tells the class; <X_i>, which changes
+    smoothly, and correlations do.
+
+    396 states of 1,000 spins with blocks of 4 take 0.6 s as an open chain, of 10,000 spins 7 s; rings 0.02 and 1 s.
+
+    Args:
+        length: number of spins L.
+        ordered: training grid of class 0: first h, last h, step. Above 0 and below 1.
+        disordered: training grid of class 1: first h, last h, step. Above 1.
+        validation: validation grid across both phases: first h, last h, step.
+        gamma: anisotropy of the XY chain, 1 for the Ising chain. Open chains of more than 64 spins need 1.
+        periodic: whether the chain is a ring. By default it is open, as the paper's circuit is, and the block lies at
+            its end.
+        block_sites: number of sites k whose density matrices are handed over: at least the depth of a chain circuit, at
+            least 2 depth - 1 of a ring circuit.
+        where: the "last" k sites; or, of rings, "around" the last one, as many to its right (0, 1, ...) as to its left,
+            which is where the light cone of a ring circuit lies; k is odd then.
+    """
+
+    formula: ClassVar[str] = (
+        "H = -sum_i [(1 + gamma)/2 Z_i Z_{i+1} + (1 - gamma)/2 Y_i Y_{i+1}] - h sum_i X_i, x = tr(rho P)"
+    )
+    source: ClassVar[str] = "Lieb, Schultz and Mattis, Ann. Phys. 16, 407 (1961); Pfeuty, Ann. Phys. 57, 79 (1970)"
+
+    length: Annotated[int, at.Interval(ge=2, le=LONGEST)] = 1000
+    ordered: Grid = (0.02, 0.98, 0.01)
+    disordered: Grid = (1.02, 3.0, 0.02)
+    validation: Grid = (0.015, 1.995, 0.01)
+    gamma: Annotated[float, at.Interval(gt=0.0, le=1.0)] = 1.0
+    periodic: bool = False
+    block_sites: Annotated[int, at.Interval(ge=1, le=MOST_SITES)] = 4
+    where: Where = "last"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name, low, high in (("ordered", 0.0, 1.0), ("disordered", 1.0, math.inf), ("validation", 0.0, math.inf)):
+            fields = checked_grid("TransverseIsing", name, getattr(self, name))
+            if min(fields) <= low or max(fields) >= high:
+                raise ConfigError(
+                    f"TransverseIsing: {name}: got h from {min(fields):g} to {max(fields):g}, accepts h strictly "
+                    f"between {low:g} and {high:g} (class 0 lies below 1, class 1 above)."
+                )
+            if any(abs(h - 1.0) < 1e-9 for h in fields):
+                raise ConfigError(f"TransverseIsing: {name}: the grid hits h = 1, the transition itself; shift it.")
+        if self.block_sites > self.length:
+            raise ConfigError(
+                f"TransverseIsing: block_sites: got {self.block_sites} of {self.length} spins, accepts 1 to "
+                f"{min(self.length, MOST_SITES)}."
+            )
+        if self.gamma < 1.0 and not self.periodic and self.length > LARGEST_DECOMPOSED:
+            raise ConfigError(
+                f"TransverseIsing: length: got {self.length} for an open chain with gamma = {self.gamma:g}, accepts at "
+                f"most {LARGEST_DECOMPOSED}; take periodic = true, or gamma = 1, which have a closed form up to "
+                f"{LONGEST:,}."
+            )
+        if self.where == "around" and (not self.periodic or self.block_sites % 2 == 0):
+            raise ConfigError(
+                f'TransverseIsing: where: got "around" for block_sites = {self.block_sites} of '
+                f"{'a ring' if self.periodic else 'an open chain'}, accepts it for an odd number of sites of a ring "
+                "(periodic = true): as many to the right of the last spin as to its left."
+            )
+
+    @property
+    def block(self) -> Block:
+        """The sites whose reduced density matrices are features."""
+        if self.where == "around":
+            return Block.around_last(self.length, self.block_sites)
+        return Block.last(self.length, self.block_sites)
+
+    @property
+    def expected_features(self) -> tuple[int, bool]:
+        """4^k real numbers."""
+        return self.block.dimension, False
+
+    def load(self) -> Dataset:
+        """The density matrices on both training grids and on the validation grid."""
+        train = self._split([*grid(self.ordered), *grid(self.disordered)])
+        return Dataset(train, self._split(grid(self.validation)), block=self.block)
+
+    def random_features(self, n: int, generator: torch.Generator) -> Tensor:
+        """Reduced density matrices of random states of the chain, normalised complex Gaussian vectors.
+
+        Drawn from their exact distribution, a Wishart matrix over its trace, without the 2^L amplitudes. A random state
+        of a long chain is maximally mixed on every few sites: rho = 1 / 2^k up to deviations of order 2^(-(L - k) / 2),
+        which are below rounding from about 110 spins on. All such rows are then the same.
+        """
+        return random_densities(n, self.block_sites, self.length, generator)
+
+    def boundary_distance(self, split: Split) -> Tensor:
+        """How far a state is from the transition: |h - 1|."""
+        return (split.about["h"] - 1.0).abs()
+
+    def _split(self, fields: list[float]) -> Split:
+        h = np.array(fields)
+        solve = ring if self.periodic else open_chain
+        found = solve(self.length, h, self.gamma, self.block_sites)
+        x = torch.from_numpy(self._placed(pauli_strings_of(found.block)))
+        about = {"h": torch.from_numpy(h), "energy": torch.from_numpy(found.energy)}
+        return Split(x, torch.from_numpy(h > 1.0).long(), about)
+
+    def _placed(self, x: np.ndarray) -> np.ndarray:
+        """Strings on neighbours in their order around the ring, in that of the block's sites, ascending."""
+        if self.where == "last":
+            return x
+        k = self.block_sites
+        in_order = [(self.length - 1 + step) % self.length for step in range(-(k // 2), k // 2 + 1)]
+        axes = [1 + in_order.index(site) for site in self.block.sites]
+        return np.ascontiguousarray(x.reshape(-1, *[4] * k).transpose(0, *axes).reshape(len(x), -1))
