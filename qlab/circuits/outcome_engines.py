@@ -5,7 +5,8 @@ from __future__ import annotations
 from torch import Tensor
 
 from qlab.circuits.angle_states import AngleStatevectorEngine
-from qlab.circuits.encodings import Amplitudes, Encoding
+from qlab.circuits.blocks import ReducedStates
+from qlab.circuits.encodings import Amplitudes, Angles, Encoding
 from qlab.circuits.exact import LARGEST_NOISY, LARGEST_STATE, too_large
 from qlab.circuits.heisenberg import HeisenbergEngine
 from qlab.circuits.lightcone import LightCone, light_cone
@@ -89,7 +90,7 @@ class AngleOutcomeStates(AngleStatevectorEngine):
     values: Tensor
 
     def __init__(self, recording: Recording, cone: LightCone, encoding: Encoding, outcomes: Outcomes) -> None:
-        assert not isinstance(encoding, Amplitudes)
+        assert isinstance(encoding, Angles)
         super().__init__(recording, cone, encoding, OutcomeProbabilities(outcomes, cone.wires))
         self.sizes = outcomes.sizes
         self.register_buffer("values", outcomes.values, persistent=False)
@@ -121,6 +122,8 @@ def outcome_engine(recording: Recording, observable: PauliSum, encoding: Encodin
     cone = light_cone(recording.gates, observable)
     noisy = any(gate.channel is not None for gate in cone.gates)
     uploads = any(is_upload(gate.operation) for gate in cone.gates)
+    if isinstance(encoding, ReducedStates):
+        encoding.check_cone(cone.wires)
     count, k = sum(outcomes.sizes), len(cone.wires)
     if noisy and uploads:
         raise ConfigError(
@@ -135,7 +138,11 @@ def outcome_engine(recording: Recording, observable: PauliSum, encoding: Encodin
             'smaller depth, an observable of fewer wires or of one word, or shots = "exact".'
         )
     size = k if encoding.product else recording.n_wires
-    if noisy or (not uploads and k <= LARGEST_NOISY and count * 4**k <= _ROWS * 2**size):
+    if (
+        noisy
+        or isinstance(encoding, ReducedStates)
+        or (not uploads and k <= LARGEST_NOISY and count * 4**k <= _ROWS * 2**size)
+    ):
         return EvolvedOutcomes(recording, cone, encoding, outcomes)
     if isinstance(encoding, Amplitudes):
         return OutcomeStates(recording, cone, outcomes)
