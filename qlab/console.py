@@ -47,6 +47,9 @@ def print_outcome(
             console.print(table)
         drawn += "; probes.csv, and a figure for each kind of probe that qlab draws"
         tables += ", probes.csv"
+    for maps in outcome.maps:
+        drawn += f"; {maps}.png, {maps}.html, {maps}.csv"
+        tables += f", {maps}.csv"
     if len(outcome.claims):
         console.print(claims_table(outcome.claims, f"{name}: claims"))
         console.print(Text(VERDICT_NOTE), soft_wrap=True)

@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from qlab.cli import main
+from qlab.noise import DeviceNoise
 
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:sqlalchemy.exc.SADeprecationWarning")
 
@@ -241,6 +242,15 @@ def test_the_experiment_under_noise_sweeps_three_strengths(folder):
     planned = qlab("run", "noisy.toml", "--dry-run", cwd=folder)
     assert planned.exit_code == 0, planned.output
     assert all(f"noise.1.p={p} " in planned.output for p in ("0", "0.01", "0.1"))
+
+
+def test_a_device_is_named_in_place_of_channels(folder):
+    planned = qlab("run", "machine.toml", "--dry-run", cwd=folder)
+    assert planned.exit_code == 0, planned.output
+    assert "PennyLaneQNN noise.1=ibm_kingston noise.1.qubits=[5, 6, 7, 8, 9, 10] LabelFlip 0.3 seed 0" in planned.output
+    [own] = [text for text in blocks("text") if text.startswith('name = "mine"')]
+    (folder / "mine_device.toml").write_text(own, encoding="utf-8")
+    assert DeviceNoise.read("mine_device.toml", folder=folder).qubits == (0, 1)
 
 
 def test_trained_circuits_are_evaluated_under_other_noise(folder):

@@ -62,6 +62,7 @@ class Outcome:
         choices: what was chosen for each group of a selection, in words.
         compared: how many trials were trained now to be compared.
         claims: what was claimed, and the verdicts, see :func:`qlab.claims.table.claim_table`.
+        maps: names of the heat maps among the figures.
     """
 
     parent_run: str
@@ -81,6 +82,7 @@ class Outcome:
     choices: tuple[str, ...] = ()
     compared: int = 0
     claims: pd.DataFrame = dataclasses.field(default_factory=pd.DataFrame)
+    maps: tuple[str, ...] = ()
 
 
 class Runner:
@@ -187,6 +189,7 @@ class Runner:
             compared=0 if choosing is None else _count(choosing.candidates, finished),
             missing=tables.missing,
             claims=tables.claims,
+            maps=tables.maps,
             artifacts=self._store.artifact_place(parent),
             working_seconds=working,
             tracking_seconds=recorder.tracking_seconds,

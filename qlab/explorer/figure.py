@@ -13,6 +13,9 @@ import panel_material_ui as pmui
 
 from qlab.views.saving import picture_bytes
 
+WRAPPED = {"flex-wrap": "wrap"}
+"""Style of a row that goes on below where the window ends; Panel's FlexBox would evaluate text as a script."""
+
 
 def fitting(figure: Any, width: int = 460, height: int = 400) -> Any:
     """Panels in rows of two, of a size at which they fit the screen."""
@@ -55,7 +58,8 @@ class Figure:
 
     Args:
         name: of the files, without suffix.
-        on_screen: makes the object for the page from what is saved, by default :func:`fitting`.
+        on_screen: makes the object for the page from what is saved, by default :func:`fitting`; or a list of objects,
+            which stand in rows as far as the window has room.
     """
 
     def __init__(self, name: str, on_screen: Callable[[Any], Any] | None = None) -> None:
@@ -76,7 +80,11 @@ class Figure:
         """
         self.figure, self.table = figure, table
         # A fresh pane drops the old figure's models and with them everything it held in memory.
-        self._place.objects = [_Pane(self._on_screen(figure), backend="bokeh", linked_axes=False)]
+        shown = self._on_screen(figure)
+        panes = [
+            _Pane(own, backend="bokeh", linked_axes=False) for own in (shown if isinstance(shown, list) else [shown])
+        ]
+        self._place.objects = [pn.Row(*panes, styles=WRAPPED)] if isinstance(shown, list) else panes
         self._buttons.visible = True
 
     def clear(self) -> None:
@@ -87,7 +95,7 @@ class Figure:
 
     def close(self) -> None:
         """Lets go of what would outlive the page; the picture is left alone."""
-        for pane in self._place.objects:
+        for pane in self._place.select(_Pane):
             pane.close()
 
     def file(self, form: Literal["png", "svg", "csv"]) -> io.BytesIO:

@@ -6,7 +6,7 @@ from typing import Final
 
 import param
 
-PAGES: Final = ("Runs", "Resilience", "Unlearning", "Landscape", "Curvature", "Data and circuit", "Run")
+PAGES: Final = ("Runs", "Resilience", "Heat map", "Unlearning", "Landscape", "Curvature", "Data and circuit", "Run")
 
 
 class State(param.Parameterized):
@@ -23,6 +23,13 @@ class State(param.Parameterized):
     group_by = param.List(default=[], item_type=str, doc="Params that tell groups apart; empty: all that differ.")
     corruptions = param.List(default=[], item_type=str, doc="Corruptions shown; empty: all.")
     traces = param.Boolean(default=False, doc="Whether single runs are drawn beside the means.")
+
+    map_of = param.String(default="trials", doc="Kind of runs of the heat map.")
+    map_x = param.String(default="", doc="Param across the heat map; empty: the corruption ratio.")
+    map_y = param.String(default="", doc="Param up the heat map; empty: that with most values.")
+    map_metric = param.String(default="", doc="Metric of the heat map; empty: validation accuracy.")
+    contours = param.String(default="", doc="Values of contours, commas between; empty: those of accuracies.")
+    control = param.List(default=[], item_type=str, doc="Params and values of runs to subtract, name = value.")
 
     methods = param.List(default=[], item_type=str, doc="Unlearning methods shown; empty: all.")
     metrics = param.List(

@@ -21,18 +21,16 @@ from qlab.circuits.sampling import evaluated_at_shifts, sampled, sampled_sums, s
 from qlab.component import stated
 from qlab.errors import ConfigError
 from qlab.fields import AbsentMeans, PositiveInt
-from qlab.models.base import Model
-from qlab.noise import Channel, DeviceNoise, ReadoutError
+from qlab.models.base import Features, Model
+from qlab.noise import Channel, DeviceNoise
 from qlab.noise.device import ALONE
 from qlab.noise.pennylane_model import NoiseModelPlacement, is_noise_model
 from qlab.noise.placement import Placement
+from qlab.own_code import is_own
 
 AnyPlacement = Placement | NoiseModelPlacement
 
 Gradient = Literal["exact", "parameter-shift"]
-
-_CAPABLE = ("lightcone", "default.mixed")
-"""Devices that can have noise."""
 
 
 class NoisyModel(Model):
@@ -107,6 +105,35 @@ class NoisyModel(Model):
         """Whether there are channels."""
         return bool(self._channels) or self._noise_model is not None
 
+    @property
+    def has_shots(self) -> bool:
+        """Whether anything is sampled."""
+        return bool(self._shots or self._evaluate_shots)
+
+    def check_any_register(self) -> None:
+        """Whether the noise fits some register, as long as it is not known how many features there will be.
+
+        Channels are put into the smallest register of three qubits or more that has the wires they name, a device's
+        into one of two. A circuit of qlab's own is built there: it has the same gates on any register.
+
+        Raises:
+            ConfigError: it fits none.
+        """
+        named = [max(channel.wires, default=-1) + 1 for channel in self._channels]
+        named += [
+            len(values) for channel in self._channels if not channel.wires for values in channel.by_wire().values()
+        ]
+        n = max([3, *named])
+        for channel in self._channels:
+            if isinstance(channel, DeviceNoise):  # of a larger circuit's pairs the device may lack some
+                n = min(2, len(channel.qubits))
+        config = self.field_values()
+        if is_own(type(self)):
+            Placement(type(self).__name__, self._channels, n).check_device(config.get("device", "lightcone"))
+            return
+        dimension = n if config.get("encoding") == "angle" else 2**n
+        self.build(Features(dimension, False, torch.ones(dimension, dtype=torch.bool)))
+
     def config(self) -> dict[str, Any]:
         """See the base class.
 
@@ -141,16 +168,11 @@ class NoisyModel(Model):
         """
         if not self.is_noisy:
             return None
-        owner = type(self).__name__
-        readout = all(isinstance(channel, ReadoutError) for channel in self._channels) and self._noise_model is None
-        if device not in _CAPABLE and not readout:
-            raise ConfigError(
-                f'{owner}: noise: device = "{device}" keeps pure states and has no noise; use device = "lightcone", or '
-                '"default.mixed" for PennyLane\'s density matrices.'
-            )
+        made: AnyPlacement = Placement(type(self).__name__, self._channels, n_wires)
         if self._noise_model is not None:
-            return NoiseModelPlacement(owner, self._noise_model, n_wires, observable)
-        return Placement(owner, self._channels, n_wires)
+            made = NoiseModelPlacement(type(self).__name__, self._noise_model, n_wires, observable)
+        made.check_device(device)
+        return made
 
     def engine_for(
         self,

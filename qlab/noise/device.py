@@ -41,7 +41,7 @@ ByPlace = tuple[tuple[str, tuple[Ratio | None, ...], tuple[NonNegativeFloat | No
 
 
 class DeviceNoise(Channel):
-    """The noise of a quantum computer, from its calibration: relaxation and depolarizing after each gate, readout.
+    """The noise of a quantum computer, from its calibration: depolarizing and relaxation after each gate, readout.
 
     A quantum model has ``noise = { device = "kingston" }`` in place of a list: the name of a device that comes with
     qlab (`qlab list devices`) or a TOML file, from the folder of the experiment file; `qlab noise import` writes one of
@@ -54,12 +54,13 @@ class DeviceNoise(Channel):
     named there: devices turn the frame instead.
 
     After the exact gate comes the noise of each of its native gates in turn; of those on one qubit, on each wire of the
-    gate. It is relaxation towards 0 for the native gate's time t, then depolarizing of its wires jointly, so that both
-    together have the stated average error e. Relaxation alone has the average fidelity F_R = (d F_P + 1) / (d + 1) with
-    d = 2 or 4 and F_P the product over wires of (1 + 2 exp(-t/T2) + exp(-t/T1)) / 4; then the state is replaced by the
-    mixed one with probability lambda = d (F_R - 1 + e) / (d F_R - 1). Where relaxation alone exceeds the stated error,
-    lambda is 0, and the error is that of relaxation. At the end, each qubit is read with its own errors. Qubits that
-    wait have no noise, and nothing acts on neighbours. The model is that of Qiskit Aer's ``NoiseModel.from_backend``.
+    gate. It is depolarizing of its wires jointly, then relaxation of each towards 0 for the native gate's time t, so
+    that both together have the stated average error e. Relaxation alone has the average fidelity
+    F_R = (d F_P + 1) / (d + 1) with d = 2 or 4 and F_P the product over wires of (1 + 2 exp(-t/T2) + exp(-t/T1)) / 4;
+    so depolarizing replaces the state by the mixed one with probability lambda = d (F_R - 1 + e) / (d F_R - 1). Where
+    relaxation alone exceeds the stated error, lambda is 0, and the error is that of relaxation. At the end, each qubit
+    is read with its own errors. Qubits that wait have no noise, and nothing acts on neighbours. The channels are those
+    of Qiskit Aer's ``NoiseModel.from_backend``.
 
     Args:
         device: its name.
@@ -77,7 +78,7 @@ class DeviceNoise(Channel):
         wires: on which it acts; none stands for all of them.
     """
 
-    formula: ClassVar[str] = "E = D_lambda R, lambda = d (F_R - 1 + e) / (d F_R - 1), at least 0"
+    formula: ClassVar[str] = "E = R D_lambda, lambda = d (F_R - 1 + e) / (d F_R - 1), at least 0"
     source: ClassVar[str] = "Qiskit Aer's basic_device_gate_errors; F = (d F_P + 1) / (d + 1): arXiv:quant-ph/0205035"
 
     details: ClassVar[tuple[str, ...]] = (
@@ -269,15 +270,15 @@ class DeviceNoise(Channel):
                 f"{self._where}: the error of {what} is {native.error:g}, more than when nothing is kept, "
                 f"{1.0 - 0.5 ** len(place):g}: it was not calibrated. Choose others in qubits = [...]."
             )
-        found = [
-            qml.ThermalRelaxationError(0.0, *times, time, wires=wire)
-            for *times, wire in zip(t1, t2, place, strict=True)
-        ]
-        found = found if time else []
+        found: list[qml.operation.Operator] = []
         if share and len(place) == 1:
             found.append(qml.DepolarizingChannel(0.75 * share, wires=place[0]))
         elif share:
             found.append(two_qubit_depolarizing(0.9375 * share, place))
+        if time:
+            found += [
+                qml.ThermalRelaxationError(0.0, a, b, time, wires=w) for a, b, w in zip(t1, t2, place, strict=True)
+            ]
         return found
 
     def _named(self, place: tuple[int, ...]) -> str:

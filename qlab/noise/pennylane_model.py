@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from qlab.circuits.observables import PauliSum
 from qlab.deferred import Deferred
 from qlab.errors import ConfigError
+from qlab.noise.placement import check_capable
 
 if TYPE_CHECKING:
     import pennylane as qml
@@ -66,6 +67,14 @@ class NoiseModelPlacement:
                 if condition(measured):
                     found += self._queued(function, measured)
         return found
+
+    def check_device(self, device: str) -> None:
+        """Whether a device can have the noise.
+
+        Raises:
+            ConfigError: it keeps pure states.
+        """
+        check_capable(self.owner, device)
 
     def measured(self, observable: PauliSum) -> PauliSum:
         """The observable as it is: PennyLane's errors of the readout are channels before it."""

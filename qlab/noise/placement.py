@@ -23,6 +23,9 @@ else:
 _NO_GATES = frozenset({"Barrier", "Snapshot", "WireCut", "GlobalPhase"})
 """Operations that take no time on a device, and get no noise."""
 
+_CAPABLE = ("lightcone", "default.mixed")
+"""Devices that can have noise."""
+
 _ENDS = ("start", "readout")
 
 
@@ -69,6 +72,15 @@ class Placement:
                 if not is_channel(gate) and gate.name not in _NO_GATES:
                     found += [made for channel in self.channels for made in self._after(channel, gate)]
             return found + self._at("readout")
+
+    def check_device(self, device: str) -> None:
+        """Whether a device can have the noise.
+
+        Raises:
+            ConfigError: it keeps pure states.
+        """
+        if not all(isinstance(channel, ReadoutError) for channel in self.channels):
+            check_capable(self.owner, device)
 
     def measured(self, observable: PauliSum) -> PauliSum:
         """The observable, with errors of the readout."""
@@ -130,3 +142,20 @@ class Placement:
 
     def _numbered(self) -> list[tuple[Channel, str]]:
         return [(channel, f"{self.owner}: noise[{number}]") for number, channel in enumerate(self.channels, start=1)]
+
+
+def check_capable(owner: str, device: str) -> None:
+    """Whether a device can have channels.
+
+    Args:
+        owner: the name of the model's class, for messages.
+        device: its name.
+
+    Raises:
+        ConfigError: it keeps pure states.
+    """
+    if device not in _CAPABLE:
+        raise ConfigError(
+            f'{owner}: noise: device = "{device}" keeps pure states and has no noise; use device = "lightcone", or '
+            '"default.mixed" for PennyLane\'s density matrices.'
+        )

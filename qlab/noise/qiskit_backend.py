@@ -56,11 +56,11 @@ def import_backend(name: str, qubits: Iterable[int] | None = None) -> Imported:
         raise MissingExtraError(
             "qiskit-ibm-runtime, which has the backends, is not installed; pip install qlab[qiskit]."
         ) from error
+    version = importlib.metadata.version("qiskit-ibm-runtime")
     classes = {own: cls for own, cls in vars(fake_provider).items() if own.startswith("Fake") and _is_backend(cls)}
     if name not in classes:
-        raise ConfigError(unknown("backend", name, classes))
+        raise ConfigError(unknown(f"backend of qiskit-ibm-runtime {version}", name, classes))
     backend = classes[name]()
-    version = importlib.metadata.version("qiskit-ibm-runtime")
     source = f"{name} of qiskit-ibm-runtime {version}, Copyright IBM; selected, rounded"
     return device_of(backend.properties().to_dict(), source, "Apache-2.0", qubits)
 

@@ -18,6 +18,7 @@ from qlab.tracking import frames, names, params
 from qlab.tracking.store import Store
 from qlab.views.curvature import figures_of, summarize_probes
 from qlab.views.labels import labelled, natural, numbers
+from qlab.views.mapped import sketches
 from qlab.views.resilience import accuracy_against_ratio
 from qlab.views.summary import METRICS, summarize
 from qlab.views.unlearning import accuracy_against_step, curves_of, history_of, label_runs, summarize_unlearning
@@ -85,6 +86,7 @@ def section_of(store: Store, name: str, references: References | None) -> Sectio
         made.append(attempts.made("unlearning", lambda: _unlearning(store, unlearnings, references)))
     if not probes.empty:
         made.append(attempts.made("probes", lambda: _probes(probes)))
+    made.append(attempts.made("heat maps", lambda: _maps(trials, unlearnings)))
     parts = [part for part in made if part is not None]
     parents = every[every["kind"] == names.EXPERIMENT]
     parent = str(parents["run_id"].iloc[-1]) if len(parents) else ""
@@ -172,6 +174,13 @@ def _probes(runs: pd.DataFrame) -> _Part:
         name: (_PROBE_CAPTIONS[name], functools.partial(draw, table)) for name, draw in figures_of(table).items()
     }
     return _Part(figures, {"probes": ("Landscape probes.", table)})
+
+
+def _maps(trials: pd.DataFrame, unlearnings: pd.DataFrame) -> _Part:
+    found = sketches(trials, unlearnings)
+    figures: dict[str, tuple[str, Draw]] = {name: (own.caption, own.draw) for name, own in found.items()}
+    tables = {name: (f"Cells of {name.replace('_', ' ')}.", own.named_table) for name, own in found.items()}
+    return _Part(figures, tables)
 
 
 def _settings(runs: Sequence[pd.DataFrame]) -> dict[str, str]:

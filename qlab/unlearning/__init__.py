@@ -13,7 +13,7 @@ from qlab.unlearning.newton import NewtonStep
 from qlab.unlearning.retrain import Retrain
 from qlab.unlearning.saliency import SalUn
 from qlab.unlearning.samples import Samples
-from qlab.unlearning.scrub import AlternatingScrub, Scrub
+from qlab.unlearning.scrub import AlternatingScrub, RewindScrub, Scrub
 
 __all__ = [
     "NPO",
@@ -33,6 +33,7 @@ __all__ = [
     "RandomLabels",
     "Relabel",
     "Retrain",
+    "RewindScrub",
     "SalUn",
     "Samples",
     "Scrub",

@@ -98,6 +98,9 @@ class Unlearner(Component):
 
     kind: ClassVar[str] = "unlearner"
 
+    rewinds: ClassVar[bool] = False
+    """Whether the last step goes back to an earlier one, see :class:`qlab.unlearning.rewinding.Rewinder`."""
+
     steps: PositiveInt = 50
     learning_rate: PositiveFloat = 0.01
     optimizer: Literal["Adam", "SGD"] = "Adam"

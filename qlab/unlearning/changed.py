@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from qlab import own_code
-from qlab.errors import ConfigError
+from qlab.errors import ConfigError, QlabError
 from qlab.models import Model
 from qlab.training import ensemble
 from qlab.unlearning.base import Unlearner
@@ -71,14 +71,22 @@ class Changed:
                 gradient.mul_(mask)
 
 
-def check_method(unlearner: Unlearner, model: Model) -> None:
+def check_method(unlearner: Unlearner, model: Model, called: str = "") -> None:
     """Whether a method can be applied to a built model.
+
+    Args:
+        unlearner: the method.
+        model: the model.
+        called: what the method is called in messages; by default its class.
 
     Raises:
         QlabError: it cannot, or names layers that the model does not have.
     """
-    unlearner.check_model(model)
-    Changed.of(unlearner, model, torch.device("cpu"))
+    try:
+        unlearner.check_model(model)
+        Changed.of(unlearner, model, torch.device("cpu"))
+    except QlabError as error:
+        raise type(error)(f"{called or type(unlearner).__name__}: {error}") from error
 
 
 def fresh_parameters(model: Model, seeds: Sequence[int], device: torch.device) -> ensemble.Parameters:

@@ -27,9 +27,11 @@ from qlab.training.threads import suited_threads
 from qlab.unlearning import draws
 from qlab.unlearning.base import Unlearner
 from qlab.unlearning.calls import Batch, Caller, LossError, not_finite, where_defined
-from qlab.unlearning.changed import Changed, fresh_parameters
+from qlab.unlearning.changed import Changed, check_method, fresh_parameters
 from qlab.unlearning.cost import Cost
 from qlab.unlearning.learner import Setting
+from qlab.unlearning.rewinding import Rewinder
+from qlab.unlearning.samples import Samples
 
 _OPTIMIZERS: dict[str, Callable[[ensemble.Parameters, float], Optimizer]] = {"Adam": Adam, "SGD": SGD}
 
@@ -103,6 +105,7 @@ def unlearn(
     observer: EpochObserver | None = None,
     trained_loss: Loss = CROSS_ENTROPY,
     weight_decay: float = 0.0,
+    unseen: Sequence[Samples] = (),
 ) -> Unlearned:
     """Applies a method to every teacher.
 
@@ -116,15 +119,16 @@ def unlearn(
         trained_loss: what the teachers were trained with: ``train_loss`` and its like go on from theirs, and methods
             differentiate it.
         weight_decay: of the L2 penalty that they were trained with.
+        unseen: for each member validation rows that were corrupted in the same way, for methods that rewind.
 
     Raises:
-        DataError: nothing to forget or to retain.
+        DataError: nothing to forget or to retain, or no rows to rewind by.
         LossError: the method's loss is not a scalar, or does not depend on the student; or its update is no parameters.
         QlabError: the method cannot be applied to the model.
     """
-    unlearner.check_model(model)
+    check_method(unlearner, model)
     with suited_threads(model, len(seeds)):
-        return _unlearn(unlearner, model, teachers, data, seeds, observer, trained_loss, weight_decay)
+        return _unlearn(unlearner, model, teachers, data, seeds, observer, trained_loss, weight_decay, unseen)
 
 
 def _unlearn(
@@ -136,6 +140,7 @@ def _unlearn(
     observer: EpochObserver | None,
     trained_loss: Loss,
     weight_decay: float,
+    unseen: Sequence[Samples],
 ) -> Unlearned:
     start = time.perf_counter()
     device = data.train_y.device
@@ -192,7 +197,14 @@ def _unlearn(
     logits = record(0)
     failures: dict[int, int] = {}
     kept = caller.begin(batch(partition.retain, {}))
+    rewinder = Rewinder(model, forget[:2], unseen) if unlearner.rewinds else None
     for step in range(1, unlearner.steps + 1):
+        if rewinder is not None:
+            rewinder.note(student)
+        if rewinder is not None and step == unlearner.steps:
+            rewinder.rewind(student)
+            logits = record(step)
+            break
         for positions in _batches(unlearner, partition.retain, generators):
             taken = _update if unlearner.has_update() else _descend
             for index in taken(caller, batch(positions, kept), optimizer, changed, step):

@@ -38,12 +38,12 @@ class CFk(Finetune):
         name, layers = type(model).__name__, list(model.parameter_layers())
         if not model.ordered_layers:
             raise ConfigError(
-                f"{type(self).__name__}: {name} has no layers one after the other: all that is trained meets the data "
+                f"{name} has no layers one after the other: all that is trained meets the data "
                 "at once. Use a method for the whole model, such as Finetune or Retrain."
             )
         if len(layers) <= self.k:
             raise ConfigError(
-                f"{type(self).__name__}: k: got {self.k}, and {name} has {len(layers)} layers ({', '.join(layers)}): "
+                f"k: got {self.k}, and {name} has {len(layers)} layers ({', '.join(layers)}): "
                 "none would stay as it is; give fewer, or use Finetune or Retrain."
             )
 

@@ -69,3 +69,21 @@ class AlternatingScrub(Unlearner):
         retain = student(data.retain.x)
         near = kl_divergence(retain, teacher(data.retain.x))
         return self.alpha * near + self.gamma * cross_entropy(retain, data.retain.y)
+
+
+class RewindScrub(AlternatingScrub):
+    """SCRUB with rewind, SCRUB+R: of all steps the one that forgot as much as was never known.
+
+    The last step is no step but the rewinding: the error on the forget set with its polluted labels, at each step
+    before, is compared with a reference, the error of the last student on rows that were corrupted in the same way and
+    that no model was trained on; the nearest is kept, of several the first. Forgetting more than that could be told
+    apart by an attacker. The rows are validation rows, which other methods do not see.
+
+    Args:
+        steps: unlearning steps, of which the last one rewinds.
+    """
+
+    formula: ClassVar[str] = "AlternatingScrub; then the step t with least |error_t(forget) - error_T(unseen)|"
+    source: ClassVar[str] = "SCRUB+R of Kurmanji et al., arXiv:2302.09880"
+
+    rewinds: ClassVar[bool] = True

@@ -361,6 +361,7 @@ OTHER: dict[str, dict[str, Any]] = {
     "Scrub": {"lambda_ce": 0.5, "lambda_kl": 0.25, "lambda_fo": 0.75},
     "AlternatingScrub": {"alpha": 0.25, "gamma": 0.5, "max_steps": 3},
     "NoisyFinetune": {"noise": 0.1},
+    "RewindScrub": {"alpha": 0.25, "gamma": 0.5, "max_steps": 3},
     "L1Sparse": {"gamma": 0.01, "steps": 5},
     "CFk": {"k": 2},
     "EUk": {"k": 2, "optimizer": "SGD"},

@@ -171,6 +171,61 @@ def test_a_gate_that_the_circuit_lacks_is_said_before_anything_is_planned(
     assert "to train" not in result.output
 
 
+SLOW = """
+from qlab import Task
+
+class Unloaded(Task):
+    def load(self):
+        raise AssertionError("loaded")
+
+    def random_features(self, n, generator):
+        raise AssertionError("drawn")
+"""
+
+CIRCUIT = """
+import pennylane as qml
+from qlab.models import PennyLaneQNN
+
+class Own(PennyLaneQNN):
+    def weight_shapes(self):
+        return {"angles": (self.n_wires,)}
+
+    def ansatz(self, angles):
+        qml.CNOT(wires=[0, 1])
+        for wire in range(self.n_wires):
+            qml.RX(angles[wire], wires=wire)
+"""
+
+
+@pytest.mark.parametrize(
+    ("model", "noise", "said"),
+    [
+        ("PennyLaneQNN", '{ channel = "BitFlip", p = 0.1, after = "CNOT" }', 'noise[1].after: got "CNOT", and the cir'),
+        ("PennyLaneQNN", '{ channel = "BitFlip", p = 0.1, after = 3, wires = [7] }', "got 3, and the circuit has no"),
+        (
+            "PennyLaneQNN",
+            '{ channel = "BitFlip", p = [[0.1, 0.2, 0.3, 0.4]] }, { channel = "PhaseFlip", p = [[0.1, 0.1]] }',
+            "noise[2].p: got 2 strengths for 4 wires",
+        ),
+        ("my:Own", '{ channel = "TwoQubitDepolarizing", p = 0.1, after = "start" }', "acts on 2 qubits at once; accep"),
+        ("my:Own", '{ channel = "BitFlip", p = 0.1 }], device = "default.qubit', "keeps pure states and has no noise"),
+        ("my:Own", '{ channel = "BitFlip", p = 0.1, after = "CNOT" }', ""),
+        ("PennyLaneQNN", '{ channel = "BitFlip", p = 0.1, wires = [7] }', ""),
+    ],
+)
+def test_what_does_not_depend_on_data_is_said_without_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str, noise: str, said: str
+) -> None:
+    (tmp_path / "my.py").write_text(SLOW + CIRCUIT)
+    text = BASE.replace(BASE[: BASE.index("[corruption]")], '[task]\ntype = "my:Unloaded"\n')
+    text = text.replace('type = "PennyLaneQNN"\ndepth = 2', f'type = "{model}"')
+    lines = f"noise = [{noise}" + ("" if "device" in noise else "]")
+    lines = lines.replace('], device = "default.qubit', ']\ndevice = "default.qubit"')
+    result = invoke(tmp_path, monkeypatch, text + lines, "--dry-run")
+    assert result.exit_code == (2 if said else 0), result.output
+    assert said in result.stderr
+
+
 def test_a_dry_run_of_noise_that_fits_loads_no_states(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(task: XXZ) -> None:
         raise AssertionError(task)

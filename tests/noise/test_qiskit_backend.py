@@ -106,7 +106,7 @@ def test_a_fake_backend_is_imported(tmp_path: Path) -> None:
     assert (data.name, list(data.qubits), data.chain) == ("ibmq_manila", [0, 1, 2, 4], (0, 1, 2))
     wrong = CliRunner().invoke(main, ["noise", "import", "FakeManila"])
     assert wrong.exit_code == 2
-    assert 'unknown backend "FakeManila". Did you mean "FakeManilaV2"?' in wrong.stderr
+    assert ' "FakeManila". Did you mean "FakeManilaV2"? Choices: ' in wrong.stderr
 
 
 @pytest.mark.parametrize("arguments", [["--qubits", "0:3"], ["-o", "no/such/folder/a.toml"]])

@@ -28,7 +28,7 @@ def test_the_second_axis_is_found(study: qlab.Results) -> None:
 
 def test_the_control_is_subtracted_seed_by_seed(study: qlab.Results) -> None:
     table = study.map_table("train_loss", y="learning_rate", control={"model": "MLP", "learning_rate": 0.001})
-    frame = study.frame.set_index(["model.type", "ratio", "training.learning_rate", "seed"])["train_loss"]
+    frame = study.frame.set_index(["model.type", "ratio", "training.learning_rate", "seed"])["train_loss"].sort_index()
     for row in table.to_dict("records"):
         kind = "MLP" if "MLP" in row["model"] else "PennyLaneQNN"
         ratio = row["corruption.ratio"]

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from support.mapped_runs import frame_of
 
-from qlab.experiment.recording.summary import write_known
+from qlab.experiment.recording.known import write_known
 from qlab.reading.known import KNOWN, against_known, completed, known_panels, known_table, sweeps_known
 from qlab.tracking import names
 from qlab.views.saving import save_png

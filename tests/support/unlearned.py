@@ -12,6 +12,7 @@ from qlab import seeding
 from qlab.corruptions import LabelFlip
 from qlab.training import Member, Trainer
 from qlab.training.data import prepare
+from qlab.unlearning import Samples
 from qlab.unlearning.engine import unlearn
 
 SEEDS = (3, 0, 7)
@@ -26,6 +27,9 @@ class Polluted:
         self.trained = trainer.train(model, task, corruption, seeds=SEEDS)
         members = [Member.of(task, dataset, corruption, seed) for seed in SEEDS]
         self.data = prepare(self.trained.model, members, dataset.validation, torch.device("cpu"))
+        x, y = self.data.validation_x, self.data.validation_y
+        # As many rows for each member as it likes.
+        self.unseen = [Samples(x[row:], 1.0 - y[row:]) for row in range(len(SEEDS))]
 
     def unlearn(self, unlearner, *rows, **more):
         """A method applied to all members, or to some."""
@@ -36,6 +40,7 @@ class Polluted:
             {name: value[chosen] for name, value in self.trained.parameters.items()},
             self.data.members(torch.tensor(chosen)),
             [SEEDS[row] for row in chosen],
+            unseen=[self.unseen[row] for row in chosen],
             **more,
         )
 

@@ -25,7 +25,7 @@ from qlab.training.drawn import Draws
 from qlab.training.health import Health, health_of
 from qlab.training.metrics import evaluate_split, logits_of
 from qlab.training.threads import suited_threads
-from qlab.unlearning import oracle
+from qlab.unlearning import Samples, oracle
 from qlab.unlearning.engine import Partition, Unlearned, unlearn
 
 STEPS_TO_ORACLE = 0.95
@@ -167,6 +167,7 @@ class Unlearn(Job):
             trained_loss=trainer.loss,
             # Decoupled weight decay is no part of what training minimises.
             weight_decay=0.0 if trainer.optimizer == "AdamW" else trainer.weight_decay,
+            unseen=[_unseen(taught, position) for position in positions],
         )
         relearned = _relearn(taught.model, result, data, first)
         ended = {
@@ -180,6 +181,12 @@ class Unlearn(Job):
             if ended[item.key].failed_at is None
         }
         return Forgotten(seconds=result.seconds, states=states, history=result.history, ended=ended)
+
+
+def _unseen(taught: Taught, position: int) -> Samples:
+    """Validation rows of a teacher that were corrupted as its training rows were."""
+    rows = taught.compared[position]
+    return Samples(rows.unseen_x, rows.unseen_y.to(taught.model.dtype))
 
 
 def _ended(

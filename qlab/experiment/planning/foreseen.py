@@ -43,9 +43,11 @@ def check_foreseeable(plan: Plan, materials: Materials) -> None:
 
 
 def check_noise(plan: Plan, materials: Materials) -> None:
-    """Builds each circuit with noise for as many features as its task will have, without the data where that is slow.
+    """Builds each circuit with noise or shots for as many features as its task will have, without data that are slow.
 
     A run does so before it says what it trains: channels name gates, which are known once the circuit has its qubits.
+    Where only the data of a user's own task say how many features there are, what does not depend on them is checked,
+    see :meth:`NoisyModel.check_any_register`.
 
     Args:
         plan: what is left.
@@ -56,10 +58,12 @@ def check_noise(plan: Plan, materials: Materials) -> None:
     """
     for trials in plan.ensembles:
         model, task = trials[0].model, trials[0].task
-        if not isinstance(model, NoisyModel) or not model.is_noisy:
+        if not isinstance(model, NoisyModel) or not (model.is_noisy or model.has_shots):
             continue
         if (features := _features(task, materials)) is not None:
             model.build(features)
+        elif model.is_noisy:
+            model.check_any_register()
     tried: set[tuple[str, LandscapeProbe]] = set()
     for item in plan.todo_probe_runs:
         place = item.trial.ensemble_key, item.probe

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 from qlab.corruptions import Knowledge
-from qlab.errors import DataError, QlabError
+from qlab.errors import DataError
 from qlab.experiment.asking.audit import Audit
 from qlab.experiment.asking.measurement import Measurement
 from qlab.experiment.asking.trial import Trial, Unlearning
@@ -148,10 +148,7 @@ class Work:
             alike.setdefault(self._count_forgotten(item), []).append(item)
         model = self.model(group[0].teacher)
         for item in {item.method_key: item for item in group}.values():
-            try:
-                check_method(item.unlearner, model)
-            except QlabError as error:
-                raise type(error)(f"unlearner {item.method} of {item.teacher.model_name}: {error}") from error
+            check_method(item.unlearner, model, f"unlearner {item.method} of {item.teacher.model_name}")
         return [
             cut for part in alike.values() for cut in parts.unlearning_parts(self._materials, self._budget, part, model)
         ]

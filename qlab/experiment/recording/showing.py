@@ -37,7 +37,7 @@ def show_experiment(
     steps: pd.DataFrame,
     claims: pd.DataFrame,
     *,
-    pictured: bool,
+    pictured: Sequence[str],
 ) -> None:
     """Writes what the UI shows, unless it is already there.
 
@@ -49,7 +49,7 @@ def show_experiment(
         unlearned: one row for each unlearning run.
         steps: see :func:`qlab.views.unlearning.curves_of`.
         claims: see :func:`qlab.claims.table.claim_table`.
-        pictured: whether the experiment's run has the summary's figure.
+        pictured: the summary's figures that the experiment's run has, of "accuracy", "map" and "unlearning_map".
     """
     store, experiment_id = recorder.store, recorder.experiment_id
     with recorder.tracking():
@@ -162,9 +162,9 @@ def description(
     views: Iterable[View],
     claims: pd.DataFrame | None = None,
     *,
-    pictured: bool = True,
+    pictured: Sequence[str] = ("accuracy",),
 ) -> str:
-    """What is asked, the summary's figure if there is one, and the command, as Markdown."""
+    """What is asked, the summary's figures if there are some, and the command, as Markdown."""
     seeds = len({trial.seed for trial in experiment.trials})
     ratios = sorted({float(ratio) for ratio in table["ratio"] if not math.isnan(ratio)})
     asked = [
@@ -181,22 +181,32 @@ def description(
     source = redact(experiment.source)
     sets = [f"--set {key}={json.dumps(value)}" for key, value in experiment.assignments]
     command = " ".join(["qlab run", shlex.quote(source), *(redact(text) for text in sets)])
-    figure = f"get-artifact?{urlencode({'path': 'summary/accuracy.png', 'run_uuid': run_id})}"
     links = [f"[{view.name.removeprefix('qlab: ')}]({address(experiment_id, view.key)})" for view in views]
     lines = [
         _literal(experiment.about) or _literal(experiment.name),
         f"{'; '.join(asked)}. Compare: {', '.join(links)}.",
         f"Left out: {left_out}." if left_out else "",
         "" if claims is None else claim_lines(claims),
-        f"![accuracy against the ratio; also in the artifacts of the experiment's run, summary/accuracy.png]({figure})"
-        if pictured
-        else "",
+        *(_picture(name, run_id) for name in pictured),
         f"Means over seeds are metrics of the [experiment's run]({run_address(experiment_id, run_id)}); "
         f"their step is the {_axis(unit(table['ratio']))}, or the unlearning step. If a page shows evaluations, "
         f"choose *Model training* above the menu.",
         f"    {command}",
     ]
     return "\n\n".join(line for line in lines if line)
+
+
+_PICTURED = {
+    "accuracy": "accuracy against the ratio",
+    "map": "accuracy over two swept fields",
+    "unlearning_map": "accuracy after unlearning over a swept field",
+}
+
+
+def _picture(name: str, run_id: str) -> str:
+    path = f"summary/{name}.png"
+    there = f"get-artifact?{urlencode({'path': path, 'run_uuid': run_id})}"
+    return f"![{_PICTURED[name]}; also in the artifacts of the experiment's run, {path}]({there})"
 
 
 def claim_lines(claims: pd.DataFrame) -> str:

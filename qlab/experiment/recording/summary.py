@@ -17,6 +17,9 @@ import pandas as pd
 from qlab.attempts import Attempts
 from qlab.experiment.asking.trial import ProbeRun, Trial, Unlearning, content_hash
 from qlab.experiment.recording.claims import evaluate_claims
+from qlab.experiment.recording.figure_files import tried, write_figure
+from qlab.experiment.recording.known import write_known
+from qlab.experiment.recording.maps import worth_drawing, write_maps
 from qlab.experiment.recording.recorder import Recorder
 from qlab.landscape import ProbeResult
 from qlab.tracking import frames, names
@@ -40,6 +43,7 @@ class Summary:
         probes: see :func:`qlab.views.curvature.summarize_probes`; empty without probes.
         missing: figures that could not be drawn, and why.
         claims: see :func:`qlab.claims.table.claim_table`; empty without claims.
+        maps: names of the heat maps, see :func:`qlab.views.mapped.sketches`.
     """
 
     trials: pd.DataFrame
@@ -47,6 +51,7 @@ class Summary:
     probes: pd.DataFrame
     missing: dict[str, str]
     claims: pd.DataFrame
+    maps: tuple[str, ...] = ()
 
 
 class _Undrawn(Attempts):
@@ -78,7 +83,8 @@ def _summarised(recorder: Recorder, parent: str, figures: Attempts, draw: bool) 
     # Metrics that were asked for later come to runs that were drawn before.
     measured = [own for frame in (trials, unlearnings) for own in frame[names.MEASURED] if own]
     claims = evaluate_claims(recorder, parent, trials, unlearnings, probes)
-    told = [claims.to_json()] if len(claims) else []
+    maps = worth_drawing(trials, unlearnings, figures)
+    told = [*([claims.to_json()] if len(claims) else []), *([sorted(maps)] if maps else [])]
     digest = content_hash(
         [_FORM, *(part.to_numpy().tolist() for part in shown), *([measured] if measured else []), *told]
     )
@@ -92,16 +98,23 @@ def _summarised(recorder: Recorder, parent: str, figures: Attempts, draw: bool) 
         _summarise_probes(recorder, parent, probes, write, figures),
         figures.missing,
         claims,
+        tuple(maps),
     )
     if write:
+        _write_maps(recorder, parent, maps, figures)
         from qlab.experiment.recording.showing import show_experiment
 
-        pictured = draw and "accuracy" not in figures.missing
+        pictured = [name for name in ("accuracy", *maps) if draw and name not in figures.missing]
         show_experiment(recorder, parent, trials, found.trials, unlearnings, steps, claims, pictured=pictured)
     if write and draw and not figures.missing:
         with recorder.tracking():
             recorder.store.set_tags(parent, {names.SUMMARY: digest})
     return found
+
+
+def _write_maps(recorder: Recorder, parent: str, maps: dict[str, Any], figures: Attempts) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        _log(recorder, parent, write_maps(maps, Path(folder), recorder.experiment.name, figures))
 
 
 def _summarise_trials(
@@ -225,7 +238,7 @@ def write_probes(
         from qlab.views.landscape import panels_in_rows
 
         drawn["landscapes"] = lambda: panels_in_rows(panels)
-    return [csv, *(file for name, draw in drawn.items() for file in _write(draw, folder, name, title, figures))]
+    return [csv, *(file for name, draw in drawn.items() for file in write_figure(draw, folder, name, title, figures))]
 
 
 def _panels(results: Sequence[tuple[str, ProbeResult]], figures: Attempts | None) -> list[Any]:
@@ -233,7 +246,7 @@ def _panels(results: Sequence[tuple[str, ProbeResult]], figures: Attempts | None
     from qlab.views.landscape import panel
 
     drawn = (
-        _tried(f"landscapes: {label}", functools.partial(panel, label, result), figures) for label, result in results
+        tried(f"landscapes: {label}", functools.partial(panel, label, result), figures) for label, result in results
     )
     return [drawing for drawing in drawn if drawing is not None]
 
@@ -248,7 +261,7 @@ def write_summary(table: pd.DataFrame, folder: Path, title: str, figures: Attemp
 
     csv = folder / "summary.csv"
     table.to_csv(csv, index=False)
-    return [csv, *_write(draw, folder, "accuracy", title, figures)]
+    return [csv, *write_figure(draw, folder, "accuracy", title, figures)]
 
 
 def write_unlearning(
@@ -264,41 +277,7 @@ def write_unlearning(
     table.to_csv(csv, index=False)
     if curves.empty:
         return [csv]
-    return [csv, *_write(lambda: accuracy_against_step(curves, table), folder, "unlearning", title, figures)]
-
-
-def write_known(frame: pd.DataFrame, folder: Path, title: str, figures: Attempts | None = None) -> list[Path]:
-    """Writes ``known.csv``, ``known.png`` and ``known.html`` if runs differ in how many corrupted rows are known.
-
-    See :func:`write_probes` and :mod:`qlab.reading.known`.
-
-    Args:
-        frame: one row for each unlearning run.
-    """
-    from qlab.reading.known import against_known, known_table, sweeps_known
-
-    if not sweeps_known(frame):
-        return []
-    csv = folder / "known.csv"
-    known_table(frame).to_csv(csv, index=False)
-    return [csv, *_write(lambda: against_known(frame), folder, "known", title, figures)]
-
-
-def _write(draw: Callable[[], Any], folder: Path, name: str, title: str, figures: Attempts | None) -> list[Path]:
-    """A figure as PNG and HTML; nothing if it cannot be drawn."""
-
-    def save() -> list[Path]:
-        from qlab.views.saving import save_html, save_png
-
-        figure = draw()
-        return [save_png(figure, folder / f"{name}.png"), save_html(figure, folder / f"{name}.html", title)]
-
-    return _tried(name, save, figures) or []
-
-
-def _tried(name: str, make: Callable[[], T], figures: Attempts | None) -> T | None:
-    """What is made; None if it cannot be, which ``figures`` is told of. Without that it is an error."""
-    return make() if figures is None else figures.made(name, make)
+    return [csv, *write_figure(lambda: accuracy_against_step(curves, table), folder, "unlearning", title, figures)]
 
 
 def _latest(recorder: Recorder, kind: str, items: Sequence[Trial | Unlearning | ProbeRun]) -> pd.DataFrame:
