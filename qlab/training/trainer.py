@@ -151,6 +151,11 @@ class Trainer(Component):
             )
 
     @property
+    def l2_penalty(self) -> float:
+        """w of an L2 penalty (w / 2) |theta|^2 that is minimised with the loss: AdamW's weight decay is none."""
+        return 0.0 if self.optimizer == "AdamW" else self.weight_decay
+
+    @property
     def rule(self) -> Rule:
         """The optimizer."""
         return Rule(self.optimizer, self.momentum, self.weight_decay)

@@ -14,6 +14,7 @@ from qlab import own_code
 from qlab.component import Component
 from qlab.errors import ConfigError
 from qlab.fields import NonNegativeInt, PositiveFloat, PositiveInt
+from qlab.losses import Loss
 from qlab.models import Model
 from qlab.unlearning.draws import Draws, Shape
 from qlab.unlearning.learner import Learner
@@ -166,6 +167,13 @@ class Unlearner(Component):
         """
         return {}
 
+    def measure(self, student: Learner, teacher: Learner, data: UnlearningData) -> Mapping[str, Tensor]:
+        """What the method says of its result: numbers by name, logged at the end beside the metrics. None by default.
+
+        Called once, after the last step, with all rows; its cost does not count.
+        """
+        return {}
+
     def changed_layers(self, layers: Sequence[str]) -> Sequence[str]:
         """Which layers (rows of a circuit) the method changes: all by default; the others stay as the teacher's.
 
@@ -176,6 +184,18 @@ class Unlearner(Component):
 
     def check_model(self, model: Model) -> None:
         """Looks at a built model before anything runs.
+
+        Raises:
+            QlabError: the method cannot be applied to it.
+        """
+
+    def check_training(self, model: Model, loss: Loss, weight_decay: float) -> None:
+        """Looks at what the model is trained with before anything runs.
+
+        Args:
+            model: the built model.
+            loss: that it is trained with.
+            weight_decay: of its L2 penalty.
 
         Raises:
             QlabError: the method cannot be applied to it.

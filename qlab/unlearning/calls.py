@@ -110,18 +110,35 @@ class Caller:
         return found
 
     @torch.no_grad()
+    def measure(self, batch: Batch, step: int) -> dict[str, Tensor]:
+        """What the method says of its result, ``[members]`` by name."""
+
+        def measure(student: Learner, teacher: Learner, data: UnlearningData) -> dict[str, Tensor]:
+            found = self._checked_names(self.unlearner.measure(student, teacher, data), "measure")
+            for name, value in found.items():
+                if value.shape != ():
+                    where = where_defined(self.unlearner, "measure")
+                    raise LossError(
+                        f"{type(self.unlearner).__name__}.measure must return scalars, got shape {list(value.shape)} "
+                        f"for {name!r}{where}."
+                    )
+            return found
+
+        if type(self.unlearner).measure is Unlearner.measure:
+            return {}
+        cost = self.setting.cost
+        was, cost.counts = cost.counts, False
+        try:
+            return self._chunks(measure, batch, step)
+        finally:
+            cost.counts = was
+
+    @torch.no_grad()
     def begin(self, batch: Batch) -> dict[str, Tensor]:
         """What the method computes before the first step, for every member."""
 
         def begin(student: Learner, teacher: Learner, data: UnlearningData) -> dict[str, Tensor]:
-            found: Any = self.unlearner.begin(teacher, data)
-            if not isinstance(found, Mapping) or not all(isinstance(value, Tensor) for value in found.values()):
-                where = where_defined(self.unlearner, "begin")
-                raise LossError(
-                    f"{type(self.unlearner).__name__}.begin must return tensors by name, got "
-                    f'{type(found).__name__}{where}: return {{"mask": mask}}.'
-                )
-            return dict(found)
+            return self._checked_names(self.unlearner.begin(teacher, data), "begin")
 
         if type(self.unlearner).begin is Unlearner.begin:
             return {}
@@ -197,6 +214,14 @@ class Caller:
             return _stacked(each)
         finally:
             cost.counts = was
+
+    def _checked_names(self, found: object, method: str) -> dict[str, Tensor]:
+        if not isinstance(found, Mapping) or not all(isinstance(value, Tensor) for value in found.values()):
+            raise LossError(
+                f"{type(self.unlearner).__name__}.{method} must return tensors by name, got {type(found).__name__}"
+                f'{where_defined(self.unlearner, method)}: return {{"name": tensor}}.'
+            )
+        return dict(found)
 
     def _check_loss(self, loss: object, step: int) -> None:
         dtype, unlearner = self.setting.model.dtype, self.unlearner

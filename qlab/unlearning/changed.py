@@ -13,8 +13,10 @@ from torch import Tensor
 
 from qlab import own_code
 from qlab.errors import ConfigError, QlabError
+from qlab.losses import Loss
 from qlab.models import Model
 from qlab.training import ensemble
+from qlab.training.metrics import CROSS_ENTROPY
 from qlab.unlearning.base import Unlearner
 from qlab.unlearning.learner import layers_of
 
@@ -71,12 +73,16 @@ class Changed:
                 gradient.mul_(mask)
 
 
-def check_method(unlearner: Unlearner, model: Model, called: str = "") -> None:
+def check_method(
+    unlearner: Unlearner, model: Model, loss: Loss = CROSS_ENTROPY, weight_decay: float = 0.0, called: str = ""
+) -> None:
     """Whether a method can be applied to a built model.
 
     Args:
         unlearner: the method.
         model: the model.
+        loss: that it is trained with.
+        weight_decay: of its L2 penalty.
         called: what the method is called in messages; by default its class.
 
     Raises:
@@ -84,6 +90,7 @@ def check_method(unlearner: Unlearner, model: Model, called: str = "") -> None:
     """
     try:
         unlearner.check_model(model)
+        unlearner.check_training(model, loss, weight_decay)
         Changed.of(unlearner, model, torch.device("cpu"))
     except QlabError as error:
         raise type(error)(f"{called or type(unlearner).__name__}: {error}") from error

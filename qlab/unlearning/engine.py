@@ -48,6 +48,7 @@ class Unlearned:
         seconds: wall time, evaluation after each step included.
         loss_evaluations: gradient evaluations, see :class:`qlab.unlearning.cost.Cost`: for a method with a loss how
             often it (and its gradient) was evaluated, and whatever else it asks for.
+        measured: what the method says of its result, by name, ``[members]``, float64.
     """
 
     parameters: ensemble.Parameters
@@ -56,6 +57,7 @@ class Unlearned:
     logits: Tensor
     seconds: float
     loss_evaluations: float
+    measured: dict[str, Tensor] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -126,7 +128,7 @@ def unlearn(
         LossError: the method's loss is not a scalar, or does not depend on the student; or its update is no parameters.
         QlabError: the method cannot be applied to the model.
     """
-    check_method(unlearner, model)
+    check_method(unlearner, model, trained_loss, weight_decay)
     with suited_threads(model, len(seeds)):
         return _unlearn(unlearner, model, teachers, data, seeds, observer, trained_loss, weight_decay, unseen)
 
@@ -211,10 +213,13 @@ def _unlearn(
                 failures.setdefault(index, step)
             ensemble.project(model, student)
         logits = record(step)
+    measured = caller.measure(batch(partition.retain, kept), unlearner.steps)
     curves = {name: np.stack(values, axis=1) for name, values in history.items()}
     model.to("cpu")
     trained = {name: parameter.detach().cpu() for name, parameter in student.items()}
-    return Unlearned(trained, curves, failures, logits.cpu(), time.perf_counter() - start, cost.spent)
+    seconds = time.perf_counter() - start
+    said = {name: value.double().cpu() for name, value in measured.items()}
+    return Unlearned(trained, curves, failures, logits.cpu(), seconds, cost.spent, said)
 
 
 def _descend(caller: Caller, batch: Batch, optimizer: Optimizer, changed: Changed, step: int) -> list[int]:

@@ -78,6 +78,11 @@ class Learner:
         return self._logits(self._all, x, self._setting.training)
 
     @property
+    def model(self) -> Model:
+        """The built model; its own parameters are not those of the learner."""
+        return self._setting.model
+
+    @property
     def parameters(self) -> dict[str, Tensor]:
         """The trained parameters by name, in the model's shapes; frozen ones are left out."""
         return {name: self._all[name] for name in self._setting.shapes}

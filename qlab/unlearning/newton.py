@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
+import annotated_types as at
 import torch
 from torch import Tensor
 
+from qlab.errors import ConfigError
 from qlab.fields import NonNegativeFloat, PositiveInt
-from qlab.models import Model
+from qlab.losses import Loss
+from qlab.models import Model, PennyLaneQNN
 from qlab.unlearning.base import UnlearningData
+from qlab.unlearning.certificate import Smoothness, check_certifiable, check_loss, gaussian_epsilon, newton_bound
 from qlab.unlearning.closed_form import ClosedForm
 from qlab.unlearning.learner import Learner, check_hessian_size
 
@@ -32,7 +36,15 @@ class NewtonStep(ClosedForm):
         solver: "exact" writes the Hessian down, up to 1 GiB; "cg" solves by conjugate gradients from Hessian products,
             and stops where it meets negative curvature, as truncated Newton methods do, instead of raising the Hessian.
         iterations: most iterations of "cg"; never more than there are parameters.
-        noise: standard deviation of the Gaussian noise that is added to each parameter in the end, for certificates.
+        noise: standard deviation of the Gaussian noise that is added to each parameter in the end.
+        certify: log what the noise is worth: ``certificate_bound``, how far the student was at most from where
+            retraining ends; ``certificate_trivial``, what is known of that without any unlearning; and
+            ``certificate_epsilon`` for ``delta``, see :mod:`qlab.unlearning.certificate`. A bound that is no smaller
+            than the trivial one is vacuous. Of a circuit, the bound is that of the source, for which ``damping`` must
+            be above ``certificate_hessian_norm`` (else the bound is NaN), and which is always vacuous where the Hessian
+            has no eigenvalue above M C; of PauliLinear with weight decay w it is |gradient| / w of the student's
+            objective on the retain set, and the trivial one that of the teacher. Other models are refused.
+        delta: of the certificate.
     """
 
     formula: ClassVar[str] = "theta - (H + w I + mu I + damping I)^-1 (g + w theta), H and g of the retain set"
@@ -42,27 +54,73 @@ class NewtonStep(ClosedForm):
     solver: Literal["exact", "cg"] = "exact"
     iterations: PositiveInt = 100
     noise: NonNegativeFloat = 0.0
+    certify: bool = False
+    delta: Annotated[float, at.Gt(0.0), at.Lt(1.0)] = 1e-5
 
     def update(self, student: Learner, teacher: Learner, data: UnlearningData) -> Tensor:
         """The student after a step."""
-        theta, decay = student.theta, data.weight_decay
-        slope = student.gradient(data.retain) + decay * theta
-        if self.solver == "exact":
-            step = _exact(student.hessian(data.retain), slope, decay, self.damping)
-        else:
-            step = _conjugate_gradients(student, slope, data, decay + self.damping, self.iterations)
-        theta = theta - step
+        theta = self._stepped(student, data)
         if self.noise and data.step == self.steps:
             theta = theta + self.noise * data.randn(theta.shape)
         return theta
 
+    def measure(self, student: Learner, teacher: Learner, data: UnlearningData) -> dict[str, Tensor]:
+        """The certificate, if there is to be one: of the student as it was without noise."""
+        if not self.certify:
+            return {}
+        model, decay = student.model, data.weight_decay
+        found = {}
+        if isinstance(model, PennyLaneQNN):
+            values = torch.linalg.eigvalsh(teacher.hessian(data.retain))
+            found["certificate_hessian_norm"] = values.abs().amax()
+            smoothness = Smoothness.of(model)
+            bound = newton_bound(smoothness, self.damping + _raised_by(values[0], self.damping), values[0])
+            bound = torch.where(values.abs().amax() < self.damping, bound, torch.nan)
+            trivial = torch.full_like(bound, smoothness.diameter)
+        else:
+            ended = teacher
+            for _ in range(self.steps):
+                ended = ended.at(self._stepped(ended, data))
+            bound, trivial = (
+                (point.gradient(data.retain) + decay * point.theta).norm() / decay for point in (ended, teacher)
+            )
+        epsilon = gaussian_epsilon(bound.double(), self.noise, self.delta)
+        return {
+            **found,
+            "certificate_bound": bound,
+            "certificate_trivial": trivial,
+            "certificate_epsilon": epsilon.to(bound),
+        }
+
+    def _stepped(self, student: Learner, data: UnlearningData) -> Tensor:
+        theta, decay = student.theta, data.weight_decay
+        slope = student.gradient(data.retain) + decay * theta
+        if self.solver == "exact":
+            return theta - _exact(student.hessian(data.retain), slope, decay, self.damping)
+        return theta - _conjugate_gradients(student, slope, data, decay + self.damping, self.iterations)
+
+    def check_training(self, model: Model, loss: Loss, weight_decay: float) -> None:
+        """A certificate must have a loss that it can be given for.
+
+        Raises:
+            ConfigError: it does not, or there is no noise to certify.
+        """
+        if not self.certify:
+            return
+        if not self.noise:
+            raise ConfigError("certify: there is nothing to certify without noise; give noise a value above 0.")
+        check_loss(loss, weight_decay, model)
+
     def check_model(self, model: Model) -> None:
-        """The Hessian must fit, or not be written down.
+        """The Hessian must fit, or not be written down; and a certificate must be possible, if there is to be one.
 
         Raises:
             DataError: it does not, or the model cannot be differentiated twice.
+            ConfigError: assumptions of a certificate do not hold.
         """
         model.check_twice_differentiable()
+        if self.certify:
+            check_certifiable(model, steps=self.steps, damping=self.damping, solver=self.solver)
         if self.solver == "exact":
             check_hessian_size(model, model.n_parameters(), 'set solver = "cg"')
 
@@ -72,12 +130,17 @@ def _exact(hessian: Tensor, slope: Tensor, decay: float, damping: float) -> Tens
     finite = hessian.isfinite().all()
     values, vectors = torch.linalg.eigh(torch.where(finite, hessian, torch.eye(len(slope)).to(hessian)))
     values = values + decay
-    raised = values + damping + (-values[0] - damping / 2).clamp(min=0.0)
+    raised = values + damping + _raised_by(values[0], damping)
     # Where there is no curvature, to rounding, the loss has no slope either: no step is taken.
     zero = len(slope) * torch.finfo(slope.dtype).eps * raised[-1]
     inverse = torch.where(raised > zero, 1.0 / raised, 0.0)
     step = vectors @ (inverse * (vectors.mT @ slope))
     return torch.where(finite, step, torch.nan)
+
+
+def _raised_by(lowest: Tensor, damping: float) -> Tensor:
+    """mu."""
+    return (-lowest - damping / 2).clamp(min=0.0)
 
 
 def _conjugate_gradients(

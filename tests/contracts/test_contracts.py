@@ -371,7 +371,7 @@ OTHER: dict[str, dict[str, Any]] = {
     "SSD": {"alpha": 1.5, "dampening": 0.5, "against": "retain"},
     "FisherForgetting": {"noise": 0.1, "floor": 1e-4},
     "BadTeacher": {"temperature": 2.0},
-    "NewtonStep": {"steps": 2, "damping": 0.5, "solver": "cg", "iterations": 7, "noise": 0.1},
+    "NewtonStep": {"steps": 2, "damping": 0.5, "solver": "cg", "iterations": 7, "noise": 0.1, "delta": 1e-3},
     "Confusion": {"weight": 0.25},
     "Nudge": {"distance": 0.5, "steps": 2},
     "HessianProbe": {"samples": "retain", "n_samples": 3, "full_below": 0, "eigenvalues": 1},

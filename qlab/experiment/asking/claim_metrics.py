@@ -18,6 +18,7 @@ UNLEARNED: Final = frozenset(
     {
         *BUILT_IN,
         *("steps_to_oracle", "oracle_accuracy", "oracle_accuracy_std", "oracle_gap", "oracle_kl", "oracle_kl_floor"),
+        *("certificate_bound", "certificate_trivial", "certificate_epsilon", "certificate_hessian_norm"),
         *("membership_auc", "membership_auc_oracle", "relearn_steps", "unlearning_seconds", "loss_evaluations"),
         *("corrective_accuracy", "corrective_accuracy_teacher", "corrective_accuracy_oracle"),
         *("known_accuracy_polluted", "known_accuracy_clean", "hidden_accuracy_polluted", "hidden_accuracy_clean"),

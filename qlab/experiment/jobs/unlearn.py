@@ -165,8 +165,7 @@ class Unlearn(Job):
             seeds,
             observer=report.epoch,
             trained_loss=trainer.loss,
-            # Decoupled weight decay is no part of what training minimises.
-            weight_decay=0.0 if trainer.optimizer == "AdamW" else trainer.weight_decay,
+            weight_decay=trainer.l2_penalty,
             unseen=[_unseen(taught, position) for position in positions],
         )
         relearned = _relearn(taught.model, result, data, first)
@@ -229,6 +228,7 @@ def _ended(
             final["steps_to_oracle"] = float(reached[0])
     if relearned is not None:
         final["relearn_steps"] = float(relearned)
+    final |= {name: float(values[index]) for name, values in result.measured.items()}
     final |= {"unlearning_seconds": result.seconds, "loss_evaluations": float(result.loss_evaluations)}
     return Ended(health_of(result.history["train_loss"][index][-1:], result.logits[index]), None, final)
 

@@ -148,7 +148,9 @@ class Work:
             alike.setdefault(self._count_forgotten(item), []).append(item)
         model = self.model(group[0].teacher)
         for item in {item.method_key: item for item in group}.values():
-            check_method(item.unlearner, model, f"unlearner {item.method} of {item.teacher.model_name}")
+            trainer = item.teacher.trainer
+            called = f"unlearner {item.method} of {item.teacher.model_name}"
+            check_method(item.unlearner, model, trainer.loss, trainer.l2_penalty, called)
         return [
             cut for part in alike.values() for cut in parts.unlearning_parts(self._materials, self._budget, part, model)
         ]
