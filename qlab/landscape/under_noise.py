@@ -16,7 +16,7 @@ from qlab.landscape.result import ProbeResult
 from qlab.landscape.samples import SampleSet
 from qlab.models import Model
 from qlab.models.chance import Seeded
-from qlab.noise import Channel
+from qlab.noise import Channel, DeviceNoise
 from qlab.training import metrics
 
 
@@ -107,7 +107,9 @@ def _measured(landscape: Landscape, *, sampled: bool = False) -> tuple[float, fl
 
 
 def _in_short(channel: Channel) -> str:
-    """A channel and those of its fields that are not as usual: "BitFlip p=0.01"."""
+    """A channel and those of its fields that are not as usual: "BitFlip p=0.01"; a device by its name and qubits."""
+    if isinstance(channel, DeviceNoise):
+        return channel.in_short
     fields = fields_of(type(channel))
     own = {name: value for name, value in channel.field_values().items() if value != fields[name].default}
     strengths_first = sorted(own, key=lambda name: name in fields_of(Channel))

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 else:
     qml = Deferred("pennylane")
 
+_FEW = 6
+"""Qubits that are named in short."""
+
 _LONGEST = 5500
 """Characters of a field's value: the store keeps 6000 of a param."""
 
@@ -176,6 +179,12 @@ class DeviceNoise(Channel):
             if t2 > 2.0 * t1:
                 raise ConfigError(f"t2_us: got {t2:g} for qubit {qubit}, accepts at most 2 t1_us = {2.0 * t1:g}.")
 
+    @property
+    def in_short(self) -> str:
+        """The device and its qubits: "ibm_kingston 3, 4, 5 and 30 more"."""
+        said = ", ".join(map(str, self.qubits[:_FEW]))
+        return f"{self.device} {said}" + (f" and {len(self.qubits) - _FEW} more" if len(self.qubits) > _FEW else "")
+
     def check_register(self, n_wires: int) -> None:
         """Whether there is a qubit for each wire of a register.
 
@@ -244,10 +253,11 @@ class DeviceNoise(Channel):
     def _native(self, name: str, place: tuple[int, ...], gate: qml.operation.Operator) -> NativeGate:
         where: tuple[int, ...] | int = place[0] if len(place) == 1 else pair_of(*place)
         if len(place) == 2 and where not in self.pairs:
-            accepted = ", ".join(self._named(pair) for pair in self.pairs) or "none of them"
+            beside = [pair for pair in self.pairs if set(pair) & set(place)]
+            accepted = ", ".join(self._named(pair) for pair in beside) or "neither with any"
             raise ConfigError(
                 f"{self._where}: pairs.{self._named(place)}: missing; the circuit has {gate.name} on wires {place[0]} "
-                f"and {place[1]}, which are these qubits. The device couples, of the chosen ones: {accepted}. Choose "
+                f"and {place[1]}, which are these qubits. Of the chosen ones the device couples {accepted}. Choose "
                 "others in qubits = [...]."
             )
         index = where if isinstance(where, int) else self.pairs.index(where)

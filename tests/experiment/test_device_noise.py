@@ -92,6 +92,13 @@ def test_devices_qubits_and_lists_of_channels_are_swept() -> None:
     assert swept[0].key == trials("")[0].key
 
 
+def test_probes_evaluate_under_a_devices_noise_and_have_short_names() -> None:
+    text = BASE + '[[probe]]\ntype = "UnderNoise"\nnoise = [[], { device = "kingston", qubits = [3, 4, 5, 6] }]\n'
+    runs = schema.parse(text, source="given.toml", default_name="given").probe_runs
+    assert [run.probe.label for run in runs] == ["without noise", "ibm_kingston 3, 4, 5, 6"]
+    assert DeviceNoise.read("kingston").in_short == "ibm_kingston 0, 1, 2, 3, 4, 5 and 27 more"
+
+
 def test_what_is_in_the_file_is_part_of_the_trial_and_where_it_lies_is_not(tmp_path: Path) -> None:
     keys = []
     for place, text in (("a", TOY), ("b", f"# a comment\n{TOY}"), ("c", TOY.replace("error = 0.05", "error = 0.06"))):
@@ -127,6 +134,7 @@ def test_params_are_short_enough_for_the_store_and_names_for_people() -> None:
             '[{ channel = "BitFlip", p = 0.1 }, { device = "toy" }]',
             "model.noise[1]: a device has noise of all kinds, and stands alone: noise = { device = ... }.",
         ),
+        ('"kingston"', 'Or the noise of a device: { device = "kingston" }.'),
         ('[[{ device = "toy" }]]', "model.noise[1]: a device has noise of all kinds, and stands alone"),
         ('{ device = "broken" }', "broken.toml: is not TOML"),
         ('{ device = "warm" }', "warm.toml: qubits.0.t2_us: got 200, accepts at most 2 t1_us = 100."),

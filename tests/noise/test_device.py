@@ -204,8 +204,8 @@ def test_a_devices_noise_widens_no_light_cone() -> None:
         (
             lambda: device(pairs={(10, 11): device().pairs[10, 11]}),
             3,
-            "noise: toy: pairs.11-12: missing; the circuit has IsingZZ on wires 1 and 2, which are these qubits. The "
-            "device couples, of the chosen ones: 10-11. Choose others in qubits = [...].",
+            "noise: toy: pairs.11-12: missing; the circuit has IsingZZ on wires 1 and 2, which are these qubits. Of "
+            "the chosen ones the device couples 10-11. Choose others in qubits = [...].",
         ),
         (
             lambda: device(pairs=device().pairs | {(11, 12): {}}),

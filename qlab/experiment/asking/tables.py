@@ -78,7 +78,8 @@ class Tables:
             if field.nested is Channel and tables_of_devices(value):
                 return self._noises(field, value, where)
             if not isinstance(value, list):
-                raise ConfigError(f"{where}: got {show(value)}, accepts {field.accepts}.")
+                whole = ' Or the noise of a device: { device = "kingston" }.' if field.nested is Channel else ""
+                raise ConfigError(f"{where}: got {show(value)}, accepts {field.accepts}.{whole}")
             swept = value if value and all(isinstance(item, list) for item in value) else [value]
             return [
                 combination
