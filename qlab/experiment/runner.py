@@ -17,7 +17,7 @@ from qlab.experiment.choosing import Choosing
 from qlab.experiment.engine.graph import Workers
 from qlab.experiment.engine.here import Alone
 from qlab.experiment.jobs.materials import Materials, Setting
-from qlab.experiment.planning.foreseen import check_noise
+from qlab.experiment.planning.foreseen import check_blocks, check_noise
 from qlab.experiment.planning.measured import curveless_notice, mixed_reason
 from qlab.experiment.planning.plan import DAMAGED, Plan
 from qlab.experiment.planning.same_data import check_same_data
@@ -213,6 +213,7 @@ class Runner:
             before, plan = plan, self._left_by_others(recorder, plan)
             if plan.run_ids.keys() != before.run_ids.keys():
                 check_same_data(self._store, materials, plan)
+        check_blocks(plan)
         check_noise(plan, materials)
         self._reporter.planned(plan)
         for item in plan.mixed:

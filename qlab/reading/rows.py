@@ -16,9 +16,13 @@ from torch import Tensor
 
 from qlab.errors import DataError, nearest
 from qlab.models.base import Features
+from qlab.tasks.checks import check_density
 from qlab.tasks.table_file import TableFile
 
 _MOST_NAMED = 6
+_ROUNDED = 1e-3
+"""What density matrices in a file may be off by: their numbers may be rounded."""
+
 _ARRAY = "x"
 """The array of an NPZ file that holds rows of numbers, if it has several."""
 
@@ -134,6 +138,8 @@ def features_of(features: Features, rows: Any, source: str) -> Tensor:
             f"{source}: row {row}, column {name}: {table[row, column].item()} is not a finite number, and "
             f"{len(flawed)} in all; fill them in or leave these rows out."
         )
+    if features.block is not None:
+        check_density(source, table, features.block, _ROUNDED)
     found = table if made is None else made(table)
     return found.to(torch.complex128) if features.is_complex else found
 

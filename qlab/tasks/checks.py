@@ -13,7 +13,7 @@ from qlab.tasks.features import FeatureRows, LazyFeatures
 
 _NAMED = 3
 
-_ROUNDING = 1e-9
+ROUNDING = 1e-9
 """What density matrices may be off by."""
 
 _ROWS = 256
@@ -51,13 +51,14 @@ def check_data(name: str, x: FeatureRows, y: Tensor) -> None:
         )
 
 
-def check_density(what: str, x: FeatureRows, block: Block) -> None:
+def check_density(what: str, x: FeatureRows, block: Block, rounding: float = ROUNDING) -> None:
     """Checks that rows are density matrices: Hermitian, of trace one, without negative eigenvalues.
 
     Args:
         what: names them in the message.
         x: features ``[N, 4^k]``.
         block: the sites.
+        rounding: what they may be off by.
 
     Raises:
         DataError: some are none.
@@ -69,7 +70,7 @@ def check_density(what: str, x: FeatureRows, block: Block) -> None:
             f"4^{len(block.sites)} Pauli strings on {block.words}."
         )
     check_finite(x, what)
-    off = torch.nonzero((x[:, 0] - 1.0).abs() > _ROUNDING).flatten()
+    off = torch.nonzero((x[:, 0] - 1.0).abs() > rounding).flatten()
     if len(off):
         row = int(off[0])
         raise DataError(
@@ -77,7 +78,7 @@ def check_density(what: str, x: FeatureRows, block: Block) -> None:
             "value."
         )
     lowest = torch.cat([torch.linalg.eigvalsh(block.density(part, block.sites))[:, 0] for part in x.split(_ROWS)])
-    off = torch.nonzero(lowest < -_ROUNDING).flatten()
+    off = torch.nonzero(lowest < -rounding).flatten()
     if len(off):
         row = int(off[0])
         raise DataError(

@@ -19,6 +19,9 @@ Projection = Literal["pca", "tsne"]
 SPIKES = 4096
 """So many amplitudes are drawn at most."""
 
+STRINGS = 16
+"""So many Pauli strings are drawn at most."""
+
 _KINDS = (
     ("class 0", "#0072B2", ("circle", "o")),
     ("class 1", "#D55E00", ("circle", "o")),
@@ -170,6 +173,21 @@ def feature_values(vector: NDArray[np.float64], names: Sequence[str], title: str
         bokeh={**shown, "color": "#0072B2", "width": 420, "height": height, "tools": ["hover"]},
         matplotlib={**shown, "color": "#0072B2", "fig_inches": (5.0, height / 80)},
     )
+
+
+def expectation_values(vector: NDArray[np.float64], strings: Sequence[str], title: str) -> hv.Bars:
+    """The Pauli strings whose expectation values are largest in a state, the identity left out.
+
+    Args:
+        vector: expectation values, ``[4^k]``.
+        strings: their letters.
+        title: above it.
+    """
+    values = np.abs(vector)
+    values[0] = 0.0
+    chosen = np.argsort(-values, kind="stable")[:STRINGS]
+    drawn = [number for number in chosen if values[number] > 0.0]
+    return feature_values(vector[drawn], [strings[number] for number in drawn], title)
 
 
 def amplitudes(vector: NDArray[Any], title: str) -> hv.Spikes:

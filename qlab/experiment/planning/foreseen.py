@@ -6,14 +6,14 @@ import sys
 
 import torch
 
-from qlab.errors import ConfigError
+from qlab.errors import ConfigError, DataError
 from qlab.experiment.asking.memory import parse_size
 from qlab.experiment.jobs.materials import Materials
 from qlab.experiment.planning.plan import Plan
 from qlab.experiment.planning.seeds import check_seeds
 from qlab.experiment.planning.work import Work
 from qlab.landscape import LandscapeProbe
-from qlab.models import Features
+from qlab.models import Features, PennyLaneQNN
 from qlab.models.noisy import NoisyModel
 from qlab.own_code import is_own
 from qlab.tasks import Task
@@ -22,8 +22,9 @@ from qlab.tasks import Task
 def check_foreseeable(plan: Plan, materials: Materials) -> None:
     """Looks at what is left of the tasks that are quick to load: tables, and what comes with scikit-learn.
 
-    Tasks that compute or download their data are left to the run, but for :func:`check_noise`. So is the memory of the
-    machine that it will be on, unless the file says how much models may take.
+    Tasks that compute or download their data are left to the run, but for :func:`check_noise` and
+    :func:`check_blocks`. So is the memory of the machine that it will be on, unless the file says how much models may
+    take.
 
     Args:
         plan: what is left.
@@ -36,10 +37,33 @@ def check_foreseeable(plan: Plan, materials: Materials) -> None:
     slow = {trial.key for trial in experiment.trials if not trial.task.quick_to_load}
     others = {item.key for item in experiment.unlearnings if item.teacher.key in slow}
     others |= {item.key for item in experiment.probe_runs if item.trial.key in slow}
+    check_blocks(plan)
     check_noise(plan, materials)
     quick = plan.without(slow | others)
     check_seeds(materials, quick.todo)
     Work(materials, quick, sys.maxsize if experiment.memory is None else parse_size(experiment.memory))
+
+
+def check_blocks(plan: Plan) -> None:
+    """Whether models take what they get of tasks that hand over reduced density matrices, without loading them.
+
+    Raises:
+        DataError: there are no such inputs, or a light cone leaves the block.
+    """
+    for trials in plan.ensembles:
+        model, task = trials[0].model, trials[0].task
+        if is_own(type(task)) or task.block is None or task.expected_features is None:
+            continue
+        dimension, is_complex = task.expected_features
+        features = Features(dimension, is_complex, torch.ones(dimension, dtype=torch.bool), block=task.block)
+        try:
+            if (wanted := model.input_map) is not None:
+                wanted.on(task.block).check(dimension, is_complex)
+            if isinstance(model, PennyLaneQNN):
+                model.build(features)
+        except (ConfigError, DataError) as error:
+            names = trials[0].names
+            raise DataError(f"{plan.experiment.source}: model: {error} The task is {names['task']}.") from error
 
 
 def check_noise(plan: Plan, materials: Materials) -> None:
@@ -84,4 +108,4 @@ def _features(task: Task, materials: Materials) -> Features | None:
     if is_own(type(task)) or task.expected_features is None:
         return None
     dimension, is_complex = task.expected_features
-    return Features(dimension, is_complex, torch.ones(dimension, dtype=torch.bool))
+    return Features(dimension, is_complex, torch.ones(dimension, dtype=torch.bool), block=task.block)

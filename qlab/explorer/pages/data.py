@@ -27,7 +27,15 @@ from qlab.tasks.features import FeatureRows, dense_rows
 from qlab.tasks.images import ImageTask
 from qlab.tracking import names
 from qlab.views.circuit import draw_circuit
-from qlab.views.data_map import amplitudes, data_map, feature_values, map_frame, picture, project_features
+from qlab.views.data_map import (
+    amplitudes,
+    data_map,
+    expectation_values,
+    feature_values,
+    map_frame,
+    picture,
+    project_features,
+)
 from qlab.views.labels import label_corruptions, natural, ratio_text
 
 
@@ -46,6 +54,7 @@ class _Shown:
     features: FeatureRows
     shape: tuple[int, int] | None
     names: tuple[str, ...]
+    strings: tuple[str, ...]
     models: list[Checkpoint]
     fitted: list[Checkpoint]
 
@@ -132,7 +141,9 @@ class DataPage(Page):
         fitted = [item for run, item in fitted_runs(frame).items() if run in runs]
         shape = task.shape if isinstance(task, ImageTask) else None
         columns = () if dataset.preprocessing is None else dataset.preprocessing.feature_names
-        return _Shown(choices, (corruption, ratio, seed), mapped, features, shape, columns, models, fitted)
+        strings = () if dataset.block is None else dataset.block.strings
+        chosen = (corruption, ratio, seed)
+        return _Shown(choices, chosen, mapped, features, shape, columns, strings, models, fitted)
 
     def _show(self, shown: _Shown) -> None:
         self._shown = shown
@@ -168,11 +179,7 @@ class DataPage(Page):
             sample = shown.frame.iloc[number]
             vector = dense_rows(shown.features[number : number + 1])[0].numpy()
             title = f"row {number}: trained on as {sample['polluted_label']}, clean label {sample['clean_label']}"
-            if shown.shape:
-                drawn = picture(vector, shown.shape, title)
-            else:
-                named = shown.names
-                drawn = feature_values(vector, named, title) if named else amplitudes(vector, title)
+            drawn = _drawn(vector, shown, title)
             table = pd.DataFrame(predictions, columns=["model", "probability of class 1"]).round(4)
             extra = sample.drop(["x", "y", "row", "polluted_label", "clean_label", "kind"])
             known = ", ".join(f"{name} {value:.6g}" for name, value in extra.items())
@@ -217,6 +224,15 @@ class DataPage(Page):
             else pn.pane.PNG(image, sizing_mode="scale_width", max_width=900, alt_text="circuit with its light cone")
             for image in drawn
         ] or [Text("No quantum model in this experiment.")]
+
+
+def _drawn(vector: Any, shown: _Shown, title: str) -> Any:
+    """A picture, amplitudes of a state, or numbers that have names."""
+    if shown.shape:
+        return picture(vector, shown.shape, title)
+    if shown.strings:
+        return expectation_values(vector, shown.strings, title)
+    return feature_values(vector, shown.names, title) if shown.names else amplitudes(vector, title)
 
 
 def _circuit(config: Mapping[str, Any]) -> bytes:
