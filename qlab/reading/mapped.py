@@ -97,7 +97,7 @@ class Mapped(Contents):
     ) -> pd.DataFrame:
         """The cells of :meth:`heat_map`, one to a row: mean, deviation, how many runs are kept, difference to control.
 
-        See :func:`qlab.views.crossed.cells`; places are in columns named as (the first of) the params of the axes.
+        See :func:`qlab.views.crossed.cells`; places are in columns named as the params of the axes, or "strength".
 
         Raises:
             ConfigError: see :meth:`heat_map`.
@@ -107,7 +107,7 @@ class Mapped(Contents):
         kind = kind_of(of)
         crossing = crossing_of(self.raw(of), kind, metric, x, y, control)
         table = table_of_maps(self._parts(of), kind, crossing)
-        return table.rename(columns={"x": crossing.x[0], "y": crossing.y[0]})
+        return table.rename(columns=crossing.columns)
 
     def _maps(
         self,

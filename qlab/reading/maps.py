@@ -19,7 +19,8 @@ from qlab.views.controls import Control
 from qlab.views.crossed import NAMED, Crossing, cells
 from qlab.views.crossed import Kind as Labelled
 from qlab.views.grids import Grid, grids
-from qlab.views.sweeps import STRENGTH, second_axis, strengths
+from qlab.views.sweeps import second_axis, strengths
+from qlab.views.words import STRENGTH
 
 METRIC: Final = "validation_accuracy"
 """What is drawn where nothing else is asked for."""
@@ -61,7 +62,7 @@ def crossing_of(
 
 
 def axis_of(frame: pd.DataFrame, kind: Kind, given: str | Sequence[str], option: str) -> tuple[str, ...]:
-    """The params of an axis: one, several that are alternatives, :data:`~qlab.views.sweeps.STRENGTH`, or a label.
+    """The params of an axis: one, several that are alternatives, :data:`~qlab.views.words.STRENGTH`, or a label.
 
     Raises:
         ConfigError: there is none of that name.

@@ -14,10 +14,14 @@ from qlab.views.alike import is_missing, without
 from qlab.views.controls import Control
 from qlab.views.kept import ending, flaws, joined, numbers_of, spread
 from qlab.views.labels import labelled, natural
+from qlab.views.noiseless import with_zero
+from qlab.views.words import NOISE, STRENGTH
 
 Kind = Literal["method", "probe"]
 
-LABELS: Final = ("experiment", "model", "corruption", "method", "probe", "ratio")
+_EXPERIMENT: Final = "experiment"
+
+LABELS: Final = (_EXPERIMENT, "model", "corruption", "method", "probe", "ratio")
 """Columns that tell maps apart."""
 
 NAMED: Final = LABELS[1:-1]
@@ -41,6 +45,15 @@ class Crossing:
     metric: str
     control: Control | None = None
 
+    @property
+    def columns(self) -> dict[str, str]:
+        """What to call the columns of places in a table for people: the param, or "strength" for several of noise."""
+        return {"x": _called(self.x), "y": _called(self.y)}
+
+
+def _called(axis: tuple[str, ...]) -> str:
+    return STRENGTH if len(axis) > 1 and all(NOISE.fullmatch(name) for name in axis) else axis[0]
+
 
 def cells(
     frame: pd.DataFrame, crossing: Crossing, kind: Kind | None = None, experiments: Sequence[str] | None = None
@@ -51,7 +64,8 @@ def cells(
     for one run), ``kept``, ``runs`` and ``left_out``. With a control also ``difference``, ``difference_std``,
     ``pairs`` (seeds that both have; 0 if the means over different seeds are compared) and ``against`` (which control it
     is, or why there is none). A run is kept if it finished, did not diverge and has the metric as a finite number. Runs
-    without a value on one of the axes are in no cell.
+    without a value on one of the axes are in no cell; on an axis of strengths of noise those without noise
+    are at zero, see :func:`qlab.views.noiseless.with_zero`.
 
     Args:
         frame: one row for each run of a kind, see :func:`qlab.tracking.frames.latest_per_trial`.
@@ -62,9 +76,12 @@ def cells(
     Raises:
         ConfigError: the control is not one model.
     """
+    if experiments is not None:
+        frame = frame.assign(**{_EXPERIMENT: list(experiments)})
+    frame = with_zero(frame, (crossing.x, crossing.y))
     work = _work(frame, crossing, kind)
     if experiments is not None:
-        work.insert(0, "experiment", pd.Series(experiments, index=frame.index, dtype=str)[work.index])
+        work.insert(0, _EXPERIMENT, frame.loc[work.index, _EXPERIMENT])
     told = [name for name in LABELS if name in work]
     control = None if crossing.control is None else crossing.control.among(frame, crossing.metric, crossing)
     rows = []

@@ -81,11 +81,11 @@ def _panel(grid: Grid) -> hv.Overlay:
         "show_legend": bool(grid.levels),
         "xrotation": 45 if sum(map(len, grid.x.texts)) > 40 else 0,
     }
-    legend = {"legend_position": "bottom", "legend_cols": 4}
+    legend = {"legend_position": "bottom"}
     return styled(
         hv.Overlay(parts),
-        bokeh={**shown, **legend, "width": 460, "height": 400},
-        matplotlib={**shown, **legend, "aspect": 1.25, "fontsize": {"title": 10, "legend": 8}},
+        bokeh={**shown, **legend, "legend_cols": 4, "width": 460, "height": 400},
+        matplotlib={**shown, **legend, "legend_cols": 2, "aspect": 1.25, "fontsize": {"title": 10, "legend": 8}},
     )
 
 

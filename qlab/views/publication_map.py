@@ -121,5 +121,5 @@ _CROSS: Final[dict[str, Any]] = {"color": "#999999", "linewidth": 0.5, "marker":
 def _text_size(form: Format, grid: Grid, text: str) -> float:
     """As large as the cell allows; journals take no less than five points."""
     longest = max(map(len, text.split("\n")))
-    width = 72.0 * min(form.width, 3.4) * 0.6 / (len(grid.x.values) * max(longest, 1) * 0.62)
+    width = 72.0 * min(form.width, 3.4) * 0.5 / (len(grid.x.values) * max(longest, 1) * 0.62)
     return float(min(max(width, 4.0), form.font_size - 1.0))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import pandas as pd
 
@@ -14,9 +14,6 @@ from qlab.views.controls import Control
 from qlab.views.crossed import Crossing, Kind, cells, numeric
 from qlab.views.labels import varying
 from qlab.views.words import NOISE
-
-STRENGTH: Final = "strength"
-"""The axis of how strong noise is, whatever the channels call it."""
 
 SECOND: Final = 4
 """So many values of a second param make a heat map: lines would hardly be told apart."""
@@ -47,13 +44,17 @@ def swept_numbers(frame: pd.DataFrame) -> list[str]:
 
 
 def second_axis(frame: pd.DataFrame, first: Sequence[str]) -> tuple[str, ...] | None:
-    """The param with most values beside those of the first axis; strengths of noise are one. None if none is swept."""
+    """The strength of noise, if it is swept, else the param with most values, beside a first axis; or None."""
+    return next(iter(_second_axes(frame, first)), None)
+
+
+def _second_axes(frame: pd.DataFrame, first: Sequence[str], least: int = 2) -> list[tuple[str, ...]]:
+    """What can be swept beside a first axis with so many values at least: noise first, then by how many they are."""
     noise = strengths(frame)
-    axes = [noise, *((name,) for name in swept_numbers(frame) if name not in noise)]
-    found = [axis for axis in axes if axis and not set(axis) & set(first)]
-    counts = {axis: max(_count(frame, name) for name in axis) for axis in found}
-    best = max(found, key=counts.__getitem__, default=None)
-    return best if best is not None and counts[best] > 1 else None
+    counts = {name: _count(frame, name) for name in swept_numbers(frame)}
+    others = sorted((name for name in counts if name not in (*first, *noise)), key=lambda name: -counts[name])
+    found = [*([noise] if noise and not set(noise) & set(first) else []), *((name,) for name in others)]
+    return [axis for axis in found if axis == noise or counts[axis[0]] >= least]
 
 
 def _count(frame: pd.DataFrame, name: str) -> int:
@@ -75,20 +76,38 @@ def map_worth_drawing(frame: pd.DataFrame, metric: str, kind: Kind | None = None
     first = ("method",) if kind == "method" else (RATIO,)
     if frame.empty or (kind is None and RATIO not in frame):
         return None
-    second = second_axis(frame, first)
-    if second is None:
-        return None
-    crossing = Crossing(second, first, metric) if kind == "method" else Crossing(first, second, metric)
-    table = cells(frame, crossing, kind)
-    told = list(table.columns[: list(table.columns).index("x")])
-    maps = [own for _, own in table.groupby(told, sort=False, dropna=False)] if told else [table]
+    for second in _second_axes(frame, first, SECOND):
+        across, up = (second, first) if kind == "method" else (first, second)
+        found = _worth_drawing(frame, Crossing(across, up, metric), kind, second)
+        if found is not None:
+            return found
+    return None
+
+
+def _worth_drawing(
+    frame: pd.DataFrame, crossing: Crossing, kind: Kind | None, second: tuple[str, ...]
+) -> Crossing | None:
+    table = crossed_only(cells(frame, crossing, kind))
+    maps = _maps(table)
     along, rows = ("x", "y") if kind == "method" else ("y", "x")
     most = max((_crossed(own, along, rows) for own in maps), default=0)
     if most < (2 if kind == "method" else FIRST) or len(maps) > MOST:
         return None
     noise = all(NOISE.fullmatch(name) for name in second) and bool((table[along] == 0.0).any())
-    control = Control({second[0]: 0.0}) if noise else None
-    return dataclasses.replace(crossing, control=control)
+    return dataclasses.replace(crossing, control=Control({second[0]: 0.0}) if noise else None)
+
+
+def crossed_only(table: pd.DataFrame) -> pd.DataFrame:
+    """The cells of maps with two places or more on both axes, see :func:`qlab.views.crossed.cells`."""
+    kept = [own for own in _maps(table) if own["x"].nunique() > 1 and own["y"].nunique() > 1]
+    return pd.concat(kept) if kept else table.iloc[:0]
+
+
+def _maps(table: pd.DataFrame) -> list[pd.DataFrame]:
+    """The cells of each map."""
+    told = list(table.columns[: list(table.columns).index("x")])
+    groups: Any = table.groupby(told, sort=False, dropna=False) if told else [((), table)]
+    return [own for _, own in groups]
 
 
 def _crossed(own: pd.DataFrame, along: str, rows: str) -> int:

@@ -30,6 +30,9 @@ APART = {
 NOISE: Final = re.compile(r"model\.noise\.\d+\.(\w+)")
 """A param of a channel of noise."""
 
+STRENGTH: Final = "strength"
+"""The axis of how strong noise is, whatever the channels call it."""
+
 _STRENGTHS: Final = {
     "p": "error probability p",
     "gamma": "damping probability γ",

@@ -13,6 +13,7 @@ from support.mapped_runs import RATIOS, STRENGTHS, accuracy, frame_of, noisy, ru
 from qlab.errors import ConfigError
 from qlab.views.controls import Control
 from qlab.views.crossed import Crossing, cells
+from qlab.views.mapped import sketches
 from qlab.views.sweeps import map_worth_drawing, second_axis, strengths, swept_numbers
 
 RATIO = ("corruption.ratio",)
@@ -164,6 +165,35 @@ def test_a_control_that_is_not_there_is_named(group: dict[str, Any], said: str) 
         crossed(noisy(), group)
 
 
+def test_runs_without_noise_are_at_strength_zero_of_every_channel() -> None:
+    bare = [
+        run(corruption__ratio=ratio, seed=seed, validation_accuracy=accuracy(ratio, 0.0, seed))
+        for ratio in RATIOS
+        for seed in (0, 1)
+    ]
+    other = [run(corruption__ratio=ratio, model__scale=2.0, validation_accuracy=0.1) for ratio in RATIOS]
+    noise = noisy(strengths=(0.01, 0.1)) + noisy("AmplitudeDamping", "gamma", strengths=(0.3,))
+    rows = bare + other + noise
+    axis = strengths(frame_of([*rows, *noisy("AmplitudeDamping", "gamma")]))
+    table = crossed(rows, {"model.noise.1.p": 0.0}, axis)
+    assert {label: sorted(set(own["y"])) for label, own in table.groupby("model")} == {
+        "PennyLaneQNN noise.1=BitFlip": [0.0, 0.01, 0.1],
+        "PennyLaneQNN noise.1=AmplitudeDamping": [0.0, 0.3],
+    }
+    for row in table.to_dict("records"):
+        assert row["runs"] == 2
+        assert row["mean"] == pytest.approx(sum(accuracy(row["x"], row["y"], seed) for seed in (0, 1)) / 2)
+        assert row["difference"] == pytest.approx(-2.0 * row["y"])
+        assert row["pairs"] == 2
+
+
+def test_strength_zero_that_was_tried_stays_as_it_was() -> None:
+    bare = [run(corruption__ratio=ratio, seed=seed) for ratio in RATIOS for seed in (0, 1)]
+    table = crossed(noisy() + bare)
+    assert (table["runs"] == 2).all()
+    assert cell(table, 0.0, 0.0)["mean"] == pytest.approx(accuracy(0.0, 0.0, 0) + 0.005)
+
+
 def test_a_map_stands_beside_the_curves_of_a_sweep_over_two_numbers() -> None:
     frame = frame_of(noisy() + noisy("PhaseFlip"))
     found = map_worth_drawing(frame, "validation_accuracy")
@@ -171,6 +201,30 @@ def test_a_map_stands_beside_the_curves_of_a_sweep_over_two_numbers() -> None:
     assert (found.x, found.y) == (RATIO, P)
     assert found.control == Control({"model.noise.1.p": 0.0})
     assert swept_numbers(frame) == ["model.noise.1.p"]
+
+
+def test_models_that_cross_nothing_are_counted_and_not_drawn() -> None:
+    rows = noisy() + [run(corruption__ratio=ratio, model__depth=7) | {"model.noise.1.p": 0.5} for ratio in RATIOS]
+    own = sketches(frame_of(rows), pd.DataFrame())["map"]
+    assert (len(own.table), own.left) == (12, 3)
+    assert own.caption == (
+        "Validation accuracy over corruption ratio and error probability p: mean over seeds; beside it the difference "
+        "to error probability p = 0, seed by seed. Crosses: not tried, or no run kept. 3 runs of models with one value of "
+        "either: not here."
+    )
+    assert list(own.named_table.columns[2:4]) == ["corruption.ratio", "model.noise.1.p"]
+
+
+def test_a_sweep_beside_two_strengths_is_found() -> None:
+    rows = [
+        row | {"training.learning_rate": rate}
+        for row in noisy(strengths=(0.0, 0.1), seeds=(0,))
+        for rate in (0.1, 0.2, 0.3, 0.4)
+    ]
+    found = map_worth_drawing(frame_of(rows), "validation_accuracy")
+    assert found is not None
+    assert found.y == ("training.learning_rate",)
+    assert second_axis(frame_of(rows), RATIO) == P
 
 
 @pytest.mark.parametrize(

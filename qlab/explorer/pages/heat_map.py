@@ -26,7 +26,8 @@ from qlab.views.crossed import Crossing
 from qlab.views.grids import grids
 from qlab.views.heat_map import drawn
 from qlab.views.summary import rounded
-from qlab.views.sweeps import STRENGTH, strengths, swept_numbers
+from qlab.views.sweeps import strengths, swept_numbers
+from qlab.views.words import STRENGTH
 
 _HINTS: Final = {"trials": "xxz_flip", "unlearning": "xxz_unlearn", "probes": "xxz_hessian"}
 
@@ -103,8 +104,7 @@ class HeatMapPage(Page):
             self.say(str(error))
             levels = None
         self.maps.show(drawn(grids(shown.table, shown.crossing, levels)), shown.table)
-        places = {"x": shown.crossing.x[0], "y": shown.crossing.y[0]}
-        table = rounded(shown.table).rename(columns=places)
+        table = rounded(shown.table.rename(columns=shown.crossing.columns))
         self._table.objects = [plain_table(table, pagination="local", page_size=12)]
 
 
