@@ -209,8 +209,8 @@ def test_models_that_cross_nothing_are_counted_and_not_drawn() -> None:
     assert (len(own.table), own.left) == (12, 3)
     assert own.caption == (
         "Validation accuracy over corruption ratio and error probability p: mean over seeds; beside it the difference "
-        "to error probability p = 0, seed by seed. Crosses: not tried, or no run kept. 3 runs of models with one value of "
-        "either: not here."
+        "to error probability p = 0, seed by seed. Crosses: not tried, or no run kept. 3 runs of models with one value "
+        "of either: not here."
     )
     assert list(own.named_table.columns[2:4]) == ["corruption.ratio", "model.noise.1.p"]
 
