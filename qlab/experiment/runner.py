@@ -203,6 +203,7 @@ class Runner:
         """
         with recorder.tracking():
             plan = Plan.of(recorder.experiment, self._store)
+        check_blocks(plan)
         check_same_data(self._store, materials, plan)
         check_seeds(materials, plan.todo)
         with recorder.tracking():
@@ -213,7 +214,6 @@ class Runner:
             before, plan = plan, self._left_by_others(recorder, plan)
             if plan.run_ids.keys() != before.run_ids.keys():
                 check_same_data(self._store, materials, plan)
-        check_blocks(plan)
         check_noise(plan, materials)
         self._reporter.planned(plan)
         for item in plan.mixed:

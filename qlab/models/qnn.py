@@ -187,7 +187,8 @@ class PennyLaneQNN(NoisyModel):
         if isinstance(self.engine, QNodeEngine):
             found = f"PennyLane {self.device}"
         else:
-            found = explained(self.engine, self.cone, self.n_wires)
+            block = None if self.features is None else self.features.block
+            found = explained(self.engine, self.cone, self.n_wires if block is None else block.length)
         seen = len(self.cone.wires)
         every = [f"sees all {seen} features"] if self.may_remark and seen == self.n_wires else []
         return "; ".join([found, *self.remarks(), *every])

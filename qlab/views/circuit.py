@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from qlab.circuits import Recording
+from qlab.circuits.observables import PauliSum
 from qlab.errors import DataError
 from qlab.models import PennyLaneQNN
 from qlab.views.backends import pyplot
@@ -23,7 +24,8 @@ def draw_circuit(model: PennyLaneQNN, path: Path, dpi: int = 80, *, cone_only: b
         model: a built quantum model.
         path: the file; its suffix says the format: .png, .svg or .pdf.
         dpi: dots per inch, of a PNG.
-        cone_only: whether to leave the others out.
+        cone_only: whether to leave the others out. Of long chains of which only reduced density matrices are known, the
+            sites between the first and the last few are left out anyway.
 
     Raises:
         DataError: the model has not been built.
@@ -34,7 +36,13 @@ def draw_circuit(model: PennyLaneQNN, path: Path, dpi: int = 80, *, cone_only: b
     from pennylane.drawer.drawable_layers import drawable_layers
 
     recording = Recording(model.ansatz, model.weight_shapes(), model.n_wires)
-    cone = model.cone
+    cone, block = model.cone, model.features.block
+    sites = tuple(range(model.n_wires)) if block is None else block.register
+    measured = PauliSum(
+        tuple((factor, tuple((sites[wire], letter) for wire, letter in word)) for factor, word in cone.observable.terms)
+    )
+    n_wires = model.n_wires if block is None else block.length
+    wires = f"{len(cone.wires)} of {n_wires} wires, {len(cone.gates)} of {len(recording.gates)} gates"
     # The model's own recording has other objects for the same gates.
     inside = {gate.number for gate in cone.gates}
     number_of = {id(gate.operation): gate.number for gate in recording.gates}
@@ -51,7 +59,7 @@ def draw_circuit(model: PennyLaneQNN, path: Path, dpi: int = 80, *, cone_only: b
     layers = drawable_layers(operations, wire_map=line)
     with pyplot():
         drawer = MPLDrawer(n_layers=len(layers) + 1, wire_map=line)
-        drawer.label(list(shown))
+        drawer.label([sites[wire] for wire in shown])
         for place, layer in enumerate(layers):
             for operation in layer:
                 coloured = kept(operation)
@@ -65,7 +73,6 @@ def draw_circuit(model: PennyLaneQNN, path: Path, dpi: int = 80, *, cone_only: b
                 )
         for wire in cone.observable.wires:
             drawer.measure(len(layers), line[wire])
-        wires = f"{len(cone.wires)} of {model.n_wires} wires, {len(cone.gates)} of {len(recording.gates)} gates"
-        drawer.ax.set_title(f"light cone of {cone.observable}: {wires}", fontsize=18)
+        drawer.ax.set_title(f"light cone of {measured}: {wires}", fontsize=18)
         drawer.fig.savefig(path, dpi=dpi, bbox_inches="tight")
     return path

@@ -114,3 +114,33 @@ def test_states_as_real_vectors_are_shown_with_their_circuit(
     assert len(page._sample.objects[0].object.dframe()) == 2**5
     [picture] = page._circuit.objects
     assert picture.alt_text == "circuit with its light cone"
+
+
+def test_a_density_matrix_is_shown_by_its_largest_expectation_values(
+    tmp_path: Path, write_empty_store: Callable[[Path], str]
+) -> None:
+    (tmp_path / "chain.toml").write_text(
+        """
+name = "chain"
+task = { type = "TransverseIsing", length = 200, ordered = [0.1, 0.9, 0.4], disordered = [1.1, 1.9, 0.4] }
+corruption = { type = "LabelFlip", ratio = 0.25 }
+training = { epochs = 1 }
+run = { seeds = 1 }
+model = { type = "PennyLaneQNN", depth = 2 }
+"""
+    )
+    uri = write_empty_store(tmp_path / "mlruns" / "mlflow.db")
+    runner(Store(uri)).run(schema.load(tmp_path / "chain.toml"))
+    reader = Reader(uri)
+    page = DataPage(Context(State(experiment="chain"), reader, Loader(reader), Now()))  # type: ignore[arg-type]
+    assert page.view is not None
+    page.update()
+    page.state.row = 0
+    assert not page._notice.object
+    bars, known, _ = page._sample.objects
+    shown = bars.object.dframe()
+    assert len(shown) == 16
+    assert shown["value"].abs().is_monotonic_decreasing
+    assert set("".join(shown["feature"])) <= set("IXYZ")
+    assert shown["feature"][0] == "ZZII"  # deep in the ordered phase neighbours point the same way, least at the end
+    assert "h 0.1" in str(known.object)
