@@ -54,7 +54,8 @@ class NoisyModel(Model):
             makes of them. Sums need device "lightcone".
         evaluate_shots: the same for the metrics of training and of unlearning: each evaluation, held-out rows and the
             test split included, has draws of its own from the trial's seed and the number of the epoch or step, so that
-            a run that goes on after an interruption finds the same. Independent of ``shots``. "exact" draws nothing;
+            a run that goes on after an interruption finds the same; the health of a run is that of these numbers.
+            Independent of ``shots``. "exact" draws nothing;
             landscapes, distances to oracles, `qlab predict` and calls of a model are exact in any case, unlike a QNode
             with shots: :meth:`PennyLaneQNN.to_qnode` makes one, with its own randomness.
         gradient: with shots: "exact" has the gradient of the exact expectation value at the sampled logit;

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 import qlab
-from qlab.component import Component
+from qlab.component import Component, stated
 from qlab.corruptions import Backdoor, Corrupted, Corruption, GaussianPoison, LabelFlip, NoCorruption
 from qlab.errors import ConfigError, DataError
 from qlab.fields import REQUIRED, PositiveFloat, PositiveInt, Ratio, check_fields, fields_of
@@ -580,7 +580,7 @@ def test_config_round_trips_through_json_and_the_constructor(cls, values):
         if isinstance(value, Component):
             assert made.config()[name] == {"type": type(value).__name__, **value.config()}
             continue
-        assert made.config()[name] == json.loads(json.dumps(value))
+        assert made.config()[name] == json.loads(json.dumps(stated(value)))
     if isinstance(made, Component):
         assert again == made
 
