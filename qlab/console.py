@@ -12,6 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from qlab.claims.table import VERDICT_NOTE, short
+from qlab.tracking.audit_names import SHOWN as AUDITED
+from qlab.views.audits import floor_of
 from qlab.views.kept import joined
 from qlab.views.labels import ratio_text
 from qlab.views.words import named
@@ -42,6 +44,10 @@ def print_outcome(
         if any(" known=" in str(label) for label in outcome.unlearning["corruption"]):  # where it is swept
             drawn += "; known.png, known.html, known.csv"
             tables += ", known.csv"
+    if len(outcome.audits):
+        console.print(audit_table(outcome.audits, f"{name}: audits, in brackets what oracles have"))
+        drawn += "; audits.png, audits.html, audits.csv"
+        tables += ", audits.csv"
     if len(outcome.probes):
         for table in probe_tables(outcome.probes, name):
             console.print(table)
@@ -143,6 +149,36 @@ def unlearning_table(table: pd.DataFrame, title: str) -> Table:
     return shown
 
 
+_FEW_AUDITS = 5
+"""Deviations of up to so many numbers fit beside each other."""
+
+
+def audit_table(table: pd.DataFrame, title: str) -> Table:
+    """What audits found of each method, mean over runs (and deviation), and what oracles have among themselves."""
+    shown = Table(title=Text(title), title_justify="left")
+    several = any(table[column].nunique(dropna=False) > 1 for column in ("ratio", "corruption"))
+    metrics = [name for name in AUDITED if f"{name}_mean" in table]
+    for column in ("model", "method"):
+        shown.add_column(column, overflow="fold")
+    for metric in metrics:
+        shown.add_column(AUDITED[metric], justify="right")
+    previous = None
+    for row in table.to_dict("records"):
+        ratio = ratio_text(row["ratio"], table["ratio"])
+        group = f"{row['model']} {row['corruption']} {ratio}" if several else str(row["model"])
+        if previous is not None and group != previous:
+            shown.add_section()
+        cells = ["" if group == previous else group, str(row["method"])]
+        for metric in metrics:
+            floor = floor_of({str(key): value for key, value in row.items()}, metric)
+            beside = f" ({floor:.2f})" if np.isfinite(floor) else ""
+            deviation = row[f"{metric}_std"] if len(metrics) <= _FEW_AUDITS else np.nan
+            cells.append(_spread(row[f"{metric}_mean"], deviation, 2) + beside)
+        shown.add_row(*map(Text, cells))
+        previous = group
+    return shown
+
+
 _SHOWN: dict[str, dict[str, str]] = {
     "HessianProbe": {
         "hessian_trace": "trace",
@@ -227,10 +263,10 @@ def frame_table(frame: pd.DataFrame, title: str) -> Table:
     return shown
 
 
-def _spread(mean: float, deviation: float) -> str:
+def _spread(mean: float, deviation: float, digits: int = 3) -> str:
     if np.isnan(mean):
         return "-"
-    return f"{mean:.3f}" if np.isnan(deviation) else f"{mean:.3f} ± {deviation:.3f}"
+    return f"{mean:.{digits}f}" if np.isnan(deviation) else f"{mean:.{digits}f} ± {deviation:.{digits}f}"
 
 
 def _interval(row: Mapping[Hashable, Any]) -> str:

@@ -12,6 +12,7 @@ from qlab.experiment.asking.selection import Selection
 from qlab.experiment.asking.space import SearchTable
 from qlab.experiment.choosing import check_reportable
 from qlab.experiment.jobs.materials import Materials, Setting
+from qlab.experiment.planning.audited import costs
 from qlab.experiment.planning.foreseen import check_foreseeable
 from qlab.experiment.planning.observing import expected
 from qlab.experiment.planning.plan import Plan
@@ -48,6 +49,8 @@ def print_plan(experiment: Experiment, uri: str | None) -> None:
         left = len(plan.todo_unlearnings)
         runs = counted(len(experiment.unlearnings), "unlearning run")
         click.echo(f"{runs}: {len(plan.unlearned)} done, {left} would run")
+    for line in costs(plan, store):
+        click.echo(line)
     if experiment.probe_runs:
         left = len(plan.todo_probe_runs)
         click.echo(f"{counted(len(experiment.probe_runs), 'probe')}: {len(plan.measured)} done, {left} would be taken")

@@ -61,6 +61,7 @@ class Outcome:
         tracking_seconds: wall time spent writing to and reading from the store.
         choices: what was chosen for each group of a selection, in words.
         compared: how many trials were trained now to be compared.
+        audits: the audits' summary, see :func:`qlab.views.audits.summarize_audits`; empty without audits.
         claims: what was claimed, and the verdicts, see :func:`qlab.claims.table.claim_table`.
         maps: names of the heat maps among the figures.
     """
@@ -83,6 +84,7 @@ class Outcome:
     compared: int = 0
     claims: pd.DataFrame = dataclasses.field(default_factory=pd.DataFrame)
     maps: tuple[str, ...] = ()
+    audits: pd.DataFrame = dataclasses.field(default_factory=pd.DataFrame)
 
 
 class Runner:
@@ -190,6 +192,7 @@ class Runner:
             missing=tables.missing,
             claims=tables.claims,
             maps=tables.maps,
+            audits=tables.audits,
             artifacts=self._store.artifact_place(parent),
             working_seconds=working,
             tracking_seconds=recorder.tracking_seconds,

@@ -108,6 +108,7 @@ def unlearn(
     trained_loss: Loss = CROSS_ENTROPY,
     weight_decay: float = 0.0,
     unseen: Sequence[Samples] = (),
+    curves: bool = True,
 ) -> Unlearned:
     """Applies a method to every teacher.
 
@@ -122,6 +123,7 @@ def unlearn(
             differentiate it.
         weight_decay: of the L2 penalty that they were trained with.
         unseen: for each member validation rows that were corrupted in the same way, for methods that rewind.
+        curves: whether metrics are taken before the first step and after each, or after the last one only.
 
     Raises:
         DataError: nothing to forget or to retain, or no rows to rewind by.
@@ -130,7 +132,7 @@ def unlearn(
     """
     check_method(unlearner, model, trained_loss, weight_decay)
     with suited_threads(model, len(seeds)):
-        return _unlearn(unlearner, model, teachers, data, seeds, observer, trained_loss, weight_decay, unseen)
+        return _unlearn(unlearner, model, teachers, data, seeds, observer, trained_loss, weight_decay, unseen, curves)
 
 
 def _unlearn(
@@ -143,6 +145,7 @@ def _unlearn(
     trained_loss: Loss,
     weight_decay: float,
     unseen: Sequence[Samples],
+    curves: bool,
 ) -> Unlearned:
     start = time.perf_counter()
     device = data.train_y.device
@@ -196,7 +199,8 @@ def _unlearn(
             observer(step, values)
         return logits
 
-    logits = record(0)
+    if curves:
+        record(0)
     failures: dict[int, int] = {}
     kept = caller.begin(batch(partition.retain, {}))
     rewinder = Rewinder(model, forget[:2], unseen) if unlearner.rewinds else None
@@ -205,21 +209,22 @@ def _unlearn(
             rewinder.note(student)
         if rewinder is not None and step == unlearner.steps:
             rewinder.rewind(student)
-            logits = record(step)
             break
         for positions in _batches(unlearner, partition.retain, generators):
             taken = _update if unlearner.has_update() else _descend
             for index in taken(caller, batch(positions, kept), optimizer, changed, step):
                 failures.setdefault(index, step)
             ensemble.project(model, student)
-        logits = record(step)
-    measured = caller.measure(batch(partition.retain, kept), unlearner.steps)
-    curves = {name: np.stack(values, axis=1) for name, values in history.items()}
+        if curves and step < unlearner.steps:
+            record(step)
+    logits = record(unlearner.steps)
+    measured = caller.measure(batch(partition.retain, kept), unlearner.steps) if curves else {}
+    found = {name: np.stack(values, axis=1) for name, values in history.items()}
     model.to("cpu")
     trained = {name: parameter.detach().cpu() for name, parameter in student.items()}
     seconds = time.perf_counter() - start
     said = {name: value.double().cpu() for name, value in measured.items()}
-    return Unlearned(trained, curves, failures, logits.cpu(), seconds, cost.spent, said)
+    return Unlearned(trained, found, failures, logits.cpu(), seconds, cost.spent, said)
 
 
 def _descend(caller: Caller, batch: Batch, optimizer: Optimizer, changed: Changed, step: int) -> list[int]:

@@ -51,6 +51,15 @@ type = "Finetune"
 steps = 2
 """
 
+CLAIM = """
+[[claim]]
+text = "it is forgotten"
+metric = "epsilon_low"
+of = { "unlearner.type" = "Finetune" }
+than = 0.5
+statement = "below"
+"""
+
 AUDIT = """
 [audit]
 oracles = 5
@@ -269,6 +278,8 @@ def test_a_method_that_fails_on_shadow_models_fails_its_audits_and_no_others(sto
         (text(MLP, FINETUNE, audit="metrics = []\n"), "audit.metrics"),
         (text(MLP), r"no \[\[unlearner\]\]"),
         (text(MLP, FINETUNE, audit='metrics = "gaussian_unlearning_score"\n'), "cannot be measured with LabelFlip"),
+        (text(MLP, FINETUNE, CLAIM, seeds=3), r"claim.metric: epsilon_low.*metrics = ..epsilon"),
+        (text(MLP, FINETUNE, CLAIM, seeds=3).replace('"unlearner.type" = "Finetune"', ""), "metric of unlearning runs"),
         (text(MLP, FINETUNE, audit="oracle = 5\n"), 'unknown key "oracle".*oracles'),
         (
             text(SVC, '[[unlearner]]\ntype = "Retrain"\n'),
@@ -280,6 +291,17 @@ def test_what_cannot_be_audited_is_refused_before_anything_runs(store, tmp_path,
     with pytest.raises(ConfigError, match=said):
         run_text(store, tmp_path, given)
     refused_alone(store)
+
+
+def test_a_claim_about_an_audit_is_tested(store, tmp_path):
+    outcome = run_text(store, tmp_path, text(MLP, FINETUNE, CLAIM, seeds=3, audit='metrics = ["epsilon"]\n'))
+    assert not outcome.failed
+    (claim,) = outcome.claims.to_dict("records")
+    values = runs(store)["epsilon_low"]
+    assert (claim["metric"], claim["n"]) == ("epsilon_low", 3)
+    (row,) = outcome.audits.to_dict("records")
+    assert row["epsilon_low_mean"] == pytest.approx(values.mean())
+    assert (row["epsilon_low_n"], row["audited"], row["runs"]) == (3, 3, 3)
 
 
 def test_the_file_means_the_same_runs_with_and_without_an_audit():

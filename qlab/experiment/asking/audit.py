@@ -14,11 +14,19 @@ from qlab.corruptions import GaussianPoison, Knowledge
 from qlab.errors import ConfigError, unknown
 from qlab.experiment.asking.trial import ALL_KNOWN, Unlearning, content_hash
 from qlab.fields import PositiveInt, show
+from qlab.tracking.audit_names import (
+    CORRECTIVE,
+    DISTANCE,
+    EPSILON,
+    GAUSSIAN,
+    KLOM,
+    LOGGED,
+    MEMBERSHIP,
+    RELEARNING,
+    TUG_OF_WAR,
+)
 
-KLOM, EPSILON, MEMBERSHIP, GAUSSIAN = "klom", "epsilon", "membership", "gaussian_unlearning_score"
-TUG_OF_WAR, DISTANCE, RELEARNING, CORRECTIVE = "tug_of_war", "distance", "relearning", "corrective_accuracy"
-
-METRICS: Final = (KLOM, EPSILON, MEMBERSHIP, GAUSSIAN, TUG_OF_WAR, DISTANCE, RELEARNING, CORRECTIVE)
+METRICS: Final = tuple(LOGGED)
 """What an audit can measure."""
 
 _OF_MODELS: Final = frozenset({KLOM, EPSILON, MEMBERSHIP, CORRECTIVE})
@@ -29,29 +37,6 @@ _FEWEST = 4
 
 _VERSION = 1
 """Of how audits are computed; incremented when the same table comes to mean other numbers."""
-
-_ROWS = ("forget", "hidden", "retain", "validation")
-
-LOGGED: Final = {
-    KLOM: (
-        "klom_models",
-        *(f"klom_{rows}{part}" for rows in _ROWS for part in ("", "_median", "_q95", "_floor", "_excess", "_teacher")),
-    ),
-    EPSILON: ("epsilon_low", "epsilon_low_max", "epsilon_median", "epsilon_low_floor", "epsilon_ceiling"),
-    MEMBERSHIP: ("lira_auc", "lira_tpr", "lira_auc_teacher", "lira_tpr_teacher", "u_lira_auc", "u_lira_tpr"),
-    GAUSSIAN: (GAUSSIAN, *(f"{GAUSSIAN}_{part}" for part in ("error", "teacher", "oracle")), "gaussian_poison_tpr"),
-    TUG_OF_WAR: (TUG_OF_WAR, f"{TUG_OF_WAR}_teacher", f"{TUG_OF_WAR}_floor"),
-    DISTANCE: tuple(
-        f"{what}{part}"
-        for what in ("parameter_distance", "logit_distance", "observable_overlap")
-        for part in ("", "_teacher", "_floor")
-    ),
-    RELEARNING: tuple(
-        f"relearned_{rows}{part}" for rows in ("known", "hidden") for part in ("", "_teacher", "_oracle")
-    ),
-    CORRECTIVE: tuple(f"audited_{CORRECTIVE}{part}" for part in ("", "_std", "_teacher", "_oracle")),
-}
-"""The metrics of a run that each of them logs, as far as there are such rows and circuits."""
 
 
 class AuditTable(Component):

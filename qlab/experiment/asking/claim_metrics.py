@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from qlab.claims import Claim
@@ -11,6 +11,7 @@ from qlab.errors import ConfigError, unknown
 from qlab.experiment.asking.claim_groups import Item, kind_of
 from qlab.experiment.asking.measurement import BUILT_IN, AskedMetric
 from qlab.experiment.asking.trial import ProbeRun, Unlearning
+from qlab.tracking.audit_names import LOGGED
 
 _TRIALS = BUILT_IN | {"holdout_loss", "best_epoch"}
 
@@ -26,7 +27,10 @@ UNLEARNED: Final = frozenset(
         *("reachable_kl_floor", "membership_auc_reachable", "corrective_accuracy_reachable"),
     }
 )
-"""Metrics that unlearning runs may have, beside those of one's own."""
+"""Metrics that unlearning runs may have, beside those of one's own and of audits."""
+
+AUDITED: Final = {name: metric for metric, names in LOGGED.items() for name in names}
+"""Metrics that audits log, and what logs them."""
 
 PROBED: Final = {
     "HessianProbe": r"(hessian_trace(_a|_b|_error)?|hessian_eigenvalue_(max|min)|gradient_norm|landscape_loss)",
@@ -36,6 +40,24 @@ PROBED: Final = {
     "UnderNoise": r"(landscape_(loss|accuracy)|(loss|accuracy)_change|noise_attenuation)",
 }
 """Metrics of qlab's own probes."""
+
+
+def check_audited(claims: Iterable[Claim], audited: Iterable[str]) -> None:
+    """Whether the file's audit measures what claims are about.
+
+    Args:
+        claims: of the file.
+        audited: the metrics of its audit; none without one.
+
+    Raises:
+        ConfigError: it does not.
+    """
+    for claim in claims:
+        name = claim.table.metric
+        if (metric := AUDITED.get(name)) is not None and metric not in audited:
+            raise ConfigError(
+                f'{claim.where}.metric: {name} is measured by audits; add [audit] with metrics = ["{metric}"].'
+            )
 
 
 def check_metric(claim: Claim, group: Mapping[str, Any], items: Sequence[Item], metrics: Sequence[AskedMetric]) -> None:
@@ -63,10 +85,10 @@ def check_metric(claim: Claim, group: Mapping[str, Any], items: Sequence[Item], 
         ):
             raise ConfigError(f"{where}: {' and '.join(sorted(wanted))} does not measure {name}.")
         return
-    choices = (UNLEARNED if kind is Unlearning else _TRIALS) | own
+    choices = (UNLEARNED | AUDITED.keys() if kind is Unlearning else _TRIALS) | own
     if name in choices:
         return
-    if name in UNLEARNED:
+    if name in UNLEARNED | AUDITED.keys():
         raise ConfigError(
             f"{where}: {name} is a metric of unlearning runs, and a group is of trials; name the method in it: "
             '"unlearner.type" = "Scrub".'

@@ -16,6 +16,7 @@ from qlab.errors import ConfigError, DataError, unknown
 from qlab.experiment.asking import overrides
 from qlab.experiment.asking.audit import AuditTable, check_audit
 from qlab.experiment.asking.claim_groups import Item
+from qlab.experiment.asking.claim_metrics import check_audited
 from qlab.experiment.asking.claims import read_claims
 from qlab.experiment.asking.devices import parse_device
 from qlab.experiment.asking.experiment import Experiment, RunTable
@@ -224,6 +225,7 @@ class _Reader:
                 trials.setdefault(twin.key, twin)
         items: tuple[Item, ...] = (*trials.values(), *unlearnings.values(), *probe_runs.values())
         claims = self._claims(raw, items, metrics, chosen)
+        check_audited(claims, () if audit is None else audit.metrics)
         return Experiment(
             name,
             about,

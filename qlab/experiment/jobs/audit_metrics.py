@@ -15,11 +15,11 @@ from torch import Tensor
 from qlab import audits
 from qlab.corruptions import GaussianPoison
 from qlab.errors import DataError
-from qlab.experiment.asking import audit as asked
 from qlab.experiment.jobs.audited import Group, Subject
 from qlab.experiment.jobs.corrective import corrective_accuracy
 from qlab.experiment.jobs.materials import Materials
 from qlab.tasks.features import dense_rows
+from qlab.tracking import audit_names as asked
 from qlab.training.ensemble import Parameters
 from qlab.training.metrics import accuracy
 

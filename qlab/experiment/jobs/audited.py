@@ -14,13 +14,14 @@ from qlab.experiment.asking.trial import REPEAT_SEEDS, Trial, Unlearning
 from qlab.experiment.jobs.base import Inputs
 from qlab.experiment.jobs.corrective import corrective_rows
 from qlab.experiment.jobs.materials import Materials
+from qlab.experiment.jobs.measured_rows import unseen_validation
 from qlab.models import Model
 from qlab.models.base import prepare_features
 from qlab.training import ensemble
 from qlab.training.data import EnsembleData, prepare
 from qlab.training.metrics import evaluate, logits_of
 from qlab.training.threads import suited_threads
-from qlab.unlearning import oracle
+from qlab.unlearning import Samples, oracle
 from qlab.unlearning.engine import unlearn
 
 
@@ -58,7 +59,9 @@ class Subject:
         y: labels as trained on, then those of validation rows, ``[N + M]``.
         rows: masks ``[N + M]``: "forget" (what methods are told to), "hidden" (corrupted, and not told), "retain" and
             "validation"; those without rows are left out.
-        corrective_y: true labels of the rows of corrective accuracy, ``[n]``.
+        corrective_x: prepared features of the rows of corrective accuracy.
+        corrective_y: their true labels, ``[n]``.
+        unseen: validation rows that were corrupted in the same way, for methods that rewind.
         teacher: the trained model alone.
         oracles: models retrained without corrupted (or known) rows.
         shadows: models trained as the teacher was; empty if no audit needs them.
@@ -72,6 +75,7 @@ class Subject:
     rows: dict[str, Tensor]
     corrective_x: Tensor
     corrective_y: Tensor
+    unseen: Samples
     teacher: Group
     oracles: Group
     shadows: Group
@@ -113,8 +117,15 @@ class Subject:
             rows={**rows, "validation": torch.cat([torch.zeros(n, dtype=torch.bool), every])},
             corrective_x=corrective_x,
             corrective_y=corrective_y,
+            unseen=_unseen(materials, trial, model),
             **groups,
         )
+
+
+def _unseen(materials: Materials, trial: Trial, model: Model) -> Samples:
+    found = unseen_validation(materials, trial)
+    x = prepare_features(model, found.split.x[found.mask])
+    return Samples(x, found.split.y[found.mask].to(model.dtype))
 
 
 def unlearned(subject: Subject, item: Unlearning, at_once: int, materials: Materials) -> Group:
@@ -141,6 +152,8 @@ def unlearned(subject: Subject, item: Unlearning, at_once: int, materials: Mater
             trained_loss=trainer.loss,
             # As of the run itself: decoupled weight decay is no part of what training minimises.
             weight_decay=0.0 if trainer.optimizer == "AdamW" else trainer.weight_decay,
+            unseen=[subject.unseen] * len(own),
+            curves=False,
         )
         parts.append(result.parameters)
     stacked = {name: torch.cat([part[name] for part in parts]) for name in parts[0]} if parts else {}

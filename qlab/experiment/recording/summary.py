@@ -44,6 +44,7 @@ class Summary:
         missing: figures that could not be drawn, and why.
         claims: see :func:`qlab.claims.table.claim_table`; empty without claims.
         maps: names of the heat maps, see :func:`qlab.views.mapped.sketches`.
+        audits: see :func:`qlab.views.audits.summarize_audits`; empty without audits.
     """
 
     trials: pd.DataFrame
@@ -52,6 +53,7 @@ class Summary:
     missing: dict[str, str]
     claims: pd.DataFrame
     maps: tuple[str, ...] = ()
+    audits: pd.DataFrame = dataclasses.field(default_factory=pd.DataFrame)
 
 
 class _Undrawn(Attempts):
@@ -84,7 +86,9 @@ def _summarised(recorder: Recorder, parent: str, figures: Attempts, draw: bool) 
     measured = [own for frame in (trials, unlearnings) for own in frame[names.MEASURED] if own]
     claims = evaluate_claims(recorder, parent, trials, unlearnings, probes)
     maps = worth_drawing(trials, unlearnings, figures)
-    told = [*([claims.to_json()] if len(claims) else []), *([sorted(maps)] if maps else [])]
+    audited = [own for own in unlearnings[names.AUDITED] if own] if recorder.experiment.audit is not None else []
+    said: list[Any] = [claims.to_json()] if len(claims) else []
+    told = [*said, *([sorted(maps)] if maps else []), *([audited] if audited else [])]
     digest = content_hash(
         [_FORM, *(part.to_numpy().tolist() for part in shown), *([measured] if measured else []), *told]
     )
@@ -99,6 +103,7 @@ def _summarised(recorder: Recorder, parent: str, figures: Attempts, draw: bool) 
         figures.missing,
         claims,
         tuple(maps),
+        _summarise_audits(recorder, parent, unlearnings, write, figures) if audited else pd.DataFrame(),
     )
     if write:
         _write_maps(recorder, parent, maps, figures)
@@ -149,6 +154,22 @@ def _summarise_unlearning(
         files += write_known(frame, Path(folder), recorder.experiment.name, figures)
         _log(recorder, parent, files)
     return table, curves
+
+
+def _summarise_audits(
+    recorder: Recorder, parent: str, frame: pd.DataFrame, write: bool, figures: Attempts
+) -> pd.DataFrame:
+    from qlab.views.audits import bars_beside_oracles, summarize_audits
+
+    table = summarize_audits(frame)
+    if write and len(table):
+        with tempfile.TemporaryDirectory() as folder:
+            csv = Path(folder) / "audits.csv"
+            table.to_csv(csv, index=False)
+            title = recorder.experiment.name
+            drawn = write_figure(lambda: bars_beside_oracles(table), Path(folder), "audits", title, figures)
+            _log(recorder, parent, [csv, *drawn])
+    return table
 
 
 def _summarise_probes(
