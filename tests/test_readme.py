@@ -260,6 +260,26 @@ def test_trained_circuits_are_evaluated_under_other_noise(folder):
     assert "without noise, 100 shots" in " ".join(result.stdout.replace("│", " ").split())
 
 
+def test_long_chains_are_trained_on_and_a_task_of_ones_own_hands_over_density_matrices(folder):
+    result = qlab("run", "sizes.toml", "--no-figures", cwd=folder)
+    assert result.exit_code == 0, result.output
+    assert "12 trials trained" in result.stdout
+    own = "\n".join(line for line in FILES["sizes"].splitlines() if not line.startswith(("length", "block_sites")))
+    for before, after in (
+        ('"sizes"', '"tilted"'),
+        ('type = "TransverseIsing"', 'type = "my_states:Tilted"'),
+        ("depth = 4", "depth = 2"),
+        ('type = "PauliLinear"', 'type = "PauliLinear"\nsites = 2'),
+        ('inputs = "pauli"', 'inputs = "pauli"\nsites = 2'),
+    ):
+        assert before in own
+        own = own.replace(before, after)
+    (folder / "tilted.toml").write_text(own, encoding="utf-8")
+    result = qlab("run", "tilted.toml", "--no-figures", cwd=folder)
+    assert result.exit_code == 0, result.output
+    assert "6 trials trained" in result.stdout
+
+
 def test_losses_are_compared(folder):
     result = qlab("run", "trained.toml", "--no-figures", cwd=folder)
     assert result.exit_code == 0, result.output

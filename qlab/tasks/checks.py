@@ -13,8 +13,8 @@ from qlab.tasks.features import FeatureRows, LazyFeatures
 
 _NAMED = 3
 
-ROUNDING = 1e-9
-"""What density matrices may be off by."""
+ROUNDING = 1e-6
+"""What density matrices may be off by: they may come from single precision."""
 
 _ROWS = 256
 """So many density matrices are looked at together."""
