@@ -15,7 +15,6 @@ h.
 from __future__ import annotations
 
 import dataclasses
-import math
 from typing import Final
 
 import numpy as np
@@ -189,13 +188,3 @@ def _bound_mode(length: int, fields: Array, block: int) -> tuple[Array, Array]:
     # Lambda u_1 = -h v_1, and u_1 = -v_L.
     lowest = fields * scaled(np.ones(1))[:, 0] / scaled(np.full(1, float(length)))[:, 0]
     return ends, lowest
-
-
-def magnetisation(h: float) -> float:
-    """<X> of the infinite Ising chain: 1 / pi times the integral over q from 0 to pi of (h - cos q) / Lambda(q)."""
-    import scipy.integrate
-
-    def density(q: float) -> float:
-        return (h - math.cos(q)) / math.sqrt(h * h + 1.0 - 2.0 * h * math.cos(q))
-
-    return float(scipy.integrate.quad(density, 0.0, math.pi, limit=200)[0] / math.pi)
