@@ -108,6 +108,16 @@ def test_own_unlearner(folder):
         assert method in " ".join(result.stdout.replace("│", " ").split())
 
 
+def test_an_audit(folder):
+    planned = qlab("run", "audit.toml", "--dry-run", cwd=folder)
+    assert "audits take 20 oracles (0 in the store, 20 to train) and 20 shadow models (0 in the" in planned.stdout
+    assert "2 unlearning runs would be repeated on 20 models each" in planned.stdout
+    result = qlab("run", "audit.toml", "--no-figures", cwd=folder)
+    assert result.exit_code == 0, result.stderr
+    assert "KLoM, forget rows" in result.stdout
+    assert "4 audits: 4 done, 0 would be taken" in qlab("run", "audit.toml", "--dry-run", cwd=folder).stdout
+
+
 def test_some_rows_are_known(folder):
     result = qlab("run", "partly.toml", "--no-figures", cwd=folder)
     assert result.exit_code == 0, result.output
