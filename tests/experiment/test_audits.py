@@ -19,7 +19,7 @@ from qlab.experiment.asking import schema
 from qlab.experiment.asking.experiment import Experiment
 from qlab.experiment.asking.trial import Trial
 from qlab.models import checkpoint
-from qlab.tracking import frames, names
+from qlab.tracking import frames, garbage, names
 from qlab.tracking.store import Store
 from qlab.training import Member, ensemble
 from qlab.training.data import prepare
@@ -171,6 +171,7 @@ def test_what_is_trained_for_audits_is_shared_by_methods_and_found_again(store, 
     run_text(store, tmp_path, text(QNN, FINETUNE, seeds=2), audit__oracles=6)
     assert len(runs(store, names.ORACLE)) == 12
     assert len(runs(store)) == 4
+    assert not garbage.find_garbage(store, store.experiment_ids())  # shadow models belong to their teachers
 
 
 def test_parts_that_fit_into_memory_give_the_same(store, tmp_path):
