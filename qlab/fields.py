@@ -389,6 +389,7 @@ def _describe_constraint(constraint: Any) -> str:
         at.Lt: ("below", "lt"),
         at.MultipleOf: ("divisible by", "multiple_of"),
         at.MinLen: ("(length at least", "min_length"),
+        at.MaxLen: ("(length at most", "max_length"),
     }
     for kind, (phrase, attribute) in words.items():
         if isinstance(constraint, kind):

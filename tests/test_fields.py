@@ -152,6 +152,8 @@ def test_missing_field_says_what_to_give():
         (Annotated[float, at.Le(3.0)], "a number of at most 3"),
         (Annotated[float, at.Lt(3.0)], "a number below 3"),
         (Annotated[int, at.Interval(ge=4, le=20), at.MultipleOf(2)], "an integer in [4, 20] divisible by 2"),
+        (Annotated[str, at.MaxLen(3)], "a string (length at most 3)"),
+        (Annotated[str, at.MinLen(1), at.MaxLen(3)], "a string (length at least 1) (length at most 3)"),
         (Literal["a", "b"], 'one of "a", "b"'),
         (int | str, "an integer or a string"),
         (tuple[int, ...], "a list, each value an integer"),

@@ -63,8 +63,8 @@ class PennyLaneQNN(NoisyModel):
         scale: factor between <O> and the logit.
         initial_scale: standard deviation of the initial weights.
         device: "lightcone" evaluates only what the readout depends on, exactly; "default.qubit" (PyTorch
-            backpropagation), "lightning.qubit" and "lightning.gpu" (adjoint differentiation) run the whole
-            circuit as a PennyLane QNode.
+            backpropagation), "default.mixed" (the same on density matrices, which may have noise),
+            "lightning.qubit" and "lightning.gpu" (adjoint differentiation) run the whole circuit as a PennyLane QNode.
         dtype: precision of parameters and training.
         encoding: how features become states: as "amplitude", 2^n of n qubits, where x and -x are one state, so that
             classes on either side of zero look the same; or as "angle", one qubit for each real feature; any number of

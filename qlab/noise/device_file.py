@@ -89,7 +89,7 @@ def _device(table: Mapping[str, Any]) -> DeviceData:
                 "neighbouring qubits."
             )
     return DeviceData(
-        name=_text(table, "name"),
+        name=_name(table),
         date=_date(table.get("date")),
         source=_text(table, "source"),
         licence=_text(table, "licence", ""),
@@ -233,6 +233,15 @@ def _text(table: Mapping[str, Any], key: str, default: str | None = None) -> str
     if not isinstance(value, str) or (default is None and not value.strip()):
         raise ConfigError(f"{key}: got {'nothing' if value is None else show(value)}, accepts a string.")
     return value
+
+
+def _name(table: Mapping[str, Any]) -> str:
+    """The device's name, which tables, figures and the terminal show as it is: no line breaks or escape sequences."""
+    name = _text(table, "name")
+    if not name.isprintable():
+        escaped = name.encode("unicode_escape").decode()
+        raise ConfigError(f"name: got {show(escaped)}, accepts one line of printable characters.")
+    return name
 
 
 def _date(value: Any) -> str:

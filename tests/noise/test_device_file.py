@@ -100,6 +100,8 @@ def test_a_file_is_read_and_written_again(tmp_path: Path) -> None:
         ("date = 2026-01-01T10:00:00Z", 'date = "May"', 'date: got "May", accepts the date of the calibration'),
         ('name = "toy"', "", "name: got nothing, accepts a string."),
         ('name = "toy"', "name = toy", "is not TOML: "),
+        ('name = "toy"', r'name = "a\nb"', r'name: got "a\nb", accepts one line of printable characters.'),
+        ('name = "toy"', r'name = "\u001b[31mred"', r'name: got "\x1b[31mred", accepts one line'),
     ],
 )
 def test_what_a_file_says_wrongly_is_named(tmp_path: Path, old: str, new: str, said: str) -> None:
