@@ -103,8 +103,13 @@ def test_circuits(folder):
 def test_own_unlearner(folder):
     result = qlab("run", "relabel.toml", cwd=folder)
     assert result.exit_code == 0, result.output
-    assert "6 unlearning runs" in result.stdout
-    for method in ("Finetune", "my_unlearner:Relabel weight=0.5", "my_unlearner:Relabel weight=1"):
+    assert "8 unlearning runs" in result.stdout
+    for method in (
+        "Finetune",
+        "my_unlearner:Relabel weight=0.5",
+        "my_unlearner:Relabel weight=1",
+        "my_unlearner:Descend",
+    ):
         assert method in " ".join(result.stdout.replace("│", " ").split())
 
 
