@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from qlab import interrupts
 from qlab.experiment.asking.audit import Audit
 from qlab.experiment.asking.trial import Trial
-from qlab.experiment.jobs.audit_metrics import MEASURES, Case, Found
+from qlab.experiment.jobs.audit_case import Case, Found
+from qlab.experiment.jobs.audit_metrics import MEASURES
 from qlab.experiment.jobs.audited import Subject, group_of, unlearned
 from qlab.experiment.jobs.base import Inputs, Job, Report, Result
 from qlab.experiment.jobs.materials import Materials

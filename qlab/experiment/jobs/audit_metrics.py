@@ -2,60 +2,35 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Callable, Mapping
 from typing import Final
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from qlab import audits
 from qlab.corruptions import GaussianPoison
 from qlab.errors import DataError
+from qlab.experiment.jobs.audit_case import (
+    Case,
+    Floats,
+    Found,
+    compared,
+    enough,
+    forget_margins,
+    forget_positions,
+    margins_of,
+    masks_of,
+    rows_described,
+)
 from qlab.experiment.jobs.audited import Group, Subject
 from qlab.experiment.jobs.corrective import corrective_accuracy
-from qlab.experiment.jobs.materials import Materials
 from qlab.tasks.features import dense_rows
 from qlab.tracking import audit_names as asked
 from qlab.training.ensemble import Parameters
 from qlab.training.metrics import accuracy
-
-Floats = NDArray[np.float64]
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Found:
-    """What one metric of one unlearning run came to.
-
-    Args:
-        values: numbers by name, logged at the last unlearning step.
-        curves: values for each step of relearning, from 0, by name.
-        arrays: by name, for people who look closer.
-    """
-
-    values: Mapping[str, float]
-    curves: Mapping[str, Floats] = dataclasses.field(default_factory=dict)
-    arrays: Mapping[str, NDArray[np.generic]] = dataclasses.field(default_factory=dict)
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Case:
-    """One method on one trained model.
-
-    Args:
-        subject: the trained model and what it is compared with.
-        student: the model of the unlearning run.
-        unlearned: the shadow models after the same method; empty if no audit needs them.
-        materials: the data.
-    """
-
-    subject: Subject
-    student: Group
-    unlearned: Group
-    materials: Materials
 
 
 def klom(case: Case) -> Found:
@@ -63,7 +38,7 @@ def klom(case: Case) -> Found:
     subject, bins = case.subject, case.subject.table.bins
     enough(case.unlearned, bins, "unlearned models")
     enough(subject.oracles, bins, "oracles")
-    own, others, before = (_margins(subject, group) for group in (case.unlearned, subject.oracles, subject.shadows))
+    own, others, before = (margins_of(subject, group) for group in (case.unlearned, subject.oracles, subject.shadows))
     by_row = {
         "": audits.klom(own, others, bins),
         "_floor": audits.klom_floor(others, bins),
@@ -71,12 +46,12 @@ def klom(case: Case) -> Found:
         "_teacher": audits.klom(before, others, bins),
     }
     values = {"klom_models": float(len(own))}
-    for rows, mask in _masks(subject).items():
+    for rows, mask in masks_of(subject).items():
         for name, found in by_row.items():
             values[f"klom_{rows}{name}"] = float(found[mask].mean())
         values[f"klom_{rows}_median"] = float(np.median(by_row[""][mask]))
         values[f"klom_{rows}_q95"] = float(np.quantile(by_row[""][mask], 0.95))
-    arrays = {f"klom{name}": found for name, found in by_row.items()} | _described(subject)
+    arrays = {f"klom{name}": found for name, found in by_row.items()} | rows_described(subject)
     arrays |= {"margins_unlearned": own.astype("f4"), "margins_oracles": others.astype("f4")}
     return Found(values, arrays=arrays | {"margins_teachers": before.astype("f4")})
 
@@ -84,7 +59,7 @@ def klom(case: Case) -> Found:
 def epsilon(case: Case) -> Found:
     """Epsilon of each forget row, with its interval."""
     subject, delta = case.subject, case.subject.table.delta
-    own, others = _forget_margins(case.unlearned, subject), _forget_margins(subject.oracles, subject)
+    own, others = forget_margins(case.unlearned, subject), forget_margins(subject.oracles, subject)
     found = audits.epsilon_of_rows(own, others, delta)
     half = len(others) // 2
     floor = audits.epsilon_of_rows(others[:half], others[half:], delta) if half >= 4 else None
@@ -96,14 +71,16 @@ def epsilon(case: Case) -> Found:
     }
     if floor is not None:
         values["epsilon_low_floor"] = float(floor.low.mean())
-    return Found(values, arrays={"low": found.low, "high": found.high, "estimate": found.estimate, **_forgotten(case)})
+    return Found(
+        values, arrays={"low": found.low, "high": found.high, "estimate": found.estimate, **forget_positions(case)}
+    )
 
 
 def membership(case: Case) -> Found:
     """Likelihood-ratio attacks on forget rows: as on a trained model, and as on an unlearned one."""
     subject = case.subject
     own, others, before = (
-        _forget_margins(group, subject) for group in (case.unlearned, subject.oracles, subject.shadows)
+        forget_margins(group, subject) for group in (case.unlearned, subject.oracles, subject.shadows)
     )
     known, tested = others[0::2], others[1::2]
 
@@ -123,7 +100,7 @@ def membership(case: Case) -> Found:
             "u_lira_auc": u_lira.auc,
             "u_lira_tpr": u_lira.tpr,
         },
-        arrays={"ratios": audits.log_likelihood_ratio(own[1::2], before[0::2], known), **_forgotten(case)},
+        arrays={"ratios": audits.log_likelihood_ratio(own[1::2], before[0::2], known), **forget_positions(case)},
     )
 
 
@@ -158,7 +135,7 @@ def gaussian_unlearning_score(case: Case) -> Found:
 
 def tug_of_war(case: Case) -> Found:
     """Accuracies on forget, retain and validation rows against means over oracles."""
-    own, teacher, oracles = (_accuracies(case.subject, group) for group in _compared(case))
+    own, teacher, oracles = (_accuracies(case.subject, group) for group in compared(case))
     mean = oracles.mean(0)
     others = (oracles.sum(0) - oracles) / max(len(oracles) - 1, 1)
     return Found(
@@ -173,8 +150,8 @@ def tug_of_war(case: Case) -> Found:
 
 def distance(case: Case) -> Found:
     """Mean distances to oracles of the student, the trained model and other oracles, and mean overlaps."""
-    subject, groups = case.subject, _compared(case)
-    validation = _masks(subject)["validation"]
+    subject, groups = case.subject, compared(case)
+    validation = masks_of(subject)["validation"]
     flat = [np.concatenate([part.flatten(1).double().numpy() for part in g.parameters.values()], 1) for g in groups]
     logits = [group.z.numpy()[:, validation] / math.sqrt(validation.sum()) for group in groups]
     values = {}
@@ -206,7 +183,7 @@ def relearning(case: Case) -> Found:
     values: dict[str, float] = {}
     curves: dict[str, Floats] = {}
     steps, rate = table.relearn_steps, subject.trial.trainer.learning_rate
-    for group, who in zip(_compared(case), ("", "_teacher", "_oracle"), strict=True):
+    for group, who in zip(compared(case), ("", "_teacher", "_oracle"), strict=True):
         found = audits.relearning_curves(subject.model, group.parameters, rows["known"], rows, steps, rate)
         for name, curve in found.items():
             mean = curve.mean(0).numpy()
@@ -242,49 +219,6 @@ MEASURES: Final[Mapping[str, Callable[[Case], Found]]] = {
     asked.CORRECTIVE: corrective,
 }
 """What each metric of an audit is measured by."""
-
-
-def enough(group: Group, fewest: int, what: str) -> None:
-    """Refuses distributions of few models.
-
-    Raises:
-        DataError: too few have finite logits.
-    """
-    if len(group) < fewest:
-        raise DataError(f"only {len(group)} of {group.asked} {what} have finite logits, and it takes {fewest}.")
-
-
-def _compared(case: Case) -> tuple[Group, Group, Group]:
-    """The unlearned model, the one that it was made from, and oracles; the first two did not diverge."""
-    for group, what in ((case.student, "unlearned model"), (case.subject.teacher, "trained model")):
-        enough(group, 1, what)
-    return case.student, case.subject.teacher, case.subject.oracles
-
-
-def _margins(subject: Subject, group: Group) -> Floats:
-    return audits.margins(group.z.numpy(), subject.y.numpy())
-
-
-def _forget_margins(group: Group, subject: Subject) -> Floats:
-    enough(group, 4, "models")
-    return _margins(subject, group)[:, _masks(subject)["forget"]]
-
-
-def _masks(subject: Subject) -> dict[str, NDArray[np.bool_]]:
-    return {name: mask.numpy() for name, mask in subject.rows.items()}
-
-
-def _described(subject: Subject) -> dict[str, NDArray[np.generic]]:
-    """Of each row: what it is, and its label."""
-    kinds = np.full(len(subject.y), "", dtype="U10")
-    for name, mask in _masks(subject).items():
-        kinds[mask] = name
-    return {"rows": kinds, "label": subject.y.numpy()}
-
-
-def _forgotten(case: Case) -> dict[str, NDArray[np.generic]]:
-    """The positions of the forget rows in the training split."""
-    return {"row": np.flatnonzero(_masks(case.subject)["forget"])}
 
 
 def _accuracies(subject: Subject, group: Group) -> Floats:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from qlab.experiment.asking.audit import Audit
 from qlab.experiment.jobs.audit import Audited, TakeAudits
-from qlab.experiment.jobs.audit_metrics import Found
+from qlab.experiment.jobs.audit_case import Found
 from qlab.experiment.jobs.base import Inputs
 from qlab.experiment.recording.recorder import Recorder, first_line
 from qlab.experiment.recording.recording import Recording
