@@ -30,7 +30,10 @@ REFRESH_MILLISECONDS = 3000
 _THEME = {"typography": {"fontFamily": "system-ui, sans-serif"}}
 """The design's web font would come from a server elsewhere; the page asks nobody but its own."""
 
-_TABS = {"flexWrap": "wrap", "& .MuiToggleButton-root": {"whiteSpace": "nowrap", "textTransform": "none"}}
+_TABS = {
+    "flexWrap": "wrap",
+    "& .MuiToggleButton-root": {"whiteSpace": "nowrap", "textTransform": "none", "width": "auto", "flex": "0 0 auto"},
+}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -84,6 +84,23 @@ def test_maps_appear_by_themselves_and_take_a_control(page: Any) -> None:
     until(lambda: page.locator(FIGURE).count() == 4)
 
 
+def test_a_metric_is_chosen_and_stands_in_the_address(page: Any) -> None:
+    page.get_by_role("combobox", name="Metric").click()
+    page.get_by_text("train_loss", exact=True).click()
+    until(lambda: query(page).get("map_metric") == "train_loss")
+
+
+def test_names_of_pages_stand_in_one_row_where_there_is_room_and_in_sight_where_there_is_not(page: Any) -> None:
+    def ends() -> list[dict[str, float]]:
+        return [page.get_by_role("button", name=name, exact=True).bounding_box() for name in ("Runs", "Run")]
+
+    first, last = ends()
+    assert first["y"] == last["y"]
+    page.set_viewport_size({"width": 800, "height": 720})
+    until(lambda: ends()[1]["x"] + ends()[1]["width"] <= 800)
+    assert ends()[1]["y"] < ends()[0]["y"] + 3 * first["height"]
+
+
 def test_the_pointer_is_told_the_counts(page: Any) -> None:
     box = page.locator(FIGURE).first.bounding_box()
     for part in (0.3, 0.35, 0.4, 0.45):
