@@ -248,7 +248,8 @@ class Reader:
         found = pd.concat([piece for piece in pieces if not piece.empty]) if any(map(len, pieces)) else old.iloc[:0]
         kept = old[~old["run_id"].isin([*found["run_id"], *open_runs])]
         every = pd.concat([kept, found]).drop_duplicates("run_id")
-        return every.sort_values(["start", "run_id"], ignore_index=True)  # as MLflow does: runs may begin together
+        # As MLflow does: runs may begin together.
+        return frames.restated(every.sort_values(["start", "run_id"], ignore_index=True))
 
     def _trials(self, parent: str) -> dict[str, Any]:
         if parent not in self._configs:

@@ -14,7 +14,7 @@ from qlab.tracking.groups import RATIO, keys_of_params
 from qlab.tracking.query import Query
 from qlab.tracking.standing import with_interrupted
 from qlab.tracking.store import Store
-from qlab.tracking.unstated import state
+from qlab.tracking.unstated import OWNERS, state
 
 
 def runs(store: Store, experiment_ids: Sequence[str], query: Query | str = "") -> pd.DataFrame:
@@ -50,6 +50,27 @@ def runs_of_kind(store: Store, experiment_ids: Sequence[str], kind: str, query: 
 def trials(store: Store, experiment_ids: Sequence[str], query: Query | str = "") -> pd.DataFrame:
     """The trials of some experiments, see :func:`runs`."""
     return runs_of_kind(store, experiment_ids, names.TRIAL, query)
+
+
+def restated(frame: pd.DataFrame) -> pd.DataFrame:
+    """Runs that were read at several times: what one does not state is filled in where another read states it.
+
+    See :func:`runs`, which does so among the runs that are read together.
+    """
+    told = [name for name in frame if name in names.UNSTATED or name in OWNERS]
+    rows = [
+        {name: value for name, value in zip(told, values, strict=True) if not _missing(value)}
+        for values in frame[told].itertuples(index=False, name=None)
+    ]
+    before = [set(row) for row in rows]
+    state(rows)
+    filled = {name for row, had in zip(rows, before, strict=True) for name in row.keys() - had}
+    columns = {name: pd.Series([row.get(name) for row in rows], index=frame.index, dtype=object) for name in filled}
+    return frame.assign(**columns)
+
+
+def _missing(value: object) -> bool:
+    return value is None or (isinstance(value, float) and value != value)
 
 
 def metric_columns(frame: pd.DataFrame) -> list[str]:

@@ -20,6 +20,9 @@ _KNOWN = {
 }
 """By what has the settings: a task, a corruption, or a model and its training."""
 
+OWNERS = (*_OWNERS, "unlearner.type")
+"""Params that decide what is filled in."""
+
 _TOLD, _WHICH = "corruption.known", "corruption.known_rows"
 """How many of the corrupted rows methods are told, and which: of runs that unlearn alone, the latter if not all."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -256,3 +257,30 @@ def test_a_run_opens_in_the_servers_own_ui() -> None:
         "http://lab.example:5000/#/experiments/7/runs/r?workflowType=machine_learning"
     )
     assert Reader("sqlite:///runs.db").run_url("r", "7").startswith("http://127.0.0.1:5000/#/experiments/7")
+
+
+def test_runs_that_come_later_mean_what_they_do_not_state(
+    tmp_path: Path, write_empty_store: Callable[[Path], str]
+) -> None:
+    store = Store(write_empty_store(tmp_path / "runs.db"))
+    experiment = store.experiment_id("told")
+
+    def add(name: str, **params: str) -> None:
+        own = {"corruption.type": "LabelFlip", "unlearner.type": "Finetune", **params}
+        store.finish(store.create_run(experiment, name, params=own, tags={names.KIND: names.UNLEARNING}))
+
+    def known(frame: pd.DataFrame) -> list[object]:
+        return frame["corruption.known"].tolist()
+
+    add("half", **{"corruption.known": "0.5"})
+    reader = Reader(store.uri)
+    version = reader.refresh("told")
+    time.sleep(0.002)  # the store tells runs apart by milliseconds
+    add("all")
+    assert reader.refresh("told") == version + 1
+    # The last run alone is read again and again; read together with the first, it is known to be told of all.
+    for _ in range(2):
+        assert known(reader.runs("told")) == known(Reader(store.uri).runs("told")) == [0.5, 1.0]
+        reader.refresh("told")
+    settled = reader.refresh("told")
+    assert reader.refresh("told") == settled
