@@ -10,13 +10,14 @@ import holoviews as hv
 from qlab.views.backends import styled
 
 
-def deviations(data: Sequence[Any], x: hv.Dimension, colour: str) -> hv.Element:
+def deviations(data: Sequence[Any], x: hv.Dimension, colour: str, alpha: float = 0.18) -> hv.Element:
     """What is drawn for deviations on both sides of means; a band of one point would have no width.
 
     Args:
         data: positions, means and deviations, of equal length.
         x: the dimension of positions.
         colour: of the line.
+        alpha: how opaque a band is.
     """
     if len(data[0]) == 1:
         return styled(
@@ -26,6 +27,6 @@ def deviations(data: Sequence[Any], x: hv.Dimension, colour: str) -> hv.Element:
         )
     return styled(
         hv.Spread(tuple(data), x, ["mean", "deviation"]),
-        bokeh={"color": colour, "alpha": 0.18, "line_alpha": 0},
-        matplotlib={"color": colour, "facecolor": colour, "edgecolor": colour, "alpha": 0.18, "linewidth": 0},
+        bokeh={"color": colour, "alpha": alpha, "line_alpha": 0},
+        matplotlib={"color": colour, "facecolor": colour, "edgecolor": colour, "alpha": alpha, "linewidth": 0},
     )

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from qlab.views.backends import literal, styled
+from qlab.views.deviations import deviations
 from qlab.views.kept import ending, flaws, joined, measured, numbers_of, spread
 from qlab.views.labels import labelled, ratio_text
 from qlab.views.palette import Style, styles
@@ -311,17 +312,7 @@ def _oracle_level(own: pd.DataFrame, steps: tuple[int, int]) -> list[hv.Element]
     among, over = own["oracle_accuracy_std_mean"].mean(), own["oracle_accuracy_std"].mean()
     deviation = float(np.nan_to_num(among if np.isfinite(among) else over))
     return [
-        styled(
-            hv.Spread((list(steps), [level] * 2, [deviation] * 2), _STEP, ["mean", "deviation"]),
-            bokeh={"color": "#555555", "alpha": 0.12, "line_alpha": 0},
-            matplotlib={
-                "color": "#555555",
-                "facecolor": "#555555",
-                "edgecolor": "#555555",
-                "alpha": 0.12,
-                "linewidth": 0,
-            },
-        ),
+        deviations((list(steps), [level] * 2, [deviation] * 2), _STEP, "#555555", alpha=0.12),
         styled(
             hv.HLine(level),
             bokeh={"color": "#555555", "line_width": 1, "line_dash": "dotted"},
@@ -333,16 +324,11 @@ def _oracle_level(own: pd.DataFrame, steps: tuple[int, int]) -> list[hv.Element]
 def _line(line: pd.DataFrame, label: str, style: Style) -> list[hv.Element]:
     line = line.sort_values("step")
     colour = style.colour
-    band = hv.Spread((line["step"], line["mean"], line["deviation"].fillna(0.0)), _STEP, ["mean", "deviation"])
     curve = hv.Curve(
         line[["step", "mean", "deviation", "kept"]], _STEP, ["mean", "deviation", "kept"], label=literal(label)
     )
     return [
-        styled(
-            band,
-            bokeh={"color": colour, "alpha": 0.15, "line_alpha": 0},
-            matplotlib={"color": colour, "facecolor": colour, "edgecolor": colour, "alpha": 0.15, "linewidth": 0},
-        ),
+        deviations((line["step"], line["mean"], line["deviation"].fillna(0.0)), _STEP, colour, alpha=0.15),
         styled(
             curve,
             bokeh={"color": colour, "line_width": 2, "tools": ["hover"]},
