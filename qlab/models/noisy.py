@@ -20,10 +20,10 @@ from qlab.circuits.recording import Recording
 from qlab.circuits.sampling import evaluated_at_shifts, sampled, sampled_sums, shifted_weights
 from qlab.component import stated
 from qlab.errors import ConfigError
-from qlab.fields import AbsentMeans, PositiveInt
+from qlab.fields import AbsentMeans, PositiveInt, show
 from qlab.models.base import Features, Model
 from qlab.noise import Channel, DeviceNoise
-from qlab.noise.device import ALONE
+from qlab.noise.device import ALONE, IN_PYTHON
 from qlab.noise.pennylane_model import NoiseModelPlacement, is_noise_model
 from qlab.noise.placement import Placement
 from qlab.own_code import is_own
@@ -78,6 +78,9 @@ class NoisyModel(Model):
         gradient: Annotated[Gradient, AbsentMeans("exact")] = "exact",
         **fields: Any,
     ) -> None:
+        given: Any = noise
+        if isinstance(given, Mapping) and "device" in given:
+            raise ConfigError(f"{type(self).__name__}: noise: got {show(noise)}, accepts objects. {IN_PYTHON}")
         if isinstance(noise, DeviceNoise):
             noise = (noise,)
             object.__setattr__(self, "_given", self._given | {"noise": noise})

@@ -31,6 +31,11 @@ _FEW = 6
 _LONGEST = 5500
 """Characters of a field's value: the store keeps 6000 of a param."""
 
+IN_PYTHON = (
+    'In Python: from qlab.noise import DeviceNoise; noise=DeviceNoise.read("kingston"), which also takes qubits=(0, 1).'
+)
+"""What to write instead of a file's table of a device."""
+
 ALONE = (
     "a device has noise of all kinds, and stands alone: noise = { device = ... }. To compare noises, sweep them: "
     "noise = [[], { device = ... }, [{ channel = ... }]]."

@@ -263,3 +263,8 @@ def test_the_snapshot_is_whole() -> None:
     assert len(DeviceNoise.read("kingston", ring).pairs) == 12
     assert len(DeviceNoise.read("kingston").pairs) >= 32
     assert math.isclose(DeviceNoise.read("kingston", [0]).t1_us[0], 384.161)
+
+
+def test_a_file_s_table_is_answered_with_what_to_write_in_python() -> None:
+    with pytest.raises(ConfigError, match=r'got \{ device = "kingston" \}.*noise=DeviceNoise\.read\("kingston"\)'):
+        PennyLaneQNN(depth=2, noise={"device": "kingston"})
