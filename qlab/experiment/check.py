@@ -195,11 +195,15 @@ class Checker:
             made[item.key] = own
             return
         small.train_oracle(states)
-        ended = Unlearn((own,), (small.trial,)).run(small.alone, Inputs(states), _Silent())
+        job = Unlearn((own,), (small.trial,))
+        ended = job.run(small.alone, Inputs(states), _Silent())
+        if small.together.build(small.trial).supports_vmap:
+            # As it will run: branches on values and torch's own random numbers fail under vmap alone.
+            job.run(small.together, Inputs(states), _Silent())
         states |= ended.states
         made[item.key] = own
         if (failed_at := ended.ended[own.key].failed_at) is not None:
-            raise DataError(f"unlearner {item.name}: the loss is NaN or infinite at step {failed_at}.")
+            raise DataError(f"the loss is NaN or infinite at step {failed_at}.")
         yield Check(f"unlearner {item.name} of {small.trial.names['model']}", "one step, compared with an oracle")
 
     def _try_probe(

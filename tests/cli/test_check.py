@@ -50,6 +50,16 @@ class Endless(Unlearner):
 class Broken(LandscapeProbe):
     def compute(self, landscape):
         return ProbeResult({"ratio": 1 / 0})
+
+
+class Branching(Unlearner):
+    def update(self, student, teacher, data):
+        return student.theta if student.theta.sum() > 0 else 2 * student.theta
+
+
+class Undecided(Unlearner):
+    def update(self, student, teacher, data):
+        return student.theta + torch.randn(student.theta.shape)
 """
 
 WHOLE = f"""
@@ -116,7 +126,9 @@ def test_all_that_a_file_names_is_tried_and_nothing_is_stored(folder: Path) -> N
     ("table", "raised", "line"),
     [
         ('[[model]]\ntype = "mine:Wrong"', "AttributeError: 'Wrong' object has no attribute 'missing'", 21),
-        ('[[unlearner]]\ntype = "mine:Endless"', "the loss is NaN or infinite", None),
+        ('[[unlearner]]\ntype = "mine:Endless"', "mine:Endless: the loss is NaN or infinite", None),
+        ('[[unlearner]]\ntype = "mine:Branching"', "weight with torch.where instead", 41),
+        ('[[unlearner]]\ntype = "mine:Undecided"', "no random numbers", 46),
         ('[[probe]]\ntype = "mine:Broken"', "ZeroDivisionError: division by zero", 36),
     ],
 )
