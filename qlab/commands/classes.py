@@ -51,11 +51,12 @@ def describe(name: str) -> None:
 
     NAME is one that `qlab list` prints, or "module:Class"; or Task, Corruption, Model, Estimator, Loss, Channel,
     Unlearner, LandscapeProbe or Metric for what a class of one's own has to define; or a table: run, select, search,
-    claim. Files of devices are printed, too.
+    claim, audit. Files of devices are printed, too.
     """
     from qlab import starting
     from qlab.claims import ClaimTable
     from qlab.errors import unknown
+    from qlab.experiment.asking.audit import AuditTable
     from qlab.experiment.asking.experiment import RunTable
     from qlab.experiment.asking.selection import SelectTable
     from qlab.experiment.asking.space import SearchTable
@@ -66,7 +67,7 @@ def describe(name: str) -> None:
     from qlab.training import Trainer
 
     classes: dict[str, tuple[str, type]] = {"Trainer": ("training", Trainer)}
-    tables = {"run": RunTable, "select": SelectTable, "search": SearchTable, "claim": ClaimTable}
+    tables = {"run": RunTable, "select": SelectTable, "search": SearchTable, "claim": ClaimTable, "audit": AuditTable}
     classes |= {table: ("table", cls) for table, cls in tables.items()}
     for kind in KINDS:
         classes |= {base.__name__: (kind, base) for base in base_classes(kind)}

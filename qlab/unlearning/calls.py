@@ -203,7 +203,14 @@ class Caller:
             if self.setting.model.supports_vmap:
                 index = torch.arange(len(batch), device=batch.retain[1].device)
                 own = self.generators[first : first + len(batch)]
-                found: T = vmap(lambda parts, index: of_member(parts, index, index + first, own))(batch.parts(), index)
+                try:
+                    found: T = vmap(lambda parts, index: of_member(parts, index, index + first, own))(
+                        batch.parts(), index
+                    )
+                except RuntimeError as error:
+                    if "random operation" not in str(error):
+                        raise
+                    raise self._draws_itself(error) from error
                 return found
             each = []
             for member in range(len(batch)):
@@ -214,6 +221,15 @@ class Caller:
             return _stacked(each)
         finally:
             cost.counts = was
+
+    def _draws_itself(self, error: RuntimeError) -> LossError:
+        """PyTorch's refusal of random numbers under ``vmap``, and where they come from instead."""
+        where = own_code.place(error)
+        return LossError(
+            f"{type(self.unlearner).__name__} draws random numbers by itself, which nobody could repeat; take those of "
+            "data.randn(shape), from N(0, 1), or data.rand(shape), from [0, 1), which are by each model's own seed"
+            + (f" [{where}]." if where else ".")
+        )
 
     def _checked_names(self, found: object, method: str) -> dict[str, Tensor]:
         if not isinstance(found, Mapping) or not all(isinstance(value, Tensor) for value in found.values()):
@@ -246,6 +262,8 @@ class Caller:
         accepts = f"a flat vector [{size}], as student.theta, or parameters by name, as student.parameters"
         if isinstance(found, Mapping):
             shapes = self.setting.shapes
+            if not found:
+                raise LossError(f"{name} must return {accepts}; got {{}}, which changes nothing{where}.")
             for key, value in found.items():
                 if key not in shapes or not isinstance(value, Tensor) or value.shape != shapes[key]:
                     got = f"shape {list(value.shape)}" if isinstance(value, Tensor) else type(value).__name__

@@ -128,7 +128,7 @@ def test_all_that_a_file_names_is_tried_and_nothing_is_stored(folder: Path) -> N
         ('[[model]]\ntype = "mine:Wrong"', "AttributeError: 'Wrong' object has no attribute 'missing'", 21),
         ('[[unlearner]]\ntype = "mine:Endless"', "mine:Endless: the loss is NaN or infinite", None),
         ('[[unlearner]]\ntype = "mine:Branching"', "weight with torch.where instead", 41),
-        ('[[unlearner]]\ntype = "mine:Undecided"', "no random numbers", 46),
+        ('[[unlearner]]\ntype = "mine:Undecided"', "data.randn(shape)", 46),
         ('[[probe]]\ntype = "mine:Broken"', "ZeroDivisionError: division by zero", 36),
     ],
 )

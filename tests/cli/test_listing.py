@@ -166,3 +166,19 @@ def test_a_device_is_listed_and_its_file_printed() -> None:
         "  kingston               36 qubits of ibm_kingston, 2026-04-15",
     ]
     assert 'name = "ibm_kingston"' in invoke("describe", "kingston")
+
+
+@pytest.mark.parametrize(
+    ("table", "field"),
+    [
+        ("run", "oracles"),
+        ("select", "metric"),
+        ("search", "sampler_seed"),
+        ("claim", "statement"),
+        ("audit", "relearn_steps"),
+    ],
+)
+def test_a_table_is_described_with_its_fields(table: str, field: str) -> None:
+    output = invoke("describe", table)
+    assert output.startswith(f"{table} (table)")
+    assert f"\n  {field}: " in output

@@ -11,7 +11,7 @@ from support.unlearned import Polluted, flat
 
 from qlab.errors import DataError
 from qlab.models import MLP, PauliLinear, PennyLaneQNN
-from qlab.unlearning import NewtonStep, learner
+from qlab.unlearning import NewtonStep, learner, newton
 from qlab.unlearning.changed import check_method
 
 MLP_, QNN, LINEAR = MLP(hidden=(6, 3), dtype="float64"), PennyLaneQNN(depth=2), PauliLinear(sites=2)
@@ -127,8 +127,28 @@ def test_a_hessian_that_is_too_large_is_refused_before_anything_runs(polluted, m
     model = polluted(MLP_).trained.model
     monkeypatch.setattr(learner, "HESSIAN_BYTES", 1000)
     with pytest.raises(DataError, match=r"Hessian of MLP with \d+ parameters takes .*bytes.*set solver = \"cg\""):
-        check_method(NewtonStep(), model)
+        check_method(NewtonStep(solver="exact"), model)
     check_method(NewtonStep(solver="cg"), model)
+
+
+def test_models_of_more_parameters_than_are_soon_decomposed_are_solved_for_by_conjugate_gradients(
+    polluted, monkeypatch
+):
+    case = polluted(MLP_)
+    size = len(case.alone(0).teacher)
+    exact, products = (flat(case.unlearn(NewtonStep(solver=solver, iterations=3), 0), 0) for solver in ("exact", "cg"))
+    assert not torch.equal(exact, products)
+    for most, expected in ((size, exact), (size - 1, products)):
+        monkeypatch.setattr(newton, "EXACT_PARAMETERS", most)
+        assert torch.equal(flat(case.unlearn(NewtonStep(iterations=3), 0), 0), expected)
+
+
+def test_the_default_step_of_a_network_just_above_the_bound_decomposes_nothing(polluted, monkeypatch):
+    case = polluted(MLP(hidden=(38, 40), dtype="float64"))
+    assert newton.EXACT_PARAMETERS < len(case.alone(0).teacher) < 1.1 * newton.EXACT_PARAMETERS
+    monkeypatch.setattr(newton, "_exact", None)
+    losses = case.unlearn(NewtonStep(damping=1.0)).history["retain_loss"]
+    assert (losses[:, -1] < losses[:, 0]).all()
 
 
 def test_a_device_without_second_derivatives_is_refused_before_anything_runs(small_data):

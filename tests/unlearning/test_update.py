@@ -159,6 +159,17 @@ def test_random_numbers_are_those_of_the_members_seed_and_others_in_each_step(ca
         assert not torch.allclose(moved, again)
 
 
+def test_torchs_own_random_numbers_are_refused_with_where_to_take_them_from(case):
+    class Draws(Finetune):
+        """Asks torch."""
+
+        def loss(self, student, teacher, data):
+            return super().loss(student, teacher, data) + torch.rand(())
+
+    with pytest.raises(LossError, match=r"Draws draws .*data\.randn\(shape\).*data\.rand\(shape\).*test_update.*line"):
+        case(MLP_).unlearn(Draws())
+
+
 def test_draws_are_of_the_dtype_asked_for_and_the_same_in_both_precisions():
     single, double = torch.zeros(1), torch.zeros(1, dtype=torch.float64)
     for way in ("normal", "uniform"):
@@ -251,6 +262,7 @@ def test_an_update_that_is_not_finite_fails_its_member_and_leaves_the_others_alo
 
 WRONG = {
     "nothing": (lambda s: None, "got NoneType"),
+    "no parameters": (lambda s: {}, "got {}, which changes nothing"),
     "a matrix": (lambda s: s.theta[None], r"got shape \[1, \d+\]"),
     "whole numbers": (lambda s: torch.zeros_like(s.theta, dtype=torch.long), "torch.int64"),
     "single precision": (lambda s: s.theta.float(), "of the student's torch.float64, got torch.float32"),
