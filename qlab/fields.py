@@ -30,6 +30,8 @@ _RESERVED = ("type", "code", "training")
 Ratio = Annotated[float, at.Interval(ge=0.0, le=1.0)]
 PositiveInt = Annotated[int, at.Ge(1)]
 NonNegativeInt = Annotated[int, at.Ge(0)]
+Shots = Annotated[int, at.Interval(ge=1, le=10**12)]
+"""Outcomes of one measurement; more than these are exact for all that double precision shows."""
 NonNegativeFloat = Annotated[float, at.Ge(0.0)]
 PositiveFloat = Annotated[float, at.Gt(0.0)]
 

@@ -9,7 +9,7 @@ import torch
 from qlab import seeding
 from qlab.component import name_of
 from qlab.errors import ConfigError
-from qlab.fields import PositiveInt, fields_of, show
+from qlab.fields import Shots, fields_of, show
 from qlab.landscape.base import LandscapeProbe
 from qlab.landscape.landscape import Landscape
 from qlab.landscape.result import ProbeResult
@@ -39,7 +39,7 @@ class UnderNoise(LandscapeProbe):
 
     samples: SampleSet = "validation"
     noise: tuple[Channel, ...] = ()
-    shots: PositiveInt | Literal["exact"] = "exact"
+    shots: Shots | Literal["exact"] = "exact"
 
     @property
     def label(self) -> str:

@@ -20,7 +20,7 @@ from qlab.circuits.recording import Recording
 from qlab.circuits.sampling import evaluated_at_shifts, sampled, sampled_sums, shifted_weights
 from qlab.component import stated
 from qlab.errors import ConfigError
-from qlab.fields import AbsentMeans, PositiveInt, show
+from qlab.fields import AbsentMeans, Shots, show
 from qlab.models.base import Features, Model
 from qlab.noise import Channel, DeviceNoise
 from qlab.noise.device import ALONE, IN_PYTHON
@@ -73,8 +73,8 @@ class NoisyModel(Model):
         self,
         *,
         noise: Annotated[tuple[Channel, ...], AbsentMeans(())] = (),
-        shots: Annotated[PositiveInt | Literal["exact"], AbsentMeans("exact")] = "exact",
-        evaluate_shots: Annotated[PositiveInt | Literal["exact"], AbsentMeans("exact")] = "exact",
+        shots: Annotated[Shots | Literal["exact"], AbsentMeans("exact")] = "exact",
+        evaluate_shots: Annotated[Shots | Literal["exact"], AbsentMeans("exact")] = "exact",
         gradient: Annotated[Gradient, AbsentMeans("exact")] = "exact",
         **fields: Any,
     ) -> None:

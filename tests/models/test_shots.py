@@ -138,8 +138,9 @@ def test_evaluation_is_exact_and_deterministic() -> None:
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
-        ({"shots": 0}, "shots: got 0, accepts an integer of at least 1"),
-        ({"evaluate_shots": 0}, "evaluate_shots: got 0, accepts an integer of at least 1"),
+        ({"shots": 0}, "shots: got 0, accepts an integer in [1, 1e+12]"),
+        ({"shots": 10**17}, "shots: got 100000000000000000, accepts an integer in [1, 1e+12]"),
+        ({"evaluate_shots": 0}, "evaluate_shots: got 0, accepts an integer in [1, 1e+12]"),
         ({"evaluate_shots": 10, "gradient": "parameter-shift"}, 'gradient = "parameter-shift" belongs to shots'),
         ({"gradient": "parameter-shift"}, 'gradient = "parameter-shift" belongs to shots'),
         ({"shots": 10, "gradient": "parameter-shift", "device": "default.qubit"}, 'needs device = "lightcone"'),
