@@ -12,7 +12,6 @@ from torch import nn
 from qlab import LabelFlip, Unlearner, own_code
 from qlab.errors import ConfigError, DataError
 from qlab.tasks import Split
-from qlab.unlearning.engine import LossError, _check_loss
 
 
 def caught(call):
@@ -119,18 +118,3 @@ class Half(Unlearner):
 
     def loss(self, student, teacher, data):
         return torch.ones(())
-
-
-@pytest.mark.parametrize(
-    ("loss", "message"),
-    [
-        (torch.ones(3), r"must be a scalar tensor, got shape \[3\] \[test_own_code.py, line \d+\]: loss\.mean\(\)"),
-        (1.0, r"got float .*leave out \.item\(\)"),
-        (None, "got NoneType"),
-        (torch.ones((), dtype=torch.complex128), "student's torch.float64, got torch.complex128"),
-        (torch.ones((), dtype=torch.float32), "got torch.float32"),
-    ],
-)
-def test_a_loss_that_is_none_is_told_what_it_should_be(loss, message):
-    with pytest.raises(LossError, match=message):
-        _check_loss(Half(), loss, 1, torch.float64)

@@ -165,7 +165,7 @@ MALFORMED = {
     "a type that is a number": ("[task]\ntype = 4\n" + MLP, ["task.type", "got 4", "accepts the name of a task"]),
     "unknown task": (
         '[task]\ntype = "XZZ"\n' + MLP,
-        ["task.type", '"XZZ"', 'Did you mean "XXZ"?', "KMNIST, MNIST, Sklearn, Table, XXZ"],
+        ["task.type", '"XZZ"', 'Did you mean "XXZ"?', "KMNIST, MNIST, Sklearn, Table, TransverseIsing, XXZ"],
     ),
     "model in the wrong case": (
         TASK + '[model]\ntype = "mlp"\n',

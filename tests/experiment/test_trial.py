@@ -119,6 +119,7 @@ OTHER_VALUES: dict[type, dict[str, Any]] = {
         "readout": "affine",
         "noise": (DepolarizingChannel(p=0.1),),
         "shots": 100,
+        "evaluate_shots": 50,
         "gradient": "parameter-shift",
     },
     Trainer: {
