@@ -13,7 +13,7 @@ from rich.text import Text
 
 from qlab.claims.table import VERDICT_NOTE, short
 from qlab.tracking.audit_names import SHOWN as AUDITED
-from qlab.views.audits import floor_of
+from qlab.views.audits import floor_of, remarks
 from qlab.views.kept import joined
 from qlab.views.labels import ratio_text
 from qlab.views.words import named
@@ -46,6 +46,8 @@ def print_outcome(
             tables += ", known.csv"
     if len(outcome.audits):
         console.print(audit_table(outcome.audits, f"{name}: audits, in brackets what oracles have"))
+        for line in remarks(outcome.audits):
+            console.print(Text(line), soft_wrap=True)
         drawn += "; audits.png, audits.html, audits.csv"
         tables += ", audits.csv"
     if len(outcome.probes):

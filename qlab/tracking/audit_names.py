@@ -13,8 +13,9 @@ LOGGED: Final = {
     KLOM: (
         *(f"klom_{rows}{part}" for rows in _ROWS for part in ("", "_floor", "_excess", "_teacher", "_median", "_q95")),
         "klom_models",
+        "klom_oracles",
     ),
-    EPSILON: ("epsilon_low", "epsilon_low_max", "epsilon_median", "epsilon_low_floor", "epsilon_ceiling"),
+    EPSILON: tuple(f"epsilon_{part}" for part in ("low", "low_max", "median", "unbounded", "low_floor", "ceiling")),
     MEMBERSHIP: ("lira_auc", "lira_tpr", "lira_auc_teacher", "lira_tpr_teacher", "u_lira_auc", "u_lira_tpr"),
     GAUSSIAN: (GAUSSIAN, *(f"{GAUSSIAN}_{part}" for part in ("error", "teacher", "oracle")), "gaussian_poison_tpr"),
     TUG_OF_WAR: (TUG_OF_WAR, f"{TUG_OF_WAR}_floor", f"{TUG_OF_WAR}_teacher"),

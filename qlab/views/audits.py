@@ -53,6 +53,29 @@ def floor_of(row: dict[str, Any], metric: str) -> float:
     return next((float(row[name]) for end in FLOORS if (name := f"{metric}{end}_mean") in row), np.nan)
 
 
+def remarks(table: pd.DataFrame) -> list[str]:
+    """What is to be known before numbers of :func:`summarize_audits` are read: which say nothing.
+
+    KLoM of few oracles is large for oracles, too; where it is no smaller than that of the models before unlearning,
+    no method can be told from another by it.
+    """
+    if not {"klom_forget_floor_mean", "klom_forget_teacher_mean"} <= set(table):
+        return []
+    found: dict[str, None] = {}
+    for own in table.to_dict("records"):
+        floor, teacher = own["klom_forget_floor_mean"], own["klom_forget_teacher_mean"]
+        if not floor >= teacher:
+            continue
+        number = own.get("klom_oracles_mean", np.nan)
+        oracles = f"{number:g} oracles" if np.isfinite(number) else "oracles"
+        where = f"{own['model']}, {own['corruption']} {ratio_text(own['ratio'], table['ratio'])}"
+        found[
+            f"klom: the floor of {oracles} is above that of models before unlearning ({floor:.2f} and {teacher:.2f} on "
+            f"forget rows of {where}), so that it tells nothing; take more oracles"
+        ] = None
+    return list(found)
+
+
 def bars_beside_oracles(table: pd.DataFrame) -> hv.Layout:
     """A bar for each method with its deviation over runs, a panel for each number and model.
 

@@ -14,10 +14,12 @@ from scipy.stats import entropy
 from support.experiments import TASK
 from support.runs import refused_alone, run_text
 
+from qlab.audits import epsilon_ceiling
 from qlab.errors import ConfigError
 from qlab.experiment.asking import schema
 from qlab.experiment.asking.experiment import Experiment
 from qlab.experiment.asking.trial import Trial
+from qlab.experiment.jobs.audit import TakeAudits
 from qlab.models import checkpoint
 from qlab.tracking import frames, garbage, names
 from qlab.tracking.store import Store
@@ -175,8 +177,6 @@ def test_what_is_trained_for_audits_is_shared_by_methods_and_found_again(store, 
 
 
 def test_parts_that_fit_into_memory_give_the_same(store, tmp_path):
-    from qlab.experiment.jobs.audit import TakeAudits
-
     given = text(MLP, FINETUNE)
     run_text(store, tmp_path, given)
     (row,) = runs(store).to_dict("records")
@@ -231,6 +231,29 @@ def test_the_gaussian_score_is_along_the_loss_of_clean_rows(store, tmp_path):
         expected = float((-along / (std * squares.sqrt())).nan_to_num().mean())
         assert row["gaussian_unlearning_score"] == pytest.approx(expected, abs=1e-3)
         assert row["gaussian_unlearning_score_error"] == pytest.approx(len(x) ** -0.5)
+
+
+def test_what_is_logged_of_an_infinite_epsilon_is_finite(store, tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "from qlab import Unlearner\n\nclass Lift(Unlearner):\n"
+        "    def update(self, student, teacher, data):\n"
+        "        return {'biases.1': student.parameters['biases.1'] + 1000.0}\n"
+    )
+    given = text(MLP, '[[unlearner]]\ntype = "mine:Lift"\nsteps = 1\n', audit='metrics = ["epsilon"]\n')
+    assert not run_text(store, tmp_path, given, audit__oracles=20, audit__models=20).failed
+    (row,) = runs(store).to_dict("records")
+    found = arrays(store, row["run_id"], "epsilon", tmp_path)
+    assert row["epsilon_unbounded"] == np.mean(np.isinf(found["estimate"])) > 0.5
+    assert row["epsilon_median"] == pytest.approx(row["epsilon_ceiling"])
+    assert row["epsilon_ceiling"] == epsilon_ceiling(20, 20)
+    assert 0 < row["epsilon_ceiling"] < 10
+
+
+def test_audits_are_named_with_what_methods_were_told(tmp_path):
+    experiment, _ = trials(text(MLP, FINETUNE, corruption='type = "LabelFlip"\nratio = 0.5\nknown = [0.25, 0.5, 1.0]'))
+    labels = [TakeAudits((audit,), 1).label for audit in experiment.audits]
+    plain = "audits of MLP LabelFlip 0.5 seed 0"
+    assert labels == [f"{plain}, known 0.25", f"{plain}, known 0.5", plain]
 
 
 @pytest.mark.parametrize("against", ["clean", "reachable"])

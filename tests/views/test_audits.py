@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from qlab.console import audit_table
-from qlab.views.audits import bars_beside_oracles, floor_of, summarize_audits
+from qlab.views.audits import bars_beside_oracles, floor_of, remarks, summarize_audits
 from qlab.views.saving import save_png
 
 
@@ -70,3 +70,15 @@ def test_the_printed_table_names_floors():
     cells = [str(cell) for cell in shown.columns[2].cells]
     assert cells == ["2.50 ± 0.71 (0.50)", "0.50 (0.50)"]
     assert [str(cell) for cell in shown.columns[3].cells] == ["0.75 ± 0.00", "-"]
+
+
+def test_a_floor_above_what_models_had_before_is_said_once_for_all_methods():
+    assert remarks(summarize_audits(FRAME)) == []
+    few = FRAME.assign(klom_forget_floor=6.5, klom_oracles=20.0)
+    (said,) = remarks(summarize_audits(few))
+    assert "klom: the floor of 20 oracles is above" in said
+    assert "(6.50 and 6.00 on forget rows of MLP, LabelFlip" in said
+    assert said.endswith("take more oracles")
+    (said,) = remarks(summarize_audits(few.drop(columns="klom_oracles")))
+    assert "the floor of oracles is above" in said
+    assert remarks(summarize_audits(few.drop(columns="klom_forget_floor"))) == []

@@ -35,8 +35,8 @@ _OF_MODELS: Final = frozenset({KLOM, EPSILON, MEMBERSHIP, CORRECTIVE})
 _FEWEST = 4
 """Models of each kind that half of each attack takes two of."""
 
-_VERSION = 1
-"""Of how audits are computed; incremented when the same table comes to mean other numbers."""
+_VERSIONS: Final = {EPSILON: 2}
+"""Of how metrics are computed, 1 if not here; incremented when the same table comes to mean other numbers."""
 
 
 class AuditTable(Component):
@@ -48,7 +48,9 @@ class AuditTable(Component):
     store and shared by all methods.
 
     - ``klom``: KL divergence of margins over unlearned models and over oracles, for each row, with its noise floor.
-    - ``epsilon``: how well a threshold on the margin of one row tells unlearned models from oracles, with intervals.
+    - ``epsilon``: how well a threshold on the margin of one row tells unlearned models from oracles, with intervals;
+      ``epsilon_median`` counts no row for more than so many models can show (``epsilon_ceiling``), and
+      ``epsilon_unbounded`` is the fraction of rows whose attack made no error, so that its estimate is infinite.
     - ``membership``: likelihood-ratio attacks on the forget rows, with shadow models.
     - ``gaussian_unlearning_score``: whether a model still knows the noise of its poisoned rows (GaussianPoison only).
     - ``tug_of_war``: accuracies on forget, retain and validation rows against those of oracles, as one number.
@@ -141,7 +143,8 @@ class Audit:
     def digest(self) -> str:
         """Of what decides the values."""
         table = self.table
-        decides: dict[str, object] = {"version": _VERSION, "oracles": table.oracles, "against": table.against}
+        version = _VERSIONS.get(self.metric, 1)
+        decides: dict[str, object] = {"version": version, "oracles": table.oracles, "against": table.against}
         if self.needs_models:
             decides["models"] = table.models
         for metric, name in ((KLOM, "bins"), (EPSILON, "delta"), (RELEARNING, "relearn_steps")):

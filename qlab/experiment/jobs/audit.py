@@ -48,7 +48,7 @@ class TakeAudits(Job):
     @property
     def label(self) -> str:
         """See the base class."""
-        return f"audits of {self.trial.label}"
+        return ", ".join(filter(None, (f"audits of {self.trial.label}", self.audits[0].of.knowledge.label)))
 
     @property
     def trial(self) -> Trial:

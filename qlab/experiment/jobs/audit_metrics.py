@@ -45,7 +45,7 @@ def klom(case: Case) -> Found:
         "_excess": audits.klom_excess(own, others, bins),
         "_teacher": audits.klom(before, others, bins),
     }
-    values = {"klom_models": float(len(own))}
+    values = {"klom_models": float(len(own)), "klom_oracles": float(len(others))}
     for rows, mask in masks_of(subject).items():
         for name, found in by_row.items():
             values[f"klom_{rows}{name}"] = float(found[mask].mean())
@@ -57,17 +57,19 @@ def klom(case: Case) -> Found:
 
 
 def epsilon(case: Case) -> Found:
-    """Epsilon of each forget row, with its interval."""
+    """Epsilon of each forget row, with its interval; estimates count as the ceiling at most."""
     subject, delta = case.subject, case.subject.table.delta
     own, others = forget_margins(case.unlearned, subject), forget_margins(subject.oracles, subject)
     found = audits.epsilon_of_rows(own, others, delta)
     half = len(others) // 2
     floor = audits.epsilon_of_rows(others[:half], others[half:], delta) if half >= 4 else None
+    ceiling = audits.epsilon_ceiling(len(own), len(others), delta)
     values = {
         "epsilon_low": float(found.low.mean()),
         "epsilon_low_max": float(found.low.max()),
-        "epsilon_median": float(np.median(found.estimate)),
-        "epsilon_ceiling": audits.epsilon_ceiling(len(own), len(others), delta),
+        "epsilon_median": float(np.median(np.minimum(found.estimate, ceiling))),
+        "epsilon_unbounded": float(np.isinf(found.estimate).mean()),
+        "epsilon_ceiling": ceiling,
     }
     if floor is not None:
         values["epsilon_low_floor"] = float(floor.low.mean())

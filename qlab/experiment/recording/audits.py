@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -62,19 +63,17 @@ class AuditRecording(Recording[Audited]):
         self.reporter.measuring_finished(result.seconds, len(result.failed))
 
     def _write(self, run_id: str, audits: Sequence[Audit], result: Audited) -> None:
-        """Arrays first: an audit whose tag is there has everything."""
+        """Arrays first: an audit whose tag is there has everything. Numbers that are not finite are none."""
         now, store = now_ms(), self.recorder.store
         rows: list[MetricRow] = []
         tags = {}
         for audit in audits:
             if (found := result.found.get(audit.key)) is not None:
                 self._save_arrays(run_id, audit, found)
-                rows += [(name, value, audit.of.unlearner.steps, now) for name, value in found.values.items()]
-                rows += [
-                    (name, float(value), step, now)
-                    for name, curve in found.curves.items()
-                    for step, value in enumerate(curve)
-                ]
+                numbers = [(name, value, audit.of.unlearner.steps) for name, value in found.values.items()]
+                for name, curve in found.curves.items():
+                    numbers += [(name, float(value), step) for step, value in enumerate(curve)]
+                rows += [(name, value, step, now) for name, value, step in numbers if math.isfinite(value)]
                 tags[names.AUDIT + audit.metric] = audit.digest
             elif (error := result.failed.get(audit.key)) is not None:
                 self.recorder.fail([audit], error)
