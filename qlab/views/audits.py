@@ -59,9 +59,11 @@ def remarks(table: pd.DataFrame) -> list[str]:
     KLoM of few oracles is large for oracles, too; where it is no smaller than that of the models before unlearning,
     no method can be told from another by it.
     """
-    if not {"klom_forget_floor_mean", "klom_forget_teacher_mean"} <= set(table):
-        return []
     found: dict[str, None] = {}
+    if "epsilon_ceiling_mean" in table and not (table["epsilon_ceiling_mean"] > 0.0).any():
+        found["epsilon: so few models show nothing above 0; take more oracles, and more models"] = None
+    if not {"klom_forget_floor_mean", "klom_forget_teacher_mean"} <= set(table):
+        return list(found)
     for own in table.to_dict("records"):
         floor, teacher = own["klom_forget_floor_mean"], own["klom_forget_teacher_mean"]
         if not floor >= teacher:

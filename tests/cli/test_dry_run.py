@@ -94,6 +94,35 @@ def test_what_is_computed_is_left_to_the_run(folder: Path, monkeypatch: pytest.M
     assert run(text, "--dry-run").exit_code == 0
 
 
+METHODS = {
+    "a certificate without noise": (
+        'type = "PennyLaneQNN"\ndepth = 1',
+        'type = "NewtonStep"\ncertify = true',
+        "nothing to certify without noise",
+    ),
+    "a certificate without decay": (
+        'type = "PauliLinear"\nsites = 2',
+        'type = "NewtonStep"\ncertify = true\nnoise = 0.1',
+        "strongly convex",
+    ),
+    "no layers": ('type = "PauliLinear"\nsites = 2', 'type = "CFk"\nk = 1', "layer"),
+}
+
+
+@pytest.mark.parametrize(("model", "method", "said"), METHODS.values(), ids=METHODS)
+def test_methods_that_a_model_is_not_for_are_refused_before_data_are_computed(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, model: str, method: str, said: str
+) -> None:
+    lines = [line for line in FILE.splitlines() if not line.startswith(("task", "model"))]
+    text = "\n".join([*lines, TASK, f"[[model]]\n{model}\n[[unlearner]]\n{method}\n"])
+    done = run(text)
+    monkeypatch.setattr(XXZ, "load", None)
+    planned = run(text, "--dry-run")
+    assert (planned.exit_code, done.exit_code) == (2, 2), planned.output
+    assert planned.stderr.partition("Error: ")[2] == done.stderr.partition("Error: ")[2]
+    assert said in planned.stderr
+
+
 SEARCH = """
 name = "searched"
 task = { type = "Sklearn", name = "breast_cancer" }

@@ -20,6 +20,7 @@ from qlab.experiment.asking import schema
 from qlab.experiment.asking.experiment import Experiment
 from qlab.experiment.asking.trial import Trial
 from qlab.experiment.jobs.audit import TakeAudits
+from qlab.experiment.jobs.unlearn import Unlearn
 from qlab.models import checkpoint
 from qlab.tracking import frames, garbage, names
 from qlab.tracking.store import Store
@@ -249,8 +250,10 @@ def test_what_is_logged_of_an_infinite_epsilon_is_finite(store, tmp_path):
     assert 0 < row["epsilon_ceiling"] < 10
 
 
-def test_audits_are_named_with_what_methods_were_told(tmp_path):
+def test_methods_and_audits_are_named_with_what_methods_were_told(tmp_path):
     experiment, _ = trials(text(MLP, FINETUNE, corruption='type = "LabelFlip"\nratio = 0.5\nknown = [0.25, 0.5, 1.0]'))
+    methods = [Unlearn((item,), (item.teacher,)).label for item in experiment.unlearnings]
+    assert methods == ["Finetune of MLP, known 0.25", "Finetune of MLP, known 0.5", "Finetune of MLP"]
     labels = [TakeAudits((audit,), 1).label for audit in experiment.audits]
     plain = "audits of MLP LabelFlip 0.5 seed 0"
     assert labels == [f"{plain}, known 0.25", f"{plain}, known 0.5", plain]

@@ -82,3 +82,6 @@ def test_a_floor_above_what_models_had_before_is_said_once_for_all_methods():
     (said,) = remarks(summarize_audits(few.drop(columns="klom_oracles")))
     assert "the floor of oracles is above" in said
     assert remarks(summarize_audits(few.drop(columns="klom_forget_floor"))) == []
+    (said,) = remarks(summarize_audits(FRAME.assign(epsilon_low=0.0, epsilon_ceiling=0.0)))
+    assert "epsilon: so few models show nothing above 0" in said
+    assert remarks(summarize_audits(FRAME.assign(epsilon_low=0.0, epsilon_ceiling=1.0))) == []

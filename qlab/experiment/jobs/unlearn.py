@@ -120,7 +120,7 @@ class Unlearn(Job):
     def label(self) -> str:
         """See the base class."""
         first = self.unlearnings[0]
-        return f"{first.method} of {first.teacher.model_name}"
+        return ", ".join(filter(None, (f"{first.method} of {first.teacher.model_name}", first.knowledge.label)))
 
     @property
     def task(self) -> Task:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 
 import torch
 
-from qlab.errors import ConfigError, DataError
+from qlab.errors import ConfigError, DataError, QlabError
 from qlab.experiment.asking.memory import parse_size
+from qlab.experiment.asking.trial import Unlearning, content_hash
 from qlab.experiment.jobs.materials import Materials
 from qlab.experiment.planning.plan import Plan
 from qlab.experiment.planning.seeds import check_seeds
@@ -17,14 +19,15 @@ from qlab.models import Features, PennyLaneQNN
 from qlab.models.noisy import NoisyModel
 from qlab.own_code import is_own
 from qlab.tasks import Task
+from qlab.unlearning.changed import check_method
 
 
 def check_foreseeable(plan: Plan, materials: Materials) -> None:
     """Looks at what is left of the tasks that are quick to load: tables, and what comes with scikit-learn.
 
-    Tasks that compute or download their data are left to the run, but for :func:`check_noise` and
-    :func:`check_blocks`. So is the memory of the machine that it will be on, unless the file says how much models may
-    take.
+    Tasks that compute or download their data are left to the run, but for :func:`check_noise`, :func:`check_blocks`
+    and :func:`check_methods`. So is the memory of the machine that it will be on, unless the file says how much models
+    may take.
 
     Args:
         plan: what is left.
@@ -39,6 +42,7 @@ def check_foreseeable(plan: Plan, materials: Materials) -> None:
     others |= {item.key for item in experiment.probe_runs if item.trial.key in slow}
     check_blocks(plan)
     check_noise(plan, materials)
+    check_methods(plan)
     quick = plan.without(slow | others)
     check_seeds(materials, quick.todo)
     Work(materials, quick, sys.maxsize if experiment.memory is None else parse_size(experiment.memory))
@@ -101,10 +105,45 @@ def check_noise(plan: Plan, materials: Materials) -> None:
                 raise ConfigError(f"probe {item.name}: {error}") from error
 
 
+def check_methods(plan: Plan) -> None:
+    """Whether methods can be applied to models of tasks that say without loading how many features they have.
+
+    Data may have features that are zero in every row, which some models leave out: what depends on how many parameters
+    there are, such as the size of a Hessian, is left to the run.
+
+    Args:
+        plan: what is left.
+
+    Raises:
+        ConfigError: a method has no layers to change, or assumes what does not hold.
+    """
+    alike: dict[str, dict[str, Unlearning]] = {}
+    for item in plan.todo_unlearnings:
+        key = content_hash({part: item.teacher.config[part] for part in ("task", "model", "training")})
+        alike.setdefault(key, {}).setdefault(item.method_key, item)
+    for items in map(list, map(dict.values, alike.values())):
+        teacher, features = items[0].teacher, _declared(items[0].teacher.task)
+        if features is None or is_own(type(teacher.model)) or not teacher.has_gradients:
+            continue
+        try:
+            model = teacher.network.build(features)
+        except QlabError:  # the run says so of the model
+            continue
+        for item in items:
+            trainer, called = teacher.trainer, f"unlearner {item.method} of {teacher.model_name}"
+            with contextlib.suppress(DataError):
+                check_method(item.unlearner, model, trainer.loss, trainer.l2_penalty, called)
+
+
 def _features(task: Task, materials: Materials) -> Features | None:
     """What a circuit must know of its inputs; None if only slow loading, or a user's own class, can say it."""
     if task.quick_to_load:
         return Features.of(materials.dataset(task))
+    return _declared(task)
+
+
+def _declared(task: Task) -> Features | None:
+    """The same of qlab's own tasks, from their fields alone."""
     if is_own(type(task)) or task.expected_features is None:
         return None
     dimension, is_complex = task.expected_features
