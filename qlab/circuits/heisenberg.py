@@ -54,8 +54,8 @@ class HeisenbergEngine(nn.Module):
         self.cones = (cones,) if isinstance(cones, LightCone) else tuple(cones)
         self.encoding = encoding or Amplitudes(recording.n_wires)
         self.batch_rows = self._states = states
-        gates = sorted({gate.number: gate for cone in self.cones for gate in cone.gates}.values(), key=_number)
-        position = {gate.number: place for place, gate in enumerate(gates)}
+        gates = sorted({_identity(gate): gate for cone in self.cones for gate in cone.gates}.values(), key=_number)
+        position = {_identity(gate): place for place, gate in enumerate(gates)}
         blocks = [[_placed(block, cone, position) for block in fuse(cone.gates)] for cone in self.cones]
         every = list(dict.fromkeys(block for own in blocks for block in own))
         self.transfers = transfers_of(recording, gates, every)
@@ -201,8 +201,13 @@ def _number(gate: Gate) -> int:
     return gate.number
 
 
-def _placed(block: Block, cone: LightCone, position: Mapping[int, int]) -> Block:
+def _identity(gate: Gate) -> tuple[int, tuple[int, ...]]:
+    """What tells a gate from others of all cones: a channel may act on fewer of its wires in one than in another."""
+    return gate.number, tuple(gate.wires)
+
+
+def _placed(block: Block, cone: LightCone, position: Mapping[tuple[int, tuple[int, ...]], int]) -> Block:
     """A block of a cone's gates as one of all gates."""
-    where = [position[gate.number] for gate in cone.gates]
+    where = [position[_identity(gate)] for gate in cone.gates]
     runs = tuple(tuple(where[place] for place in run) for run in block.runs)
     return Block(block.wires, runs, None if block.gate is None else where[block.gate])

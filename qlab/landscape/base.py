@@ -45,6 +45,9 @@ class LandscapeProbe(Component):
 
     kind: ClassVar[str] = "probe"
 
+    replaces: ClassVar[tuple[str, ...]] = ()
+    """Fields of the model that :meth:`check_built` does not depend on, as the probe has values of its own."""
+
     samples: SampleSet = "train"
     n_samples: NonNegativeInt = 0
     at: str = TRAINED

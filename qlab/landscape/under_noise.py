@@ -37,6 +37,8 @@ class UnderNoise(LandscapeProbe):
     formula: ClassVar[str] = "L'(theta) = mean l(z'(theta), y), z' the logit of the circuit with this noise"
     source: ClassVar[str] = "the usual comparison of training with and without noise"
 
+    replaces: ClassVar[tuple[str, ...]] = ("noise", "shots", "gradient")
+
     samples: SampleSet = "validation"
     noise: tuple[Channel, ...] = ()
     shots: Shots | Literal["exact"] = "exact"
@@ -55,8 +57,7 @@ class UnderNoise(LandscapeProbe):
 
     def check_built(self, model: Model) -> None:
         """See the base class: the circuit must have the gates and wires that the channels name."""
-        copied = model.double_copy()
-        copied.with_fields(**self._fields(copied))
+        model.with_fields(**self._fields(model))
 
     def compute(self, landscape: Landscape) -> ProbeResult:
         """Scalars ``landscape_loss`` and ``landscape_accuracy`` under this noise; ``loss_change`` and

@@ -204,3 +204,9 @@ def test_noise_in_random_places_agrees_with_default_mixed(case: Any, observable:
 @pytest.mark.filterwarnings("ignore:Casting complex values to real")  # in PennyLane
 def test_two_hundred_random_circuits_agree_with_default_mixed(case: Any, observable: PauliSum) -> None:
     compared(case, observable)
+
+
+def test_a_channel_may_act_on_fewer_wires_in_one_cone_than_in_another():
+    gates = [("CNOT", 0, 1, 0), ("Hadamard", 0, 0, 1), ("CNOT", 0, 1, 2), ("Hadamard", 0, 0, 1), ("Hadamard", 0, 0, 1)]
+    thirds = PauliSum(tuple((1.0 / 3.0, ((wire, "Z"),)) for wire in range(3)))
+    compared((gates, (TwoQubitDepolarizing(p=0.1), BitFlip(p=0.0))), thirds)

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import sys
+from collections.abc import Collection, Iterator
 
 import torch
 
 from qlab.errors import ConfigError, DataError, QlabError
 from qlab.experiment.asking.memory import parse_size
-from qlab.experiment.asking.trial import Unlearning, content_hash
+from qlab.experiment.asking.trial import Trial, Unlearning, content_hash
 from qlab.experiment.jobs.materials import Materials
 from qlab.experiment.planning.plan import Plan
 from qlab.experiment.planning.seeds import check_seeds
 from qlab.experiment.planning.work import Work
 from qlab.landscape import LandscapeProbe
-from qlab.models import Features, PennyLaneQNN
+from qlab.models import Features, Model, PennyLaneQNN
 from qlab.models.noisy import NoisyModel
 from qlab.own_code import is_own
 from qlab.tasks import Task
@@ -84,25 +85,52 @@ def check_noise(plan: Plan, materials: Materials) -> None:
     Raises:
         QlabError: there is no such circuit, or its noise does not fit.
     """
-    for trials in plan.ensembles:
-        model, task = trials[0].model, trials[0].task
-        if not isinstance(model, NoisyModel) or not (model.is_noisy or model.has_shots):
-            continue
-        if (features := _features(task, materials)) is not None:
-            model.build(features)
-        elif model.is_noisy:
-            model.check_any_register()
-    tried: set[tuple[str, LandscapeProbe]] = set()
-    for item in plan.todo_probe_runs:
-        place = item.trial.ensemble_key, item.probe
-        if type(item.probe).check_built is LandscapeProbe.check_built or place in tried:
-            continue
-        tried.add(place)
-        if (features := _features(item.trial.task, materials)) is not None:
-            try:
-                item.probe.check_built(item.trial.network.build(features))
-            except ConfigError as error:
-                raise ConfigError(f"probe {item.name}: {error}") from error
+    with _in_file(plan):
+        built: dict[str, Model] = {}
+        for trials in plan.ensembles:
+            model, task = trials[0].model, trials[0].task
+            if not isinstance(model, NoisyModel) or not (model.is_noisy or model.has_shots):
+                continue
+            if (features := _features(task, materials)) is not None:
+                _built(trials[0], features, built)
+            elif model.is_noisy:
+                model.check_any_register()
+        tried: set[tuple[str, LandscapeProbe]] = set()
+        for item in plan.todo_probe_runs:
+            place = _circuit_key(item.trial, type(item.probe).replaces), item.probe
+            if type(item.probe).check_built is LandscapeProbe.check_built or place in tried:
+                continue
+            tried.add(place)
+            if (features := _features(item.trial.task, materials)) is not None:
+                try:
+                    item.probe.check_built(_built(item.trial, features, built))
+                except ConfigError as error:
+                    raise ConfigError(f"probe {item.name}: {error}") from error
+
+
+def _built(trial: Trial, features: Features, built: dict[str, Model]) -> Model:
+    """A trial's circuit, built once for all trials that share it."""
+    key = _circuit_key(trial)
+    if key not in built:
+        built[key] = trial.network.build(features)
+    return built[key]
+
+
+def _circuit_key(trial: Trial, without: Collection[str] = ()) -> str:
+    model = {field: value for field, value in trial.config["model"].items() if field not in without}
+    return content_hash({"task": trial.config["task"], "model": model})
+
+
+@contextlib.contextmanager
+def _in_file(plan: Plan) -> Iterator[None]:
+    """Has what is refused name the experiment's file."""
+    source = plan.experiment.source
+    try:
+        yield
+    except (ConfigError, DataError) as error:
+        if str(error).startswith(f"{source}: "):
+            raise
+        raise type(error)(f"{source}: {error}") from error
 
 
 def check_methods(plan: Plan) -> None:
