@@ -74,7 +74,8 @@ class Served:
 
     def visit(self, made: list[weakref.ref[Explorer]], *pages: str) -> weakref.ref[Any]:
         """Opens pages, one after the other, until each has drawn; the session's document, when it is gone."""
-        arguments = {"experiment": "small", "page": pages[0], "resolution": "11"}
+        # Only the ratio is swept there: up the heat map is a label, without which it says that it needs one.
+        arguments = {"experiment": "small", "page": pages[0], "resolution": "11", "map_y": "model"}
         client = pull_session(url=f"http://localhost:{self.server.port}/explorer", arguments=arguments)
         (session,) = self.server.get_sessions("/explorer")
         document = session.document
