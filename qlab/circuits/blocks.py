@@ -17,6 +17,12 @@ MOST_SITES: Final = 7
 """Of a block: 4^7 = 16,384 numbers for each state."""
 
 
+def neighbours_of_last(length: int, count: int) -> list[int]:
+    """The last site of a ring and as many to its left as to its right, in their order around it; ``count`` is odd."""
+    half = count // 2
+    return [(length - 1 + step) % length for step in range(-half, half + 1)]
+
+
 @dataclasses.dataclass(frozen=True)
 class Block:
     """Sites of a chain whose reduced density matrices rho are features, in the basis of Pauli strings.
@@ -51,8 +57,7 @@ class Block:
     @classmethod
     def around_last(cls, length: int, count: int) -> Block:
         """The last site of a ring and as many to its left as to its right; ``count`` is odd."""
-        half = count // 2
-        return cls(length, tuple(sorted((length - 1 + step) % length for step in range(-half, half + 1))))
+        return cls(length, tuple(sorted(neighbours_of_last(length, count))))
 
     @property
     def dimension(self) -> int:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, get_args
 
 import annotated_types as at
 
-from qlab.circuits.blocks import Block
+from qlab.circuits.blocks import Block, neighbours_of_last
 from qlab.errors import ConfigError, DataError
 from qlab.fields import PositiveInt, show
 
@@ -88,7 +88,7 @@ def wires_of(owner: str, sites: Sites, length: int) -> tuple[int, ...]:
                 f'{owner}: sites: got "{sites}", a light cone of {2 * depth - 1} sites, and the chain has {length}; '
                 f"accepts a smaller depth, or the last sites = {length}."
             )
-        return tuple(sorted((length - 1 + step) % length for step in range(1 - depth, depth)))
+        return tuple(sorted(neighbours_of_last(length, 2 * depth - 1)))
     off = [site for site in sites if not -length <= site < length]
     if off:
         raise DataError(

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from qlab.circuits.blocks import MOST_SITES, Block
+from qlab.circuits.blocks import MOST_SITES, Block, neighbours_of_last
 from qlab.errors import ConfigError
 from qlab.tasks.base import Dataset, Split, Task
 from qlab.tasks.free_fermions import LARGEST_DECOMPOSED, open_chain, ring
@@ -141,6 +141,6 @@ class TransverseIsing(Task):
         if self.where == "last":
             return x
         k = self.block_sites
-        in_order = [(self.length - 1 + step) % self.length for step in range(-(k // 2), k // 2 + 1)]
+        in_order = neighbours_of_last(self.length, k)
         axes = [1 + in_order.index(site) for site in self.block.sites]
         return np.ascontiguousarray(x.reshape(-1, *[4] * k).transpose(0, *axes).reshape(len(x), -1))
