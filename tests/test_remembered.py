@@ -9,8 +9,8 @@ import torch
 
 from qlab import MLP, XXZ, Features, LabelFlip, Member, PauliLinear, PennyLaneQNN
 from qlab.inputs import input_map
-from qlab.models.base import prepare_features
 from qlab.models.estimator import inputs_of
+from qlab.models.rows import prepare_features
 from qlab.remembered import REMEMBERED, Remembered
 from qlab.tasks.features import TiedFeatures
 from qlab.training.data import prepare
@@ -123,7 +123,7 @@ def test_circuits_and_classical_models_share_what_they_see_of_a_data_set(compute
 
 
 def test_so_they_do_where_states_are_not_held(computed, monkeypatch):
-    monkeypatch.setattr("qlab.models.base.CHUNK_BYTES", 16 * 16 * 2)
+    monkeypatch.setattr("qlab.models.rows.CHUNK_BYTES", 16 * 16 * 2)
     drawn = torch.Generator().manual_seed(0)
     coefficients = torch.randn(5, 16, dtype=torch.float64, generator=drawn)
     where = torch.arange(16)

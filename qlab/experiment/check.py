@@ -27,7 +27,7 @@ from qlab.experiment.jobs.unlearn import Unlearn
 from qlab.losses import CrossEntropy
 from qlab.metrics.evaluation import value_of
 from qlab.models import Features, Model
-from qlab.models.base import prepare_features
+from qlab.models.rows import prepare_features
 from qlab.noise import Channel
 from qlab.tasks import Dataset, Split
 from qlab.tasks.base import digest

@@ -21,7 +21,7 @@ from qlab.landscape import Landscape
 from qlab.landscape.landscape import flat_trajectory
 from qlab.losses import CrossEntropy
 from qlab.models import Model
-from qlab.models.base import prepare_features
+from qlab.models.rows import prepare_features
 from qlab.registry import make
 from qlab.tasks import Dataset, Task
 from qlab.tasks.stored import load_stored

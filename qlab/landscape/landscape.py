@@ -19,8 +19,8 @@ from qlab.landscape.samples import Rows, sample_sets
 from qlab.losses import Loss
 from qlab.losses.checks import check_loss
 from qlab.models import Model
-from qlab.models.base import prepare_features
 from qlab.models.probe import check_model
+from qlab.models.rows import prepare_features
 from qlab.tasks import Split
 from qlab.tasks.checks import check_finite
 from qlab.training import metrics

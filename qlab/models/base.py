@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, Self
 
 import torch
@@ -14,60 +12,22 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from qlab import own_code
-from qlab.circuits.blocks import Block
 from qlab.component import stated
-from qlab.corruptions.base import Corruption
 from qlab.errors import ConfigError, DataError
 from qlab.fields import check_fields
 from qlab.inputs import InputMap
-from qlab.models.chance import TORCH, Handed, Noted, Source
-from qlab.remembered import REMEMBERED
-from qlab.tasks.base import Dataset
-from qlab.tasks.features import CHUNK_BYTES, FeatureRows, LazyFeatures, nonzero_columns
-from qlab.tasks.preprocessing import Preprocessing
+from qlab.models.chance import Handed
+from qlab.models.drawing import Drawing
+from qlab.models.features import Features
+from qlab.models.flat import FlatParameters
+from qlab.models.rows import few, take_rows
 
 Precision = Literal["float32", "float64"]
 
 _DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
-FEW = 8
-"""Batches pick their rows before an evaluation rather than their logits after it where there are so many times more."""
 
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Features:
-    """What a model must know of its inputs before it has weights.
-
-    Args:
-        dimension: the length d of a feature vector.
-        is_complex: whether features are complex.
-        active: which of the d features are nonzero in any sample, shape ``[d]``, bool.
-        core: if the corruption changes features: which of them are nonzero in any clean sample. The others are zero in
-            all rows but the corrupted ones.
-        preprocessing: how they come from the columns of a table, if they do.
-        block: of which sites of a chain they are reduced density matrices, if they are.
-    """
-
-    dimension: int
-    is_complex: bool
-    active: Tensor
-    core: Tensor | None = None
-    preprocessing: Preprocessing | None = None
-    block: Block | None = None
-
-    @classmethod
-    def of(cls, dataset: Dataset, corruption: Corruption | None = None) -> Self:
-        """The features of a data set, as it is or as ``corruption`` may leave it."""
-        x = dataset.train.x
-        clean = torch.stack([nonzero_columns(split.x) for split in dataset.splits.values()]).any(0)
-        made, block = dataset.preprocessing, dataset.block
-        if corruption is None or not corruption.changes_features:
-            return cls(x.shape[1], x.is_complex(), clean, preprocessing=made, block=block)
-        every = torch.ones(x.shape[1], dtype=torch.bool)
-        return cls(x.shape[1], x.is_complex(), every, None if bool(clean.all()) else clean, made, block)
-
-
-class Model(nn.Module, ABC):
+class Model(Drawing, FlatParameters, ABC):
     """A binary classifier: ``forward(prepare(x))`` is a logit, its sigmoid the probability of class 1.
 
     A model is made from its fields alone, then :meth:`build` gives it weights that fit the features.
@@ -91,18 +51,6 @@ class Model(nn.Module, ABC):
 
     batch_rows: bool = True
     """Whether cost grows with the rows. If not, all rows are evaluated at once and a batch picks its logits."""
-
-    may_draw: bool = True
-    """Whether ``forward`` may ask for random numbers in training; it is called once to see which, before training."""
-
-    draws_in_evaluation: bool = False
-    """Whether metrics are evaluated with random numbers, which ``forward`` then asks for though it is no training."""
-
-    handed: tuple[Tensor, ...] = ()
-    """The random numbers for the next call in training or in an evaluation, ``[members, n, ...]`` each, in the order of
-    being asked for."""
-
-    _source: Source = TORCH
 
     drawn_in_setup: frozenset[str] = frozenset()
     """Parameters that :meth:`setup` gives random values, as PyTorch's layers do: they have to be drawn again."""
@@ -276,20 +224,6 @@ class Model(nn.Module, ABC):
         fresh.load_state_dict(dict(state))
         return fresh
 
-    def parameter_layers(self) -> dict[str, Tensor]:
-        """Positions of each layer's parameters in the flat parameter vector, by name; one for each parameter tensor."""
-        return dict(self._positions())
-
-    ordered_layers: bool = True
-    """Whether :meth:`parameter_layers` lead one after the other from the input to the output."""
-
-    def reached_parameters(self) -> Tensor | None:
-        """Which parameters the logits of a built model depend on, a mask of the flat vector ``[P]``; None for all.
-
-        The others have derivative zero wherever the model is. Derivatives need not be taken by them.
-        """
-        return None
-
     @property
     def twice_differentiable(self) -> bool:
         """Whether logits can be differentiated twice, as Hessians need."""
@@ -307,30 +241,6 @@ class Model(nn.Module, ABC):
                 f"{type(self).__name__} on {device} has no second derivatives: the device differentiates only once. "
                 'Use device = "lightcone", or "default.qubit".'
             )
-
-    def parameter_filters(self) -> list[Tensor]:
-        """Positions of each filter's weights in the flat parameter vector, for filter normalisation.
-
-        A filter is what makes one output of a layer. By default a slice along the first axis of a tensor, as in
-        PyTorch's layers. Tensors of one axis are biases and belong to none, unless there are no others.
-        """
-        positions = self._positions()
-        slices = [part for place in positions.values() if place.ndim > 1 for part in place.flatten(1)]
-        return slices or [place.reshape(-1) for place in positions.values()]
-
-    def _positions(self) -> dict[str, Tensor]:
-        """For each parameter the positions of its elements in the flat parameter vector, in the parameter's shape.
-
-        Frozen ones (``requires_grad_(False)``) are no part of it.
-        """
-        found: dict[str, Tensor] = {}
-        start = 0
-        for name, parameter in self.named_parameters():
-            if not parameter.requires_grad:
-                continue
-            found[name] = torch.arange(start, start + parameter.numel()).reshape(parameter.shape)
-            start += parameter.numel()
-        return found
 
     def logits_in_span(self, prepared: Tensor, basis: dict[str, Tensor], coefficients: Tensor) -> Tensor:
         """Logits at parameters theta_k = sum_j c_kj theta_j, for many k at once.
@@ -362,7 +272,7 @@ class Model(nn.Module, ABC):
             shared: whether all members see the same rows.
             rows: which rows each member is evaluated on, ``[members, n]``; by default all.
         """
-        if rows is not None and not self.batch_rows and not self.handed and not _few(rows, prepared, shared):
+        if rows is not None and not self.batch_rows and not self.handed and not few(rows, prepared, shared):
             return self.logits_of_members(parameters, prepared, shared=shared).gather(1, rows)
         if rows is not None:
             prepared, shared = take_rows(prepared, rows, shared), False
@@ -390,54 +300,6 @@ class Model(nn.Module, ABC):
         return torch.stack(
             [evaluate(each[index], prepared if shared else prepared[index], numbers[index]) for index in members]
         )
-
-    def drop_out(self, x: Tensor, rate: float) -> Tensor:
-        """Dropout for ``forward``: in training a share of the elements is set to zero and the others are scaled up.
-
-        x_i -> x_i m_i / (1 - rate), m_i = 1 with probability 1 - rate (arXiv:1207.0580). In evaluation ``x`` as it is.
-
-        Args:
-            x: values ``[n, ...]`` with a row for each sample.
-            rate: the share, in [0, 1).
-        """
-        if not self.training or not rate:
-            return x
-        return x * (self.rand_like(x) >= rate) / (1.0 - rate)
-
-    def rand_like(self, x: Tensor) -> Tensor:
-        """Random numbers for ``forward`` in training: uniform in [0, 1), one for each element of ``x``.
-
-        The trainer draws them from a generator that the trial's seed has seeded, so that a model gets the same alone
-        and in an ensemble, after an interruption and on every device. ``forward`` must ask for as many in every call.
-        Ask only ``if self.training``: evaluations, landscapes and the steps of unlearning draw nothing.
-
-        Args:
-            x: ``[n, ...]``, with a row for each sample.
-
-        Raises:
-            ConfigError: the model is in evaluation mode.
-        """
-        if not (self.training or self.is_drawing):
-            raise ConfigError(
-                f"{type(self).__name__}: rand_like is for training only; write `if self.training:` before it, so that "
-                "evaluations draw no random numbers."
-            )
-        return self._source.like(x)
-
-    @property
-    def is_drawing(self) -> bool:
-        """Whether somebody has handed random numbers to this call."""
-        return self._source is not TORCH
-
-    @contextmanager
-    def drawing_from(self, source: Source) -> Iterator[None]:
-        """Takes the random numbers of ``forward`` from somewhere for a while."""
-        before = self._source
-        self._source = source
-        try:
-            yield
-        finally:
-            self._source = before
 
     def elements(self) -> int:
         """The size of the largest tensor an evaluation handles for each ensemble member; decides about threads."""
@@ -493,61 +355,3 @@ class Model(nn.Module, ABC):
     @abstractmethod
     def forward(self, prepared: Tensor) -> Tensor:
         """Logits ``[N]`` of prepared features ``[N, ...]``."""
-
-
-def prepare_features(model: Model, x: FeatureRows) -> Tensor:
-    """What :meth:`Model.prepare` makes of all rows; many or long ones meet the model some at a time.
-
-    Args:
-        model: a built model.
-        x: features ``[N, d]``, held or not.
-
-    Returns:
-        Prepared features, first dimension N.
-    """
-    if isinstance(x, Tensor) and x.nbytes <= CHUNK_BYTES:
-        return model.prepare(x)
-    one = model.prepare(x[:1].dense() if isinstance(x, LazyFeatures) else x[:1])
-    # Written in place: joining the parts in the end would take twice the memory.
-    found = one.new_empty((len(x), *one.shape[1:]))
-    # Neither what goes into a part nor what comes out of it is large.
-    some = max(1, CHUNK_BYTES // max(x.shape[1] * x.dtype.itemsize, one.nbytes))
-    for start in range(0, len(x), some):
-        stop = min(start + some, len(x))
-        part = x.make(start, stop) if isinstance(x, LazyFeatures) else x[start:stop]
-        REMEMBERED.is_part(part, x, start, stop)
-        found[start:stop] = model.prepare(part)
-    return found
-
-
-def random_shapes(
-    model: Model, parameters: Mapping[str, Tensor], prepared: Tensor, *, evaluation: bool = False
-) -> list[torch.Size]:
-    """What ``forward`` asks random numbers for in training, in order: shapes without the axis of rows; found by a call.
-
-    Args:
-        model: a built model.
-        parameters: of one member, by name.
-        prepared: prepared features of a row or more, ``[n, ...]``.
-        evaluation: in the evaluation of metrics instead.
-    """
-    if not (model.draws_in_evaluation if evaluation else model.may_draw):
-        return []
-    noted, training = Noted(), model.training
-    model.train(not evaluation)
-    try:
-        with model.drawing_from(noted), torch.no_grad():
-            functional_call(model, dict(parameters), (prepared,))
-    finally:
-        model.train(training)
-    return noted.shapes
-
-
-def _few(rows: Tensor, prepared: Tensor, shared: bool) -> bool:
-    """Whether picking rows ``[members, n]`` is cheaper than evaluating them all, which needs no copies of them."""
-    return FEW * rows.numel() < prepared.shape[: 1 if shared else 2].numel()
-
-
-def take_rows(prepared: Tensor, rows: Tensor, shared: bool) -> Tensor:
-    """Rows ``[members, n]`` of prepared features that are ``[N, ...]`` if shared, else ``[members, N, ...]``."""
-    return prepared[rows] if shared else prepared[torch.arange(len(rows), device=rows.device)[:, None], rows]

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from qlab.circuits.blocks import Block
 from qlab.errors import DataError
-from qlab.models.base import Features, Model
+from qlab.models.base import Model
+from qlab.models.features import Features
 from qlab.registry import find, restored
 from qlab.tasks.preprocessing import Preprocessing
 

@@ -13,7 +13,7 @@ from qlab.circuits.encodings import Amplitudes, Angles, Encoding
 from qlab.circuits.observables import ObservableName, PauliSum, named_observable, observable_of
 from qlab.circuits.uploads import Rotation, data_rows
 from qlab.errors import ConfigError, DataError
-from qlab.models.base import Features
+from qlab.models.features import Features
 
 EncodingName = Literal["amplitude", "angle"]
 Readout = Literal["fixed", "affine"]

@@ -17,7 +17,7 @@ from qlab.component import Component
 from qlab.errors import DataError
 from qlab.fields import AbsentMeans
 from qlab.inputs import DEFAULT_SITES, InputMap, InputsName, Sites, input_map
-from qlab.models.base import Features
+from qlab.models.features import Features
 from qlab.remembered import REMEMBERED
 from qlab.tasks.features import FeatureRows
 

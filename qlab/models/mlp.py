@@ -15,8 +15,10 @@ from torch.autograd.function import once_differentiable
 from qlab.errors import DataError
 from qlab.fields import AbsentMeans, PositiveInt
 from qlab.inputs import DEFAULT_SITES, InputMap, InputsName, Sites, input_map
-from qlab.models.base import Features, Model, Precision, take_rows
+from qlab.models.base import Model, Precision
 from qlab.models.chance import Handed
+from qlab.models.features import Features
+from qlab.models.rows import take_rows
 
 Activation = Literal["relu", "tanh", "gelu"]
 

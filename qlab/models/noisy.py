@@ -21,7 +21,8 @@ from qlab.circuits.sampling import evaluated_at_shifts, sampled, sampled_sums, s
 from qlab.component import stated
 from qlab.errors import ConfigError
 from qlab.fields import AbsentMeans, Shots, show
-from qlab.models.base import Features, Model
+from qlab.models.base import Model
+from qlab.models.features import Features
 from qlab.noise import Channel, DeviceNoise
 from qlab.noise.device import ALONE, IN_PYTHON
 from qlab.noise.pennylane_model import NoiseModelPlacement, is_noise_model

@@ -13,7 +13,8 @@ from qlab.circuits.blocks import ReducedStates
 from qlab.errors import ConfigError, DataError
 from qlab.fields import PositiveFloat
 from qlab.inputs import DEFAULT_SITES, PauliExpectations, Sites
-from qlab.models.base import Features, Model, Precision
+from qlab.models.base import Model, Precision
+from qlab.models.features import Features
 from qlab.models.qnn import PennyLaneQNN
 from qlab.models.spectral_norm import project_to_norm, spectral_norms
 

@@ -20,9 +20,10 @@ from qlab.circuits.trained import TrainedCircuit
 from qlab.circuits.uploads import Rotation, queue_upload, upload_places
 from qlab.errors import DataError
 from qlab.fields import AbsentMeans, NonNegativeInt, PositiveFloat, PositiveInt
-from qlab.models.base import Features, Precision
+from qlab.models.base import Precision
 from qlab.models.circuit_weights import own_shapes, rows_of_circuit
 from qlab.models.design import Design, EncodingName, Readout
+from qlab.models.features import Features
 from qlab.models.noisy import NoisyModel
 
 if TYPE_CHECKING:

@@ -16,10 +16,12 @@ from qlab.circuits.observables import PauliSum
 from qlab.circuits.trained import TrainedCircuit
 from qlab.circuits.uploads import Rotation
 from qlab.fields import AbsentMeans, NonNegativeInt, PositiveFloat, PositiveInt
-from qlab.models.base import Features, Model, Precision, take_rows
+from qlab.models.base import Model, Precision
 from qlab.models.design import EncodingName
+from qlab.models.features import Features
 from qlab.models.known_values import KnownValues
 from qlab.models.qnn import PennyLaneQNN
+from qlab.models.rows import take_rows
 
 
 class RandomQNN(PennyLaneQNN):

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from qlab.errors import DataError
 from qlab.models import Estimator, Model
-from qlab.models.base import prepare_features
+from qlab.models.rows import prepare_features
 from qlab.reading.rows import features_in, features_of
 from qlab.reading.stored import find_run, load_model
 from qlab.tracking.store import Store

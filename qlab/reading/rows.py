@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from qlab.errors import DataError, nearest
-from qlab.models.base import Features
+from qlab.models.features import Features
 from qlab.tasks.checks import check_density
 from qlab.tasks.table_file import TableFile
 

@@ -13,7 +13,8 @@ from qlab import own_code, seeding
 from qlab.corruptions.base import Corrupted, Corruption
 from qlab.corruptions.checks import check_corrupted, check_same_again
 from qlab.errors import ConfigError, DataError
-from qlab.models.base import Model, prepare_features
+from qlab.models.base import Model
+from qlab.models.rows import prepare_features
 from qlab.tasks.base import Dataset, Split, Task
 from qlab.tasks.features import FeatureRows
 from qlab.tasks.replaced_features import ReplacedFeatures

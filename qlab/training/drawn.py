@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from qlab import seeding
-from qlab.models.base import Model, random_shapes
+from qlab.models.base import Model
 from qlab.models.chance import Chance
+from qlab.models.drawing import random_shapes
 
 Numbers = tuple[Tensor, ...]
 """For each time that ``forward`` asks, ``[members, rows, ...]``; empty where nothing is drawn."""

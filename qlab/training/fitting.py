@@ -16,8 +16,8 @@ from torch import Tensor
 from qlab import own_code, seeding
 from qlab.errors import ConfigError, DataError
 from qlab.inputs import InputMap
-from qlab.models.base import Features
 from qlab.models.estimator import Array, Estimator, inputs_of
+from qlab.models.features import Features
 from qlab.tasks import Split
 from qlab.tasks.features import FeatureRows
 from qlab.training.data import Member

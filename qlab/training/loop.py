@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from qlab import seeding
-from qlab.models.base import Model, prepare_features, random_shapes
+from qlab.models.base import Model
 from qlab.models.chance import Chance
+from qlab.models.drawing import random_shapes
+from qlab.models.rows import prepare_features
 from qlab.tasks.base import Split
 from qlab.training import ensemble
 from qlab.training.data import Member, prepare

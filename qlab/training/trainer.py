@@ -19,7 +19,8 @@ from qlab.errors import ConfigError, DataError
 from qlab.fields import AbsentMeans, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, fields_of
 from qlab.losses import CrossEntropy, Loss
 from qlab.losses.checks import check_loss
-from qlab.models.base import Features, Model
+from qlab.models.base import Model
+from qlab.models.features import Features
 from qlab.models.probe import check_model
 from qlab.tasks.base import Split, Task, load_data
 from qlab.training import ensemble

@@ -16,7 +16,8 @@ from qlab import seeding
 from qlab.errors import DataError
 from qlab.losses import Loss
 from qlab.models import Model
-from qlab.models.base import random_shapes, take_rows
+from qlab.models.drawing import random_shapes
+from qlab.models.rows import take_rows
 from qlab.training import ensemble
 from qlab.training.data import EnsembleData
 from qlab.training.drawn import Draws

@@ -10,7 +10,7 @@ import time
 import pytest
 
 from qlab import XXZ, Features, PennyLaneQNN
-from qlab.models.base import prepare_features
+from qlab.models.rows import prepare_features
 from qlab.tasks.symmetric_sector import SymmetricSector
 
 EXPERIMENT = """

@@ -16,8 +16,8 @@ from qlab.corruptions import FeatureRandomization, LabelFlip
 from qlab.errors import DataError
 from qlab.landscape import HessianProbe, Landscape
 from qlab.models import Features, RandomQNN, checkpoint
-from qlab.models.base import prepare_features
 from qlab.models.known_values import KnownValues
+from qlab.models.rows import prepare_features
 from qlab.tasks import XXZ, Split
 from qlab.training import Member, Trainer, ensemble
 from qlab.training.data import prepare

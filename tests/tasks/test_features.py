@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from qlab.errors import DataError
 from qlab.models import MLP, Features, PennyLaneQNN
-from qlab.models.base import prepare_features
+from qlab.models.rows import prepare_features
 from qlab.tasks import XXZ, Split
 from qlab.tasks.base import digest
 from qlab.tasks.features import TiedFeatures, gram, nonzero_columns
@@ -191,7 +191,7 @@ def test_models_prepare_rows_some_at_a_time(monkeypatch):
     assert seen == [197]
     for rows in (1, 2, 50):
         seen.clear()
-        monkeypatch.setattr("qlab.models.base.CHUNK_BYTES", rows * 16 * 16)  # as much as 4^2 expectation values
+        monkeypatch.setattr("qlab.models.rows.CHUNK_BYTES", rows * 16 * 16)  # as much as 4^2 expectation values
         torch.testing.assert_close(prepare_features(model, states), whole, atol=1e-14, rtol=0)
         assert max(seen) == rows
         assert sum(seen) == 197 + 1  # one more to see what comes out

@@ -12,7 +12,7 @@ from qlab.corruptions import BoundaryFlip, FeatureRandomization
 from qlab.errors import ConfigError
 from qlab.fields import identity_of
 from qlab.models import MLP, Features, PennyLaneQNN
-from qlab.models.base import prepare_features
+from qlab.models.rows import prepare_features
 from qlab.registry import make
 from qlab.tasks import XXZ
 from qlab.tasks.features import LazyFeatures, dense_rows

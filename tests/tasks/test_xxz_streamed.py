@@ -14,7 +14,7 @@ from qlab import seeding
 from qlab.corruptions import FeatureRandomization, LabelFlip
 from qlab.landscape import Landscape
 from qlab.models import CNOTQNN, MLP, Features, PennyLaneQNN
-from qlab.models.base import prepare_features
+from qlab.models.rows import prepare_features
 from qlab.tasks import XXZ
 from qlab.tasks.base import digest
 from qlab.tasks.features import LazyFeatures, TiedFeatures
@@ -50,7 +50,7 @@ def streamed(length, monkeypatch):
 @pytest.fixture(autouse=True)
 def small_chunks(monkeypatch):
     """Of three rows of ten spins, so that there are several."""
-    monkeypatch.setattr("qlab.models.base.CHUNK_BYTES", 3 * 2**10 * 16)
+    monkeypatch.setattr("qlab.models.rows.CHUNK_BYTES", 3 * 2**10 * 16)
     monkeypatch.setattr(LazyFeatures.chunks, "__defaults__", (3 * 2**10 * 16,))
 
 

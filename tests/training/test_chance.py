@@ -14,7 +14,7 @@ from qlab.corruptions import FeatureRandomization, LabelFlip
 from qlab.errors import ConfigError
 from qlab.landscape import Landscape
 from qlab.models import MLP, Features, Model
-from qlab.models.base import prepare_features
+from qlab.models.rows import prepare_features
 from qlab.training import Member, Trainer, ensemble, tiles
 from qlab.training.data import prepare
 from qlab.unlearning import Finetune, Scrub

@@ -105,7 +105,7 @@ def test_picking_rows_before_or_after_is_the_same(small_task, small_data, monkey
     model = PennyLaneQNN(depth=2).build(Features.of(small_data, corruption))
     members = [Member.of(small_task, small_data, corruption, seed) for seed in range(3)]
     after = Trainer(epochs=3, batch_size=4).fit(model, members, small_data.validation)
-    monkeypatch.setattr("qlab.models.base.FEW", 0)
+    monkeypatch.setattr("qlab.models.rows.FEW", 0)
     before = Trainer(epochs=3, batch_size=4).fit(model, members, small_data.validation)
     torch.testing.assert_close(before.logits, after.logits, atol=1e-12, rtol=0)
 
@@ -138,7 +138,7 @@ import ctypes, gc, json, sys
 import torch
 from qlab import Digits, CNOTQNN, MLP, PennyLaneQNN, FeatureRandomization, LabelFlip, Trainer, XXZ
 from qlab.models import Features
-from qlab.models.base import prepare_features
+from qlab.models.rows import prepare_features
 from qlab.training import Member
 from qlab.training.memory import training_need
 

@@ -12,7 +12,7 @@ from qlab import seeding
 from qlab.corruptions import FeatureRandomization, LabelFlip
 from qlab.landscape import Landscape
 from qlab.models import Features, PennyLaneQNN
-from qlab.models.base import prepare_features
+from qlab.models.rows import prepare_features
 from qlab.training import Member, Trainer, tiles
 from qlab.training.data import prepare
 from qlab.training.state import Checkpoints

@@ -16,7 +16,7 @@ from qlab.experiment.jobs.corrective import corrective_rows
 from qlab.experiment.jobs.materials import Materials
 from qlab.experiment.jobs.measured_rows import unseen_validation
 from qlab.models import Model
-from qlab.models.base import prepare_features
+from qlab.models.rows import prepare_features
 from qlab.training import ensemble
 from qlab.training.data import EnsembleData, prepare
 from qlab.training.metrics import evaluate, logits_of

@@ -14,8 +14,8 @@ from qlab.corruptions import Knowledge
 from qlab.errors import DataError
 from qlab.experiment.asking.trial import Trial, content_hash
 from qlab.models import Features, Model
-from qlab.models.base import prepare_features
 from qlab.models.probe import check_model
+from qlab.models.rows import prepare_features
 from qlab.own_code import is_own
 from qlab.tasks import Dataset, Split, Task
 from qlab.tasks.base import digest, load_data

@@ -15,7 +15,9 @@ from qlab.experiment.jobs.base import Inputs, Job, Report, Result
 from qlab.experiment.jobs.materials import Materials
 from qlab.experiment.jobs.measured_rows import corrupted_validation
 from qlab.experiment.jobs.measuring import Findings, logits_of_estimator
-from qlab.models.base import Features, Model, prepare_features
+from qlab.models.base import Model
+from qlab.models.features import Features
+from qlab.models.rows import prepare_features
 from qlab.own_code import described
 from qlab.tasks import Task
 from qlab.training import ensemble

@@ -15,8 +15,8 @@ from qlab.experiment.asking.trial import Trial
 from qlab.experiment.jobs.materials import Materials
 from qlab.experiment.jobs.measured_rows import corrupted_validation, evaluated
 from qlab.metrics.evaluation import Evaluated, tried
-from qlab.models.base import Features
 from qlab.models.estimator import Estimator, inputs_of
+from qlab.models.features import Features
 from qlab.own_code import described
 from qlab.training.fitting import decide, log_odds
 

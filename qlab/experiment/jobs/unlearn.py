@@ -17,7 +17,7 @@ from qlab.experiment.jobs.corrective import corrective_accuracy, corrective_rows
 from qlab.experiment.jobs.materials import Materials
 from qlab.experiment.jobs.measured_rows import unseen_validation
 from qlab.models import Model
-from qlab.models.base import prepare_features, take_rows
+from qlab.models.rows import prepare_features, take_rows
 from qlab.tasks import Task
 from qlab.training import Member, ensemble
 from qlab.training.data import EnsembleData, prepare

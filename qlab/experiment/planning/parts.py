@@ -9,7 +9,7 @@ import torch
 from qlab.experiment.asking.trial import Trial, Unlearning
 from qlab.experiment.jobs.materials import Materials
 from qlab.models import Model
-from qlab.models.base import prepare_features
+from qlab.models.rows import prepare_features
 from qlab.training.memory import Need, training_need, unlearning_need
 from qlab.training.schedule import snapshot_epochs
 
