@@ -11,7 +11,7 @@ from qlab.experiment.asking.audit import Audit
 from qlab.experiment.asking.trial import Trial
 from qlab.experiment.jobs.audit_case import Case, Found
 from qlab.experiment.jobs.audit_metrics import MEASURES
-from qlab.experiment.jobs.audited import Subject, group_of, unlearned
+from qlab.experiment.jobs.audited import Subject, group_of, shadow_keys, unlearned
 from qlab.experiment.jobs.base import Inputs, Job, Report, Result
 from qlab.experiment.jobs.materials import Materials
 from qlab.own_code import described
@@ -72,8 +72,7 @@ class TakeAudits(Job):
     def model_keys(self) -> list[str]:
         """Every model that it takes."""
         first = self.audits[0]
-        shadows = next((audit.model_keys for audit in self.audits if audit.needs_models), [])
-        return [self.trial.key, *self.methods, *first.oracle_keys, *shadows]
+        return [self.trial.key, *self.methods, *first.oracle_keys, *shadow_keys(self.audits)]
 
     def is_needed(self, inputs: Inputs) -> bool:
         """Whether a method has unlearned the model."""

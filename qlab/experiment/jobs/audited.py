@@ -97,15 +97,15 @@ class Subject:
         rows = {name: torch.cat([mask, none]) for name, mask in masks.items() if mask.any()}
         x, corrective_y = corrective_rows(materials, trial)
         corrective_x = prepare_features(model, x) if len(corrective_y) else torch.empty(0)
-        keys = [key for audit in audits for key in audit.model_keys]
+        shadows = shadow_keys(audits)
         groups = {}
         for name, own, seeds in (
             ("teacher", [trial.key], [trial.seed]),
             ("oracles", first.oracle_keys, [oracle.seed_of(trial.seed, i) for i in range(first.table.oracles)]),
-            ("shadows", list(dict.fromkeys(keys)), [oracle.shadow_seed_of(trial.seed, i) for i in range(len(keys))]),
+            ("shadows", shadows, [oracle.shadow_seed_of(trial.seed, i) for i in range(len(shadows))]),
         ):
             stacked = ensemble.stack([dict(inputs.state_of(key, name)) for key in own], model) if own else {}
-            groups[name] = group_of(model, data, stacked, seeds[: len(own)], corrective_x, materials.device)
+            groups[name] = group_of(model, data, stacked, seeds, corrective_x, materials.device)
         if not len(groups["oracles"]):
             raise DataError(f"none of the {first.table.oracles} oracles of {trial.label} has finite logits.")
         return cls(
@@ -120,6 +120,11 @@ class Subject:
             unseen=_unseen(materials, trial, model),
             **groups,
         )
+
+
+def shadow_keys(audits: Sequence[Audit]) -> list[str]:
+    """The shadow models that audits of one trained model take, the same for all that need any."""
+    return next((audit.model_keys for audit in audits if audit.needs_models), [])
 
 
 def _unseen(materials: Materials, trial: Trial, model: Model) -> Samples:
@@ -150,8 +155,7 @@ def unlearned(subject: Subject, item: Unlearning, at_once: int, materials: Mater
             subject.data.members(torch.zeros(len(own), dtype=torch.long, device=materials.device)),
             own,
             trained_loss=trainer.loss,
-            # As of the run itself: decoupled weight decay is no part of what training minimises.
-            weight_decay=0.0 if trainer.optimizer == "AdamW" else trainer.weight_decay,
+            weight_decay=trainer.l2_penalty,
             unseen=[subject.unseen] * len(own),
             curves=False,
         )
