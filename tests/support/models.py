@@ -5,6 +5,12 @@ from __future__ import annotations
 from qlab.models import MLP, Features
 
 
+class Looped(MLP):
+    """An MLP that is not run under vmap."""
+
+    supports_vmap = False
+
+
 class HalfFrozen(MLP):
     """The last layer alone learns, on random features."""
 

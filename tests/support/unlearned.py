@@ -19,14 +19,15 @@ SEEDS = (3, 0, 7)
 
 
 class Polluted:
-    """Models of three seeds, half of whose labels are wrong."""
+    """Models of three seeds, half of whose labels are wrong, or that were corrupted in another way."""
 
-    def __init__(self, model, task, dataset, ratio=0.5, **training):
-        corruption = LabelFlip(ratio=ratio)
+    def __init__(self, model, task, dataset, ratio=0.5, *, corruption=None, **training):
+        corruption = corruption or LabelFlip(ratio=ratio)
+        self.dataset = dataset
         trainer = Trainer(**{"epochs": 4, "batch_size": 5, "learning_rate": 0.05} | training)
         self.trained = trainer.train(model, task, corruption, seeds=SEEDS)
-        members = [Member.of(task, dataset, corruption, seed) for seed in SEEDS]
-        self.data = prepare(self.trained.model, members, dataset.validation, torch.device("cpu"))
+        self.members = [Member.of(task, dataset, corruption, seed) for seed in SEEDS]
+        self.data = prepare(self.trained.model, self.members, dataset.validation, torch.device("cpu"))
         x, y = self.data.validation_x, self.data.validation_y
         # As many rows for each member as it likes.
         self.unseen = [Samples(x[row:], 1.0 - y[row:]) for row in range(len(SEEDS))]

@@ -12,16 +12,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from support.models import HalfFrozen
+from support.models import HalfFrozen, Looped
+from support.unlearned import SEEDS, Polluted
 from torch.nn.functional import binary_cross_entropy_with_logits, logsigmoid
 
 from qlab import seeding
 from qlab.corruptions import Corrupted, Corruption, FeatureRandomization, LabelFlip, NoCorruption
 from qlab.errors import DataError
 from qlab.models import MLP, Features, Model, PennyLaneQNN
-from qlab.tasks import Dataset, Split, Task
-from qlab.training import Member, TrainedEnsemble, Trainer
-from qlab.training.data import EnsembleData, prepare
+from qlab.tasks import Split
+from qlab.training import Member, Trainer
+from qlab.training.data import prepare
 from qlab.unlearning import (
     NPO,
     AlternatingScrub,
@@ -35,7 +36,6 @@ from qlab.unlearning import (
 )
 from qlab.unlearning.engine import LossError, Partition, Unlearned, unlearn
 
-SEEDS = (3, 0, 7)
 METRICS = {
     "train_loss",
     "train_accuracy",
@@ -49,50 +49,14 @@ METRICS = {
 
 FLIPS, NOISE = LabelFlip(ratio=0.5), FeatureRandomization(ratio=0.5)
 DOUBLE_MLP, QNN = MLP(hidden=(6, 3), dtype="float64"), PennyLaneQNN(depth=2)
-
-
-class Looped(MLP):
-    """An MLP that is not run under vmap."""
-
-    supports_vmap = False
-
-
 LOOPED = Looped(hidden=(6, 3), dtype="float64")
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Polluted:
-    """Some trained models and what they were trained on."""
-
-    trained: TrainedEnsemble
-    members: list[Member]
-    data: EnsembleData
-    dataset: Dataset
-
-    @classmethod
-    def of(cls, model: Model, task: Task, dataset: Dataset, corruption: Corruption, seeds=SEEDS) -> Polluted:
-        trained = Trainer(epochs=4, batch_size=5, learning_rate=0.05).train(model, task, corruption, seeds=seeds)
-        members = [Member.of(task, dataset, corruption, seed) for seed in seeds]
-        return cls(trained, members, prepare(trained.model, members, dataset.validation, torch.device("cpu")), dataset)
-
-    def unlearn(self, unlearner: Unlearner, *rows: int, observer=None) -> Unlearned:
-        """Applies a method to all members, or to some."""
-        chosen = list(rows or range(len(self.members)))
-        return unlearn(
-            unlearner,
-            copy.deepcopy(self.trained.model),
-            {name: value[chosen] for name, value in self.trained.parameters.items()},
-            self.data.members(torch.tensor(chosen)),
-            [self.members[row].seed for row in chosen],
-            observer=observer,
-        )
 
 
 @pytest.fixture(scope="session")
 def polluted(small_task, small_data):
     @functools.cache
     def make(model: Model, corruption: Corruption) -> Polluted:
-        return Polluted.of(model, small_task, small_data, corruption)
+        return Polluted(model, small_task, small_data, corruption=corruption)
 
     return make
 

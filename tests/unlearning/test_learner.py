@@ -6,7 +6,7 @@ import functools
 
 import pytest
 import torch
-from support.models import HalfFrozen
+from support.models import HalfFrozen, Looped
 from torch.autograd.functional import hessian, jacobian
 from torch.func import functional_call, vmap
 from torch.nn.functional import binary_cross_entropy_with_logits
@@ -21,12 +21,6 @@ from qlab.unlearning.finetune import Finetune
 from qlab.unlearning.learner import Learner, Setting
 
 ROWS = 7
-
-
-class Looped(MLP):
-    """An MLP that is not run under vmap."""
-
-    supports_vmap = False
 
 
 class Tanh(PennyLaneQNN):

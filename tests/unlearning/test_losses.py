@@ -4,19 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
+from support.models import Looped
+from support.unlearned import Polluted
 
-from qlab.corruptions import LabelFlip
 from qlab.models import MLP
-from qlab.training import Member, Trainer
-from qlab.training.data import prepare
 from qlab.unlearning import Unlearner
-from qlab.unlearning.engine import LossError, unlearn
-
-
-class Looped(MLP):
-    """An MLP that is not run under vmap."""
-
-    supports_vmap = False
+from qlab.unlearning.engine import LossError
 
 
 @pytest.mark.parametrize(
@@ -37,10 +30,6 @@ def test_a_loss_that_is_none_is_told_what_it_should_be(small_task, small_data, k
         def loss(self, student, teacher, data):
             return made(student(data.retain.x))
 
-    corruption = LabelFlip(ratio=0.5)
-    model = kind(hidden=(3,), dtype="float64")
-    trained = Trainer(epochs=1, batch_size=8).train(model, small_task, corruption, seeds=(0, 1))
-    members = [Member.of(small_task, small_data, corruption, seed) for seed in (0, 1)]
-    data = prepare(trained.model, members, small_data.validation, torch.device("cpu"))
+    case = Polluted(kind(hidden=(3,), dtype="float64"), small_task, small_data, epochs=1)
     with pytest.raises(LossError, match=rf"step 1: the loss of Wrong .*{message}"):
-        unlearn(Wrong(), trained.model, trained.parameters, data, (0, 1))
+        case.unlearn(Wrong())

@@ -2,62 +2,29 @@
 
 from __future__ import annotations
 
-import copy
 import functools
 
 import numpy as np
 import pytest
 import torch
+from support.models import Looped
+from support.unlearned import SEEDS, Polluted
 
 from qlab import seeding
-from qlab.corruptions import LabelFlip
 from qlab.errors import ConfigError
 from qlab.models import MLP, PennyLaneQNN, RandomQNN
-from qlab.training import Member, Trainer
-from qlab.training.data import prepare
 from qlab.unlearning import Finetune, Unlearner, UnlearningData, calls, cross_entropy
 from qlab.unlearning.base import Draws
-from qlab.unlearning.engine import LossError, unlearn
-
-SEEDS = (3, 0, 7)
-
-
-class Looped(MLP):
-    """An MLP that is not run under vmap."""
-
-    supports_vmap = False
-
+from qlab.unlearning.engine import LossError
 
 MLP_, LOOPED = MLP(hidden=(6, 3), dtype="float64"), Looped(hidden=(6, 3), dtype="float64")
 QNN = PennyLaneQNN(depth=2)
 every_model = pytest.mark.parametrize("model", [MLP_, LOOPED, QNN, RandomQNN(depth=2)], ids=lambda m: type(m).__name__)
 
 
-class Case:
-    """Trained models, and methods applied to some of them."""
-
-    def __init__(self, model, task, dataset):
-        corruption = LabelFlip(ratio=0.5)
-        trainer = Trainer(epochs=4, batch_size=5, learning_rate=0.05)
-        self.trained = trainer.train(model, task, corruption, seeds=SEEDS)
-        members = [Member.of(task, dataset, corruption, seed) for seed in SEEDS]
-        self.data = prepare(self.trained.model, members, dataset.validation, torch.device("cpu"))
-
-    def unlearn(self, unlearner, *rows, **more):
-        chosen = list(rows or range(3))
-        return unlearn(
-            unlearner,
-            copy.deepcopy(self.trained.model),
-            {name: value[chosen] for name, value in self.trained.parameters.items()},
-            self.data.members(torch.tensor(chosen)),
-            [SEEDS[row] for row in chosen],
-            **more,
-        )
-
-
 @pytest.fixture(scope="module")
 def case(small_task, small_data):
-    return functools.cache(lambda model: Case(model, small_task, small_data))
+    return functools.cache(lambda model: Polluted(model, small_task, small_data))
 
 
 def assert_same(found, row, expected, expected_row, tolerance=1e-9):
