@@ -57,6 +57,12 @@ def defined(cls: type, name: str) -> str:
     return f"{_shown(code.co_filename)}, line {code.co_firstlineno}" if own else ""
 
 
+def bracketed(cls: type, *names: str) -> str:
+    """Where a user's methods are defined, to follow a message: " [parts.py, line 24]"; empty if all are qlab's own."""
+    places = [place for name in names if (place := defined(cls, name))]
+    return f" [{', '.join(places)}]" if places else ""
+
+
 def described(error: BaseException) -> str:
     """An error as a message: its type, what it says, and where in a user's own code it was raised.
 

@@ -59,10 +59,10 @@ class Member:
         corrupted = own_code.calling(f"{type(corruption).__name__}.apply", apply) if own else apply()
         same = all(torch.equal(tensor, copy) for tensor, copy in zip(shared, copies, strict=True))
         if not same or [tensor._version for tensor in shared] != versions:
-            where = own_code.defined(type(corruption), "apply")
+            where = own_code.bracketed(type(corruption), "apply")
             raise ConfigError(
                 f"{type(corruption).__name__}.apply changes the clean split in place, which affects every other "
-                f"trial; copy first: y = split.y.clone()." + (f" [{where}]" if where else "")
+                f"trial; copy first: y = split.y.clone().{where}"
             )
         if own:
             corrupted = check_corrupted(corruption, dataset.train, corrupted)

@@ -113,8 +113,9 @@ class Unlearner(Component):
         if not cls.has_update():
             return
         if not getattr(cls.loss, "__isabstractmethod__", False) and cls.loss is not _no_loss:
+            where = own_code.bracketed(cls, "loss", "update")
             raise ConfigError(
-                f"{cls.__name__} defines both loss and update{_where(cls, 'loss', 'update')}; a method has one of "
+                f"{cls.__name__} defines both loss and update{where}; a method has one of "
                 "them: loss is minimised by an optimizer, update returns new parameters."
             )
         cls.loss = _no_loss  # type: ignore[method-assign]
@@ -208,8 +209,3 @@ Unlearner.loss.alternative = "update"  # type: ignore[attr-defined]
 def _no_loss(self: Unlearner, student: Learner, teacher: Learner, data: UnlearningData) -> Tensor:
     """Methods with an update have none."""
     raise ConfigError(f"{type(self).__name__} has no loss: its update returns new parameters.")
-
-
-def _where(cls: type, *methods: str) -> str:
-    places = [place for name in methods if (place := own_code.defined(cls, name))]
-    return f" [{', '.join(places)}]" if places else ""

@@ -117,7 +117,7 @@ class Caller:
             found = self._checked_names(self.unlearner.measure(student, teacher, data), "measure")
             for name, value in found.items():
                 if value.shape != ():
-                    where = where_defined(self.unlearner, "measure")
+                    where = own_code.bracketed(type(self.unlearner), "measure")
                     raise LossError(
                         f"{type(self.unlearner).__name__}.measure must return scalars, got shape {list(value.shape)} "
                         f"for {name!r}{where}."
@@ -235,65 +235,61 @@ class Caller:
         if not isinstance(found, Mapping) or not all(isinstance(value, Tensor) for value in found.values()):
             raise LossError(
                 f"{type(self.unlearner).__name__}.{method} must return tensors by name, got {type(found).__name__}"
-                f'{where_defined(self.unlearner, method)}: return {{"name": tensor}}.'
+                f'{own_code.bracketed(type(self.unlearner), method)}: return {{"name": tensor}}.'
             )
         return dict(found)
 
     def _check_loss(self, loss: object, step: int) -> None:
-        dtype, unlearner = self.setting.model.dtype, self.unlearner
-        name = f"step {step}: the loss of {type(unlearner).__name__}"
-        where = where_defined(unlearner, "loss")
+        dtype, cls = self.setting.model.dtype, type(self.unlearner)
+        name = f"step {step}: the loss of {cls.__name__}"
         if not isinstance(loss, Tensor) or loss.shape != ():
             shape = f"shape {list(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
             way = ": loss.mean()" if isinstance(loss, Tensor) else ""
             if isinstance(loss, (int, float)):
                 way = ": leave out .item() and float(), which cut it off from the student"
-            raise LossError(f"{name} must be a scalar tensor, got {shape}{where}{way}.")
+            raise LossError(f"{name} must be a scalar tensor, got {shape}{own_code.bracketed(cls, 'loss')}{way}.")
         if not loss.is_floating_point() or loss.dtype.itemsize < dtype.itemsize:
             raise LossError(
-                f"{name} must be of the student's {dtype}, got {loss.dtype}{where}: compute it from the logits as they "
-                "are."
+                f"{name} must be of the student's {dtype}, got {loss.dtype}{own_code.bracketed(cls, 'loss')}: compute "
+                "it from the logits as they are."
             )
 
     def _checked_update(self, found: object, student: Learner, step: int) -> Mapping[str, Tensor]:
         size, dtype = self.setting.n_parameters, self.setting.model.dtype
-        name = f"step {step}: the update of {type(self.unlearner).__name__}"
-        where = where_defined(self.unlearner, "update")
-        accepts = f"a flat vector [{size}], as student.theta, or parameters by name, as student.parameters"
+
+        def error(said: str) -> LossError:
+            cls = type(self.unlearner)
+            return LossError(f"step {step}: the update of {cls.__name__} {said}{own_code.bracketed(cls, 'update')}.")
+
+        accepts = f"must return a flat vector [{size}], as student.theta, or parameters by name, as student.parameters"
         if isinstance(found, Mapping):
             shapes = self.setting.shapes
             if not found:
-                raise LossError(f"{name} must return {accepts}; got {{}}, which changes nothing{where}.")
+                raise error(f"{accepts}; got {{}}, which changes nothing")
             for key, value in found.items():
                 if key not in shapes or not isinstance(value, Tensor) or value.shape != shapes[key]:
                     got = f"shape {list(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
                     wanted = f"shape {list(shapes[key])}" if key in shapes else f"only {', '.join(shapes)}"
-                    raise LossError(f"{name} must return {accepts}; got for {key!r} {got}, accepts {wanted}{where}.")
+                    raise error(f"{accepts}; got for {key!r} {got}, accepts {wanted}")
             values = list(found.values())
             # Through the flat vector, so that what the method must not change stays.
             result = student.named(student.flat(dict(found)))
         elif isinstance(found, Tensor):
             if found.shape != (size,):
-                raise LossError(f"{name} must return {accepts}; got shape {list(found.shape)}{where}.")
+                raise error(f"{accepts}; got shape {list(found.shape)}")
             values = [found]
             result = student.named(found)
         else:
-            raise LossError(f"{name} must return {accepts}; got {type(found).__name__}{where}.")
+            raise error(f"{accepts}; got {type(found).__name__}")
         for value in values:
             if not value.is_floating_point() or value.dtype.itemsize < dtype.itemsize:
-                raise LossError(f"{name} must be of the student's {dtype}, got {value.dtype}{where}.")
+                raise error(f"must be of the student's {dtype}, got {value.dtype}")
         return {key: value.to(dtype) for key, value in result.items()}
 
 
 def not_finite(values: Tensor) -> list[int]:
     """The members some of whose values ``[members, n]`` are not finite."""
     return torch.nonzero(~values.isfinite().all(1)).flatten().tolist()
-
-
-def where_defined(unlearner: Unlearner, method: str) -> str:
-    """Where a method of a user's class is, for messages; empty for qlab's own."""
-    where = own_code.defined(type(unlearner), method)
-    return f" [{where}]" if where else ""
 
 
 def _taken(part: Any, rows: slice | int) -> Any:

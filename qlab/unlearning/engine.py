@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from qlab import seeding
+from qlab import own_code, seeding
 from qlab.errors import DataError
 from qlab.losses import Loss
 from qlab.models import Model
@@ -27,7 +27,7 @@ from qlab.training.optimizers import SGD, Adam, Optimizer
 from qlab.training.threads import suited_threads
 from qlab.unlearning import draws
 from qlab.unlearning.base import Unlearner
-from qlab.unlearning.calls import Batch, Caller, LossError, not_finite, where_defined
+from qlab.unlearning.calls import Batch, Caller, LossError, not_finite
 from qlab.unlearning.changed import Changed, check_method, fresh_parameters
 from qlab.unlearning.cost import Cost
 from qlab.unlearning.learner import Setting
@@ -233,10 +233,10 @@ def _descend(caller: Caller, batch: Batch, optimizer: Optimizer, changed: Change
     optimizer.zero_grad()
     losses = caller.losses(batch, step)
     if not losses.requires_grad:
-        unlearner = caller.unlearner
+        cls = type(caller.unlearner)
         raise LossError(
-            f"step {step}: the loss of {type(unlearner).__name__} does not depend on the student's parameters"
-            f"{where_defined(unlearner, 'loss')}: call student(x) in it, without .detach(), .item(), .numpy() or "
+            f"step {step}: the loss of {cls.__name__} does not depend on the student's parameters"
+            f"{own_code.bracketed(cls, 'loss')}: call student(x) in it, without .detach(), .item(), .numpy() or "
             "torch.no_grad()."
         )
     # Members share no parameters: one that is not finite leaves the gradients of the others alone.
