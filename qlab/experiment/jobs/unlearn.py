@@ -62,16 +62,16 @@ class Taught:
         dataset = materials.dataset(trials[0].task)
         data, test = prepare(model, members, dataset.validation, materials.device), dataset.test
         stacked = ensemble.stack([dict(inputs.states[trial.key]) for trial in trials], model)
+        compared = [
+            _compared_rows(materials, trial, member, model, data) for trial, member in zip(trials, members, strict=True)
+        ]
         return cls(
             trials,
             model,
             data,
             {name: value.to(materials.device) for name, value in stacked.items()},
-            tuple(
-                _compared_rows(materials, trial, member, model, data)
-                for trial, member in zip(trials, members, strict=True)
-            ),
-            tuple(_corrective_rows(materials, trial, model) for trial in trials),
+            tuple(compared),
+            tuple(_corrective_rows(materials, trial, rows) for trial, rows in zip(trials, compared, strict=True)),
             None if test is None else (prepare_features(model, test.x), test.y.to(model.dtype)),
         )
 
@@ -279,6 +279,7 @@ def _compared_rows(
     )
 
 
-def _corrective_rows(materials: Materials, trial: Trial, model: Model) -> tuple[Tensor, Tensor]:
-    x, y = corrective_rows(materials, trial)
-    return prepare_features(model, x), y
+def _corrective_rows(materials: Materials, trial: Trial, rows: oracle.ComparedRows) -> tuple[Tensor, Tensor]:
+    """Their features are those of compared rows, which are prepared already and need not be held twice."""
+    _, y = corrective_rows(materials, trial)
+    return rows.unseen_x if trial.corruption.has_trigger else rows.forget_x, y
