@@ -82,12 +82,12 @@ class Refit(Unlearn):
         told, corrupted = materials.told(trial, item.knowledge), member.corrupted.mask
         seeds = [seed_of(trial.seed, number) for number in range(item.oracles)]
 
-        def fitted(seed: int, without: Tensor | None) -> Fitted:
+        def fitted(seed: int, without: Tensor | None = None) -> Fitted:
             own = dataclasses.replace(member, seed=seed)
             return fit(trial.estimator, own, dataset.validation, features, test=dataset.test, without=without)
 
         return _Fits(
-            fit(trial.estimator, member, dataset.validation, features, test=dataset.test),
+            fitted(member.seed),
             fitted(item.seed, told),
             [fitted(seed, corrupted) for seed in seeds],
             [] if item.knowledge.is_complete else [fitted(seed, told) for seed in seeds],
