@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import math
 from collections.abc import Mapping, Sequence
 from typing import Self
 
@@ -18,7 +17,7 @@ from qlab.models import Model
 from qlab.training import ensemble
 from qlab.training.metrics import CROSS_ENTROPY
 from qlab.unlearning.base import Unlearner
-from qlab.unlearning.learner import layers_of
+from qlab.unlearning.learner import layers_of, trained_shapes, unflattened
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -40,7 +39,7 @@ class Changed:
         Raises:
             ConfigError: the method names layers that the model does not have, or none.
         """
-        shapes = {name: own.shape for name, own in model.named_parameters() if own.requires_grad}
+        shapes = trained_shapes(model)
         everything = {name: torch.ones(shape, dtype=torch.bool, device=device) for name, shape in shapes.items()}
         if type(unlearner).changed_layers is Unlearner.changed_layers:
             return cls(everything, None)
@@ -56,9 +55,7 @@ class Changed:
         flat = torch.zeros(model.n_parameters(), dtype=torch.bool)
         for layer in chosen:
             flat[layers[layer]] = True
-        parts = flat.to(device).split([math.prod(shape) for shape in shapes.values()])
-        masks = {name: part.reshape(shapes[name]) for name, part in zip(shapes, parts, strict=True)}
-        return cls(masks, torch.nonzero(flat).flatten().to(device))
+        return cls(unflattened(flat.to(device), shapes), torch.nonzero(flat).flatten().to(device))
 
     def mixed(self, old: Mapping[str, Tensor], new: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Stacked parameters with new values where they are changed."""

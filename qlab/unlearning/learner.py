@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Callable, Mapping
 
 import torch
@@ -48,7 +47,7 @@ class Setting:
     @property
     def shapes(self) -> dict[str, torch.Size]:
         """Of the trained parameters, by name, in the order of the flat vector."""
-        return {name: own.shape for name, own in self.model.named_parameters() if own.requires_grad}
+        return trained_shapes(self.model)
 
     @property
     def n_parameters(self) -> int:
@@ -117,8 +116,7 @@ class Learner:
         if changed is not None:
             whole = torch.cat([self._all[name].reshape(-1) for name in shapes])
             theta = whole.index_copy(0, changed, theta)
-        parts = theta.split([math.prod(shape) for shape in shapes.values()])
-        return {name: part.reshape(shapes[name]) for name, part in zip(shapes, parts, strict=True)}
+        return unflattened(theta, shapes)
 
     def at(self, parameters: Tensor | Mapping[str, Tensor]) -> Learner:
         """The same model at other parameters: a flat vector, or some by name.
@@ -232,6 +230,17 @@ class Learner:
                 raise ConfigError(f'"{name}" is no trained parameter of the model; it has {", ".join(shapes)}.')
             if value.shape != shapes[name]:
                 raise ConfigError(f"{name}: got shape {list(value.shape)}, accepts {list(shapes[name])}.")
+
+
+def trained_shapes(model: Model) -> dict[str, torch.Size]:
+    """Shapes of a model's trained parameters, in the order of its flat vector; frozen ones are left out."""
+    return {name: own.shape for name, own in model.named_parameters() if own.requires_grad}
+
+
+def unflattened(flat: Tensor, shapes: Mapping[str, torch.Size]) -> dict[str, Tensor]:
+    """A flat vector ``[P]`` as parts by name, see :func:`trained_shapes`."""
+    parts = flat.split([shape.numel() for shape in shapes.values()])
+    return {name: part.reshape(shapes[name]) for name, part in zip(shapes, parts, strict=True)}
 
 
 def layers_of(model: Model, changed: Tensor | None = None) -> dict[str, Tensor]:
