@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -116,29 +116,17 @@ def summary_table(table: pd.DataFrame, title: str) -> Table:
 
 def unlearning_table(table: pd.DataFrame, title: str) -> Table:
     """Each method's final accuracy, forgetting, speed and distance to the oracle, mean and deviation over seeds."""
-    shown = Table(title=Text(title), title_justify="left")
-    several = any(table[column].nunique(dropna=False) > 1 for column in ("ratio", "corruption"))
-    for column in ("model", "method"):
-        shown.add_column(column, overflow="fold")
     partial = {
         name: heading
         for name, heading in (("corrective_accuracy", "corrective"), ("reachable_gap", "gap to reachable"))
         if "reachable_gap_mean" in table and f"{name}_mean" in table  # where rows are hidden from methods
     }
     measured = ("validation", "forget, polluted labels", "steps to 95 % of oracle", "gap to oracle")
-    for column in (*measured, *partial.values(), "kept"):
-        shown.add_column(column, justify="right")
-    previous = None
-    for row in table.to_dict("records"):
-        ratio = ratio_text(row["ratio"], table["ratio"])
-        group = f"{row['model']} {row['corruption']} {ratio}" if several else str(row["model"])
-        if previous is not None and group != previous:
-            shown.add_section()
+
+    def cells(row: Mapping[Hashable, Any]) -> list[str]:
         reached = row["steps_to_oracle_n"]
         steps = f"{row['steps_to_oracle_mean']:.0f}" if reached else "never"
-        cells = [
-            "" if group == previous else group,
-            str(row["method"]),
+        return [
             _spread(row["validation_accuracy_mean"], row["validation_accuracy_std"]),
             _spread(row["forget_accuracy_polluted_mean"], row["forget_accuracy_polluted_std"]),
             steps if reached in (0, row["kept"]) else f"{steps} ({reached} of {row['kept']} got there)",
@@ -146,9 +134,8 @@ def unlearning_table(table: pd.DataFrame, title: str) -> Table:
             *(_spread(row[f"{name}_mean"], row[f"{name}_std"]) for name in partial),
             f"{row['kept']} of {row['runs']}" + (f" ({row['left_out']})" if row["left_out"] else ""),
         ]
-        shown.add_row(*map(Text, cells))
-        previous = group
-    return shown
+
+    return _table_of_methods(table, title, (*measured, *partial.values(), "kept"), cells)
 
 
 _FEW_AUDITS = 5
@@ -157,26 +144,35 @@ _FEW_AUDITS = 5
 
 def audit_table(table: pd.DataFrame, title: str) -> Table:
     """What audits found of each method, mean over runs (and deviation), and what oracles have among themselves."""
+    metrics = [name for name in AUDITED if f"{name}_mean" in table]
+
+    def cell(row: Mapping[Hashable, Any], metric: str) -> str:
+        floor = floor_of({str(key): value for key, value in row.items()}, metric)
+        beside = f" ({floor:.2f})" if np.isfinite(floor) else ""
+        deviation = row[f"{metric}_std"] if len(metrics) <= _FEW_AUDITS else np.nan
+        return _spread(row[f"{metric}_mean"], deviation, 2) + beside
+
+    headings = [AUDITED[metric] for metric in metrics]
+    return _table_of_methods(table, title, headings, lambda row: [cell(row, metric) for metric in metrics])
+
+
+def _table_of_methods(
+    table: pd.DataFrame, title: str, headings: Iterable[str], cells: Callable[[Mapping[Hashable, Any]], Iterable[str]]
+) -> Table:
+    """A row for each method, in sections by model, and by corruption and ratio if there are several."""
     shown = Table(title=Text(title), title_justify="left")
     several = any(table[column].nunique(dropna=False) > 1 for column in ("ratio", "corruption"))
-    metrics = [name for name in AUDITED if f"{name}_mean" in table]
     for column in ("model", "method"):
         shown.add_column(column, overflow="fold")
-    for metric in metrics:
-        shown.add_column(AUDITED[metric], justify="right")
+    for column in headings:
+        shown.add_column(column, justify="right")
     previous = None
     for row in table.to_dict("records"):
         ratio = ratio_text(row["ratio"], table["ratio"])
         group = f"{row['model']} {row['corruption']} {ratio}" if several else str(row["model"])
         if previous is not None and group != previous:
             shown.add_section()
-        cells = ["" if group == previous else group, str(row["method"])]
-        for metric in metrics:
-            floor = floor_of({str(key): value for key, value in row.items()}, metric)
-            beside = f" ({floor:.2f})" if np.isfinite(floor) else ""
-            deviation = row[f"{metric}_std"] if len(metrics) <= _FEW_AUDITS else np.nan
-            cells.append(_spread(row[f"{metric}_mean"], deviation, 2) + beside)
-        shown.add_row(*map(Text, cells))
+        shown.add_row(*map(Text, ["" if group == previous else group, str(row["method"]), *cells(row)]))
         previous = group
     return shown
 
