@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -87,13 +87,24 @@ def save(panels: Sequence[Panel], path: Path, form: Format, dpi: int = 300) -> P
         form: how it is printed.
         dpi: dots per inch of a PNG file.
     """
+    return write(lambda: draw(panels, form), path, form, dpi)
+
+
+def write(draw: Callable[[], Figure], path: Path, form: Format, dpi: int) -> Path:
+    """Writes what is drawn with :func:`settings` in force, without the time at which it was.
+
+    Args:
+        draw: makes the figure.
+        path: the file, with one of the suffixes of :data:`FORMATS`.
+        form: how it is printed.
+        dpi: dots per inch of a PNG file.
+    """
     import matplotlib as mpl
 
     suffix = path.suffix.lower().removeprefix(".")
     about = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}.get(suffix)
     with DRAWING, mpl.rc_context(settings(form)):
-        figure = draw(panels, form)
-        figure.savefig(path, format=suffix, dpi=dpi, metadata=about)
+        draw().savefig(path, format=suffix, dpi=dpi, metadata=about)
     return path
 
 

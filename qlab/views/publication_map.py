@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from qlab.views.backends import DRAWING, literal
+from qlab.views.backends import literal
 from qlab.views.grids import Grid
 from qlab.views.heat_map import CENTRED, COLOURS, DASHES, MISSING
-from qlab.views.publication import Format, settings
+from qlab.views.publication import Format, write
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -33,13 +33,7 @@ def save(maps: Sequence[Grid], path: Path, form: Format, dpi: int = 300) -> Path
         form: how it is printed; axes are never logarithmic, whose places are those that were tried.
         dpi: dots per inch of a PNG file.
     """
-    import matplotlib as mpl
-
-    suffix = path.suffix.lower().removeprefix(".")
-    about = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}.get(suffix)
-    with DRAWING, mpl.rc_context(settings(form)):
-        draw(maps, form).savefig(path, format=suffix, dpi=dpi, metadata=about)
-    return path
+    return write(lambda: draw(maps, form), path, form, dpi)
 
 
 def draw(maps: Sequence[Grid], form: Format) -> Figure:
