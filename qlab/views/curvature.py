@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import holoviews as hv
@@ -131,20 +131,12 @@ def traces_against_ratio(table: pd.DataFrame) -> hv.Layout:
     Args:
         table: see :func:`summarize_probes`.
     """
-    rows = table[table["probe_type"] == "HessianProbe"]
-    rows = rows.assign(line=_lines(rows))
-    by_line = _styles(rows)
     titles = {
         "hessian_trace": "Hessian trace A + B",
         "hessian_trace_a": "term A",
         "hessian_trace_b": "term B",
     }
-    return _layout(
-        [
-            _panel([], [(_of_metric(rows, metric), "", "solid")], by_line, title, metric == "hessian_trace_b")
-            for metric, title in titles.items()
-        ]
-    )
+    return _metrics_of(table, "HessianProbe", titles)
 
 
 def accuracy_under_noise(table: pd.DataFrame) -> hv.Layout:
@@ -153,13 +145,18 @@ def accuracy_under_noise(table: pd.DataFrame) -> hv.Layout:
     Args:
         table: see :func:`summarize_probes`.
     """
-    rows = table[table["probe_type"] == "UnderNoise"]
-    rows = rows.assign(line=_lines(rows))
-    by_line = _styles(rows)
     titles = {"landscape_accuracy": "accuracy", "accuracy_change": "change of accuracy"}
+    return _metrics_of(table, "UnderNoise", titles, may_be_log=False)
+
+
+def _metrics_of(table: pd.DataFrame, probe_type: str, titles: Mapping[str, str], may_be_log: bool = True) -> hv.Layout:
+    """A panel for each metric of a type of probe, the legend in the last."""
+    rows = table[table["probe_type"] == probe_type]
+    rows = rows.assign(line=_lines(rows))
+    by_line, last = _styles(rows), list(titles)[-1]
     return _layout(
         [
-            _panel([], [(_of_metric(rows, metric), "", "solid")], by_line, title, metric == "accuracy_change", False)
+            _panel([], [(_of_metric(rows, metric), "", "solid")], by_line, title, metric == last, may_be_log)
             for metric, title in titles.items()
         ]
     )
