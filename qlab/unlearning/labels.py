@@ -11,6 +11,9 @@ from qlab.fields import NonNegativeFloat
 from qlab.unlearning.base import LogitFunction, Unlearner, UnlearningData
 from qlab.unlearning.divergences import cross_entropy
 
+OtherLabels = Literal["random", "complement"]
+"""Labels that are drawn anew in every step, or the other one of the two."""
+
 
 class RandomLabels(Unlearner):
     """Learns the retain set, and random labels of the forget set.
@@ -24,7 +27,7 @@ class RandomLabels(Unlearner):
     formula: ClassVar[str] = "L = CE(retain) + weight CE(forget, y'), y' ~ U{0, 1} or 1 - y"
     source: ClassVar[str] = "random labels: Golatkar et al., arXiv:1911.04933, and Graves et al., arXiv:2010.10981"
 
-    labels: Literal["random", "complement"] = "random"
+    labels: OtherLabels = "random"
     weight: NonNegativeFloat = 1.0
 
     def loss(self, student: LogitFunction, teacher: LogitFunction, data: UnlearningData) -> Tensor:
@@ -55,7 +58,7 @@ class Relabel(Unlearner):
         return cross_entropy(student(data.retain.x), data.retain.y) + self.weight * forget
 
 
-def other_labels(data: UnlearningData, labels: Literal["random", "complement"]) -> Tensor:
+def other_labels(data: UnlearningData, labels: OtherLabels) -> Tensor:
     """Labels of the forget set that are drawn, or the other ones, ``[n]``."""
     y = data.forget_polluted.y
     return 1.0 - y if labels == "complement" else torch.where(data.rand(y.shape) < 0.5, 1.0, 0.0).to(y)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar
 
 import annotated_types as at
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor
 from qlab.fields import NonNegativeFloat
 from qlab.unlearning.base import Unlearner, UnlearningData
 from qlab.unlearning.divergences import cross_entropy
-from qlab.unlearning.labels import other_labels
+from qlab.unlearning.labels import OtherLabels, other_labels
 from qlab.unlearning.learner import Learner
 
 
@@ -33,7 +33,7 @@ class SalUn(Unlearner):
     source: ClassVar[str] = "SalUn of Fan et al., arXiv:2310.12508"
 
     share: Annotated[float, at.Gt(0.0), at.Le(1.0)] = 0.5
-    labels: Literal["random", "complement"] = "random"
+    labels: OtherLabels = "random"
     weight: NonNegativeFloat = 1.0
 
     def begin(self, teacher: Learner, data: UnlearningData) -> Mapping[str, Tensor]:
