@@ -13,7 +13,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 from support.experiments import TASK
-from support.runs import refused_alone, run_text
+from support.runs import Unheard, refused_alone, run_text
 
 from qlab.cli import main
 from qlab.corruptions import Knowledge
@@ -128,19 +128,13 @@ def test_methods_get_the_known_rows_and_the_rest(store: Store, tmp_path: Path) -
     assert outcome.unlearned == 2
 
 
-class Silent:
-    def epoch(self, *_: Any) -> None: ...
-
-    def state(self, *_: Any) -> None: ...
-
-
 def applied(item: Unlearning, teacher: dict[str, Any], materials: Materials) -> Forgotten:
     """A method, after both kinds of oracles."""
     wanted = tuple((item.teacher, number) for number in range(item.oracles))
     states = {item.teacher.key: teacher}
     for knowledge in (Knowledge(), item.knowledge):
-        states |= TrainOracles(wanted, knowledge).run(materials, Inputs(states), Silent()).states  # type: ignore[arg-type]
-    return Unlearn((item,), (item.teacher,)).run(materials, Inputs(states), Silent())  # type: ignore[arg-type]
+        states |= TrainOracles(wanted, knowledge).run(materials, Inputs(states), Unheard()).states  # type: ignore[arg-type]
+    return Unlearn((item,), (item.teacher,)).run(materials, Inputs(states), Unheard())  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("alarms", [0.0, 0.5])
@@ -188,7 +182,7 @@ def test_reachable_oracles_are_trained_without_the_known_rows_only() -> None:
     assert int((own.split.y != own.clean_y).sum()) == 6  # the hidden rows, with the labels they were given
     trainer, dataset = item.teacher.trainer, materials.dataset(item.teacher.task)
     job = TrainOracles(((item.teacher, 1),), item.knowledge)
-    trained = job.run(materials, Inputs({item.teacher.key: {}}), Silent())  # type: ignore[arg-type]
+    trained = job.run(materials, Inputs({item.teacher.key: {}}), Unheard())  # type: ignore[arg-type]
     member = oracle.retain_only(corrupted, oracle.seed_of(item.teacher.seed, 1), told)
     expected = trainer.fit(materials.build(item.teacher), [member], dataset.validation).state_of(0)
     [key] = job.keys

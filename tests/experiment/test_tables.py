@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
+from support.runs import Unheard
 
 from qlab.cli import main
 from qlab.errors import ConfigError, DataError
@@ -109,15 +110,6 @@ def test_a_worker_needs_no_file(folder: Path) -> None:
     found = job.run(there, Inputs(), Unheard())
     assert found.states.keys() == {trial.key for trial in trials}
     np.testing.assert_array_equal(found.final["test_loss"], expected.final["test_loss"])
-
-
-class Unheard:
-    """A report that nobody reads."""
-
-    def epoch(self, *_: object) -> None:
-        pass
-
-    state = epoch
 
 
 @pytest.mark.slow

@@ -14,6 +14,15 @@ from qlab.tracking import names
 from qlab.tracking.store import Store
 
 
+class Unheard:
+    """A report that nobody reads."""
+
+    def epoch(self, *_: object) -> None:
+        pass
+
+    state = epoch
+
+
 def runner(store: Store, reporter: Reporter | None = None, workers: Workers | None = None) -> Runner:
     """One that draws no figures, for tests of all else: they take longer than what most tests run."""
     return Runner(store, reporter, workers, summarise=tabulate)
