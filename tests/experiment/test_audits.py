@@ -12,7 +12,7 @@ import pytest
 import torch
 from scipy.stats import entropy
 from support.experiments import TASK
-from support.runs import refused_alone, run_text
+from support.runs import Unheard, refused_alone, run_text
 
 from qlab.audits import epsilon_ceiling
 from qlab.errors import ConfigError
@@ -20,6 +20,8 @@ from qlab.experiment.asking import schema
 from qlab.experiment.asking.experiment import Experiment
 from qlab.experiment.asking.trial import Trial
 from qlab.experiment.jobs.audit import TakeAudits
+from qlab.experiment.jobs.base import Inputs
+from qlab.experiment.jobs.materials import Materials, Setting
 from qlab.experiment.jobs.unlearn import Unlearn
 from qlab.models import checkpoint
 from qlab.tracking import frames, garbage, names
@@ -177,29 +179,50 @@ def test_what_is_trained_for_audits_is_shared_by_methods_and_found_again(store, 
     assert not garbage.find_garbage(store, store.experiment_ids())  # shadow models belong to their teachers
 
 
+def states_of(store: Store, folder: Path) -> dict[str, dict[str, torch.Tensor]]:
+    """Every model of a store."""
+    found = {}
+    for kind in (names.TRIAL, names.UNLEARNING, names.ORACLE, names.SHADOW):
+        for own in runs(store, kind).to_dict("records"):
+            found[own["trial"]] = loaded(store, own["run_id"], folder).state_dict()
+    return found
+
+
 def test_parts_that_fit_into_memory_give_the_same(store, tmp_path):
     given = text(MLP, FINETUNE)
     run_text(store, tmp_path, given)
     (row,) = runs(store).to_dict("records")
     experiment, (trial,) = trials(given)
-    states = {}
-    for kind in (names.TRIAL, names.UNLEARNING, names.ORACLE, names.SHADOW):
-        for own in runs(store, kind).to_dict("records"):
-            states[own["trial"]] = loaded(store, own["run_id"], tmp_path).state_dict()
-    from qlab.experiment.jobs.base import Inputs
-    from qlab.experiment.jobs.materials import Materials, Setting
-
-    class Report:
-        def epoch(self, epoch, metrics):
-            pass
-
-        def state(self, state):
-            pass
-
-    found = TakeAudits(experiment.audits, 3).run(Materials(Setting("cpu")), Inputs(states), Report())
+    states = states_of(store, tmp_path)
+    found = TakeAudits(experiment.audits, 3).run(Materials(Setting("cpu")), Inputs(states), Unheard())
     values = found.found[experiment.audits[0].key].values
     assert values == pytest.approx({name: row[name] for name in values}, rel=1e-6)
     assert trial.key in states
+
+
+def test_methods_that_are_audited_together_come_to_what_each_comes_to_alone(store, tmp_path):
+    """Together, what is found of the trained model and of its oracles is found once."""
+    given = text(
+        QNN,
+        FINETUNE,
+        '[[unlearner]]\ntype = "PureAscent"\nsteps = 2\nlearning_rate = 0.3\n',
+        corruption='type = "GaussianPoison"\nratio = 0.5',
+        audit='relearn_steps = 3\nmetrics = ["gaussian_unlearning_score", "distance", "relearning"]\n',
+    )
+    run_text(store, tmp_path, given)
+    experiment, inputs = trials(given)[0], Inputs(states_of(store, tmp_path))
+    together = TakeAudits(experiment.audits, 3).run(Materials(Setting("cpu")), inputs, Unheard())
+    assert not together.failed
+    values: dict[str, list[float]] = {}
+    for audit in experiment.audits:
+        alone = TakeAudits((audit,), 3).run(Materials(Setting("cpu")), inputs, Unheard()).found[audit.key]
+        assert together.found[audit.key].values == alone.values
+        for name, value in alone.values.items():
+            values.setdefault(name, []).append(value)
+    for name in ("gaussian_unlearning_score", "observable_overlap"):
+        (first, second), (teacher, same) = values[name], values[f"{name}_teacher"]
+        assert first != second
+        assert teacher == same
 
 
 def test_the_gaussian_score_is_along_the_loss_of_clean_rows(store, tmp_path):

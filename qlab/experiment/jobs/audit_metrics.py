@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Mapping
 from typing import Final
@@ -29,7 +30,6 @@ from qlab.experiment.jobs.audited import Group, Subject
 from qlab.experiment.jobs.corrective import corrective_accuracy
 from qlab.tasks.features import dense_rows
 from qlab.tracking import audit_names as asked
-from qlab.training.ensemble import Parameters
 from qlab.training.metrics import accuracy
 
 
@@ -116,13 +116,16 @@ def gaussian_unlearning_score(case: Case) -> Found:
     noise, y = dense_rows(corrupted.split.x[corrupted.mask]) - x, corrupted.split.y[corrupted.mask]
     std = corruption.std(clean.x)
 
-    def scores(parameters: Parameters) -> Floats:
+    def scores(group: Group) -> Floats:
         loss = trial.trainer.loss
-        gradients = audits.input_gradients(subject.model, parameters, x, y, loss)
+        gradients = audits.input_gradients(subject.model, group.parameters, x, y, loss)
         return audits.poison_scores(gradients.numpy(), noise.numpy(), std)
 
-    own, teacher = scores(case.student.parameters)[0], scores(subject.teacher.parameters)[0]
-    oracles = scores(subject.oracles.parameters)
+    own, teacher, oracles = (
+        subject.once(asked.GAUSSIAN, group, functools.partial(scores, group))
+        for group in (case.student, subject.teacher, subject.oracles)
+    )
+    own, teacher = own[0], teacher[0]
     name = asked.GAUSSIAN
     values = {
         name: float(own.mean()),
@@ -155,12 +158,15 @@ def distance(case: Case) -> Found:
     subject, groups = case.subject, compared(case)
     validation = masks_of(subject)["validation"]
     flat = [np.concatenate([part.flatten(1).double().numpy() for part in g.parameters.values()], 1) for g in groups]
+    observables = [
+        subject.once("observables", group, functools.partial(_observables, subject, group)) for group in groups
+    ]
     logits = [group.z.numpy()[:, validation] / math.sqrt(validation.sum()) for group in groups]
     values = {}
     for name, parts, measure in (
         ("parameter_distance", flat, audits.parameter_distance),
         ("logit_distance", logits, audits.parameter_distance),
-        ("observable_overlap", [_observables(subject, group) for group in groups], audits.observable_overlap),
+        ("observable_overlap", observables, audits.observable_overlap),
     ):
         own, teacher, oracles = parts
         if own is None or teacher is None or oracles is None:
@@ -186,8 +192,10 @@ def relearning(case: Case) -> Found:
     curves: dict[str, Floats] = {}
     steps, rate = table.relearn_steps, subject.trial.trainer.learning_rate
     for group, who in zip(compared(case), ("", "_teacher", "_oracle"), strict=True):
-        found = audits.relearning_curves(subject.model, group.parameters, rows["known"], rows, steps, rate)
-        for name, curve in found.items():
+        learn = functools.partial(
+            audits.relearning_curves, subject.model, group.parameters, rows["known"], rows, steps, rate
+        )
+        for name, curve in subject.once(asked.RELEARNING, group, learn).items():
             mean = curve.mean(0).numpy()
             curves[f"relearning_{name}{who}"] = mean
             values[f"relearned_{name}{who}"] = float(mean.mean())

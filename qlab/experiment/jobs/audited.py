@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -23,6 +24,8 @@ from qlab.training.metrics import evaluate, logits_of
 from qlab.training.threads import suited_threads
 from qlab.unlearning import Samples, oracle
 from qlab.unlearning.engine import unlearn
+
+T = TypeVar("T")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -79,6 +82,22 @@ class Subject:
     teacher: Group
     oracles: Group
     shadows: Group
+    _known: dict[tuple[str, Group], Any] = dataclasses.field(default_factory=dict, init=False, repr=False)
+
+    def once(self, what: str, group: Group, compute: Callable[[], T]) -> T:
+        """What is computed of a group: of those that every method is compared with only the first time.
+
+        Args:
+            what: names it.
+            group: of which models it is.
+            compute: computes it.
+        """
+        if group not in (self.teacher, self.oracles, self.shadows):
+            return compute()
+        if (what, group) not in self._known:
+            self._known[what, group] = compute()
+        found: T = self._known[what, group]
+        return found
 
     @classmethod
     def of(cls, materials: Materials, audits: Sequence[Audit], inputs: Inputs) -> Subject:
