@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import copy
-from typing import ClassVar, Self
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from qlab.circuits.blocks import Block
 from qlab.errors import ConfigError
-from qlab.inputs.base import InputMap, every
-from qlab.inputs.sites import Sites, chain_length, checked_sites, wires_in_block, wires_of
+from qlab.inputs.base import every
+from qlab.inputs.sited import SitedInputs
+from qlab.inputs.sites import Sites
 from qlab.remembered import REMEMBERED
 
 
-class ReducedDensity(InputMap):
+class ReducedDensity(SitedInputs):
     """Elements of the reduced density matrix of k sites of states, each that is independent once: 4^k numbers.
 
     The 2^k on the diagonal, then the real parts of those above it, row by row, then their imaginary parts.
@@ -26,46 +25,25 @@ class ReducedDensity(InputMap):
     """
 
     name: ClassVar[str] = "density"
-    sited: ClassVar[bool] = True
 
     def __init__(self, owner: str, sites: Sites) -> None:
-        super().__init__(owner)
-        self.sites = checked_sites(owner, sites)
-        self.block: Block | None = None
+        super().__init__(owner, sites)
         if sites == "pairs":
             raise ConfigError(
                 f'{owner}: sites: got "pairs", which goes with inputs = "pauli"; a density matrix is of one set of '
                 "sites: give how many of the last, a list of them, or the cone of a ring."
             )
 
-    def on(self, block: Block | None) -> Self:
-        """See the base class: the partial trace over the other sites of the block."""
-        found = copy.copy(self)
-        found.block = block
-        if block is not None:
-            wires_in_block(self.owner, self.sites, block)
-        return found
-
-    def check(self, dimension: int, is_complex: bool) -> None:
-        """See the base class."""
-        self._wires(dimension)
-
     def kept(self, active: Tensor, is_complex: bool) -> Tensor:
         """See the base class: all of them."""
-        return every(4 ** len(self._wires(len(active))), active)
+        return every(4 ** len(self.wires(len(active))), active)
 
     def __call__(self, x: Tensor) -> Tensor:
         """See the base class."""
-        wires = self._wires(x.shape[1])
+        wires = self.wires(x.shape[1])
         if self.block is not None:
             return independent_elements(self.block.density(x, wires))
         return REMEMBERED.of(x, ("density", wires), lambda: density_elements(x, wires))
-
-    def _wires(self, dimension: int) -> tuple[int, ...]:
-        if self.block is not None:
-            self.block.check_width(self.owner, dimension)
-            return wires_in_block(self.owner, self.sites, self.block)
-        return wires_of(self.owner, self.sites, chain_length(self.owner, "density", dimension))
 
 
 def density_elements(x: Tensor, wires: tuple[int, ...]) -> Tensor:

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import copy
 import itertools
-from typing import ClassVar, Self
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from qlab.circuits.blocks import Block
 from qlab.circuits.encodings import Amplitudes
 from qlab.circuits.pauli import pauli_expectations
-from qlab.inputs.base import InputMap, every
-from qlab.inputs.sites import Sites, chain_length, checked_sites, wires_in_block, wires_of
+from qlab.inputs.base import every
+from qlab.inputs.sited import SitedInputs
+from qlab.inputs.sites import Sites
 from qlab.remembered import REMEMBERED
 
 CHUNK_BYTES = 2**20
 """So much of the amplitudes is taken at once for all pairs: it stays in cache while each pair is looked at."""
 
 
-class PauliExpectations(InputMap):
+class PauliExpectations(SitedInputs):
     """tr(rho P) of Pauli strings P on some sites of states; the squared norm of features that have another is a factor.
 
     On k sites all 4^k - 1 strings but the identity, in the order of base-4 numbers with digits I, X, Y, Z, the first
@@ -33,36 +32,10 @@ class PauliExpectations(InputMap):
     """
 
     name: ClassVar[str] = "pauli"
-    sited: ClassVar[bool] = True
 
     def __init__(self, owner: str, sites: Sites, *, identity: bool = False) -> None:
-        super().__init__(owner)
-        self.sites, self.first = checked_sites(owner, sites), 0 if identity else 1
-        self.block: Block | None = None
-
-    def on(self, block: Block | None) -> Self:
-        """See the base class."""
-        found = copy.copy(self)
-        found.block = block
-        if block is not None:
-            wires_in_block(self.owner, self.sites, block)
-        return found
-
-    def check(self, dimension: int, is_complex: bool) -> None:
-        """See the base class."""
-        self.wires(dimension)
-
-    def wires(self, dimension: int) -> tuple[int, ...]:
-        """The sites in a chain of 2^L = ``dimension`` amplitudes, ascending.
-
-        Raises:
-            DataError: it is none, or does not have them.
-        """
-        if self.block is not None:
-            self.block.check_width(self.owner, dimension)
-            return wires_in_block(self.owner, self.sites, self.block)
-        length = chain_length(self.owner, "pauli", dimension)
-        return tuple(range(length)) if self.sites == "pairs" else wires_of(self.owner, self.sites, length)
+        super().__init__(owner, sites)
+        self.first = 0 if identity else 1
 
     def weights(self, dimension: int) -> Tensor:
         """On how many sites each string acts, ``[m]``, in the order of the inputs."""

@@ -68,12 +68,14 @@ def wires_of(owner: str, sites: Sites, length: int) -> tuple[int, ...]:
 
     Args:
         owner: the name of the model's class.
-        sites: as given; not "pairs".
+        sites: as given; "pairs" are of all sites.
         length: of the chain.
 
     Raises:
         DataError: the chain does not have them.
     """
+    if sites == "pairs":
+        return tuple(range(length))
     if isinstance(sites, int):
         if sites > length:
             raise DataError(
@@ -113,7 +115,7 @@ def wires_in_block(owner: str, sites: Sites, block: Block) -> tuple[int, ...]:
     Raises:
         DataError: some of the sites are not in the block.
     """
-    wires = tuple(range(block.length)) if sites == "pairs" else wires_of(owner, sites, block.length)
+    wires = wires_of(owner, sites, block.length)
     missing = block.missing(wires)
     if missing:
         raise DataError(
