@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from qlab.circuits.angle_states import AngleStatevectorEngine
 from qlab.circuits.blocks import ReducedStates
 from qlab.circuits.encodings import Amplitudes, Encoding
-from qlab.circuits.evolution import PARTS
+from qlab.circuits.evolution import by_basis_state
 from qlab.circuits.exact import LARGEST_STATE, too_large
 from qlab.circuits.heisenberg import HeisenbergEngine
 from qlab.circuits.lightcone import light_cone
@@ -89,8 +89,6 @@ class EachZ(nn.Module):
     def forward(self, states: Tensor, axes: Sequence[int]) -> Tensor:
         """Expectation values ``[rows, wires]``; of states without unit norm times their squared norm."""
         rows = states.shape[-1]
-        order = [PARTS, *self.wires] if PARTS in axes else list(self.wires)
-        flat = states.permute(*(axes.index(wire) for wire in order), -1).reshape(-1, 2 ** len(self.wires), rows)
-        probabilities = flat.square().sum(0)
+        probabilities = by_basis_state(states, axes, self.wires).square().sum(0)
         halves = [probabilities.reshape(2**place, 2, -1, rows) for place in range(len(self.wires))]
         return torch.stack([(half[:, 0] - half[:, 1]).sum((0, 1)) for half in halves], dim=1)

@@ -61,6 +61,12 @@ def expectation_of_z(
     return 2.0 * zero.reshape(-1, rows).square().sum(0) - norms
 
 
+def by_basis_state(states: Tensor, axes: Sequence[int], wires: Sequence[int]) -> Tensor:
+    """States as in :func:`evolve` with all wires in order on one axis, ``[parts, 2^n, rows]``: one part if real."""
+    order = [PARTS, *wires] if PARTS in axes else list(wires)
+    return states.permute(*(axes.index(wire) for wire in order), -1).reshape(-1, 2 ** len(wires), states.shape[-1])
+
+
 class Measurement(nn.Module):
     """<O> of states, for any sum of Pauli words.
 
@@ -97,8 +103,7 @@ class Measurement(nn.Module):
     def forward(self, states: Tensor, axes: Sequence[int]) -> Tensor:
         """Expectation values ``[rows]`` of states as in :func:`evolve`."""
         rows = states.shape[-1]
-        order = [PARTS, *self.wires] if PARTS in axes else list(self.wires)
-        flat = states.permute(*(axes.index(wire) for wire in order), -1).reshape(-1, 2 ** len(self.wires), rows)
+        flat = by_basis_state(states, axes, self.wires)
         total = torch.zeros(rows, dtype=states.dtype, device=states.device)
         for number, flips in enumerate(self._flips):
             other = flat if not flips else flat[:, getattr(self, f"turned_{number}")]

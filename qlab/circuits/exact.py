@@ -26,7 +26,7 @@ LARGEST_NOISY = 10
 LARGEST_ROWWISE = 8
 """The same where the observable is evolved for each row, as data are uploaded again: 16 MiB a gate, model and batch."""
 
-_ROWS = 32
+ROWS = 32
 """A batch, for the choice between engines."""
 
 
@@ -91,7 +91,7 @@ def _noisy_engine(
     k = len(cone.wires)
     rest = 0 if encoding.product else recording.n_wires - k
     known = not isinstance(encoding, ReducedStates)
-    few = known and k <= LARGEST_NOISY and sum(4 ** len(part.wires) for part in cones) > _ROWS * 2 ** (k + rest)
+    few = known and k <= LARGEST_NOISY and sum(4 ** len(part.wires) for part in cones) > ROWS * 2 ** (k + rest)
     return HeisenbergEngine(recording, cone if few else cones, encoding, states=few)
 
 
@@ -141,17 +141,17 @@ def _heisenberg_is_cheaper(cones: tuple[LightCone, ...], size: int) -> bool:
     if any(len(gate.wires) > LARGEST_MATRIX for cone in cones for gate in cone.gates):
         return False
     per_gate_observable = sum(4 ** len(cone.wires) for cone in cones) * 16
-    per_gate_states = _ROWS * 2**size * 4 * 4
+    per_gate_states = ROWS * 2**size * 4 * 4
     return per_gate_observable <= per_gate_states
 
 
 def too_large(size: int, n_wires: int, uploads: bool) -> str:
     """Why a circuit on ``size`` of the qubits is out of reach, and what to do."""
-    gibibytes = _ROWS * 16 * 2**size / 2**30
+    gibibytes = ROWS * 16 * 2**size / 2**30
     why = "data re-uploading needs its states" if uploads else "neither its Pauli strings nor its states are few enough"
     return (
         f"The light cone of the readout has {size} of {n_wires} qubits, and {why}: 2^{size} amplitudes, "
-        f"{gibibytes:,.0f} GiB for {_ROWS} rows; at most {LARGEST_STATE} qubits are possible. Use a smaller depth, "
+        f"{gibibytes:,.0f} GiB for {ROWS} rows; at most {LARGEST_STATE} qubits are possible. Use a smaller depth, "
         'entangler = "chain", an observable of fewer wires, or fewer features'
         + (", or no re-uploading (reupload = 0)." if uploads else ".")
     )

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from qlab.circuits.angle_states import AngleStatevectorEngine
 from qlab.circuits.blocks import ReducedStates
 from qlab.circuits.encodings import Amplitudes, Angles, Encoding
-from qlab.circuits.exact import LARGEST_NOISY, LARGEST_STATE, too_large
+from qlab.circuits.exact import LARGEST_NOISY, LARGEST_STATE, ROWS, too_large
 from qlab.circuits.heisenberg import HeisenbergEngine
 from qlab.circuits.lightcone import LightCone, light_cone
 from qlab.circuits.observables import PauliSum
@@ -17,11 +17,33 @@ from qlab.circuits.statevector import StatevectorEngine
 from qlab.circuits.uploads import is_upload
 from qlab.errors import ConfigError
 
-_ROWS = 32
-"""A batch, for the choice between engines."""
+
+class _KnowsOutcomes(nn.Module):
+    """The values of outcomes, ``[sum V]``, and their numbers V by measurement."""
+
+    values: Tensor
+    sizes: list[int]
+
+    def keep(self, outcomes: Outcomes) -> None:
+        """Takes them."""
+        self.sizes = outcomes.sizes
+        self.register_buffer("values", outcomes.values, persistent=False)
 
 
-class EvolvedOutcomes(HeisenbergEngine):
+class _ReadOff(_KnowsOutcomes):
+    """Reads outcomes off the states that the next base class evolves and measures with their probabilities."""
+
+    def outcomes(self, flat: Tensor, prepared: Tensor) -> Tensor:
+        """Probabilities ``[N, V]`` of :attr:`values`, times the squared norms of the states."""
+        found: Tensor = super().forward(flat, prepared)
+        return found
+
+    def forward(self, flat: Tensor, prepared: Tensor) -> Tensor:
+        """Expectation values, shape ``[N]``."""
+        return self.outcomes(flat, prepared) @ self.values.to(flat)
+
+
+class EvolvedOutcomes(_KnowsOutcomes, HeisenbergEngine):
     """Projectors onto the outcomes, evolved through the light cone of all of them: V observables instead of one.
 
     Args:
@@ -31,12 +53,9 @@ class EvolvedOutcomes(HeisenbergEngine):
         outcomes: what is measured.
     """
 
-    values: Tensor
-
     def __init__(self, recording: Recording, cone: LightCone, encoding: Encoding, outcomes: Outcomes) -> None:
         super().__init__(recording, cone, encoding, starts=outcomes.projectors())
-        self.sizes = outcomes.sizes
-        self.register_buffer("values", outcomes.values, persistent=False)
+        self.keep(outcomes)
 
     @property
     def coefficients(self) -> int:
@@ -48,12 +67,12 @@ class EvolvedOutcomes(HeisenbergEngine):
         return prepared @ super().observable(flat).reshape(len(self.values), -1).mT
 
     def observable(self, flat: Tensor) -> Tensor:
-        """See the base class."""
+        """See :class:`HeisenbergEngine`."""
         return self.values.to(flat) @ super().observable(flat).reshape(len(self.values), -1)
 
 
-class OutcomeStates(StatevectorEngine):
-    """States, of which the probabilities of outcomes are read off; see the base class.
+class OutcomeStates(_ReadOff, StatevectorEngine):
+    """States, of which the probabilities of outcomes are read off; see :class:`StatevectorEngine`.
 
     Args:
         recording: the circuit.
@@ -61,23 +80,12 @@ class OutcomeStates(StatevectorEngine):
         outcomes: what is measured.
     """
 
-    values: Tensor
-
     def __init__(self, recording: Recording, cone: LightCone, outcomes: Outcomes) -> None:
         super().__init__(recording, cone, OutcomeProbabilities(outcomes, range(recording.n_wires)))
-        self.sizes = outcomes.sizes
-        self.register_buffer("values", outcomes.values, persistent=False)
-
-    def outcomes(self, flat: Tensor, prepared: Tensor) -> Tensor:
-        """Probabilities ``[N, V]`` of :attr:`values`, times the squared norms of the states."""
-        return super().forward(flat, prepared)
-
-    def forward(self, flat: Tensor, prepared: Tensor) -> Tensor:
-        """See the base class."""
-        return self.outcomes(flat, prepared) @ self.values.to(flat)
+        self.keep(outcomes)
 
 
-class AngleOutcomeStates(AngleStatevectorEngine):
+class AngleOutcomeStates(_ReadOff, AngleStatevectorEngine):
     """The same of features that are angles.
 
     Args:
@@ -87,21 +95,9 @@ class AngleOutcomeStates(AngleStatevectorEngine):
         outcomes: what is measured.
     """
 
-    values: Tensor
-
-    def __init__(self, recording: Recording, cone: LightCone, encoding: Encoding, outcomes: Outcomes) -> None:
-        assert isinstance(encoding, Angles)
+    def __init__(self, recording: Recording, cone: LightCone, encoding: Angles, outcomes: Outcomes) -> None:
         super().__init__(recording, cone, encoding, OutcomeProbabilities(outcomes, cone.wires))
-        self.sizes = outcomes.sizes
-        self.register_buffer("values", outcomes.values, persistent=False)
-
-    def outcomes(self, flat: Tensor, prepared: Tensor) -> Tensor:
-        """Probabilities ``[N, V]`` of :attr:`values`."""
-        return super().forward(flat, prepared)
-
-    def forward(self, flat: Tensor, prepared: Tensor) -> Tensor:
-        """See the base class."""
-        return self.outcomes(flat, prepared) @ self.values.to(flat)
+        self.keep(outcomes)
 
 
 OutcomeEngine = EvolvedOutcomes | OutcomeStates | AngleOutcomeStates
@@ -141,7 +137,7 @@ def outcome_engine(recording: Recording, observable: PauliSum, encoding: Encodin
     if (
         noisy
         or isinstance(encoding, ReducedStates)
-        or (not uploads and k <= LARGEST_NOISY and count * 4**k <= _ROWS * 2**size)
+        or (not uploads and k <= LARGEST_NOISY and count * 4**k <= ROWS * 2**size)
     ):
         return EvolvedOutcomes(recording, cone, encoding, outcomes)
     if isinstance(encoding, Amplitudes):

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from qlab.circuits.evolution import PARTS
+from qlab.circuits.evolution import by_basis_state
 from qlab.circuits.observables import PauliSum, Word
 from qlab.deferred import Deferred
 from qlab.errors import ConfigError
@@ -197,9 +197,7 @@ class OutcomeProbabilities(nn.Module):
 
     def forward(self, states: Tensor, axes: Sequence[int]) -> Tensor:
         """Probabilities ``[rows, sum V]``; of states without unit norm times their squared norm."""
-        n, rows = len(self.wires), states.shape[-1]
-        order = [PARTS, *self.wires] if PARTS in axes else list(self.wires)
-        flat = states.permute(*(axes.index(wire) for wire in order), -1).reshape(-1, *[2] * n, rows)
+        flat = by_basis_state(states, axes, self.wires).unflatten(1, [2] * len(self.wires))
         return torch.cat([self._of(number, group, flat) for number, group in enumerate(self._groups)]).mT
 
     def _of(self, number: int, group: Group, flat: Tensor) -> Tensor:

@@ -92,13 +92,10 @@ class _SampledSums(torch.autograd.Function):
         sizes: tuple[int, ...],
         shots: int,
     ) -> tuple[Tensor, int]:
-        parts = [
-            part.movedim(dim, 0) if dim is not None else part.expand(info.batch_size, *part.shape)
-            for part, dim in zip((probabilities, uniforms), in_dims, strict=False)
-        ]
         if in_dims[2] is not None:  # vmap took the buffer for a batch
             values = values.select(in_dims[2], 0)
-        return sampled_sums(parts[0], parts[1], values, sizes, shots), 0
+        probabilities, uniforms = _batched(info, in_dims, probabilities, uniforms)
+        return sampled_sums(probabilities, uniforms, values, sizes, shots), 0
 
 
 class _Sampled(torch.autograd.Function):
@@ -120,11 +117,16 @@ class _Sampled(torch.autograd.Function):
 
     @staticmethod
     def vmap(info: Any, in_dims: Any, means: Tensor, uniforms: Tensor, shots: int) -> tuple[Tensor, int]:
-        parts = [
-            part.movedim(dim, 0) if dim is not None else part.expand(info.batch_size, *part.shape)
-            for part, dim in zip((means, uniforms), in_dims, strict=False)
-        ]
-        return sampled(parts[0], parts[1], shots), 0
+        means, uniforms = _batched(info, in_dims, means, uniforms)
+        return sampled(means, uniforms, shots), 0
+
+
+def _batched(info: Any, in_dims: Any, *parts: Tensor) -> list[Tensor]:
+    """Tensors that a rule for vmap was given, with the axis of the batch first."""
+    return [
+        part.movedim(dim, 0) if dim is not None else part.expand(info.batch_size, *part.shape)
+        for part, dim in zip(parts, in_dims, strict=False)
+    ]
 
 
 def shifted_weights(recording: Recording, cone: LightCone) -> Tensor:

@@ -133,13 +133,11 @@ class NoisyTransfers(nn.Module):
         """For each number of wires k the matrices of its blocks, real, ``[blocks, 4^k, 4^k]``."""
         matrices = self._gates(flat)
         extended = self._recording.extend(flat)
-        singles = torch.cat([self._turned(1, extended), self._alone.to(flat)])
+        singles = [self._turned(1, extended)]
         if len(self._rows):
             gates = transfer_matrices(matrices[1]).mT[self._rows]
-            links = self._after.to(flat) @ (gates @ self._before.to(flat))
-            first = len(self.get_buffer("angles_1"))
-            singles = torch.cat([singles[:first], links, singles[first:]])
-        runs = self._runs(singles, flat)
+            singles.append(self._after.to(flat) @ (gates @ self._before.to(flat)))
+        runs = self._runs(torch.cat([*singles, self._alone.to(flat)]), flat)
         found: dict[int, Tensor] = {}
         for k in self._sizes:
             product = kron(runs[getattr(self, f"factors_{k}")])
