@@ -7,16 +7,15 @@ from typing import Any, ClassVar, Literal
 import torch
 
 from qlab import seeding
-from qlab.component import name_of
 from qlab.errors import ConfigError
-from qlab.fields import Shots, fields_of, show
+from qlab.fields import Shots
 from qlab.landscape.base import LandscapeProbe
 from qlab.landscape.landscape import Landscape
 from qlab.landscape.result import ProbeResult
 from qlab.landscape.samples import SampleSet
 from qlab.models import Model
 from qlab.models.chance import Seeded
-from qlab.noise import Channel, DeviceNoise
+from qlab.noise import Channel
 from qlab.training import metrics
 
 
@@ -46,7 +45,7 @@ class UnderNoise(LandscapeProbe):
     @property
     def label(self) -> str:
         """The channels with their strengths, and shots if there are any."""
-        said = [_in_short(channel) for channel in self.noise] or ["without noise"]
+        said = [channel.in_short for channel in self.noise] or ["without noise"]
         return ", ".join(said + ([] if self.shots == "exact" else [f"{self.shots} shots"]))
 
     def unsuited(self, model: Model) -> str:
@@ -105,13 +104,3 @@ def _measured(landscape: Landscape, *, sampled: bool = False) -> tuple[float, fl
     finally:
         model.eval()
     return float(metrics.mean_loss(landscape.criterion, z, landscape.y)), float(metrics.accuracy(z, landscape.y))
-
-
-def _in_short(channel: Channel) -> str:
-    """A channel and those of its fields that are not as usual: "BitFlip p=0.01"; a device by its name and qubits."""
-    if isinstance(channel, DeviceNoise):
-        return channel.in_short
-    fields = fields_of(type(channel))
-    own = {name: value for name, value in channel.field_values().items() if value != fields[name].default}
-    strengths_first = sorted(own, key=lambda name: name in fields_of(Channel))
-    return " ".join([name_of(channel), *(f"{name}={show(own[name])}" for name in strengths_first)])

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 import annotated_types as at
 
-from qlab.component import Component
+from qlab.circuits.observables import PauliSum
+from qlab.component import Component, name_of
 from qlab.errors import ConfigError
 from qlab.fields import NonNegativeFloat, NonNegativeInt, OneFor, PositiveFloat, PositiveInt, Ratio, fields_of, show
 
@@ -141,9 +142,31 @@ class Channel(Component):
         """How many qubits it acts on at once."""
         return self.size
 
+    @property
+    def in_short(self) -> str:
+        """Its name and those of its fields that are not as usual: "BitFlip p=0.01"."""
+        fields = fields_of(type(self))
+        own = {name: value for name, value in self.field_values().items() if value != fields[name].default}
+        strengths_first = sorted(own, key=lambda name: name in fields_of(Channel))
+        return " ".join([name_of(self), *(f"{name}={show(own[name])}" for name in strengths_first)])
+
     @abstractmethod
     def on(self, wires: tuple[int, ...]) -> qml.operation.Operator:
         """The PennyLane channel on some wires, :attr:`n_qubits` of them; its strength a plain number."""
+
+    def after_gate(self, gate: qml.operation.Operator) -> list[qml.operation.Operator]:
+        """The PennyLane channels that follow a gate of a circuit, in order."""
+        if self.after not in ("all", gate_name(gate), len(gate.wires)):
+            return []
+        wires = tuple(gate.wires)
+        if self.n_qubits > 1:
+            whole = len(wires) == self.n_qubits and (not self.wires or set(wires) <= set(self.wires))
+            return [self.on(wires)] if whole else []
+        return [self.at(wire).on((wire,)) for wire in wires if not self.wires or wire in self.wires]
+
+    def measured(self, observable: PauliSum) -> PauliSum:
+        """What is measured in place of an observable: itself, unless readout errs."""
+        return observable
 
 
 def gate_name(gate: qml.operation.Operator) -> str:

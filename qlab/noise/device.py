@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ from qlab.deferred import Deferred
 from qlab.errors import ConfigError
 from qlab.fields import NonNegativeFloat, NonNegativeInt, PositiveFloat, Ratio
 from qlab.noise.base import Channel, gate_name
-from qlab.noise.device_data import ONE_QUBIT, TWO_QUBIT, DeviceData, NativeGate, pair_of
+from qlab.noise.device_data import ONE_QUBIT, QUBIT_NUMBERS, TWO_QUBIT, DeviceData, NativeGate, pair_of
 from qlab.noise.device_file import check_chosen, device_path, read_device
 from qlab.noise.readout import ReadoutError
 
@@ -89,9 +90,7 @@ class DeviceNoise(Channel):
     formula: ClassVar[str] = "E = R D_lambda, lambda = d (F_R - 1 + e) / (d F_R - 1), at least 0"
     source: ClassVar[str] = "Qiskit Aer's basic_device_gate_errors; F = (d F_P + 1) / (d + 1): arXiv:quant-ph/0205035"
 
-    details: ClassVar[tuple[str, ...]] = (
-        *("t1_us", "t2_us", "p1_given_0", "p0_given_1", "pairs", "one_qubit", "two_qubit", "gates"),
-    )
+    details: ClassVar[tuple[str, ...]] = (*QUBIT_NUMBERS, "pairs", "one_qubit", "two_qubit", "gates")
     """Fields that are too long to name a model in figures; device, date and qubits do."""
 
     device: str
@@ -140,18 +139,14 @@ class DeviceNoise(Channel):
         own = [data.qubits[number] for number in chosen]
         pairs = [
             (one, other)
-            for one in range(len(chosen))
-            for other in range(one + 1, len(chosen))
+            for one, other in itertools.combinations(range(len(chosen)), 2)
             if pair_of(chosen[one], chosen[other]) in data.pairs
         ]
         coupled = [data.pairs[pair_of(chosen[one], chosen[other])] for one, other in pairs]
         used = {gate for natives in data.gates.values() for gate in natives}
         fields: dict[str, Any] = {
             "qubits": chosen,
-            "t1_us": tuple(qubit.t1_us for qubit in own),
-            "t2_us": tuple(qubit.t2_us for qubit in own),
-            "p1_given_0": tuple(qubit.p1_given_0 for qubit in own),
-            "p0_given_1": tuple(qubit.p0_given_1 for qubit in own),
+            **{name: tuple(getattr(qubit, name) for qubit in own) for name in QUBIT_NUMBERS},
             "pairs": tuple(pairs),
             "one_qubit": _by_place(used, [qubit.gates for qubit in own]),
             "two_qubit": _by_place(used, coupled),
@@ -168,7 +163,7 @@ class DeviceNoise(Channel):
     def __post_init__(self) -> None:
         super().__post_init__()
         size = len(self.qubits)
-        for name in ("t1_us", "t2_us", "p1_given_0", "p0_given_1"):
+        for name in QUBIT_NUMBERS:
             if len(getattr(self, name)) != size:
                 raise ConfigError(
                     f"{name}: got {len(getattr(self, name))} values, accepts one for each of {size} qubits."

@@ -10,6 +10,9 @@ ONE_QUBIT: Final = "one_qubit"
 TWO_QUBIT: Final = "two_qubit"
 """What stands in ``gates`` for every other gate on one wire, and on two."""
 
+QUBIT_NUMBERS: Final = ("t1_us", "t2_us", "p1_given_0", "p0_given_1")
+"""What is known of every qubit, see :class:`Qubit`."""
+
 Pair = tuple[int, int]
 """Two qubits that a gate couples, the lower number first."""
 

@@ -13,14 +13,23 @@ from typing import Any
 
 from qlab.errors import ConfigError, nearest, unknown
 from qlab.fields import show
-from qlab.noise.device_data import ONE_QUBIT, TWO_QUBIT, DeviceData, NativeGate, Pair, Qubit, pair_name, pair_of
+from qlab.noise.device_data import (
+    ONE_QUBIT,
+    QUBIT_NUMBERS,
+    TWO_QUBIT,
+    DeviceData,
+    NativeGate,
+    Pair,
+    Qubit,
+    pair_name,
+    pair_of,
+)
 from qlab.textfile import read_text
 
 _SNAPSHOTS = Path(__file__).parent / "snapshots"
 
 _KEYS = ("name", "date", "source", "licence", "chain", "gates", "qubits", "pairs")
 _GATE_KEYS = ("error", "time_ns")
-_QUBIT_KEYS = ("t1_us", "t2_us", "p1_given_0", "p0_given_1")
 _PAIR = re.compile(r"(\d+)-(\d+)")
 
 
@@ -147,17 +156,17 @@ def _gates(given: Any, qubits: Mapping[int, Qubit], pairs: Mapping[Pair, Any]) -
 
 def _qubit(name: str, table: Mapping[str, Any]) -> Qubit:
     where = f"qubits.{name}"
-    for key in _QUBIT_KEYS:
+    for key in QUBIT_NUMBERS:
         if key not in table:
-            given = [other for other in table if not isinstance(table[other], dict) and other not in _QUBIT_KEYS]
+            given = [other for other in table if not isinstance(table[other], dict) and other not in QUBIT_NUMBERS]
             hint = f" (It has {', '.join(given)}; units are part of the names.)" if given else ""
-            raise ConfigError(f"{where}.{key}: missing; every qubit has {', '.join(_QUBIT_KEYS)}.{hint}")
+            raise ConfigError(f"{where}.{key}: missing; every qubit has {', '.join(QUBIT_NUMBERS)}.{hint}")
     t1, t2 = (_number(f"{where}.{key}", table[key], above=True) for key in ("t1_us", "t2_us"))
     if t2 > 2.0 * t1:
         raise ConfigError(f"{where}.t2_us: got {t2:g}, accepts at most 2 t1_us = {2.0 * t1:g}.")
     up, down = (_number(f"{where}.{key}", table[key], most=1.0) for key in ("p1_given_0", "p0_given_1"))
-    rest = {key: own for key, own in table.items() if key not in _QUBIT_KEYS}
-    return Qubit(t1, t2, up, down, _native_gates(where, rest, _QUBIT_KEYS))
+    rest = {key: own for key, own in table.items() if key not in QUBIT_NUMBERS}
+    return Qubit(t1, t2, up, down, _native_gates(where, rest, QUBIT_NUMBERS))
 
 
 def _native_gates(where: str, table: Mapping[str, Any], keys: tuple[str, ...] = ()) -> dict[str, NativeGate]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 
-from qlab.noise.device_data import DeviceData, NativeGate, pair_name
+from qlab.noise.device_data import QUBIT_NUMBERS, DeviceData, NativeGate, pair_name
 
 _HEAD = """\
 # A quantum computer's numbers at a date: noise = {{ device = "..." }} of a quantum model. Times T1 and T2 in
@@ -34,15 +34,7 @@ def written(data: DeviceData, notes: Iterable[str] = ()) -> str:
     lines += [f"{_key(name)} = {json.dumps(list(natives))}\n" for name, natives in data.gates.items()]
     lines.append("\n[qubits]\n")
     for number, qubit in sorted(data.qubits.items()):
-        own = [
-            f"{key} = {value!r}"
-            for key, value in (
-                ("t1_us", qubit.t1_us),
-                ("t2_us", qubit.t2_us),
-                ("p1_given_0", qubit.p1_given_0),
-                ("p0_given_1", qubit.p0_given_1),
-            )
-        ]
+        own = [f"{key} = {getattr(qubit, key)!r}" for key in QUBIT_NUMBERS]
         lines.append(f"{number} = {{ {', '.join([*own, *_gates(qubit.gates)])} }}\n")
     lines.append("\n[pairs]\n")
     lines += [f"{pair_name(pair)} = {{ {', '.join(_gates(gates))} }}\n" for pair, gates in sorted(data.pairs.items())]

@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from qlab.circuits.channels import is_channel
 from qlab.circuits.observables import PauliSum
 from qlab.deferred import Deferred
 from qlab.errors import ConfigError
@@ -89,7 +90,7 @@ class NoiseModelPlacement:
         Raises:
             ConfigError: no condition holds for any gate, nor for the measurement.
         """
-        own = [gate for gate in gates if not isinstance(gate, qml.operation.Channel)]
+        own = [gate for gate in gates if not is_channel(gate)]
         with qml.QueuingManager.stop_recording():
             measured = qml.expval(self.observable.operator())
             held = any(condition(gate) for condition in self.model.model_map for gate in own)

@@ -70,7 +70,7 @@ class Placement:
             for gate in gates:
                 found.append(gate)
                 if not is_channel(gate) and gate.name not in _NO_GATES:
-                    found += [made for channel in self.channels for made in self._after(channel, gate)]
+                    found += [made for channel in self.channels for made in channel.after_gate(gate)]
             return found + self._at("readout")
 
     def check_device(self, device: str) -> None:
@@ -85,8 +85,7 @@ class Placement:
     def measured(self, observable: PauliSum) -> PauliSum:
         """The observable, with errors of the readout."""
         for channel in self.channels:
-            if isinstance(channel, ReadoutError | DeviceNoise):
-                observable = channel.measured(observable)
+            observable = channel.measured(observable)
         return observable
 
     def check(self, gates: Sequence[qml.operation.Operator]) -> None:
@@ -120,17 +119,6 @@ class Placement:
                 raise ConfigError(
                     f"{where}: {name} acts on {size} qubits at once, and the circuit has no gate on {size} wires."
                 )
-
-    def _after(self, channel: Channel, gate: qml.operation.Operator) -> list[Any]:
-        if isinstance(channel, DeviceNoise):
-            return channel.after_gate(gate)
-        if channel.after not in ("all", gate_name(gate), len(gate.wires)):
-            return []
-        wires = tuple(gate.wires)
-        if channel.n_qubits > 1:
-            whole = len(wires) == channel.n_qubits and (not channel.wires or set(wires) <= set(channel.wires))
-            return [channel.on(wires)] if whole else []
-        return [channel.at(wire).on((wire,)) for wire in wires if not channel.wires or wire in channel.wires]
 
     def _at(self, end: str) -> list[Any]:
         return [
