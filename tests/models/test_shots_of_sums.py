@@ -17,6 +17,7 @@ from qlab.circuits.sampling import sampled_sums
 from qlab.errors import ConfigError
 from qlab.models.chance import Handed
 from qlab.noise import AmplitudeDamping, DepolarizingChannel, ReadoutError
+from tests.support.circuits import on_qubits, random_states
 
 N = 3
 
@@ -36,17 +37,11 @@ class Apart(PennyLaneQNN):
 
 
 def built(cls: type = PennyLaneQNN, **fields: Any) -> Any:
-    model = cls(depth=2, **fields).build(Features(2**N, True, torch.ones(2**N, dtype=torch.bool)))
-    with torch.no_grad():
-        for number, parameter in enumerate(model.parameters()):
-            generator = torch.Generator().manual_seed(number)
-            parameter.copy_(torch.randn(parameter.shape, generator=generator, dtype=torch.float64))
-    return model
+    return on_qubits(N, cls(depth=2, **fields))
 
 
 def rows(n: int = 2) -> torch.Tensor:
-    x = torch.randn(n, 2**N, dtype=torch.complex128, generator=torch.Generator().manual_seed(0))
-    return x / torch.linalg.vector_norm(x, dim=1, keepdim=True)
+    return random_states(n, N)
 
 
 NOISE = (DepolarizingChannel(p=0.02), AmplitudeDamping(gamma=0.1, after=2))

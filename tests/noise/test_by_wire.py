@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from qlab import Features, PennyLaneQNN
+from qlab import PennyLaneQNN
 from qlab.circuits.observables import named_observable
 from qlab.errors import ConfigError
 from qlab.experiment.asking import schema
@@ -23,18 +23,13 @@ from qlab.noise import (
     ThermalRelaxationError,
 )
 from qlab.noise.placement import Placement
+from tests.support.circuits import on_qubits
 
 N = 3
 
 
 def built(**fields: Any) -> PennyLaneQNN:
-    model = PennyLaneQNN(depth=2, observable="mean_Z", **fields)
-    model = model.build(Features(2**N, True, torch.ones(2**N, dtype=torch.bool)))
-    with torch.no_grad():
-        for number, parameter in enumerate(model.parameters()):
-            generator = torch.Generator().manual_seed(number)
-            parameter.copy_(torch.randn(parameter.shape, generator=generator, dtype=torch.float64))
-    return model
+    return on_qubits(N, PennyLaneQNN(depth=2, observable="mean_Z", **fields))
 
 
 def logits(*noise: Channel, device: str = "lightcone") -> torch.Tensor:

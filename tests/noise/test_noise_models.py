@@ -14,6 +14,7 @@ from qlab.errors import ConfigError
 from qlab.landscape import Landscape
 from qlab.models import checkpoint
 from qlab.noise import BitFlip, ReadoutError
+from tests.support.circuits import on_qubits, random_states
 
 N = 3
 
@@ -50,18 +51,11 @@ MODELS = {
 
 
 def built(noise: Any, **fields: Any) -> PennyLaneQNN:
-    model = PennyLaneQNN(depth=2, noise=noise, **fields)
-    model = model.build(Features(2**N, True, torch.ones(2**N, dtype=torch.bool)))
-    with torch.no_grad():
-        for number, parameter in enumerate(model.parameters()):
-            generator = torch.Generator().manual_seed(number)
-            parameter.copy_(torch.randn(parameter.shape, generator=generator, dtype=torch.float64))
-    return model
+    return on_qubits(N, PennyLaneQNN(depth=2, noise=noise, **fields))
 
 
 def rows(n: int = 2) -> torch.Tensor:
-    x = torch.randn(n, 2**N, dtype=torch.complex128, generator=torch.Generator().manual_seed(0))
-    return x / torch.linalg.vector_norm(x, dim=1, keepdim=True)
+    return random_states(n, N)
 
 
 def by_pennylane(noise_model: Any, model: PennyLaneQNN, weights: dict[str, torch.Tensor]) -> torch.Tensor:

@@ -15,6 +15,7 @@ from qlab.errors import ConfigError
 from qlab.models.chance import Handed
 from qlab.noise import AmplitudeDamping, Channel, DepolarizingChannel, ReadoutError, TwoQubitDepolarizing
 from qlab.tasks import Dataset, Split
+from tests.support.circuits import weighted
 
 NOISES: list[tuple[Channel, ...]] = [
     (DepolarizingChannel(p=0.05), ReadoutError(p=0.02, p1=0.1)),
@@ -29,12 +30,7 @@ def features(n: int = 3) -> Features:
 
 def built(noise: Any, device: str = "lightcone", **fields: Any) -> PennyLaneQNN:
     model = PennyLaneQNN(**{"depth": 3, "reupload": 3, "encoding": "angle", **fields}, noise=noise, device=device)
-    model = model.build(features())
-    with torch.no_grad():
-        for number, parameter in enumerate(model.parameters()):
-            generator = torch.Generator().manual_seed(number)
-            parameter.copy_(torch.randn(parameter.shape, generator=generator, dtype=torch.float64))
-    return model
+    return weighted(model.build(features()))
 
 
 def rows(n: int = 3) -> torch.Tensor:
