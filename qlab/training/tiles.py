@@ -42,14 +42,14 @@ class Tile:
         parameters: ensemble.Parameters,
         data: EnsembleData,
         schedule: Schedule,
-        held: Tensor | None = None,
-        chance: Chance | None = None,
-        draws: Draws | None = None,
-        resume: TrainingState | None = None,
+        held: Tensor | None,
+        chance: Chance | None,
+        draws: Draws,
+        resume: TrainingState | None,
     ) -> None:
         self.model = model
         self.chance = chance
-        self._draws = draws or Draws((), (), parameters[next(iter(parameters))].device)
+        self._draws = draws
         self.data = data
         self.schedule, self.loss = schedule, schedule.loss
         self.parameters = ensemble.trainable(model, parameters)
