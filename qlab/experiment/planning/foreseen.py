@@ -12,6 +12,8 @@ from qlab.errors import ConfigError, DataError, QlabError
 from qlab.experiment.asking.memory import parse_size
 from qlab.experiment.asking.trial import Trial, Unlearning, content_hash
 from qlab.experiment.jobs.materials import Materials
+from qlab.experiment.planning.inputs import refused_by_model
+from qlab.experiment.planning.methods import check_applicable
 from qlab.experiment.planning.plan import Plan
 from qlab.experiment.planning.seeds import check_seeds
 from qlab.experiment.planning.work import Work
@@ -20,7 +22,6 @@ from qlab.models import Features, Model, PennyLaneQNN
 from qlab.models.noisy import NoisyModel
 from qlab.own_code import is_own
 from qlab.tasks import Task
-from qlab.unlearning.changed import check_method
 
 
 def check_foreseeable(plan: Plan, materials: Materials) -> None:
@@ -57,18 +58,13 @@ def check_blocks(plan: Plan) -> None:
     """
     for trials in plan.ensembles:
         model, task = trials[0].model, trials[0].task
-        if is_own(type(task)) or task.block is None or task.expected_features is None:
+        if is_own(type(task)) or task.block is None or (features := _declared(task)) is None:
             continue
-        dimension, is_complex = task.expected_features
-        features = Features(dimension, is_complex, torch.ones(dimension, dtype=torch.bool), block=task.block)
-        try:
+        with refused_by_model(plan, trials[0]):
             if (wanted := model.input_map) is not None:
-                wanted.on(task.block).check(dimension, is_complex)
+                wanted.on(task.block).check(features.dimension, features.is_complex)
             if isinstance(model, PennyLaneQNN):
                 model.build(features)
-        except (ConfigError, DataError) as error:
-            names = trials[0].names
-            raise DataError(f"{plan.experiment.source}: model: {error} The task is {names['task']}.") from error
 
 
 def check_noise(plan: Plan, materials: Materials) -> None:
@@ -97,7 +93,7 @@ def check_noise(plan: Plan, materials: Materials) -> None:
                 model.check_any_register()
         tried: set[tuple[str, LandscapeProbe]] = set()
         for item in plan.todo_probe_runs:
-            place = _circuit_key(item.trial, type(item.probe).replaces), item.probe
+            place = _circuit_key(item.trial, item.probe.replaces), item.probe
             if type(item.probe).check_built is LandscapeProbe.check_built or place in tried:
                 continue
             tried.add(place)
@@ -124,13 +120,10 @@ def _circuit_key(trial: Trial, without: Collection[str] = ()) -> str:
 @contextlib.contextmanager
 def _in_file(plan: Plan) -> Iterator[None]:
     """Has what is refused name the experiment's file."""
-    source = plan.experiment.source
     try:
         yield
     except (ConfigError, DataError) as error:
-        if str(error).startswith(f"{source}: "):
-            raise
-        raise type(error)(f"{source}: {error}") from error
+        raise type(error)(f"{plan.experiment.source}: {error}") from error
 
 
 def check_methods(plan: Plan) -> None:
@@ -158,9 +151,8 @@ def check_methods(plan: Plan) -> None:
         except QlabError:  # the run says so of the model
             continue
         for item in items:
-            trainer, called = teacher.trainer, f"unlearner {item.method} of {teacher.model_name}"
             with contextlib.suppress(DataError):
-                check_method(item.unlearner, model, trainer.loss, trainer.l2_penalty, called)
+                check_applicable(item, model)
 
 
 def _features(task: Task, materials: Materials) -> Features | None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+
 from qlab.errors import ConfigError, DataError
+from qlab.experiment.asking.trial import Trial
 from qlab.experiment.jobs.materials import Materials
 from qlab.experiment.planning.plan import Plan
 
@@ -15,9 +19,19 @@ def check_inputs(materials: Materials, plan: Plan) -> None:
     """
     for trials in plan.ensembles:
         wanted, data = trials[0].model.input_map, materials.dataset(trials[0].task)
-        try:
+        with refused_by_model(plan, trials[0]):
             if wanted is not None:
                 wanted.on(data.block).check(data.train.x.shape[1], data.train.x.is_complex())
-        except (ConfigError, DataError) as error:
-            names = trials[0].names
-            raise DataError(f"{plan.experiment.source}: model: {error} The task is {names['task']}.") from error
+
+
+@contextlib.contextmanager
+def refused_by_model(plan: Plan, trial: Trial) -> Iterator[None]:
+    """Has what a model refuses of a task's inputs name the experiment's file and the task.
+
+    Raises:
+        DataError: it refuses something.
+    """
+    try:
+        yield
+    except (ConfigError, DataError) as error:
+        raise DataError(f"{plan.experiment.source}: model: {error} The task is {trial.names['task']}.") from error

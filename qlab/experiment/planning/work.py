@@ -14,12 +14,12 @@ from qlab.experiment.jobs.materials import Materials
 from qlab.experiment.jobs.probe import check_samples
 from qlab.experiment.planning import parts
 from qlab.experiment.planning.inputs import check_inputs
+from qlab.experiment.planning.methods import check_applicable
 from qlab.experiment.planning.plan import MOST_FITTED, Plan
 from qlab.experiment.planning.polluted import check_polluted
 from qlab.experiment.planning.seeds import check_initial
 from qlab.models import Model
 from qlab.own_code import is_out_of_memory
-from qlab.unlearning.changed import check_method
 from qlab.unlearning.engine import Partition
 
 T = TypeVar("T")
@@ -148,9 +148,7 @@ class Work:
             alike.setdefault(self._count_forgotten(item), []).append(item)
         model = self.model(group[0].teacher)
         for item in {item.method_key: item for item in group}.values():
-            trainer = item.teacher.trainer
-            called = f"unlearner {item.method} of {item.teacher.model_name}"
-            check_method(item.unlearner, model, trainer.loss, trainer.l2_penalty, called)
+            check_applicable(item, model)
         return [
             cut for part in alike.values() for cut in parts.unlearning_parts(self._materials, self._budget, part, model)
         ]
