@@ -113,19 +113,22 @@ def _prose(cls: type) -> str:
 
 def _to_define(cls: type) -> list[tuple[str, str]]:
     """The methods that a subclass has to define, with what they are given and return."""
-    import inspect
-
     found = []
     for name in sorted(getattr(cls, "__abstractmethods__", ()), key=list(dir(cls)).index):
-        method = getattr(cls, name)
-        signature = str(inspect.signature(method)).replace("'", "")
-        found.append((f"{name}{signature}", _plain(inspect.cleandoc(method.__doc__ or "").split("\n\n")[0])))
-        if other := getattr(method, "alternative", ""):
-            instead = getattr(cls, other)
-            signature = str(inspect.signature(instead)).replace("'", "")
-            said = _plain(inspect.cleandoc(instead.__doc__ or "").split("\n\n")[0])
-            found.append((f"or {other}{signature}", said))
+        found.append(_signed(cls, name))
+        if other := getattr(getattr(cls, name), "alternative", ""):
+            signed, said = _signed(cls, other)
+            found.append((f"or {signed}", said))
     return found
+
+
+def _signed(cls: type, name: str) -> tuple[str, str]:
+    """A method with its signature, and the first paragraph of its docstring."""
+    import inspect
+
+    method = getattr(cls, name)
+    signature = str(inspect.signature(method)).replace("'", "")
+    return f"{name}{signature}", _plain(inspect.cleandoc(method.__doc__ or "").split("\n\n")[0])
 
 
 def _plain(text: str) -> str:

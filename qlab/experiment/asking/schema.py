@@ -270,32 +270,29 @@ class _Reader:
         if "search" in raw:
             if "select" in raw:
                 raise ConfigError("search: the file has a [select] table, too; leave one of them out.")
-            fields, ranges = split_table(self._listed(raw["search"], "search"))
+            fields, ranges = split_table(self._listed(raw["search"], "search", "over", "per"))
             searched = self._tables.make(SearchTable, fields, "search")
             check_table(searched, run.seed_list, "search")
             space = {key: range_of(key, given, list(trials)) for key, given in ranges.items()}
             return search(searched, trials, metrics, space)
         if "select" not in raw:
             return None
-        table = self._tables.make(SelectTable, self._listed(raw["select"], "select"), "select")
+        table = self._tables.make(SelectTable, self._listed(raw["select"], "select", "over", "per"), "select")
         check_table(table, run.seed_list, "select")
         return selection(table, trials, metrics)
 
-    def _listed(self, value: Any, where: str) -> dict[str, Any]:
-        """A table whose ``over`` and ``per`` may be one string."""
+    def _listed(self, value: Any, where: str, *lists: str) -> dict[str, Any]:
+        """A table in which some lists of strings may be one string."""
         table = self._tables.table(value, where)
-        return {
-            key: [item] if key in ("over", "per") and isinstance(item, str) else item for key, item in table.items()
-        }
+        return {key: [item] if key in lists and isinstance(item, str) else item for key, item in table.items()}
 
     def _audit(self, raw: dict[str, Any], unlearnings: Iterable[Unlearning]) -> AuditTable | None:
         if "audit" not in raw:
             return None
-        table = self._tables.table(raw["audit"], "audit")
+        table = self._listed(raw["audit"], "audit", "metrics")
         if "unlearner" not in raw:
             raise ConfigError("audit: the file has no [[unlearner]], so that there is nothing to audit; add one.")
-        own = {key: [item] if key == "metrics" and isinstance(item, str) else item for key, item in table.items()}
-        made = self._tables.make(AuditTable, own, "audit")
+        made = self._tables.make(AuditTable, table, "audit")
         try:
             for line in check_audit(made, unlearnings):
                 self.left_out[line] = None
