@@ -109,30 +109,6 @@ def _check_width(cone: LightCone, under: str, otherwise: str = "") -> None:
         )
 
 
-def explained(engine: ExactEngine, cone: LightCone, n_wires: int) -> str:
-    """Which engine it is, and why, in a phrase."""
-    inside = f"light cone of {len(cone.wires)} of {n_wires} qubits, {len(cone.gates)} gates"
-    if sizes := getattr(engine, "sizes", None):  # of qlab.circuits.outcome_engines
-        times = "one measurement" if len(sizes) == 1 else f"{len(sizes)} measurements"
-        return f"probabilities of the {sum(sizes)} outcomes of {times}, {inside}"
-    if isinstance(engine, StatevectorEngine):
-        return f"statevector, cheaper here than the {inside}"
-    if isinstance(engine, AngleStatevectorEngine):
-        why = "data re-uploading needs states" if len(engine.stages) > 1 else "cheaper here than Pauli strings"
-        return f"statevector of the {inside}; {why}"
-    if isinstance(engine, RowwiseEngine):
-        return f"observable evolved on the {inside}, for each row, as data are uploaded again under noise"
-    if len(engine.cones) == 1:
-        channels = sum(gate.channel is not None for gate in cone.gates)
-        noise = f", {channels} of them noise channels" if channels else ""
-        return f"observable evolved on the {inside}{noise}"
-    widest = max(len(part.wires) for part in engine.cones)
-    return (
-        f"observable evolved part by part, on {len(engine.cones)} different light cones of up to {widest} of {n_wires} "
-        "qubits"
-    )
-
-
 def _heisenberg_is_cheaper(cones: tuple[LightCone, ...], size: int) -> bool:
     """Whether evolving 4^k real coefficients costs less than a batch of complex states of 2^size amplitudes.
 

@@ -67,10 +67,8 @@ class UnderNoise(LandscapeProbe):
             ConfigError: the model is not for this probe, or its circuit cannot have the noise.
         """
         moved = landscape.with_fields(**self._fields(landscape.model))
-        (own_loss, own_accuracy), (loss, accuracy) = (
-            _measured(landscape),
-            _measured(moved, sampled=self.shots != "exact"),
-        )
+        own_loss, own_accuracy = _measured(landscape)
+        loss, accuracy = _measured(moved, sampled=self.shots != "exact")
         scalars = {
             "landscape_loss": loss,
             "landscape_accuracy": accuracy,

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from qlab.circuits import Entangler, Recording, bonds, light_cone, rotation_rows
 from qlab.circuits.cost import held_elements, largest_tensor
 from qlab.circuits.engines import Device, Engine
-from qlab.circuits.exact import explained
+from qlab.circuits.explained import explained
 from qlab.circuits.heisenberg import HeisenbergEngine
 from qlab.circuits.observables import ObservableName, named_observable
 from qlab.circuits.qnode import QNodeEngine
