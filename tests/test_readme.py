@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from support.commands import words
 
 from qlab.cli import main
 from qlab.noise import DeviceNoise
@@ -110,7 +111,7 @@ def test_own_unlearner(folder):
         "my_unlearner:Relabel weight=1",
         "my_unlearner:Descend",
     ):
-        assert method in " ".join(result.stdout.replace("│", " ").split())
+        assert method in words(result.stdout)
 
 
 def test_an_audit(folder):
@@ -128,7 +129,7 @@ def test_some_rows_are_known(folder):
     assert result.exit_code == 0, result.output
     assert "2 trials trained" in result.stdout
     assert "4 unlearning runs" in result.stdout
-    assert all(f"known={known} " in " ".join(result.stdout.replace("│", " ").split()) for known in ("0.25", "1"))
+    assert all(f"known={known} " in words(result.stdout) for known in ("0.25", "1"))
 
 
 @pytest.mark.parametrize("text", [text for text in blocks("python") if "Trainer" in text])
@@ -171,7 +172,7 @@ def test_controls(folder):
     assert result.exit_code == 0, result.output
     assert "45 trials trained" in result.stdout
     for model in ("SVC C=0.1", "SVC C=1", "RandomForestClassifier"):
-        assert model in " ".join(result.stdout.replace("│", " ").split())
+        assert model in words(result.stdout)
 
 
 def test_claims(folder):
@@ -179,7 +180,7 @@ def test_claims(folder):
     assert "8 seeds, t test, level 0.05, Holm over 2 claims: 80 % power for effects" in planned.stdout
     result = qlab("run", "claimed.toml", cwd=folder)
     assert result.exit_code == 0, result.output
-    shown = " ".join(result.stdout.replace("│", " ").split())
+    shown = words(result.stdout)
     assert "48 trials trained" in shown
     assert "claimed: claims" in shown
     (command,) = re.findall(r"`qlab (export claimed --claims claims\.tex)`", EVERY)
@@ -190,7 +191,7 @@ def test_claims(folder):
 def test_what_models_are_given(folder):
     result = qlab("run", "seen.toml", cwd=folder)
     assert result.exit_code == 0, result.output
-    shown = " ".join(result.stdout.replace("│", " ").split())
+    shown = words(result.stdout)
     assert "70 trials trained" in shown
     for name in ("PauliLinear bound=operator", "MLP inputs=pauli", "DensityKernelSVC"):
         assert name in shown
@@ -272,7 +273,7 @@ def test_trained_circuits_are_evaluated_under_other_noise(folder):
     result = qlab("run", "mismatched.toml", "--no-figures", cwd=folder)
     assert result.exit_code == 0, result.output
     assert "32 probes taken" in result.output
-    assert "without noise, 100 shots" in " ".join(result.stdout.replace("│", " ").split())
+    assert "without noise, 100 shots" in words(result.stdout)
 
 
 def test_long_chains_are_trained_on_and_a_task_of_ones_own_hands_over_density_matrices(folder):
@@ -299,7 +300,7 @@ def test_losses_are_compared(folder):
     result = qlab("run", "trained.toml", "--no-figures", cwd=folder)
     assert result.exit_code == 0, result.output
     assert "4 trials trained" in result.output
-    assert "loss=GeneralizedCrossEntropy" in " ".join(result.stdout.replace("│", " ").split())
+    assert "loss=GeneralizedCrossEntropy" in words(result.stdout)
 
 
 def test_ranges_are_searched(folder):

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from support.noisy import BASE, trials
 
 import qlab
 from qlab.cli import main
@@ -18,25 +19,6 @@ from qlab.noise import BitFlip, DeviceNoise
 from qlab.registry import restored
 from qlab.tracking.params import LONGEST
 from qlab.views.labels import label_models, varying
-
-BASE = """
-[task]
-type = "XXZ"
-length = 4
-gapless = [-0.7, 0.7, 0.2]
-gapped = [1.3, 2.7, 0.2]
-validation = [-0.65, 2.65, 0.3]
-[corruption]
-type = "LabelFlip"
-ratio = 0.2
-[training]
-epochs = 2
-[run]
-seeds = 1
-[[model]]
-type = "PennyLaneQNN"
-depth = 2
-"""
 
 TOY = """
 name = "toy"
@@ -53,10 +35,6 @@ TOY += "".join(
     for k in range(4)
 )
 TOY += "[pairs]\n" + "".join(f"{k}-{k + 1} = {{ cx = {{ error = 0.05, time_ns = 300 }} }}\n" for k in range(3))
-
-
-def trials(noise: str, folder: Path | None = None) -> tuple[Trial, ...]:
-    return schema.parse(BASE + noise, source="given.toml", folder=folder, default_name="given").trials
 
 
 def noise_of(trial: Trial) -> tuple[Any, ...]:

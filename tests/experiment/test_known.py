@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 import torch
 from click.testing import CliRunner
+from support.commands import words
 from support.experiments import TASK
 from support.runs import Unheard, refused_alone, run_text
 
@@ -320,7 +321,7 @@ def swept(tmp_path_factory: pytest.TempPathFactory, write_empty_store: Callable[
 
 
 def test_the_table_and_the_files_tell_fractions_apart(swept: Path) -> None:
-    said = " ".join((swept / "output.txt").read_text().replace("│", " ").split())
+    said = words((swept / "output.txt").read_text())
     for part in ("known=0.5", "known=1", "corrective", "reachable", "unlearning.csv, known.csv"):
         assert part in said
     [csv] = (swept / "mlruns").glob("**/summary/known.csv")

@@ -7,44 +7,21 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from support.noisy import BASE, trials
 
 import qlab
 from qlab.cli import main
 from qlab.errors import ConfigError
 from qlab.experiment.asking import schema
-from qlab.experiment.asking.trial import Trial
 from qlab.models import PennyLaneQNN
 from qlab.noise import AmplitudeDamping, DepolarizingChannel, ReadoutError
 from qlab.registry import restored
 from qlab.tasks import XXZ
 
-BASE = """
-[task]
-type = "XXZ"
-length = 4
-gapless = [-0.7, 0.7, 0.2]
-gapped = [1.3, 2.7, 0.2]
-validation = [-0.65, 2.65, 0.3]
-[corruption]
-type = "LabelFlip"
-ratio = 0.2
-[training]
-epochs = 2
-[run]
-seeds = 1
-[[model]]
-type = "PennyLaneQNN"
-depth = 2
-"""
-
 SWEPT = """noise = [
     { channel = "DepolarizingChannel", p = [0.0, 0.1], after = "all" },
     { channel = "ReadoutError", p = 0.02 },
 ]"""
-
-
-def trials(noise: str, folder: Path | None = None) -> tuple[Trial, ...]:
-    return schema.parse(BASE + noise, source="given.toml", folder=folder, default_name="given").trials
 
 
 def test_strengths_are_swept() -> None:

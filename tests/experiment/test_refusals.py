@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from support.commands import words
 from support.experiments import TASK
 
 from qlab.cli import main
@@ -56,7 +57,7 @@ def parents(folder: Path) -> list[tuple[str, str | None]]:
 
 
 def assert_listed(error: str) -> None:
-    shown = " ".join(invoke("runs", "--failed").output.replace("│", " ").split())
+    shown = words(invoke("runs", "--failed").output)
     assert "the experiment itself failed" in shown
     assert error.split()[0] in shown
 

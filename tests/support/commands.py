@@ -25,6 +25,11 @@ def invoke(*arguments: object, code: int = 0) -> Result:
     return result
 
 
+def words(output: str) -> str:
+    """What was printed, tables without their lines, with single spaces: wherever lines were broken."""
+    return " ".join(output.replace("│", " ").split())
+
+
 def tree(folder: Path) -> dict[str, tuple[int, bytes]]:
     """All there is below a folder: content, and when it was last changed."""
     return {
