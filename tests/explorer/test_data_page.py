@@ -9,15 +9,8 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from support.runs import runner
 
-from qlab.experiment.asking import schema
-from qlab.explorer.loaded import Loader
-from qlab.explorer.page import Context
 from qlab.explorer.pages.data import DataPage
-from qlab.explorer.reader import Reader
-from qlab.explorer.state import State
-from qlab.tracking.store import Store
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:sqlalchemy.exc.SADeprecationWarning"),
@@ -37,28 +30,10 @@ model = { type = "MLP", hidden = [2] }
 """
 
 
-class Now:
-    """Work that is done at once."""
-
-    def submit(
-        self, name: str, compute: Callable[[], Any], show: Callable[[Any], None], failed: Callable[[str], None]
-    ) -> None:
-        try:
-            show(compute())
-        except Exception as error:
-            failed(str(error))
-
-
 @pytest.fixture
-def page(tmp_path: Path, write_empty_store: Callable[[Path], str]) -> DataPage:
-    (tmp_path / "cells.toml").write_text(FILE)
+def page(tmp_path: Path, opened: Callable[..., Any]) -> Any:
     (tmp_path / "cells.csv").write_bytes(CELLS.read_bytes())
-    uri = write_empty_store(tmp_path / "mlruns" / "mlflow.db")
-    runner(Store(uri)).run(schema.load(tmp_path / "cells.toml"))
-    reader = Reader(uri)
-    found = DataPage(Context(State(experiment="cells"), reader, Loader(reader), Now()))  # type: ignore[arg-type]
-    assert found.view is not None
-    return found
+    return opened(DataPage, FILE)
 
 
 def test_a_sample_is_shown_with_its_row_and_the_values_of_its_columns(page: DataPage) -> None:
@@ -99,15 +74,8 @@ layout = "real-imaginary"
 """
 
 
-def test_states_as_real_vectors_are_shown_with_their_circuit(
-    tmp_path: Path, write_empty_store: Callable[[Path], str]
-) -> None:
-    (tmp_path / "states.toml").write_text(STATES)
-    uri = write_empty_store(tmp_path / "mlruns" / "mlflow.db")
-    runner(Store(uri)).run(schema.load(tmp_path / "states.toml"))
-    reader = Reader(uri)
-    page = DataPage(Context(State(experiment="states"), reader, Loader(reader), Now()))  # type: ignore[arg-type]
-    assert page.view is not None
+def test_states_as_real_vectors_are_shown_with_their_circuit(opened: Callable[..., Any]) -> None:
+    page = opened(DataPage, STATES)
     page.update()
     page.state.row = 3
     assert not page._notice.object
@@ -116,11 +84,7 @@ def test_states_as_real_vectors_are_shown_with_their_circuit(
     assert picture.alt_text == "circuit with its light cone"
 
 
-def test_a_density_matrix_is_shown_by_its_largest_expectation_values(
-    tmp_path: Path, write_empty_store: Callable[[Path], str]
-) -> None:
-    (tmp_path / "chain.toml").write_text(
-        """
+CHAIN = """
 name = "chain"
 task = { type = "TransverseIsing", length = 200, ordered = [0.1, 0.9, 0.4], disordered = [1.1, 1.9, 0.4] }
 corruption = { type = "LabelFlip", ratio = 0.25 }
@@ -128,12 +92,10 @@ training = { epochs = 1 }
 run = { seeds = 1 }
 model = { type = "PennyLaneQNN", depth = 2 }
 """
-    )
-    uri = write_empty_store(tmp_path / "mlruns" / "mlflow.db")
-    runner(Store(uri)).run(schema.load(tmp_path / "chain.toml"))
-    reader = Reader(uri)
-    page = DataPage(Context(State(experiment="chain"), reader, Loader(reader), Now()))  # type: ignore[arg-type]
-    assert page.view is not None
+
+
+def test_a_density_matrix_is_shown_by_its_largest_expectation_values(opened: Callable[..., Any]) -> None:
+    page = opened(DataPage, CHAIN)
     page.update()
     page.state.row = 0
     assert not page._notice.object

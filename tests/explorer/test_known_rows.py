@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 from support.experiments import TASK
-from support.runs import run_text
 
-from qlab.explorer.loaded import Loader
-from qlab.explorer.page import Context
 from qlab.explorer.pages.unlearning import UnlearningPage
-from qlab.explorer.reader import Reader
-from qlab.explorer.state import State
-from qlab.tracking.store import Store
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:sqlalchemy.exc.SADeprecationWarning"),
@@ -43,35 +36,21 @@ oracles = 1
 """
 
 
-class Now:
-    """Work that is done at once."""
-
-    def submit(
-        self, name: str, compute: Callable[[], Any], show: Callable[[Any], None], failed: Callable[[str], None]
-    ) -> None:
-        show(compute())
-
-
-def page(folder: Path, write_empty_store: Callable[[Path], str], **assignments: Any) -> UnlearningPage:
-    uri = write_empty_store(folder / "mlruns" / "mlflow.db")
-    run_text(Store(uri), folder, EXPERIMENT, **assignments)
-    reader = Reader(uri)
-    found = UnlearningPage(Context(State(experiment="known"), reader, Loader(reader), Now()))  # type: ignore[arg-type]
-    assert found.view is not None
+def page(opened: Callable[..., Any], **assignments: Any) -> Any:
+    found = opened(UnlearningPage, EXPERIMENT, **assignments)
     found.update()
+    assert not found._notice.object
     return found
 
 
-def test_a_sweep_has_a_line_for_each_method_beside_teacher_and_oracles(
-    tmp_path: Path, write_empty_store: Callable[[Path], str]
-) -> None:
-    found = page(tmp_path, write_empty_store)
+def test_a_sweep_has_a_line_for_each_method_beside_teacher_and_oracles(opened: Callable[..., Any]) -> None:
+    found = page(opened)
     assert set(found.known.table["method"]) == {"Finetune", "oracle", "reachable oracle", "teacher"}
     assert len(found.known.figure) == 2
     assert "hidden_accuracy_polluted" in found._metrics.widget.options
 
 
-def test_without_a_sweep_there_is_none(tmp_path: Path, write_empty_store: Callable[[Path], str]) -> None:
-    found = page(tmp_path, write_empty_store, corruption__known=1.0)
+def test_without_a_sweep_there_is_none(opened: Callable[..., Any]) -> None:
+    found = page(opened, corruption__known=1.0)
     assert found.known.figure is None
     assert "hidden_accuracy_polluted" not in found._metrics.widget.options
