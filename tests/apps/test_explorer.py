@@ -5,36 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlencode
+from urllib.parse import urlencode
 
 import pytest
+from support.browsing import FIGURE, link, query, until
 
 from qlab.tracking import frames, names
 from qlab.tracking.store import Store
 
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:sqlalchemy.exc.SADeprecationWarning")
-
-FIGURE = ".bk-Figure"
-
-
-def query(page: Any) -> dict[str, str]:
-    # Asked of the page itself: what Playwright remembers is older.
-    return {name: values[0] for name, values in parse_qs(page.evaluate("location.search").removeprefix("?")).items()}
-
-
-def until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.1)
-
-
-def link(address: str, **fields: object) -> str:
-    texts = {name: value if isinstance(value, str) else json.dumps(value) for name, value in fields.items()}
-    return f"{address}?{urlencode({'experiment': 'small', **texts})}"
 
 
 def picture(page: Any) -> str:

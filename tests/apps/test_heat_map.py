@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlencode
 
 import pytest
+from support.browsing import FIGURE, link, query, until
 from support.mapped_runs import RATIOS, STRENGTHS, accuracy
 
 from qlab.tracking import names
 from qlab.tracking.store import Store
 
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:sqlalchemy.exc.SADeprecationWarning")
-
-FIGURE = ".bk-Figure"
 
 
 @pytest.fixture(scope="module")
@@ -49,26 +46,15 @@ def mapped(serve: Any, tmp_path_factory: pytest.TempPathFactory, write_empty_sto
         yield found
 
 
-def query(page: Any) -> dict[str, str]:
-    return {name: values[0] for name, values in parse_qs(page.evaluate("location.search").removeprefix("?")).items()}
-
-
-def until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.1)
-
-
-def link(address: str, **fields: object) -> str:
-    texts = {name: value if isinstance(value, str) else json.dumps(value) for name, value in fields.items()}
-    return f"{address}?{urlencode({'experiment': 'noisy', 'page': 'Heat map', **texts})}"
+def at(address: str, **fields: object) -> str:
+    """An address of the page."""
+    return link(address, experiment="noisy", page="Heat map", **fields)
 
 
 @pytest.fixture
 def page(visitor: Any, mapped: str) -> Iterator[Any]:
     """The page as it opens by itself."""
-    found = visitor.open(link(mapped))
+    found = visitor.open(at(mapped))
     found.set_default_timeout(40_000)
     found.locator(FIGURE).nth(1).wait_for()
     yield found
@@ -113,7 +99,7 @@ def test_the_pointer_is_told_the_counts(page: Any) -> None:
 
 
 def test_an_address_restores_the_view(visitor: Any, mapped: str) -> None:
-    where = link(
+    where = at(
         mapped, map_x="model.noise.1.p", map_y="corruption.ratio", contours="0.9", control=["model.noise.1.p = 0"]
     )
     page = visitor.open(where)
@@ -137,6 +123,6 @@ def test_an_address_restores_the_view(visitor: Any, mapped: str) -> None:
     ],
 )
 def test_what_an_address_gets_wrong_is_said(visitor: Any, mapped: str, fields: dict[str, Any], said: str) -> None:
-    page = visitor.open(link(mapped, **fields))
+    page = visitor.open(at(mapped, **fields))
     page.get_by_text(said).first.wait_for()
     assert visitor.errors == []

@@ -3,44 +3,30 @@
 from __future__ import annotations
 
 import contextlib
-import json
+import functools
 import os
 import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlencode, urlsplit
+from urllib.parse import urlsplit
 
 import pytest
+from support import browsing
+from support.browsing import FIGURE, link, query
 
 from qlab.tracking import names
 from qlab.tracking.store import Store
 
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:sqlalchemy.exc.SADeprecationWarning")
 
-FIGURE = ".bk-Figure"
-
-
-def query(page: Any) -> dict[str, str]:
-    return {name: values[0] for name, values in parse_qs(page.evaluate("location.search").removeprefix("?")).items()}
-
-
-def until(condition: Callable[[], object], seconds: float = 120.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.1)
+until = functools.partial(browsing.until, seconds=120.0)
 
 
 def at(seen: Any, **fields: str) -> Callable[[], bool]:
     """Whether the address says so."""
     return lambda: {name: query(seen).get(name) for name in fields} == fields
-
-
-def link(address: str, **fields: object) -> str:
-    texts = {name: value if isinstance(value, str) else json.dumps(value) for name, value in fields.items()}
-    return f"{address}?{urlencode({'experiment': 'small', **texts})}"
 
 
 def process(port: int | None) -> int:
