@@ -147,7 +147,7 @@ def audit_table(table: pd.DataFrame, title: str) -> Table:
     metrics = [name for name in AUDITED if f"{name}_mean" in table]
 
     def cell(row: Mapping[Hashable, Any], metric: str) -> str:
-        floor = floor_of({str(key): value for key, value in row.items()}, metric)
+        floor = floor_of(row, metric)
         beside = f" ({floor:.2f})" if np.isfinite(floor) else ""
         deviation = row[f"{metric}_std"] if len(metrics) <= _FEW_AUDITS else np.nan
         return _spread(row[f"{metric}_mean"], deviation, 2) + beside

@@ -79,7 +79,8 @@ def known_table(frame: pd.DataFrame, metrics: Sequence[str] = SHOWN) -> pd.DataF
         metrics: which.
     """
     keys = ["model", "corruption", "ratio", "method", KNOWN]
-    parts = [_summary(frame, metric).rename(columns={"kept": f"{metric}_n"}).set_index(keys) for metric in metrics]
+    work = completed(frame)
+    parts = [_summary(work, metric).rename(columns={"kept": f"{metric}_n"}).set_index(keys) for metric in metrics]
     counted = ["runs", "left_out"]
     found = pd.concat([part.drop(columns=counted) for part in parts], axis=1)
     said = pd.concat([part[counted] for part in parts]).groupby(level=keys, dropna=False)
@@ -93,7 +94,8 @@ def known_panels(frame: pd.DataFrame, metrics: Sequence[str] = SHOWN) -> list[Pa
         frame: see :func:`known_table`.
         metrics: which.
     """
-    every = [panel for metric in metrics for panel in metric_panels(_summary(frame, metric), KNOWN, [metric], "method")]
+    work = completed(frame)
+    every = [panel for metric in metrics for panel in metric_panels(_summary(work, metric), KNOWN, [metric], "method")]
     found = {line.name for panel in every for line in panel.lines}
     methods = sorted(found - _REFERENCES.keys())
     style = styles([*methods, *(name for name in _REFERENCES if name in found)])
@@ -136,17 +138,17 @@ def known_maps(frame: pd.DataFrame, metrics: Sequence[str] = SHOWN) -> Any:
         frame: see :func:`known_table`.
         metrics: which, side by side.
     """
+    work = completed(frame)
     maps = []
     for metric in metrics:
         crossing = Crossing((KNOWN,), ("method",), metric)
-        maps.append(grids(cells(with_references(completed(frame), metric), crossing, "method"), crossing, ()))
+        maps.append(grids(cells(with_references(work, metric), crossing, "method"), crossing, ()))
     # Those of one model beside each other: the maps of each metric come in the same order.
     return heat_map.drawn([grid for own in itertools.zip_longest(*maps) for grid in own if grid is not None])
 
 
-def _summary(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
-    work = with_references(completed(frame), metric)
-    return summary(work, Axes(KNOWN, (metric,)), "unlearning")
+def _summary(work: pd.DataFrame, metric: str) -> pd.DataFrame:
+    return summary(with_references(work, metric), Axes(KNOWN, (metric,)), "unlearning")
 
 
 def completed(frame: pd.DataFrame) -> pd.DataFrame:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -12,6 +12,9 @@ from qlab.reading.contents import Contents
 from qlab.reading.lengths import inches
 from qlab.reading.table_files import suffix_of
 from qlab.reading.tidy import Kind, kind_of
+
+if TYPE_CHECKING:  # tables need no libraries that draw
+    from qlab.views.crossed import Crossing
 
 Name = str | Sequence[str]
 """A param, or several of which each run has one."""
@@ -102,11 +105,7 @@ class Mapped(Contents):
         Raises:
             ConfigError: see :meth:`heat_map`.
         """
-        from qlab.reading.maps import crossing_of, table_of_maps
-
-        kind = kind_of(of)
-        crossing = crossing_of(self.raw(of), kind, metric, x, y, control)
-        table = table_of_maps(self._parts(of), kind, crossing)
+        crossing, table = self._cells(metric, x, y, of, control)
         return table.rename(columns=crossing.columns)
 
     def _maps(
@@ -118,7 +117,17 @@ class Mapped(Contents):
         control: Mapping[str, Any] | None,
         contours: Sequence[float] | None,
     ) -> Any:
-        from qlab.reading.maps import crossing_of, maps_of
+        from qlab.reading.maps import checked_contours
+        from qlab.views.grids import grids
+
+        crossing, table = self._cells(metric, x, y, of, control)
+        return grids(table, crossing, checked_contours(contours))
+
+    def _cells(
+        self, metric: str | None, x: Name | None, y: Name | None, of: Kind, control: Mapping[str, Any] | None
+    ) -> tuple[Crossing, pd.DataFrame]:
+        from qlab.reading.maps import crossing_of, table_of_maps
 
         kind = kind_of(of)
-        return maps_of(self._parts(of), kind, crossing_of(self.raw(of), kind, metric, x, y, control), contours)
+        crossing = crossing_of(self.raw(of), kind, metric, x, y, control)
+        return crossing, table_of_maps(self._parts(of), kind, crossing)

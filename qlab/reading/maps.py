@@ -18,12 +18,9 @@ from qlab.tracking.groups import RATIO
 from qlab.views.controls import Control
 from qlab.views.crossed import NAMED, Crossing, cells
 from qlab.views.crossed import Kind as Labelled
-from qlab.views.grids import Grid, grids
+from qlab.views.mapped import METRIC
 from qlab.views.sweeps import second_axis, strengths
 from qlab.views.words import STRENGTH
-
-METRIC: Final = "validation_accuracy"
-"""What is drawn where nothing else is asked for."""
 
 LABELLED: Final[Mapping[Kind, Labelled | None]] = {"trials": None, "unlearning": "method", "probes": "probe"}
 """What runs are of beside a model and a corruption."""
@@ -117,20 +114,11 @@ def checked_contours(contours: Sequence[float] | None) -> Sequence[float] | None
     return None if contours is None else tuple(map(float, contours))
 
 
-def maps_of(parts: Parts, kind: Kind, crossing: Crossing, contours: Sequence[float] | None) -> list[Grid]:
-    """The maps of one or several experiments, see :func:`qlab.views.grids.grids`.
-
-    Raises:
-        ConfigError: there is nothing to draw, or the control is not one model or nowhere to be found.
-    """
-    return grids(table_of_maps(parts, kind, crossing), crossing, checked_contours(contours))
-
-
 def table_of_maps(parts: Parts, kind: Kind, crossing: Crossing) -> pd.DataFrame:
     """The cells of the maps, see :func:`qlab.views.crossed.cells`; with several experiments their names are models'.
 
     Raises:
-        ConfigError: see :func:`maps_of`.
+        ConfigError: there is nothing to draw, or the control is not one model or nowhere to be found.
     """
     every = pd.concat([frame for _, frame in parts], ignore_index=True)
     names = [name for name, frame in parts for _ in range(len(frame))]

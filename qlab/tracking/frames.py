@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import mlflow.entities as entities
@@ -11,6 +11,7 @@ import pandas as pd
 
 from qlab.tracking import names, params
 from qlab.tracking.groups import RATIO, keys_of_params
+from qlab.tracking.missing import is_missing
 from qlab.tracking.query import Query
 from qlab.tracking.standing import with_interrupted
 from qlab.tracking.store import Store
@@ -59,7 +60,7 @@ def restated(frame: pd.DataFrame) -> pd.DataFrame:
     """
     told = [name for name in frame if name in names.UNSTATED or name in OWNERS]
     rows = [
-        {name: value for name, value in zip(told, values, strict=True) if not _missing(value)}
+        {name: value for name, value in zip(told, values, strict=True) if not is_missing(value)}
         for values in frame[told].itertuples(index=False, name=None)
     ]
     before = [set(row) for row in rows]
@@ -67,10 +68,6 @@ def restated(frame: pd.DataFrame) -> pd.DataFrame:
     filled = {name for row, had in zip(rows, before, strict=True) for name in row.keys() - had}
     columns = {name: pd.Series([row.get(name) for row in rows], index=frame.index, dtype=object) for name in filled}
     return frame.assign(**columns)
-
-
-def _missing(value: object) -> bool:
-    return value is None or (isinstance(value, float) and value != value)
 
 
 def metric_columns(frame: pd.DataFrame) -> list[str]:
@@ -121,13 +118,14 @@ def _row(run: Any) -> dict[str, Any]:
         names.GROUP: group,
         names.CURVE: curve,
         names.NOT_FINITE: tuple(sorted(name for name, value in metrics.items() if not np.isfinite(value))),
-        names.MEASURED: tuple(
-            sorted((tag.removeprefix(names.METRIC), said) for tag, said in tags.items() if tag.startswith(names.METRIC))
-        ),
-        names.AUDITED: tuple(
-            sorted((tag.removeprefix(names.AUDIT), said) for tag, said in tags.items() if tag.startswith(names.AUDIT))
-        ),
+        names.MEASURED: _below(tags, names.METRIC),
+        names.AUDITED: _below(tags, names.AUDIT),
     }
+
+
+def _below(tags: Mapping[str, str], start: str) -> tuple[tuple[str, str], ...]:
+    """The tags whose names begin so: the rest of each name, and what the tag says."""
+    return tuple(sorted((tag.removeprefix(start), said) for tag, said in tags.items() if tag.startswith(start)))
 
 
 def _frame(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:

@@ -9,6 +9,7 @@ import pandas as pd
 
 from qlab.tracking import frames, names, params
 from qlab.tracking.groups import keys_of
+from qlab.tracking.missing import is_missing
 
 
 def without(frame: pd.DataFrame, left: Collection[str]) -> pd.DataFrame:
@@ -29,8 +30,3 @@ def without(frame: pd.DataFrame, left: Collection[str]) -> pd.DataFrame:
         keys.append(keys_of({**own, **({"run": row["run_id"]} if cut else {})}).curve)
     present = [name for name in left if name in frame]
     return frame.drop(columns=present).assign(**{names.CURVE: pd.Series(keys, index=frame.index, dtype=object)})
-
-
-def is_missing(value: object) -> bool:
-    """Whether a run has no such value."""
-    return value is None or value is pd.NA or (isinstance(value, float) and value != value)

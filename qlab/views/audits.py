@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import holoviews as hv
@@ -48,7 +49,7 @@ def summarize_audits(frame: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def floor_of(row: dict[str, Any], metric: str) -> float:
+def floor_of(row: Mapping[Any, Any], metric: str) -> float:
     """What oracles have, in a row of :func:`summarize_audits`; NaN if there is none."""
     return next((float(row[name]) for end in FLOORS if (name := f"{metric}{end}_mean") in row), np.nan)
 

@@ -14,7 +14,7 @@ import pandas as pd
 from qlab.errors import ConfigError
 from qlab.tracking import frames, params
 from qlab.tracking.groups import RATIO
-from qlab.views.alike import is_missing
+from qlab.tracking.missing import is_missing
 from qlab.views.kept import ending, numbers_of, spread
 
 NEAR: Final = 1.25

@@ -10,7 +10,8 @@ import pandas as pd
 
 from qlab.tracking import params
 from qlab.tracking.groups import RATIO
-from qlab.views.alike import is_missing, without
+from qlab.tracking.missing import is_missing
+from qlab.views.alike import without
 from qlab.views.controls import Control
 from qlab.views.kept import ending, flaws, joined, numbers_of, spread
 from qlab.views.labels import labelled, natural

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from qlab.tracking.groups import RATIO
 from qlab.views.crossed import LABELS, Crossing, distinct
 from qlab.views.labels import numbers, ratio_text
+from qlab.views.limits import finite_limits
 from qlab.views.words import axis_words, named, without_places
 
 CONTOURS: Final = (0.9, 0.8, 0.7, 0.6)
@@ -172,7 +173,7 @@ def grids(table: pd.DataFrame, crossing: Crossing, contours: Sequence[float] | N
     levels = (CONTOURS if accuracy else ()) if contours is None else tuple(contours)
     told = [name for name in LABELS if name in table and table[name].nunique(dropna=False) > 1]
     groups: Any = table.groupby(told, sort=False, dropna=False) if told else [((), table)]
-    limits = _limits(table["mean"])
+    limits = finite_limits(table["mean"].to_numpy(dtype=float))
     differs = "difference" in table
     reach = float(np.nanmax(np.abs(table["difference"]))) if differs and table["difference"].notna().any() else 1.0
     found = []
@@ -201,14 +202,6 @@ def _compared(row: Mapping[Any, Any]) -> str:
     if not math.isfinite(row["difference"]):
         return str(row["against"])
     return f"{row['against']}, " + ("same seeds" if row["pairs"] else "other seeds: not paired")
-
-
-def _limits(values: pd.Series[float]) -> tuple[float, float]:
-    finite = values[np.isfinite(values)]
-    if finite.empty:
-        return 0.0, 1.0
-    low, high = float(finite.min()), float(finite.max())
-    return (low, high) if high > low else (low - 0.5, high + 0.5)
 
 
 def _digits(limits: tuple[float, float], columns: int) -> int | None:

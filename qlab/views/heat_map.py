@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import holoviews as hv
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from qlab.views.backends import literal, styled
-from qlab.views.crossed import Crossing, Kind, cells
-from qlab.views.grids import Axis, Grid, grids
+from qlab.views.grids import Axis, Grid
 
 COLOURS: Final = "viridis"
 """Of values: told apart with every common colour vision, and brighter the higher."""
@@ -26,32 +26,12 @@ DASHES: Final = (("solid", "-"), ("dashed", "--"), ("dotted", ":"), ("dashdot", 
 """How contours are drawn, from the highest on: in Bokeh's words and in Matplotlib's."""
 
 
-def heat_map(
-    frame: pd.DataFrame,
-    crossing: Crossing,
-    kind: Kind | None = None,
-    contours: Sequence[float] | None = None,
-) -> hv.Layout:
-    """A metric over two params, mean over seeds: a map for each model, corruption and whatever else is told apart.
-
-    With a control a map of the differences to it stands beside each, on colours that are centred at zero. Places on the
-    axes are those that were tried, equally far from each other; cells without a value are crossed out. Contours run
-    along the edges of cells.
-
-    Args:
-        frame: one row for each run of a kind, see :func:`qlab.tracking.frames.latest_per_trial`.
-        crossing: what is asked for.
-        kind: of the runs beside a model and a corruption.
-        contours: values at which to draw them, see :func:`qlab.views.grids.grids`.
-
-    Raises:
-        ConfigError: the control is not one model.
-    """
-    return drawn(grids(cells(frame, crossing, kind), crossing, contours))
-
-
 def drawn(maps: Sequence[Grid]) -> hv.Layout:
-    """Maps as a HoloViews object: in rows of two, values beside differences."""
+    """Maps as a HoloViews object: in rows of two, values beside differences, whose colours are centred at zero.
+
+    Places on the axes are those that were tried, equally far from each other; cells without a value are crossed out.
+    Contours run along the edges of cells.
+    """
     columns = min(2, len(maps))
     width = 2.6 + 0.55 * max((len(grid.x.values) for grid in maps), default=1)
     width = min(max(width, 5.2), 9.0)
@@ -161,13 +141,18 @@ def _crosses(grid: Grid) -> list[hv.Element]:
     ]
 
 
+def contours(grid: Grid) -> Iterator[tuple[str, tuple[str, str], NDArray[np.float64], NDArray[np.float64]]]:
+    """The contours that there are, from the highest on: label, dashes of both backends, and lines."""
+    for level, dashes in zip(sorted(grid.levels, reverse=True), DASHES * len(grid.levels), strict=False):
+        x, y = grid.contour(level)
+        if len(x):
+            yield literal(f"contour {level:g}"), dashes, x, y
+
+
 def _contours(grid: Grid) -> list[hv.Element]:
     """Black on white, to be seen on all colours."""
     found = []
-    for level, (dash, mpl_dash) in zip(sorted(grid.levels, reverse=True), DASHES * len(grid.levels), strict=False):
-        x, y = grid.contour(level)
-        if not len(x):
-            continue
+    for label, (dash, mpl_dash), x, y in contours(grid):
         found += [
             styled(
                 hv.Curve((x, y), "x", "y"),
@@ -175,7 +160,7 @@ def _contours(grid: Grid) -> list[hv.Element]:
                 matplotlib={"color": "#FFFFFF", "linewidth": 3.6},
             ),
             styled(
-                hv.Curve((x, y), "x", "y", label=literal(f"contour {level:g}")),
+                hv.Curve((x, y), "x", "y", label=label),
                 bokeh={"color": "#000000", "line_width": 2.5, "line_dash": dash},
                 matplotlib={"color": "#000000", "linewidth": 1.8, "linestyle": mpl_dash},
             ),

@@ -17,6 +17,7 @@ from qlab.field_types import Nested
 from qlab.noise import Channel, DeviceNoise
 from qlab.tracking import names
 from qlab.tracking.groups import OVER, RATIO, keys_of
+from qlab.tracking.missing import is_missing
 from qlab.tracking.params import shown
 
 UNKNOWN = "unknown"
@@ -126,14 +127,14 @@ def varying(frame: pd.DataFrame) -> list[str]:
 
 def numbers(values: Iterable[float]) -> dict[float, str]:
     """Numbers as text: six significant digits, or all of them where six do not tell one from another of these."""
-    known = [value for value in dict.fromkeys(values) if not _missing(value)]
+    known = [value for value in dict.fromkeys(values) if not is_missing(value)]
     short = collections.Counter(f"{value:g}" for value in known)
     return {value: text if short[text := f"{value:g}"] == 1 else shown(float(value)) for value in known}
 
 
 def ratio_text(ratio: float, among: Iterable[float]) -> str:
     """A corruption ratio as text that tells it from others, see :func:`numbers`; a dash where there is none."""
-    return "-" if _missing(ratio) else numbers([ratio, *among])[ratio]
+    return "-" if is_missing(ratio) else numbers([ratio, *among])[ratio]
 
 
 def natural(text: str) -> tuple[Any, ...]:
@@ -146,7 +147,7 @@ def in_order(table: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     """A table's rows in order of these columns, names as :func:`natural` has them, missing numbers last."""
 
     def key(values: tuple[Any, ...]) -> tuple[Any, ...]:
-        return tuple((_missing(v), natural(v) if isinstance(v, str) else 0.0 if _missing(v) else v) for v in values)
+        return tuple((is_missing(v), natural(v) if isinstance(v, str) else 0.0 if is_missing(v) else v) for v in values)
 
     places = {place: key(row) for place, row in enumerate(zip(*(table[name] for name in by), strict=True))}
     return table.iloc[sorted(places, key=places.__getitem__)].reset_index(drop=True)
@@ -265,7 +266,7 @@ def _values(frame: pd.DataFrame, name: str) -> list[Any]:
     if name not in frame:
         return [None] * len(frame)
     values = frame[name].tolist()
-    return [None if _missing(value) else tuple(value) if isinstance(value, list) else value for value in values]
+    return [None if is_missing(value) else tuple(value) if isinstance(value, list) else value for value in values]
 
 
 def _unchosen(frame: pd.DataFrame, name: str) -> list[Any]:
@@ -276,10 +277,6 @@ def _unchosen(frame: pd.DataFrame, name: str) -> list[Any]:
 
 def _differ(values: Iterable[Any]) -> bool:
     return len({(type(value), value) for value in values}) > 1
-
-
-def _missing(value: object) -> bool:
-    return value is None or value is pd.NA or (isinstance(value, float) and value != value)
 
 
 def _names(values: Sequence[Any]) -> list[str]:

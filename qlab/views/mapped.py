@@ -14,6 +14,7 @@ from qlab.views.words import axis_words, named
 from qlab.words import counted
 
 METRIC: Final = "validation_accuracy"
+"""What is drawn where nothing else is asked for."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

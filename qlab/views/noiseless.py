@@ -9,7 +9,9 @@ import numpy as np
 import pandas as pd
 
 from qlab.tracking import frames, names
-from qlab.views.alike import is_missing, without
+from qlab.tracking.missing import is_missing
+from qlab.views.alike import without
+from qlab.views.controls import has
 from qlab.views.words import NOISE
 
 _LIST: Final = "model.noise"
@@ -32,9 +34,8 @@ def with_zero(frame: pd.DataFrame, axes: Sequence[tuple[str, ...]]) -> pd.DataFr
     noise = [name for name in frames.param_columns(frame) if name == _LIST or name.startswith(f"{_LIST}.")]
     if not axis:
         return frame
-    absent = frame[noise].map(lambda value: is_missing(value) or value == ())
-    bare = absent.all(axis=1).to_numpy(dtype=bool)
-    noisy = (~absent[list(axis)]).any(axis=1).to_numpy(dtype=bool)
+    bare = has(frame, _LIST, None)
+    noisy = (~frame[list(axis)].map(is_missing)).any(axis=1).to_numpy(dtype=bool)
     if not bare.any() or not noisy.any():
         return frame
     others = {name for own in axes for name in own} | set(noise)

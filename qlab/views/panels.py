@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from qlab.views.backends import literal, styled
 from qlab.views.drawn import Drawn
+from qlab.views.limits import finite_limits
 
 BLUE, ORANGE = "#0072B2", "#E69F00"
 """Colours of a first and a second curve."""
@@ -21,15 +22,6 @@ def title(result: Drawn) -> str:
     about = result.about
     model = about.get("model", {}).get("type", "model") if isinstance(about.get("model"), dict) else "model"
     return f"{model} at {about.get('centre', '?')}, {about.get('rows', '?')} {about.get('samples', '')} samples"
-
-
-def finite_limits(loss: NDArray[np.float64]) -> tuple[float, float]:
-    """The lowest and highest finite loss; a constant gets some room."""
-    finite = loss[np.isfinite(loss)]
-    if not len(finite):
-        return 0.0, 1.0
-    low, high = float(finite.min()), float(finite.max())
-    return (low, high) if high > low else (low - 0.5, high + 0.5)
 
 
 def line(

@@ -11,7 +11,7 @@ import numpy as np
 
 from qlab.views.backends import literal
 from qlab.views.grids import Grid
-from qlab.views.heat_map import CENTRED, COLOURS, DASHES, MISSING
+from qlab.views.heat_map import CENTRED, COLOURS, MISSING, contours
 from qlab.views.publication import Format, write
 
 if TYPE_CHECKING:
@@ -91,12 +91,10 @@ def _fill(axes: Any, grid: Grid, form: Format, handles: dict[str, Any]) -> Any:
     for x, y in grid.missing():
         axes.add_patch(Rectangle((x - 0.5, y - 0.5), 1.0, 1.0, facecolor=MISSING, edgecolor="#FFFFFF", linewidth=0.4))
         axes.plot([x - 0.4, x + 0.4, np.nan, x - 0.4, x + 0.4], [y - 0.4, y + 0.4, np.nan, y + 0.4, y - 0.4], **_CROSS)
-    for level, (_, dash) in zip(sorted(grid.levels, reverse=True), DASHES * len(grid.levels), strict=False):
-        x_line, y_line = grid.contour(level)
-        if len(x_line):
-            axes.plot(x_line, y_line, color="#FFFFFF", linewidth=2.4)
-            (line,) = axes.plot(x_line, y_line, color="#000000", linewidth=1.2, linestyle=dash)
-            handles.setdefault(literal(f"contour {level:g}"), line)
+    for label, (_, dash), x_line, y_line in contours(grid):
+        axes.plot(x_line, y_line, color="#FFFFFF", linewidth=2.4)
+        (line,) = axes.plot(x_line, y_line, color="#000000", linewidth=1.2, linestyle=dash)
+        handles.setdefault(label, line)
     for x, y, text, dark in grid.texts():
         size = _text_size(form, grid, text)
         axes.text(x, y, text, ha="center", va="center", fontsize=size, color="#FFFFFF" if dark else "#000000")

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from qlab.errors import DataError
 from qlab.views.backends import literal, styled, text_options
 from qlab.views.drawn import Drawn
-from qlab.views.panels import BLUE, ORANGE, coloured, finite_limits, line, row, styled_panel, title
+from qlab.views.limits import finite_limits
+from qlab.views.panels import BLUE, ORANGE, coloured, line, row, styled_panel, title
 
 _COLOURS = "viridis"
 CUT_COLOURS = (BLUE, ORANGE, "#009E73", "#CC79A7")

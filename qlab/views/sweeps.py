@@ -9,7 +9,7 @@ from typing import Any, Final
 import pandas as pd
 
 from qlab.tracking.groups import RATIO
-from qlab.views.alike import is_missing
+from qlab.tracking.missing import is_missing
 from qlab.views.controls import Control
 from qlab.views.crossed import Crossing, Kind, cells, numeric
 from qlab.views.labels import varying
@@ -29,7 +29,11 @@ _NOT_STRENGTHS: Final = ("after", "wires", "pe", "tg")
 
 def strengths(frame: pd.DataFrame) -> tuple[str, ...]:
     """The params in which channels of noise differ by numbers, the first channel's if several have some."""
-    swept = [name for name in swept_numbers(frame) if (own := NOISE.fullmatch(name)) and own[1] not in _NOT_STRENGTHS]
+    return _strengths_among(swept_numbers(frame))
+
+
+def _strengths_among(numbers: Sequence[str]) -> tuple[str, ...]:
+    swept = [name for name in numbers if (own := NOISE.fullmatch(name)) and own[1] not in _NOT_STRENGTHS]
     # Of a channel with both, gamma is the strength, and p what the surroundings do.
     swept.sort(key=lambda name: not name.endswith(".gamma"))
     places = sorted({name.split(".")[2] for name in swept}, key=int)
@@ -39,7 +43,7 @@ def strengths(frame: pd.DataFrame) -> tuple[str, ...]:
 def swept_numbers(frame: pd.DataFrame) -> list[str]:
     """The params in which runs differ and that are numbers, the corruption ratio left out."""
     others = [name for name in frame.columns if name.startswith("unlearner.")]
-    different = [name for name in others if len({value for value in frame[name] if not is_missing(value)}) > 1]
+    different = [name for name in others if _count(frame, name) > 1]
     return [name for name in (*varying(frame), *different) if name != RATIO and numeric(frame, name)]
 
 
@@ -50,8 +54,9 @@ def second_axis(frame: pd.DataFrame, first: Sequence[str]) -> tuple[str, ...] | 
 
 def _second_axes(frame: pd.DataFrame, first: Sequence[str], least: int = 2) -> list[tuple[str, ...]]:
     """What can be swept beside a first axis with so many values at least: noise first, then by how many they are."""
-    noise = strengths(frame)
-    counts = {name: _count(frame, name) for name in swept_numbers(frame)}
+    swept = swept_numbers(frame)
+    noise = _strengths_among(swept)
+    counts = {name: _count(frame, name) for name in swept}
     others = sorted((name for name in counts if name not in (*first, *noise)), key=lambda name: -counts[name])
     found = [*([noise] if noise and not set(noise) & set(first) else []), *((name,) for name in others)]
     return [axis for axis in found if axis == noise or counts[axis[0]] >= least]

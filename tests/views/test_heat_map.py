@@ -17,7 +17,7 @@ from support.mapped_runs import RATIOS, STRENGTHS, frame_of, noisy
 from qlab.views.controls import Control
 from qlab.views.crossed import Crossing, cells
 from qlab.views.grids import Axis, Grid, grids
-from qlab.views.heat_map import drawn, heat_map
+from qlab.views.heat_map import drawn
 from qlab.views.publication import FORMATS, Format
 from qlab.views.publication_map import save
 from qlab.views.saving import save_html, save_png
@@ -137,7 +137,7 @@ def test_axes_are_in_plain_words() -> None:
 def test_both_backends_draw_a_map_with_holes_and_a_control(tmp_path: Path) -> None:
     rows = noisy()[:-6]
     rows[0]["health"] = "diverged"
-    figure = heat_map(frame_of(rows), CONTROLLED)
+    figure = drawn(maps(rows, CONTROLLED))
     assert len(figure) == 2
     assert save_png(figure, tmp_path / "map.png", 40).stat().st_size > 1000
     text = save_html(figure, tmp_path / "map.html", "map").read_text()
@@ -148,7 +148,7 @@ def test_both_backends_draw_a_map_with_holes_and_a_control(tmp_path: Path) -> No
 def test_the_pointer_is_told_value_deviation_and_counts() -> None:
     rows = noisy()
     rows[0]["health"] = "diverged"
-    plot = hv.renderer("bokeh").get_plot(heat_map(frame_of(rows), CONTROLLED)[1])
+    plot = hv.renderer("bokeh").get_plot(drawn(maps(rows, CONTROLLED))[1])
     tools = [tool for tool in plot.state.toolbar.tools if type(tool).__name__ == "HoverTool" and tool.tooltips]
     said = dict(tools[0].tooltips)
     assert set(said) >= {"corruption ratio", "error probability p", "difference", "standard deviation", "control"}
@@ -159,7 +159,7 @@ def test_the_pointer_is_told_value_deviation_and_counts() -> None:
 
 def test_hostile_names_are_drawn_as_text(hostile: str, tmp_path: Path) -> None:
     rows = noisy(hostile) + noisy("PhaseFlip")
-    figure = heat_map(frame_of(rows), CROSSING)
+    figure = drawn(maps(rows))
     save_png(figure, tmp_path / "map.png", 40)
     assert hostile not in save_html(figure, tmp_path / "map.html", "map").read_text()
 

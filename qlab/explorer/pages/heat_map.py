@@ -21,7 +21,8 @@ from qlab.reading.maps import LABELLED, crossing_of, table_of_maps
 from qlab.reading.tidy import KINDS, kind_of
 from qlab.tracking import frames, params
 from qlab.tracking.groups import RATIO
-from qlab.views.alike import is_missing
+from qlab.tracking.missing import is_missing
+from qlab.views.controls import has
 from qlab.views.crossed import Crossing
 from qlab.views.grids import grids
 from qlab.views.heat_map import drawn
@@ -116,8 +117,10 @@ def _groups(runs: pd.DataFrame) -> list[str]:
         values = sorted({params.write(value) for value in known}, key=lambda text: (len(text), text))
         if 1 < len(values) <= _MOST:
             found += [f"{name} = {value}" for value in values]
-    without = [name for name in frames.param_columns(runs) if name.startswith("model.noise.")]
-    if without and runs[without].isna().all(axis=1).any():
+    if (
+        any(name.startswith("model.noise.") for name in frames.param_columns(runs))
+        and has(runs, "model.noise", []).any()
+    ):
         found.append("model.noise = []")
     found += [f"{name} = {metric}" for name, metric in _MEASURED if name in runs and metric in measured(runs)]
     return found

@@ -22,7 +22,8 @@ from qlab.landscape import InterpolationProbe, ProbeResult, SliceProbe
 from qlab.landscape.landscape import TRAINED
 from qlab.views.backends import styled, text_options
 from qlab.views.landscape import draw
-from qlab.views.panels import finite_limits, row
+from qlab.views.limits import finite_limits
+from qlab.views.panels import row
 from qlab.views.saving import picture_bytes
 from qlab.views.slices import cut_picture, slice_picture, surface_picture
 

@@ -36,6 +36,7 @@ class _Shown:
     table: pd.DataFrame
     curves: pd.DataFrame
     methods: list[str]
+    known: pd.DataFrame | None
 
 
 class UnlearningPage(Page):
@@ -83,7 +84,8 @@ class UnlearningPage(Page):
             series = self.context.reader.series([str(run) for run in runs["run_id"]], metrics)
             history = history_of(runs, lambda run, metric: series[run, metric], metrics)
             curves = history if history.empty else curves_of(history)
-            return _Shown(runs, summarize_unlearning(runs), curves, methods)
+            known = known_table(runs) if sweeps_known(runs) else None
+            return _Shown(runs, summarize_unlearning(runs), curves, methods, known)
 
         self.compute(compute, self._show)
 
@@ -106,8 +108,8 @@ class UnlearningPage(Page):
             final = [name for name in asked if f"{name}_mean" in shown.table] or list(DRAWN)
             self.bars.show(final_bars(shown.table, final), shown.table)
             self.trade.show(trade_off(shown.runs), shown.runs)
-            if sweeps_known(shown.runs):
-                self.known.show(against_known(shown.runs), known_table(shown.runs))
-            else:
+            if shown.known is None:
                 self.known.clear()
+            else:
+                self.known.show(against_known(shown.runs), shown.known)
         self._table.objects = [plain_table(rounded(shown.table), pagination="local", page_size=12)]
