@@ -69,6 +69,11 @@ class _ModelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         model = self._model(**{name: given[name] for name in fields_of(self._model)})
         given["loss"] = _loss(given["loss"])
         trainer = Trainer(**{name: given[name] for name in fields_of(Trainer)})
+        if trainer.stop_at:
+            raise ValueError(
+                f"stop_at: got {trainer.stop_at:g}, but {type(self).__name__} is not told which rows are corrupted; "
+                "leave it 0."
+            )
         x = torch.from_numpy(self._encoded(features))
         split = Split(x, torch.from_numpy(codes.astype(np.int64)))
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))

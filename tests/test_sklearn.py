@@ -171,6 +171,11 @@ def test_epochs_are_counted_until_training_stops_early():
     assert made.loss_ == pytest.approx(-np.log(p).mean(), rel=1e-4)
 
 
+def test_stopping_at_a_fraction_of_corrupted_rows_is_refused():
+    with pytest.raises(ValueError, match=r"stop_at: got 0\.5, but MLPClassifier is not told which rows are corrupted"):
+        MLPClassifier(epochs=1, stop_at=0.5).fit(X, Y)
+
+
 def test_three_classes_one_class_and_wide_rows_are_refused():
     with pytest.raises(ValueError, match="Only binary classification is supported"):
         MLPClassifier(epochs=1).fit(X, np.arange(60) % 3)

@@ -77,6 +77,9 @@ class Assembly:
             followed = any(trial.key in self._plan.followed for trial in trials)
             for part in self._work.training_parts(self._plan, trials):
                 self._add_training(part, trajectories=followed)
+        goals = any(item.teacher.trainer.stop_at for group in self._plan.unlearnings for item in group)
+        if self._plan.todo_probe_runs or goals:
+            self._recorder.health |= read_health(self._recorder)
         for group in self._plan.unlearnings:
             if not group[0].teacher.has_gradients:
                 self._add_refitting(group)
@@ -87,8 +90,6 @@ class Assembly:
             self._add_measuring(items)
         for audits in self._plan.audits:
             self._add_audits(audits)
-        if self._plan.todo_probe_runs:
-            self._recorder.health |= read_health(self._recorder)
         for probe_runs in self._plan.probe_runs:
             self._add_probes(probe_runs)
         return self._nodes

@@ -207,6 +207,8 @@ UNSTATED: Final = {
     "training.step_factor": 0.1,
     "training.early_stopping": 0,
     "training.holdout": 0.1,
+    "training.stop_at": 0.0,
+    "training.stop_retain": 0.8,
     "training.loss.type": "CrossEntropy",
     "training.loss.label_smoothing": 0.0,
     "task.layout": "complex",

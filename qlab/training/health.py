@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-Health = Literal["healthy", "collapsed", "diverged", "unconverged"]
+Health = Literal["healthy", "collapsed", "diverged", "unreached", "unconverged"]
+
+UNREACHED: Final = "unreached"
+"""The health of a model that was to be trained up to a goal (``stop_at``) and never got there."""
 
 SAME_OUTPUT = 1e-6
 """Logits within this of each other, relative to the largest magnitude or absolutely, are one constant output."""
@@ -40,6 +43,19 @@ def health_of(train_loss: NDArray[np.float64], logits: Tensor, epochs: int | Non
         if before - last > STILL_FALLING:
             return "unconverged"
     return "healthy"
+
+
+def health_beside_goal(health: Health, *, reached: bool) -> Health:
+    """The health of a model that was trained up to a goal.
+
+    Where it was not reached the model is not what was asked for: ``unreached``, unless it diverged. Where it was, that
+    the loss was still falling is meant.
+    """
+    if health == "diverged":
+        return health
+    if not reached:
+        return UNREACHED
+    return "healthy" if health == "unconverged" else health
 
 
 def is_constant(logits: Tensor) -> bool:

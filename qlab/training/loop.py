@@ -162,6 +162,11 @@ class Training:
             noise={GENERATORS: torch.stack([item.get_state() for item in self._noise])} if self._noise else {},
         )
 
+    def stopped(self) -> list[bool]:
+        """For each member whether its training has ended before the last epoch, or at it."""
+        stopping, _ = gather_stopping(self.tiles)
+        return [bool(value) for value in stopping.get("stopped", torch.zeros(sum(map(len, self.tiles))))]
+
     def parameters(self) -> ensemble.Parameters:
         """The present parameters of all members, on the CPU."""
         return gather(self.tiles)

@@ -6,6 +6,7 @@ import dataclasses
 
 from qlab.errors import ConfigError
 from qlab.losses import Loss
+from qlab.training.goal import NO_GOAL, Goal
 from qlab.training.optimizers import Rule
 from qlab.training.rates import Rate
 from qlab.training.stopping import Patience
@@ -33,6 +34,7 @@ class Schedule:
         evaluate_every: epochs from one evaluation to the next. Does not change what is trained.
         snapshots: epochs after which the parameters are kept; 0 for the initial ones. Those beyond the last epoch
             are ignored.
+        goal: where a member stops, whatever its epochs.
     """
 
     epochs: int
@@ -43,6 +45,7 @@ class Schedule:
     patience: Patience
     evaluate_every: int = 1
     snapshots: tuple[int, ...] = ()
+    goal: Goal = NO_GOAL
 
     def __post_init__(self) -> None:
         if self.evaluate_every < 1:

@@ -51,8 +51,8 @@ class TrainingState:
         evaluated: the epochs that were evaluated.
         trajectory: parameters at the snapshots so far, ``[members, snapshots, ...]``; empty if there are none.
         snapshots: the epochs of the snapshots so far.
-        stopping: what early stopping knows of each member, by name, ``[members]``; empty without it.
-        best: with early stopping the best parameters so far, by name.
+        stopping: what is known of when each member stops, by name, ``[members]``; empty if none may before the end.
+        best: the parameters that members keep which stop, by name: with early stopping the best so far.
         noise: states of the generators of the models' own random numbers, ``[members, bytes]`` under one name; empty if
             they draw none.
     """

@@ -12,6 +12,7 @@ from qlab.models.chance import Chance
 from qlab.training import ensemble
 from qlab.training.data import EnsembleData
 from qlab.training.drawn import Draws, Numbers
+from qlab.training.goal import Aim
 from qlab.training.metrics import Metrics, evaluate, logits_of_rows, mean_loss
 from qlab.training.schedule import Schedule
 from qlab.training.state import TrainingState
@@ -55,26 +56,37 @@ class Tile:
         self.parameters = ensemble.trainable(model, parameters)
         begun = ((), 0) if resume is None else (resume.moments, resume.steps)
         self.optimizer = schedule.rule.make(self.parameters, schedule.rate.initial, *begun)
+        known = None if resume is None else (resume.stopping, resume.best)
         self.watch: Watch | None = None
         if held is not None:
-            known = None if resume is None else (resume.stopping, resume.best)
             self.watch = Watch(schedule.patience, held, self.parameters, known)
+        self.aim: Aim | None = None
+        if schedule.goal:
+            self.aim = Aim(schedule.goal, self.parameters, data.train_y.device, known)
         self._losses = torch.empty(0)  # on the held-out rows
+        self._seen: tuple[Metrics, Tensor] | None = None  # after the last epoch that was trained, where a goal needs it
         self._measured: tuple[Metrics, Tensor] | None = None  # of members that have all stopped
 
     def __len__(self) -> int:
         return len(self.data.train_y)
+
+    @property
+    def stopping(self) -> Watch | Aim | None:
+        """What may end a member's training before the last epoch; None if nothing does."""
+        return self.watch or self.aim
 
     def train_and_evaluate(self, order: Tensor, epoch: int) -> tuple[Metrics, Tensor]:
         """An epoch, and the metrics and logits after it, see :func:`qlab.training.metrics.evaluate`."""
         self.epoch(order, epoch)
         if self._measured is not None:
             return self._measured
-        found, z = self.evaluated(epoch)
+        found, z = self._seen or self.evaluated(epoch)
         if self.watch is not None:
             found |= self.watch.metrics(self._losses)
-            if self.watch.is_over:
-                self._measured = found, z
+        if self.aim is not None:
+            found |= self.aim.metrics()
+        if self.stopping is not None and self.stopping.is_over:
+            self._measured = found, z
         return found, z
 
     def evaluated(self, epoch: int) -> tuple[Metrics, Tensor]:
@@ -83,10 +95,10 @@ class Tile:
         return evaluate(self.model, self.parameters, self.data, self.loss, self.drawn(rows, "evaluation", epoch))
 
     def drawn(self, rows: int, what: str, epoch: int) -> Numbers:
-        """Random numbers for an evaluation after an epoch; of members that have stopped those of their best epoch."""
-        if self.watch is None:
+        """Random numbers for an evaluation after an epoch; of members that have stopped those of the epoch kept."""
+        if self.stopping is None:
             return self._draws.of_rows(rows, what, epoch)
-        return self._draws.of_rows(rows, what, torch.where(self.watch.stopped, self.watch.epoch, epoch).tolist())
+        return self._draws.of_rows(rows, what, torch.where(self.stopping.stopped, self.stopping.epoch, epoch).tolist())
 
     def epoch(self, order: Tensor, epoch: int) -> None:
         """One pass over the rows in the order given, shape ``[members, N]``, unless all members have stopped.
@@ -95,7 +107,13 @@ class Tile:
             order: of the rows that are trained on.
             epoch: its number, from 1.
         """
-        if self.watch is None:
+        if self.aim is not None:
+            if not self.aim.is_over:
+                self._steps(order, epoch)
+                self.aim.hold(self.parameters)
+                self._seen = self.evaluated(epoch)
+                self.aim.note(self._seen[0], self.parameters, epoch)
+        elif self.watch is None:
             self._steps(order, epoch)
         elif not self.watch.is_over:
             self._steps(order, epoch)
@@ -139,11 +157,11 @@ def gather_moments(tiles: Sequence[Tile]) -> tuple[ensemble.Parameters, ...]:
 
 
 def gather_stopping(tiles: Sequence[Tile]) -> tuple[dict[str, Tensor], ensemble.Parameters]:
-    """What early stopping knows of all members, and their best parameters so far, on the CPU; both empty without it."""
-    watches = [tile.watch for tile in tiles if tile.watch is not None]
-    if not watches:
+    """What is known of all members' stopping, and the parameters they keep, on the CPU; both empty if none may stop."""
+    found = [tile.stopping for tile in tiles if tile.stopping is not None]
+    if not found:
         return {}, {}
-    return _join([watch.state() for watch in watches]), _join([watch.best for watch in watches])
+    return _join([item.state() for item in found]), _join([item.best for item in found])
 
 
 def _join(parts: Sequence[ensemble.Parameters]) -> ensemble.Parameters:

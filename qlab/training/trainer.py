@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Collection, Iterable, Sequence
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Self
 
 import annotated_types as at
 import numpy as np
@@ -16,7 +16,7 @@ from torch import Tensor
 from qlab.component import Component
 from qlab.corruptions import Corruption, NoCorruption
 from qlab.errors import ConfigError, DataError
-from qlab.fields import AbsentMeans, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, fields_of
+from qlab.fields import AbsentMeans, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, Ratio, fields_of
 from qlab.losses import CrossEntropy, Loss
 from qlab.losses.checks import check_loss
 from qlab.models.base import Model
@@ -25,7 +25,8 @@ from qlab.models.probe import check_model
 from qlab.tasks.base import Split, Task, load_data
 from qlab.training import ensemble
 from qlab.training.data import Member
-from qlab.training.health import Health, health_of
+from qlab.training.goal import Goal
+from qlab.training.health import Health, health_beside_goal, health_of
 from qlab.training.loop import EpochObserver as EpochObserver
 from qlab.training.loop import MoreMetrics, Training
 from qlab.training.optimizers import OptimizerName, Rule
@@ -111,6 +112,14 @@ class Trainer(Component):
             clean labels play no part. Each member stops by itself and keeps its parameters of the best epoch
             (``best_epoch``), also one that never stops; from then on its metrics stay as they are.
         holdout: for early_stopping: the fraction of the training rows that is held out.
+        stop_at: stop after the first epoch at which at least this fraction of the corrupted rows has been fitted, its
+            polluted labels given (``forget_accuracy_polluted``), so that models can be compared that start unlearning
+            from equally many; 0 trains all epochs. Each member stops by itself and keeps its parameters
+            (``trained_epochs``); from then on its metrics stay as they are. One that does not get there within
+            ``epochs`` is ``unreached``, and is left out of means and claims, as those are that diverged. Oracles, and
+            members without corrupted rows, are trained to the end.
+        stop_retain: for stop_at: the least accuracy on clean rows at the same epoch. A model that has learned nothing
+            yet gives half of the polluted labels by chance.
     """
 
     kind: ClassVar[str] = "trainer"
@@ -128,6 +137,8 @@ class Trainer(Component):
     step_factor: Annotated[Factor, AbsentMeans(0.1)] = 0.1
     early_stopping: Annotated[NonNegativeInt, AbsentMeans(0)] = 0
     holdout: Annotated[Share, AbsentMeans(0.1)] = 0.1
+    stop_at: Annotated[Ratio, AbsentMeans(0.0)] = 0.0
+    stop_retain: Annotated[Ratio, AbsentMeans(0.8)] = 0.8
     loss: Annotated[Loss, AbsentMeans({"type": "CrossEntropy", "label_smoothing": 0.0})] = CrossEntropy()
 
     def __post_init__(self) -> None:
@@ -150,6 +161,28 @@ class Trainer(Component):
                 "early_stopping to the epochs without a new lowest loss after which training ends. To compare with "
                 "training to the end in a file, give each a [[model]] table with its training."
             )
+
+        if not self.stop_at and self.stop_retain != fields_of(Trainer)["stop_retain"].default:
+            raise ConfigError(
+                f"stop_retain: got {self.stop_retain:g} for stop_at = 0, which trains all epochs; leave it out, or set "
+                "stop_at to the fraction of the corrupted rows at which training ends."
+            )
+        if self.stop_at and self.early_stopping:
+            raise ConfigError(
+                f"stop_at: got {self.stop_at:g} beside early_stopping = {self.early_stopping}, which may end a "
+                "training before it gets there; leave one of the two out. To compare them in a file, give each a "
+                "[[model]] table with its training."
+            )
+
+    @property
+    def stops(self) -> str:
+        """What may end a member's training before the last epoch, in words."""
+        return "early stopping" if self.early_stopping else "a fraction to stop at" if self.stop_at else "no stopping"
+
+    @property
+    def to_the_end(self) -> Self:
+        """The same without ``stop_at``: how models are trained that have no corrupted rows to fit, such as oracles."""
+        return dataclasses.replace(self, stop_at=0.0, stop_retain=0.8) if self.stop_at else self
 
     @property
     def l2_penalty(self) -> float:
@@ -235,7 +268,15 @@ class Trainer(Component):
         start = time.perf_counter()
         patience = Patience(self.early_stopping, self.holdout)
         schedule = Schedule(
-            self.epochs, self.batch_size, self.rate, self.rule, self.loss, patience, evaluate_every, tuple(snapshots)
+            self.epochs,
+            self.batch_size,
+            self.rate,
+            self.rule,
+            self.loss,
+            patience,
+            evaluate_every,
+            tuple(snapshots),
+            Goal(self.stop_at, self.stop_retain),
         )
         if model.features is None:
             raise ConfigError(
@@ -248,10 +289,10 @@ class Trainer(Component):
                 f"resume: got the state of {len(resume)} members after {resume.epoch} epochs, accepts one of "
                 f"{len(members)} members of {type(model).__name__} after at most {self.epochs} epochs."
             )
-        if resume is not None and bool(resume.stopping) != bool(self.early_stopping):
+        if resume is not None and (found := _stops(resume)) != self.stops:
             raise DataError(
-                f"resume: got a state {'with' if resume.stopping else 'without'} early stopping, accepts one of this "
-                f"training, with early_stopping = {self.early_stopping}."
+                f"resume: got a state with {found}, accepts one of this training, with {self.stops}, "
+                f"early_stopping = {self.early_stopping} and stop_at = {self.stop_at:g}."
             )
         if members:
             check_model(model, members[0].corrupted.split.x)
@@ -267,6 +308,12 @@ class Trainer(Component):
             tested |= {name: value.numpy() for name, value in model.parameter_metrics(parameters).items()}
         history = training.curves()
         health = tuple(health_of(history["train_loss"][row], final[row], self.epochs) for row in range(len(members)))
+        if self.stop_at:
+            reached = training.stopped()
+            health = tuple(
+                health_beside_goal(one, reached=stopped) if item.corrupted.mask.any() else one
+                for one, stopped, item in zip(health, reached, members, strict=True)
+            )
         return TrainedEnsemble(
             model=model,
             parameters=parameters,
@@ -279,3 +326,10 @@ class Trainer(Component):
             trajectory=training.trajectory(),
             final=tested,
         )
+
+
+def _stops(state: TrainingState) -> str:
+    """What may end the training that a state is of before the last epoch, as :attr:`Trainer.stops` says it."""
+    if not state.stopping:
+        return "no stopping"
+    return "early stopping" if "waited" in state.stopping else "a fraction to stop at"

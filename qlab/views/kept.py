@@ -10,20 +10,24 @@ from numpy.typing import NDArray
 
 from qlab.tracking.names import MEASURED, NOT_FINITE
 
+_LEFT_OUT = ("diverged", "unreached")
+"""The health of models whose numbers are in no mean and no claim."""
+
 
 def ending(frame: pd.DataFrame) -> list[str]:
-    """For each run why it is left out whatever its metrics: how it ended, or that it diverged; "" if it is kept."""
+    """For each run why it is left out whatever its metrics; "" if it is kept.
+
+    How it ended, that it diverged, or that it was to be trained up to a goal and did not get there.
+    """
     statuses = frame["status"] if "status" in frame else [None] * len(frame)
     healths = frame["health"] if "health" in frame else [None] * len(frame)
     return [
-        "" if status == "FINISHED" and health != "diverged" else _ended(status)
+        (str(health) if health in _LEFT_OUT else "") if status == "FINISHED" else _ended(status)
         for status, health in zip(statuses, healths, strict=True)
     ]
 
 
 def _ended(status: object) -> str:
-    if status == "FINISHED":
-        return "diverged"
     return status.lower() if isinstance(status, str) else "of unknown status"
 
 

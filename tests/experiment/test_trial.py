@@ -135,6 +135,8 @@ OTHER_VALUES: dict[type, dict[str, Any]] = {
         "loss": MeanAbsoluteError(),
         "early_stopping": 5,
         "holdout": 0.3,
+        "stop_at": 0.5,
+        "stop_retain": 0.7,
     },
 }
 NEEDED: dict[str, dict[str, Any]] = {
@@ -142,6 +144,7 @@ NEEDED: dict[str, dict[str, Any]] = {
     "step_epochs": {"schedule": "step"},
     "step_factor": {"schedule": "step"},
     "holdout": {"early_stopping": 3},
+    "stop_retain": {"stop_at": 0.4},
     "rotation": {"encoding": "angle"},
     "gradient": {"shots": 10},
     "encoding_scale": {"encoding": "angle"},

@@ -13,7 +13,7 @@ from qlab.experiment.asking.measurement import BUILT_IN, AskedMetric
 from qlab.experiment.asking.trial import ProbeRun, Unlearning
 from qlab.tracking.audit_names import LOGGED
 
-_TRIALS = BUILT_IN | {"holdout_loss", "best_epoch"}
+_TRIALS = BUILT_IN | {"holdout_loss", "best_epoch", "trained_epochs"}
 
 UNLEARNED: Final = frozenset(
     {

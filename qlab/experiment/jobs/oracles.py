@@ -13,7 +13,7 @@ from qlab.experiment.jobs.materials import Materials
 from qlab.experiment.jobs.train import EVERY_EPOCH
 from qlab.tasks import Task
 from qlab.tracking import names
-from qlab.training import Member
+from qlab.training import Member, Trainer
 from qlab.training.health import Health
 from qlab.unlearning import oracle
 
@@ -77,6 +77,10 @@ class TrainOracles(Job):
         told = None if self.knowledge.is_complete else materials.told(teacher, self.knowledge)
         return oracle.retain_only(materials.member(teacher).corrupted, 0, told).corrupted
 
+    def trainer_of(self, teacher: Trial) -> Trainer:
+        """How those of a teacher are trained: to the end, as they have no corrupted rows to fit up to a fraction."""
+        return teacher.trainer.to_the_end
+
     def is_needed(self, inputs: Inputs) -> bool:
         """Whether a teacher was trained."""
         return any(_is_trained(teacher, inputs) for teacher, _ in self.wanted)
@@ -90,7 +94,7 @@ class TrainOracles(Job):
         teachers = {trial.key: trial for trial, _ in wanted}
         shared = {key: self.rows_of(materials, trial) for key, trial in teachers.items()}
         members = [Member(self.seed_of(trial, number), shared[trial.key]) for trial, number in wanted]
-        trained = first.trainer.fit(
+        trained = self.trainer_of(first).fit(
             materials.build(first),
             members,
             materials.dataset(self.task).validation,

@@ -10,6 +10,7 @@ from qlab.experiment.asking.trial import Trial
 from qlab.experiment.jobs.materials import Materials
 from qlab.experiment.jobs.oracles import TrainOracles
 from qlab.tracking import names
+from qlab.training import Trainer
 from qlab.unlearning import oracle
 
 
@@ -38,3 +39,7 @@ class TrainShadows(TrainOracles):
     def rows_of(self, materials: Materials, teacher: Trial) -> Corrupted:
         """See the base class."""
         return materials.member(teacher).corrupted
+
+    def trainer_of(self, teacher: Trial) -> Trainer:
+        """See the base class: as their teachers were."""
+        return teacher.trainer

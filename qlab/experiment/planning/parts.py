@@ -115,7 +115,7 @@ def _need(
         batch_size=first.trainer.batch_size,
         shared=shared and same,
         own_bytes=own_bytes,
-        moments=first.trainer.rule.moments + bool(first.trainer.early_stopping),
+        moments=first.trainer.rule.moments + bool(first.trainer.early_stopping or first.trainer.stop_at),
         snapshots=len(snapshot_epochs(first.trainer.epochs)) if trajectories else 0,
     )
 

@@ -17,7 +17,7 @@ from qlab.tracking.store import now_ms
 
 MODEL_FAILED = "its model failed to train"
 
-_WORST_FIRST = ("diverged", "collapsed", "unconverged", "healthy")
+_WORST_FIRST = ("diverged", "unreached", "collapsed", "unconverged", "healthy")
 
 
 class ProbeGroup:

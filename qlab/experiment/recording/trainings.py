@@ -20,7 +20,9 @@ from qlab.experiment.recording.resumption import Interrupted, StateWriter
 from qlab.models import Model
 from qlab.tracking import names
 from qlab.tracking.writes import DatasetRecord
+from qlab.training.health import UNREACHED
 from qlab.training.state import TrainingState
+from qlab.words import counted
 
 
 def create_trial(recorder: Recorder, materials: Materials, trial: Trial, tags: Mapping[str, str]) -> str:
@@ -122,6 +124,8 @@ class TrainRecording(RunsRecording[Trained, Trial]):
                 if self._states is not None:
                     self._states.remove(index)
         self.reporter.ensemble_finished(result.seconds, result.health)
+        if said := _unreached(self._job.trials, result):
+            self.reporter.notice(said)
 
     def _versions(self, trial: Trial, result: Trained) -> dict[str, str]:
         """Tags that say which further metrics a trial has; those that failed are taken down."""
@@ -178,6 +182,20 @@ class TrainRecording(RunsRecording[Trained, Trial]):
             if epoch > self._heard:
                 values = {name: found[:, column] for name, found in history.items()}
                 self._log(epoch, values)
+
+
+def _unreached(trials: Sequence[Trial], result: Trained) -> str:
+    """Which trials have not fitted as many corrupted rows as they were to, and how many they have; "" if all have."""
+    missed = [index for index, health in enumerate(result.health) if health == UNREACHED]
+    if not missed:
+        return ""
+    trainer, fitted = trials[0].trainer, result.history["forget_accuracy_polluted"]
+    named = ", ".join(f"{trials[index].label} ({fitted[index, -1]:.2f})" for index in missed)
+    return (
+        f"{len(missed)} of {counted(len(trials), 'trial')} did not come to stop_at = {trainer.stop_at:g} (with "
+        f"{trainer.stop_retain:g} of the clean rows) in {counted(trainer.epochs, 'epoch')}, and are in no mean and no "
+        f"claim; in brackets what they have fitted at the end: {named}"
+    )
 
 
 class RetraceRecording(Recording[Trained]):

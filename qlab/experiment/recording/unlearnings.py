@@ -15,6 +15,7 @@ from qlab.experiment.recording.recording import RunsRecording
 from qlab.models import Model
 from qlab.tracking import names
 from qlab.tracking.store import now_ms
+from qlab.training.health import UNREACHED
 
 TEACHER_FAILED = "its teacher failed"
 
@@ -88,7 +89,8 @@ class UnlearnRecording(RunsRecording[Forgotten, Unlearning]):
 
     def _finish_run(self, run_id: str, item: Unlearning, result: Forgotten, index: int) -> None:
         ended = result.ended[item.key]
-        metrics, tags = self.writer.take(index), {names.HEALTH: ended.health}
+        health = self._health(item, ended.health)
+        metrics, tags = self.writer.take(index), {names.HEALTH: health}
         if ended.failed_at is not None:
             message = f"the loss was not finite at step {ended.failed_at} (seed {item.teacher.seed})"
             self.recorder.store.log(run_id, metrics=metrics, tags=tags)
@@ -100,7 +102,12 @@ class UnlearnRecording(RunsRecording[Forgotten, Unlearning]):
         type_name = item.teacher.names["model"]
         assert self._model is not None  # estimators are recorded otherwise
         self.recorder.save_checkpoint(run_id, self._model, result.states[item.key], type_name, tags, metrics)
-        self.recorder.finish(item, run_id, ended.health)
+        self.recorder.finish(item, run_id, health)
+
+    def _health(self, item: Unlearning, health: str) -> str:
+        """Of an unlearned model; one whose teacher is not what was asked for is no result about that either."""
+        teacher = self.recorder.health.get(item.teacher.key)
+        return UNREACHED if teacher == UNREACHED and health != "diverged" else health
 
     def fail(self, error: str) -> None:
         """See the base class."""
