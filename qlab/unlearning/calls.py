@@ -14,9 +14,11 @@ from qlab import own_code
 from qlab.errors import QlabError
 from qlab.training import ensemble
 from qlab.unlearning.base import Unlearner, UnlearningData
+from qlab.unlearning.batch import Batch
 from qlab.unlearning.draws import Draws
 from qlab.unlearning.learner import Learner, Setting
 from qlab.unlearning.samples import Samples
+from qlab.unlearning.teacher import Teacher
 from qlab.untransformed import untransformed
 
 _BYTES = 128 * 2**20
@@ -30,32 +32,6 @@ T = TypeVar("T")
 
 class LossError(QlabError):
     """A method whose loss is not a scalar, or does not depend on the student; or whose update is no parameters."""
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Batch:
-    """What members are given in a step; first axis: member.
-
-    Args:
-        student: parameters by name.
-        teacher: parameters by name.
-        retain: features and labels.
-        forget: features, polluted and clean labels.
-        kept: what the method computed before the first step.
-    """
-
-    student: Mapping[str, Tensor]
-    teacher: Mapping[str, Tensor]
-    retain: tuple[Tensor, Tensor]
-    forget: tuple[Tensor, Tensor, Tensor]
-    kept: Mapping[str, Tensor]
-
-    def parts(self) -> dict[str, Any]:
-        """As what ``vmap`` maps over."""
-        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-
-    def __len__(self) -> int:
-        return len(self.retain[1])
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -81,17 +57,22 @@ class Caller:
     def losses(self, batch: Batch, step: int) -> Tensor:
         """The loss of every member, ``[members]``.
 
+        What teachers say of rows that the next step takes again is noted with the batch.
+
         Raises:
             LossError: one is no scalar, or not of the student's dtype.
         """
 
-        def loss(student: Learner, teacher: Learner, data: UnlearningData) -> Tensor:
+        def loss(student: Learner, teacher: Teacher, data: UnlearningData) -> dict[str, Any]:
             found = self.unlearner.loss(student, teacher, data)
             self._check_loss(found, step)
-            return found
+            return {"loss": found, "said": teacher.said}
 
         self.setting.cost.add_evaluation()
-        return self._each(loss, batch, step, self.training)
+        found = self._each(loss, batch, step, self.training)
+        batch.said.update(found["said"])
+        losses: Tensor = found["loss"]
+        return losses
 
     @torch.no_grad()
     def updates(self, batch: Batch, step: int) -> ensemble.Parameters:
@@ -154,13 +135,12 @@ class Caller:
         parts: list[dict[str, Tensor]] = []
         for start in range(0, len(batch), at_once):
             chosen = slice(start, start + at_once)
-            some = Batch(**_taken(batch.parts(), chosen))
-            parts.append(self._each(call, some, step, training=False, first=start))
+            parts.append(self._each(call, batch.some(chosen), step, training=False, first=start))
         return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
     def _each(
         self,
-        call: Callable[[Learner, Learner, UnlearningData], T],
+        call: Callable[[Learner, Teacher, UnlearningData], T],
         batch: Batch,
         step: int,
         training: bool,
@@ -180,7 +160,8 @@ class Caller:
         def of_member(parts: dict[str, Any], index: Tensor, position: Tensor, together: Sequence[torch.Generator]) -> T:
             own = dataclasses.replace(self.setting, members=len(together))
             x, polluted, clean = parts["forget"]
-            teacher = Learner(own, parts["teacher"])
+            rows = {"retain": parts["retain"][0], "forget": x}
+            teacher = Teacher(own, parts["teacher"], rows, parts["said"])
 
             def fresh() -> Learner:
                 drawn = untransformed(self.untrained)
@@ -204,9 +185,9 @@ class Caller:
                 index = torch.arange(len(batch), device=batch.retain[1].device)
                 own = self.generators[first : first + len(batch)]
                 try:
-                    found: T = vmap(lambda parts, index: of_member(parts, index, index + first, own))(
-                        batch.parts(), index
-                    )
+                    found: T = vmap(
+                        lambda parts, index: of_member(parts, index, index + first, own), in_dims=(batch.axes(), 0)
+                    )(batch.parts(), index)
                 except RuntimeError as error:
                     if "random operation" not in str(error):
                         raise
@@ -214,7 +195,7 @@ class Caller:
                 return found
             each = []
             for member in range(len(batch)):
-                parts = _taken(batch.parts(), member)
+                parts = batch.some(member).parts()
                 own = self.generators[first + member : first + member + 1]
                 each.append(of_member(parts, torch.tensor(0), torch.tensor(first + member), own))
                 cost.counts = False
@@ -292,17 +273,8 @@ def not_finite(values: Tensor) -> list[int]:
     return torch.nonzero(~values.isfinite().all(1)).flatten().tolist()
 
 
-def _taken(part: Any, rows: slice | int) -> Any:
-    """Some members of nested tensors."""
-    if isinstance(part, Mapping):
-        return {name: _taken(value, rows) for name, value in part.items()}
-    if isinstance(part, tuple):
-        return tuple(_taken(value, rows) for value in part)
-    return part[rows]
-
-
 def _stacked(each: Sequence[Any]) -> Any:
-    """The results of members along a new first axis."""
+    """The results of members, tensors or nested mappings of them, along a new first axis."""
     if isinstance(each[0], Mapping):
-        return {name: torch.stack([one[name] for one in each]) for name in each[0]}
+        return {name: _stacked([one[name] for one in each]) for name in each[0]}
     return torch.stack(list(each))

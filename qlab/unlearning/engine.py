@@ -27,7 +27,8 @@ from qlab.training.optimizers import SGD, Adam, Optimizer
 from qlab.training.threads import suited_threads
 from qlab.unlearning import draws
 from qlab.unlearning.base import Unlearner
-from qlab.unlearning.calls import Batch, Caller, LossError, not_finite
+from qlab.unlearning.batch import Batch
+from qlab.unlearning.calls import Caller, LossError, not_finite
 from qlab.unlearning.changed import Changed, check_method, fresh_parameters
 from qlab.unlearning.cost import Cost
 from qlab.unlearning.learner import Setting
@@ -110,6 +111,7 @@ def unlearn(
     weight_decay: float = 0.0,
     unseen: Sequence[Samples] = (),
     curves: bool = True,
+    same_rows: bool = False,
 ) -> Unlearned:
     """Applies a method to every teacher.
 
@@ -125,6 +127,7 @@ def unlearn(
         weight_decay: of the L2 penalty that they were trained with.
         unseen: for each member validation rows that were corrupted in the same way, for methods that rewind.
         curves: whether metrics are taken before the first step and after each, or after the last one only.
+        same_rows: whether all members have the same rows, and the same of them to forget: they are then held once.
 
     Raises:
         DataError: nothing to forget or to retain, or no rows to rewind by.
@@ -133,7 +136,9 @@ def unlearn(
     """
     check_method(unlearner, model, trained_loss, weight_decay)
     with suited_threads(model, len(seeds)):
-        return _unlearn(unlearner, model, teachers, data, seeds, observer, trained_loss, weight_decay, unseen, curves)
+        return _unlearn(
+            unlearner, model, teachers, data, seeds, observer, trained_loss, weight_decay, unseen, curves, same_rows
+        )
 
 
 def _unlearn(
@@ -147,6 +152,7 @@ def _unlearn(
     weight_decay: float,
     unseen: Sequence[Samples],
     curves: bool,
+    same_rows: bool,
 ) -> Unlearned:
     start = time.perf_counter()
     device = data.train_y.device
@@ -161,8 +167,15 @@ def _unlearn(
     model.to(device)
     student = ensemble.trainable(model, {name: parameter.to(device) for name, parameter in drawn.items()})
     optimizer = _OPTIMIZERS[unlearner.optimizer](student, unlearner.learning_rate)
+    # In mini-batches every member takes rows of its own.
+    at_once = not 0 < unlearner.batch_size < partition.retain.shape[1]
+    same = same_rows and data.shared and at_once
+
+    def features(positions: Tensor) -> Tensor:
+        return data.train_x[positions[0]] if same else take_rows(data.train_x, positions, data.shared)
+
     forget = (
-        take_rows(data.train_x, partition.forget, data.shared),
+        features(partition.forget),
         data.train_y.gather(1, partition.forget),
         data.clean_y.gather(1, partition.forget),
     )
@@ -184,8 +197,8 @@ def _unlearn(
     )
 
     def batch(positions: Tensor, kept: dict[str, Tensor]) -> Batch:
-        retain = (take_rows(data.train_x, positions, data.shared), data.train_y.gather(1, positions))
-        return Batch(student, teacher, retain, forget, kept)
+        retain = (features(positions), data.train_y.gather(1, positions))
+        return Batch(student, teacher, retain, forget, kept, shared=same)
 
     history: dict[str, list[NDArray[np.float64]]] = {}
 
@@ -203,8 +216,11 @@ def _unlearn(
     if curves:
         record(0)
     failures: dict[int, int] = {}
-    kept = caller.begin(batch(partition.retain, {}))
-    rewinder = Rewinder(model, forget[:2], unseen) if unlearner.rewinds else None
+    first = batch(partition.retain, {})
+    kept = caller.begin(first)
+    whole = dataclasses.replace(first, kept=kept) if at_once else None
+    del first  # features of all rows, if steps take some at a time
+    rewinder = Rewinder(model, (forget[0], forget[1]), unseen, shared=same) if unlearner.rewinds else None
     for step in range(1, unlearner.steps + 1):
         if rewinder is not None:
             rewinder.note(student)
@@ -213,13 +229,16 @@ def _unlearn(
             break
         for positions in _batches(unlearner, partition.retain, generators):
             taken = _update if unlearner.has_update() else _descend
-            for index in taken(caller, batch(positions, kept), optimizer, changed, step):
+            own = batch(positions, kept) if whole is None else whole
+            for index in taken(caller, own, optimizer, changed, step):
                 failures.setdefault(index, step)
             ensemble.project(model, student)
+            if random:  # teachers may then say something else in every step
+                own.said.clear()
         if curves and step < unlearner.steps:
             record(step)
     logits = record(unlearner.steps)
-    measured = caller.measure(batch(partition.retain, kept), unlearner.steps) if curves else {}
+    measured = caller.measure(whole or batch(partition.retain, kept), unlearner.steps) if curves else {}
     found = {name: np.stack(values, axis=1) for name, values in history.items()}
     model.to("cpu")
     trained = {name: parameter.detach().cpu() for name, parameter in student.items()}

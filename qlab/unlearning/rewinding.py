@@ -21,8 +21,10 @@ class Rewinder:
 
     Args:
         model: the built model.
-        forget: prepared features ``[members, n, ...]`` and polluted labels ``[members, n]`` of the forget sets.
+        forget: prepared features ``[members, n, ...]``, ``[n, ...]`` if shared, and polluted labels ``[members, n]`` of
+            the forget sets.
         unseen: for each member rows that were corrupted in the same way, and that no model was trained on.
+        shared: whether all members have the same features.
 
     Raises:
         DataError: there are no such rows.
@@ -31,6 +33,7 @@ class Rewinder:
     model: Model
     forget: tuple[Tensor, Tensor]
     unseen: Sequence[Samples]
+    shared: bool = False
 
     def __post_init__(self) -> None:
         if len(self.unseen) != len(self.forget[1]) or not all(len(rows) for rows in self.unseen):
@@ -46,7 +49,7 @@ class Rewinder:
     def note(self, student: ensemble.Parameters) -> None:
         """Keeps the students of a step."""
         self._students.append({name: value.detach().clone() for name, value in student.items()})
-        z = ensemble.logits(self.model, student, self.forget[0], shared=False)
+        z = ensemble.logits(self.model, student, self.forget[0], shared=self.shared)
         self._errors.append(1.0 - accuracy(z.double(), self.forget[1].double()))
 
     @torch.no_grad()

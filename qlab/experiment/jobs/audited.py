@@ -177,6 +177,7 @@ def unlearned(subject: Subject, item: Unlearning, at_once: int, materials: Mater
             weight_decay=trainer.l2_penalty,
             unseen=[subject.unseen] * len(own),
             curves=False,
+            same_rows=True,
         )
         parts.append(result.parameters)
     stacked = {name: torch.cat([part[name] for part in parts]) for name in parts[0]} if parts else {}
