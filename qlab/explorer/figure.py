@@ -64,8 +64,7 @@ class Figure:
 
     def __init__(self, name: str, on_screen: Callable[[Any], Any] | None = None) -> None:
         self.name = name
-        self.figure: Any = None
-        self.table = pd.DataFrame()
+        self._made: Callable[[], tuple[Any, pd.DataFrame]] | None = None
         self._on_screen = on_screen or fitting
         self._place = pn.Column(sizing_mode="stretch_width")
         self._buttons = pmui.Row(*(self._button(form) for form in ("png", "svg", "csv")), visible=False)
@@ -78,7 +77,7 @@ class Figure:
             figure: a HoloViews object.
             table: the numbers in it.
         """
-        self.figure, self.table = figure, table
+        self._made = lambda: (figure, table)
         # A fresh pane drops the old figure's models and with them everything it held in memory.
         shown = self._on_screen(figure)
         panes = [
@@ -87,9 +86,36 @@ class Figure:
         self._place.objects = [pn.Row(*panes, styles=WRAPPED)] if isinstance(shown, list) else panes
         self._buttons.visible = True
 
+    def embody(self, view: pn.viewable.Viewable, make: Callable[[], tuple[Any, pd.DataFrame]]) -> None:
+        """Shows what draws itself.
+
+        Args:
+            view: the picture on the page, which goes on living.
+            make: the HoloViews object and the numbers in it, for the files.
+        """
+        self._made = make
+        if self._place.objects != [view]:
+            self._place.objects = [view]
+        self._buttons.visible = True
+
+    @property
+    def shown(self) -> bool:
+        """Whether there is a picture."""
+        return self._made is not None
+
+    @property
+    def figure(self) -> Any:
+        """The HoloViews object; None if nothing is shown."""
+        return None if self._made is None else self._made()[0]
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """The numbers in it."""
+        return pd.DataFrame() if self._made is None else self._made()[1]
+
     def clear(self) -> None:
         """Shows nothing."""
-        self.figure, self.table = None, pd.DataFrame()
+        self._made = None
         self._place.objects = []
         self._buttons.visible = False
 

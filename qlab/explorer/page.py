@@ -14,7 +14,7 @@ from qlab.explorer.loaded import Loader
 from qlab.explorer.reader import Reader
 from qlab.explorer.state import State
 from qlab.explorer.text import Text
-from qlab.explorer.work import Work
+from qlab.explorer.work import Meanwhile, Work
 
 T = TypeVar("T")
 
@@ -70,7 +70,7 @@ class Page(ABC):
 
     def figures(self) -> list[Figure]:
         """The figures of the page, for export."""
-        return [value for value in vars(self).values() if isinstance(value, Figure) and value.figure is not None]
+        return [value for value in vars(self).values() if isinstance(value, Figure) and value.shown]
 
     def compute(self, compute: Callable[[], T], show: Callable[[T], None], part: str = "") -> None:
         """Does something in the background and shows the result, see :meth:`qlab.explorer.work.Work.submit`.
@@ -86,6 +86,10 @@ class Page(ABC):
             show(result)
 
         self.context.work.submit(f"{self.title} {part}".strip(), compute, shown, lambda said: self.say(said, part))
+
+    def follow(self, compute: Callable[[Meanwhile[T]], T], show: Callable[[T], None], part: str = "") -> None:
+        """As :meth:`compute`, for what is dragged: each result that is newer than the last is shown."""
+        self.context.work.follow(f"{self.title} {part}".strip(), compute, show, lambda said: self.say(said, part))
 
     def nothing(self, what: str, hint: str) -> DataError:
         """An error that says that the experiment has none of something, and what would make some."""

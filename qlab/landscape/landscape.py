@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any, Protocol, Self, TypeVar
 
 import torch
@@ -36,7 +36,11 @@ TRAINED = "trained"
 SAME_POINT = 1e-12
 """Points whose distance is below this fraction of their norm are one."""
 
+REMEMBERED = 8
+"""So many sets of directions a landscape remembers."""
+
 Found = TypeVar("Found", covariant=True)
+Value = TypeVar("Value")
 
 
 class Probe(Protocol[Found]):
@@ -115,6 +119,7 @@ class Landscape:
         self._splits = {"train": train} | ({"validation": validation} if validation is not None else {})
         self._clean_y = data.y if isinstance(data, Split) else data.clean_y
         self._prepared: dict[str, Tensor] = {}
+        self._remembered: dict[Hashable, Any] = {}
         if "train" not in self._sets:
             raise DataError("A landscape needs samples, got a split without rows.")
         self.samples = "train"
@@ -189,7 +194,7 @@ class Landscape:
                 f"{len(self._splits[self._rows.split])}: they are compared on the same rows."
             )
         moved = copy.copy(other)
-        moved.samples = self.samples
+        moved.samples, moved._remembered = self.samples, {}
         moved._take(dataclasses.replace(self._rows, clean=False))
         return moved
 
@@ -217,7 +222,7 @@ class Landscape:
         moved = copy.copy(self)
         moved.model = self.model.with_fields(**changed)
         moved._frozen = {name: part for name, part in moved.model.named_parameters() if name not in self._shapes}
-        moved._prepared = {}
+        moved._prepared, moved._remembered = {}, {}
         moved._take(self._rows)
         return moved
 
@@ -309,6 +314,23 @@ class Landscape:
     def measure(self, probe: Probe[Found]) -> Found:
         """What a probe finds here: ``landscape.measure(SliceProbe(directions="hessian"))``."""
         return probe.measure(self)
+
+    def remembered(self, key: Hashable, make: Callable[[], Value]) -> Value:
+        """What was made under a key of the same samples and centre before; else it is made. The last few are kept.
+
+        For what is dear and does not change as a slice is made wider or finer: eigenvectors, projections.
+
+        Args:
+            key: what it is, apart from samples and centre.
+            make: makes it.
+        """
+        whole = (key, self.centre, self.samples, len(self.y))
+        known = self._remembered
+        found: Value = known[whole] if whole in known else make()
+        for oldest in list(known)[: 1 - REMEMBERED]:
+            known.pop(oldest, None)  # another thread may have taken it out
+        known[whole] = found
+        return found
 
     @torch.no_grad()
     def collapsed(self) -> bool:

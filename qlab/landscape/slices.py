@@ -82,7 +82,8 @@ class SliceProbe(LandscapeProbe):
     def compute(self, landscape: Landscape) -> ProbeResult:
         """Arrays ``axis``, ``loss`` and ``accuracy`` (``[R]`` or ``[R, R]``, first index along the first direction),
         ``directions`` ``[dimensions, P]``, ``marks`` and ``trajectory`` (coordinates, last column the distance)."""
-        axes, about = self._directions(landscape)
+        key = (self.directions, self.dimensions, self.draw, self.points, self.eigenvectors)
+        axes, about, places = landscape.remembered(key, lambda: self._plane(landscape))
         middle = (self.resolution - 1) / 2  # exactly zero at the centre of an odd grid
         axis = (torch.arange(self.resolution, dtype=torch.float64) - middle) * (self.span / middle)
         grid = torch.cartesian_prod(*[axis] * self.dimensions).reshape(-1, self.dimensions)
@@ -93,12 +94,10 @@ class SliceProbe(LandscapeProbe):
             "axis": axis.numpy(),
             "loss": loss.reshape(shape).numpy(),
             "accuracy": accuracy.reshape(shape).numpy(),
-            "directions": axes.numpy(),
+            "directions": axes.numpy().copy(),
         }
         names = list(landscape.points)
-        arrays["marks"] = _marks(landscape, torch.stack(list(landscape.points.values())), axes)
-        if landscape.trajectory is not None:
-            arrays["trajectory"] = _marks(landscape, landscape.trajectory, axes)
+        arrays |= {name: place.copy() for name, place in places.items()}
         centre_loss, centre_accuracy = landscape.evaluate_points(landscape.theta[None])
         scalars = {"landscape_loss": float(centre_loss), "landscape_accuracy": float(centre_accuracy)}
         scalars |= {f"direction_length_{k + 1}": float(vector.norm()) for k, vector in enumerate(axes)}
@@ -106,6 +105,14 @@ class SliceProbe(LandscapeProbe):
             unit = axes / axes.norm(dim=1, keepdim=True)
             scalars["direction_cosine"] = float(unit[0] @ unit[1])
         return ProbeResult(scalars, arrays, "slice", {**about, "marks": names})
+
+    def _plane(self, landscape: Landscape) -> tuple[Tensor, dict[str, Any], dict[str, NDArray[np.float64]]]:
+        """The directions ``[dimensions, P]``, what to say of them, and where the points and the trajectory lie."""
+        axes, about = self._directions(landscape)
+        places = {"marks": _marks(landscape, torch.stack(list(landscape.points.values())), axes)}
+        if landscape.trajectory is not None:
+            places["trajectory"] = _marks(landscape, landscape.trajectory, axes)
+        return axes, about, places
 
     def _directions(self, landscape: Landscape) -> tuple[Tensor, dict[str, Any]]:
         """The directions ``[dimensions, P]`` and what to say of them."""

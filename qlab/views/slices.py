@@ -19,8 +19,11 @@ _COLOURS = "viridis"
 CUT_COLOURS = (BLUE, ORANGE, "#009E73", "#CC79A7")
 """Of the curves of up to four slices that are cut."""
 
-_MARK = "#D55E00"
-_PATH = "#FFFFFF"
+MARK, PATH = "#D55E00", "#FFFFFF"
+"""Colours of marked points and of the path that training took."""
+
+LEVELS = 10
+"""So many contours."""
 
 LOG_RANGE = 30.0
 """Losses that span more than this factor get a logarithmic colour scale."""
@@ -60,7 +63,7 @@ def slice_picture(result: Drawn, *, limits: tuple[float, float] | None = None) -
     x, y = hv.Dimension("a", label=literal(names[0])), hv.Dimension("b", label=literal(names[1]))
     # The first index runs along the first direction; an image has its rows along the second.
     image = hv.Image((axis, axis, loss.T, result.arrays["accuracy"].T), [x, y], ["loss", "accuracy"])
-    log = limits[0] > 0 and limits[1] > LOG_RANGE * limits[0]
+    log = is_log(limits)
     shown: dict[str, Any] = {"cmap": _COLOURS, "clim": limits, "cnorm": "log" if log else "linear", "colorbar": True}
     image = styled(image, bokeh={**shown, "tools": ["hover"]}, matplotlib=shown)
     parts: list[Any] = [
@@ -130,6 +133,16 @@ def cut_picture(results: Mapping[str, Drawn], place: tuple[float, float]) -> hv.
     return row(panels)
 
 
+def is_log(limits: tuple[float, float]) -> bool:
+    """Whether losses between two limits are coloured by their logarithm."""
+    return limits[0] > 0 and limits[1] > LOG_RANGE * limits[0]
+
+
+def has_path(result: Drawn) -> bool:
+    """Whether the path that training took is drawn on a slice."""
+    return "trajectory" in result.arrays and result.config.get("directions") in _FOLLOWING
+
+
 def axis_labels(result: Drawn) -> list[str]:
     """What the axes of a slice are, with the Euclidean length of their unit."""
     config, about = result.config, result.about
@@ -171,7 +184,7 @@ def _contours(
 ) -> list[Any]:
     if not np.isfinite(loss).all() or limits[1] <= limits[0] or min(loss.shape) < 3:
         return []
-    levels = np.geomspace(*limits, 12)[1:-1] if log else np.linspace(*limits, 12)[1:-1]
+    levels = (np.geomspace if log else np.linspace)(*limits, LEVELS + 2)[1:-1]
     image = hv.Image((axis, axis, loss.T), list(dimensions), "loss")
     found = hv.operation.contours(image, levels=list(levels))
     return [
@@ -190,20 +203,20 @@ def _contours(
 
 
 def _path_2d(result: Drawn, dimensions: Any) -> list[Any]:
-    path = result.arrays.get("trajectory")
-    if path is None or result.config.get("directions") not in _FOLLOWING:
+    if not has_path(result):
         return []
+    path = result.arrays["trajectory"]
     x, y = dimensions
     return [
         styled(
             hv.Curve((path[:, 0], path[:, 1]), x, y),
-            bokeh={"color": _PATH, "line_width": 1.5},
-            matplotlib={"color": _PATH, "linewidth": 1.3},
+            bokeh={"color": PATH, "line_width": 1.5},
+            matplotlib={"color": PATH, "linewidth": 1.3},
         ),
         styled(
             hv.Points((path[:, 0], path[:, 1], path[:, 2]), [x, y], hv.Dimension("distance", label="off the plane")),
-            bokeh={"color": _PATH, "size": 4, "tools": ["hover"]},
-            matplotlib={"color": _PATH, "s": 8},
+            bokeh={"color": PATH, "size": 4, "tools": ["hover"]},
+            matplotlib={"color": PATH, "s": 8},
         ),
     ]
 
@@ -219,8 +232,8 @@ def _marks_2d(result: Drawn, dimensions: Any) -> list[Any]:
     return [
         styled(
             points,
-            bokeh={"color": _MARK, "size": 9, "line_color": "#FFFFFF", "tools": ["hover"]},
-            matplotlib={"color": _MARK, "s": 40, "edgecolor": "#FFFFFF"},
+            bokeh={"color": MARK, "size": 9, "line_color": "#FFFFFF", "tools": ["hover"]},
+            matplotlib={"color": MARK, "s": 40, "edgecolor": "#FFFFFF"},
         ),
         styled(
             labels,

@@ -143,6 +143,35 @@ def test_dragging_the_span_redraws_the_slice(visitor: Any, address: str) -> None
     assert visitor.errors == []
 
 
+MADE = """[...Bokeh.documents[0]._all_models.values()].filter(m => m.type == "Figure").map(m => m.id).sort()"""
+CELLS = """[...Bokeh.documents[0]._all_models.values()]
+  .filter(m => m.type == "GlyphRenderer" && m.glyph.type == "Image").map(m => m.data_source.data.loss[0].length)"""
+
+
+def test_a_slice_is_alive_while_the_slider_is_dragged(visitor: Any, address: str) -> None:
+    page = visitor.open(link(address, page="Landscape", resolution=51, dimensions=2))
+    page.locator(FIGURE).first.wait_for()
+    until(lambda: set(page.evaluate(CELLS)) == {51 * 51})
+    made = page.evaluate(MADE)
+    rail = page.get_by_role("slider").first.locator("xpath=../..").bounding_box()
+    at = rail["y"] + rail["height"] / 2
+    page.mouse.move(rail["x"] + rail["width"] * 0.3, at)
+    page.mouse.down()
+    seen = set()
+    for place in range(30, 80):  # the hand moves on until a coarse picture has been seen twice
+        page.mouse.move(rail["x"] + rail["width"] * place / 100, at)
+        page.wait_for_timeout(60)
+        if set(page.evaluate(CELLS)) == {21 * 21}:
+            seen.add(query(page)["span"])
+        if len(seen) > 1:
+            break
+    assert len(seen) > 1
+    page.mouse.up()
+    until(lambda: set(page.evaluate(CELLS)) == {51 * 51})
+    assert page.evaluate(MADE) == made  # new numbers, no new pictures
+    assert visitor.errors == []
+
+
 def test_clicking_a_slice_cuts_it_and_a_line_joins_two_checkpoints(visitor: Any, address: str) -> None:
     page = visitor.open(link(address, page="Landscape", resolution=11))
     figures = page.locator(FIGURE)

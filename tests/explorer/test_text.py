@@ -89,7 +89,7 @@ def test_an_ordinary_address_stays_as_it_is() -> None:
 
 FOLDER = Path(qlab.explorer.__file__).parent
 
-HARMLESS = {"HoloViews", "PNG"}
+HARMLESS = {"Bokeh", "HoloViews", "PNG"}
 """Panel's panes that take no text."""
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from qlab.errors import DataError
-from qlab.explorer.work import Work
+from qlab.explorer.work import Meanwhile, Work
 
 
 @pytest.fixture
@@ -96,3 +96,90 @@ def test_quiet_work_does_not_look_busy(work: Work, loop: Any) -> None:
     work.submit("refresh", lambda: None, lambda _: None, fail, quiet=True)
     assert not work.busy
     loop.run(1)
+
+
+def test_what_is_followed_shows_every_result_newer_than_the_last(work: Work, loop: Any) -> None:
+    begun, go = threading.Event(), threading.Event()
+    computed: list[int] = []
+    shown: list[int] = []
+
+    def compute(number: int, meanwhile: Meanwhile[int]) -> int:
+        computed.append(number)
+        begun.set()
+        assert go.wait(30)
+        return number
+
+    for number in range(4):
+        work.follow("a", lambda meanwhile, number=number: compute(number, meanwhile), shown.append, fail)
+        assert begun.wait(30)
+    assert work.busy
+    go.set()
+    loop.run(2)  # the first, which had begun, and the newest; those between have never begun
+    assert shown == computed == [0, 3]
+    assert not work.busy
+
+
+def test_first_results_are_shown_and_work_that_is_overtaken_ends(work: Work, loop: Any) -> None:
+    go, began = threading.Event(), threading.Event()
+    shown: list[str] = []
+
+    def long(meanwhile: Meanwhile[str]) -> str:
+        meanwhile.show("coarse")
+        began.set()
+        assert go.wait(30)
+        meanwhile.check()
+        return "fine"
+
+    work.follow("a", long, shown.append, fail)
+    assert began.wait(30)
+    work.follow("a", lambda _: "next", shown.append, fail)
+    go.set()
+    loop.run(2)
+    assert shown == ["coarse", "next"]
+    assert not work.busy
+    assert loop.calls.empty()
+
+
+def test_a_late_result_never_takes_the_place_of_a_newer_one(work: Work, loop: Any) -> None:
+    shown: list[str] = []
+    late: list[Meanwhile[str]] = []
+
+    def first(meanwhile: Meanwhile[str]) -> str:
+        late.append(meanwhile)
+        return "old"
+
+    work.follow("a", first, shown.append, fail)
+    loop.run(1)
+    work.follow("a", lambda _: "new", shown.append, fail)
+    loop.run(1)
+    late[0].show("later, but older")
+    loop.run(1)
+    assert shown == ["old", "new"]
+
+
+def test_errors_of_what_was_overtaken_are_not_said(work: Work, loop: Any) -> None:
+    begun, go = threading.Event(), threading.Event()
+    shown: list[int] = []
+
+    def refuse(_: Meanwhile[int]) -> int:
+        begun.set()
+        assert go.wait(30)
+        raise DataError("of a moment ago")
+
+    work.follow("a", refuse, shown.append, fail)
+    assert begun.wait(30)
+    work.follow("a", lambda _: 1, shown.append, fail)
+    go.set()
+    loop.run(2)
+    assert shown == [1]
+
+
+def test_only_the_last_of_calls_that_are_to_come_soon_comes(work: Work, loop: Any) -> None:
+    called: list[int] = []
+    for number in range(5):
+        work.soon("a", 0.01, lambda number=number: called.append(number))
+    loop.run(1)
+    assert called == [4]
+    work.soon("a", 60.0, lambda: called.append(5))
+    work.close()
+    assert loop.calls.empty()

@@ -422,3 +422,27 @@ def test_eigenvectors_counted_from_both_ends_may_be_the_same(toys):
     landscape = Landscape(toys.build(toys.Linear(), split), split)
     with pytest.raises((ConfigError, DataError), match="eigenvectors"):
         landscape.measure(SliceProbe(directions="hessian", eigenvectors=(0, -5), resolution=3))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_wider_or_finer_slice_has_the_same_directions_and_other_samples_their_own(toys, kind):
+    """What a landscape remembers of one slice is what it would find anew."""
+    split = toys.real_split(15, 6, seed=4)
+    model, initial, other = (toys.build(MLP(hidden=(5, 3), dtype="float64"), split, seed=seed) for seed in range(3))
+
+    def fresh():
+        ends = [torch.cat([p.detach().double().flatten() for p in part.parameters()]) for part in (initial, model)]
+        trajectory = torch.stack([ends[0], ends[0] + 0.3 * ends[1].cos(), ends[1]])
+        points = {"initial": initial, "oracle": other}
+        return Landscape(model, split, toys.real_split(15, 6, seed=5), points=points, trajectory=trajectory, seed=4)
+
+    known = fresh()
+    asked = [{"resolution": 3}, {"resolution": 5, "span": 2.0}, {"resolution": 3, "samples": "validation"}]
+    asked += [{"resolution": 3, "at": "oracle"}] if kind in ("random", "filter", "hessian") else []
+    asked += [{"resolution": 3, "draw": 1}, {"resolution": 3, "dimensions": 1}, {"resolution": 3}]
+    for fields in asked:
+        found, expected = measured(known, kind, **fields), measured(fresh(), kind, **fields)
+        assert found.scalars == pytest.approx(expected.scalars, abs=1e-12)
+        assert list(found.arrays) == list(expected.arrays)
+        for name, array in found.arrays.items():  # the last bits depend on where in memory numbers lie
+            np.testing.assert_allclose(array, expected.arrays[name], rtol=1e-9, atol=1e-12)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import collections
-import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,13 +12,12 @@ import pandas as pd
 import panel as pn
 import panel_material_ui as pmui
 
-from qlab.errors import DataError, QlabError
 from qlab.explorer.controls import Control, bound
 from qlab.explorer.figure import Figure, fitting
-from qlab.explorer.loaded import Checkpoint, checkpoints, fitted_runs, related
 from qlab.explorer.page import Page
-from qlab.landscape import InterpolationProbe, ProbeResult, SliceProbe
-from qlab.landscape.landscape import TRAINED
+from qlab.explorer.planes import Planes, Sight
+from qlab.explorer.slicing import MOST, Asked, Sliced, Slicer
+from qlab.landscape import ProbeResult
 from qlab.views.backends import styled, text_options
 from qlab.views.landscape import draw
 from qlab.views.limits import finite_limits
@@ -33,17 +31,11 @@ CONTROLS = 240
 PANEL = {"width": 375, "height": 320}
 """Size of a panel, pixels: two stand beside the controls on a screen of 1280."""
 
-MOST = 4
-"""So many checkpoints are drawn side by side."""
+PAUSE_SECONDS = 0.35
+"""After so long without a change the fine grid is drawn, even if the slider is still held."""
 
 _SAMPLES = ["train", "retain", "forget_polluted", "forget_clean", "validation"]
 _DIRECTIONS = ["filter", "random", "hessian", "pca", "points"]
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class _Shown:
-    results: dict[str, ProbeResult]
-    missing: list[str]
 
 
 class LandscapePage(Page):
@@ -67,159 +59,114 @@ class LandscapePage(Page):
     def build(self) -> list[Any]:
         """Controls beside the slices, cuts and lines below."""
         state = self.state
-        self._every: dict[str, Checkpoint] = {}
-        self._shown: _Shown | None = None
+        self._slicer = Slicer(self.context.reader, self.context.loader)
+        self._shown: Sliced | None = None
+        self._dragged = False
         self._points = Control(
             pmui.MultiChoice(label="Checkpoints (up to four)", options={}, width=CONTROLS - 20, max_items=MOST),
             state,
             "points",
         )
-        self.slices = Figure("landscape", self._clickable)
+        self._planes = Planes(self._clicked)
+        self.slices = Figure("landscape", _narrow)
         self.cut = Figure("landscape_cut", _narrow)
         self.line = Figure("landscape_line", _narrow)
         self._surface = pn.Column(sizing_mode="stretch_width")
         self._between = pmui.Button(label="Line between the first two", icon="timeline", size="small")
         self._between.on_click(lambda _: self._draw_line())
         self.state.param.watch(lambda _: self._show_cut(), "cut")
+        span = pmui.FloatSlider(label="Span", width=CONTROLS - 20, start=0.05, end=3.0, step=0.05)
+        resolution = pmui.IntSlider(label="Resolution", width=CONTROLS - 20, start=11, end=101, step=2)
         choose = [
             self._points.widget,
             bound(pmui.Select(label="Samples", width=CONTROLS - 20, options=_SAMPLES), state, "samples"),
             bound(pmui.Select(label="Directions", width=CONTROLS - 20, options=_DIRECTIONS), state, "directions"),
             bound(pmui.Select(label="Dimensions", width=CONTROLS - 20, options=[1, 2]), state, "dimensions"),
-            bound(pmui.FloatSlider(label="Span", width=CONTROLS - 20, start=0.05, end=3.0, step=0.05), state, "span"),
-            bound(
-                pmui.IntSlider(label="Resolution", width=CONTROLS - 20, start=11, end=101, step=2), state, "resolution"
-            ),
+            self._slider(span, "span"),
+            self._slider(resolution, "resolution"),
             bound(pmui.IntInput(label="Draw", width=CONTROLS - 20, start=0), state, "draw"),
             bound(pmui.Switch(label="Surface"), state, "surface"),
             bound(pmui.Switch(label="One colour scale"), state, "same_colours"),
             self._between,
         ]
         drawn = pn.Column(
-            self.slices.view, self._surface, self.cut.view, self.line.view, sizing_mode="stretch_width", min_width=420
+            self.slices.view, self._surface, self.cut.view, self.line.view, sizing_mode="stretch_width", min_width=320
         )
         return [pn.Row(pn.Column(*choose, width=CONTROLS), drawn, sizing_mode="stretch_width")]
 
+    def _slider(self, slider: Any, field: str) -> Any:
+        """A slider that is followed while it is dragged, and then once more."""
+
+        def moved(event: Any) -> None:
+            # What the state says already comes from an address, not from a hand.
+            self._dragged = event.new != getattr(self.state, field)
+
+        slider.param.watch(moved, "value")  # before the state follows
+        slider.param.watch(lambda _: self._refine(), "value_throttled")
+        return bound(slider, self.state, field)
+
     def update(self) -> None:
         """Computes the slices that the state asks for."""
+        draft, self._dragged = self._dragged, False
+        asked = self._asked(draft)
+        self.follow(lambda meanwhile: self._slicer.slices(asked, meanwhile), self._show, "slices")
+        if draft:
+            self.context.work.soon("refine", PAUSE_SECONDS, self._refine)
+
+    def _refine(self) -> None:
+        if self._shown is None or self._shown.draft or self.context.work.under_way(f"{self.title} slices"):
+            self._dragged = False
+            self.update()
+
+    def _asked(self, draft: bool = False) -> Asked:
         state = self.state
-        experiment, chosen, selected = state.experiment, list(state.points), list(state.runs)
-        fields: dict[str, Any] = {
-            "samples": state.samples,
-            "directions": state.directions,
-            "dimensions": state.dimensions,
-            "draw": state.draw,
-            "span": state.span,
-            "resolution": state.resolution,
-        }
+        names = ("samples", "directions", "dimensions", "draw", "span", "resolution")
+        fields = {name: getattr(state, name) for name in names}
+        return Asked(state.experiment, tuple(state.points), tuple(state.runs), fields, draft)
 
-        def compute() -> _Shown:
-            frame = self.context.reader.runs(experiment)
-            every = checkpoints(frame)
-            self._every = {item.run_id: item for item in every}
-            results: dict[str, ProbeResult] = {}
-            missing = [f"{run}: no finished run with a checkpoint." for run in chosen if run not in self._every]
-            if left := sorted({str(frame.set_index("run_id").loc[run, "model.type"]) for run in fitted_runs(frame)}):
-                missing.append(f"Left out, without gradients: {', '.join(left)}.")
-                if not every:
-                    raise DataError(missing[-1])
-            items = self._items(chosen, selected, every, frame)
-            if not chosen and selected and not set(selected) & set(self._every):
-                missing.append("No selected run has a checkpoint; others are shown.")
-            for name in items:
-                try:
-                    results[name] = self._slice(experiment, name, items, fields)
-                except QlabError as error:
-                    missing.append(f"{name}: {error}")
-            return _Shown(results, missing)
-
-        self.compute(compute, self._show, "slices")
-
-    def _items(
-        self, chosen: list[str], selected: list[str], every: list[Checkpoint], frame: pd.DataFrame
-    ) -> dict[str, Checkpoint]:
-        """The checkpoints to draw, by their names: those chosen, else the selected trial and its relatives."""
-        if not every:
-            raise DataError(f'No run of "{self.state.experiment}" has finished with a checkpoint yet.')
-        found = [self._every[run] for run in chosen if run in self._every]
-        if chosen and not found:
-            raise DataError(
-                f'{", ".join(chosen)}: no finished run of "{self.state.experiment}" with a checkpoint. '
-                "Choose others, or clear the field for the most telling ones."
-            )
-        if not found:
-            picked = [self._every[run] for run in selected if run in self._every]
-            start = picked[0] if picked else _interesting(every, frame)
-            relatives = related(start, every, frame)
-            order = ["clean", "trained", *(name for name in relatives if name not in ("clean", "trained", "oracle"))]
-            wanted = [name for name in [*order[:3], "oracle"] if name in relatives]
-            return {name: relatives[name] for name in wanted[:MOST]} or {start.label: start}
-        names = related(found[0], every, frame)
-        short = {item.run_id: name for name, item in names.items()}
-        return {short.get(item.run_id, item.label): item for item in found[:MOST]}
-
-    def _slice(
-        self, experiment: str, name: str, items: Mapping[str, Checkpoint], fields: Mapping[str, Any]
-    ) -> ProbeResult:
-        # A landscape calls its own centre "trained", whatever it is here.
-        named = {
-            f"{other} (other)" if other == TRAINED else other: item for other, item in items.items() if other != name
-        }
-        landscape = self.context.loader.landscape(experiment, items[name], named)
-        own = dict(fields)
-        if own["directions"] == "points":
-            points = [other for other in named if other in landscape.points]
-            if len(points) < own["dimensions"]:
-                raise DataError(
-                    f"a slice through other checkpoints needs {own['dimensions']} more of the same model; choose them."
-                )
-            own["points"] = tuple(points[: own["dimensions"]])
-        result = SliceProbe(**own).measure(landscape)
-        shown = {TRAINED: name, f"{TRAINED} (other)": TRAINED}
-        marks = [shown.get(mark, mark) for mark in result.about["marks"]]
-        config = {**result.config, "points": [shown.get(point, point) for point in result.config["points"]]}
-        return dataclasses.replace(result, about={**result.about, "marks": marks}, config=config)
-
-    def _show(self, shown: _Shown) -> None:
+    def _show(self, shown: Sliced) -> None:
         self._shown = shown
-        labels = collections.Counter(item.label for item in self._every.values())
+        labels = collections.Counter(item.label for item in shown.known.values())
         self._points.offer(
             {
                 item.label if labels[item.label] == 1 else f"{item.label} ({run[:6]})": run
-                for run, item in self._every.items()
+                for run, item in shown.known.items()
             }
         )
-        self.say("\n".join(shown.missing))
-        if not shown.results:
+        self.say("\n".join(shown.missing), "slices")
+        results = shown.results
+        flat = all(result.arrays["loss"].ndim == 2 for result in results.values())
+        if not results or not flat or self.state.surface:
+            self._planes.clear()
+        if not results:
             self.slices.clear()
             self._surface.objects = []
             self.cut.clear()
             return
-        results = shown.results
-        limits = _common_limits(results) if self.state.same_colours else None
-        flat = all(result.arrays["loss"].ndim == 2 for result in results.values())
+        limits = _limits(shown, self.state.same_colours)
         if self.state.surface and flat:
             self.slices.clear()
             surfaces = [
-                picture_bytes(_surface(name, result, limits), "png", dpi=80) for name, result in results.items()
+                picture_bytes(_surface(shown.titles[name], result, limits[name]), "png", dpi=80)
+                for name, result in results.items()
             ]
             self._surface.objects = [
                 pn.GridBox(*(pn.pane.PNG(item, width=PANEL["width"]) for item in surfaces), ncols=2)
             ]
+        elif flat:
+            self._surface.objects = []
+            self._planes.show(
+                [Sight(shown.titles[name], _below(result), result, limits[name]) for name, result in results.items()]
+            )
+            self.slices.embody(self._planes.view, lambda: (_pictures(shown, limits), _table(results)))
         else:
             self._surface.objects = []
-            self.slices.show(_pictures(results, limits), _table(results))
-        self._show_cut()
+            self.slices.show(_pictures(shown, limits), _table(results))
+        if not shown.draft:
+            self._show_cut()
 
-    def _clickable(self, layout: Any) -> Any:
-        if self._shown and all(result.arrays["loss"].ndim == 2 for result in self._shown.results.values()):
-            for panel in layout:
-                hv.streams.Tap(source=panel).add_subscriber(self._clicked)
-        return layout
-
-    def _clicked(self, x: float | None, y: float | None) -> None:
-        if x is not None and y is not None:
-            self.state.cut = [float(x), float(y)]
+    def _clicked(self, x: float, y: float) -> None:
+        self.state.cut = [x, y]
 
     def _show_cut(self) -> None:
         results = {} if self._shown is None else self._shown.results
@@ -231,29 +178,12 @@ class LandscapePage(Page):
         self.cut.show(cut_picture(flat, place), _table(flat))
 
     def _draw_line(self) -> None:
-        experiment, samples = self.state.experiment, self.state.samples
-        chosen, selected = list(self.state.points), list(self.state.runs)
-
-        def compute() -> ProbeResult:
-            frame = self.context.reader.runs(experiment)
-            every = checkpoints(frame)
-            self._every = {item.run_id: item for item in every}
-            items = list(self._items(chosen, selected, every, frame).items())
-            if len(items) < 2:
-                raise DataError("A line needs two checkpoints; choose them above.")
-            (start, first), (name, second) = items[:2]
-            other = f"{name} (other)" if name == TRAINED else name
-            landscape = self.context.loader.landscape(experiment, first, {other: second})
-            if other not in landscape.points:
-                raise DataError(f"{first.label} and {second.label} are models of different shapes: no line joins them.")
-            fields: dict[str, Any] = {"path": (TRAINED, other), "samples": samples}  # checked when the probe is made
-            result = landscape.measure(InterpolationProbe(**fields))
-            return dataclasses.replace(result, about={**result.about, "path": [start, name]})
+        asked = self._asked()
 
         def show(result: ProbeResult) -> None:
             self.line.show(draw(result), pd.DataFrame(_columns(result)))
 
-        self.compute(compute, show, "line")
+        self.compute(lambda: self._slicer.line(asked), show, "line")
 
 
 def _narrow(figure: Any) -> Any:
@@ -261,29 +191,35 @@ def _narrow(figure: Any) -> Any:
     return fitting(figure, **PANEL)
 
 
-def _interesting(every: list[Checkpoint], frame: pd.DataFrame) -> Checkpoint:
-    """What to show where nothing is selected: a teacher that was unlearned, else the first trial."""
-    taught = {item.trial for item in every if item.kind == "unlearning"}
-    trials = [item for item in every if item.kind == "trial"] or every
-    return next((item for item in trials if item.trial in taught), trials[0])
+def _limits(shown: Sliced, common: bool) -> dict[str, tuple[float, float]]:
+    """Of the colours of each slice."""
+    losses = {name: result.arrays["loss"].ravel() for name, result in shown.results.items()}
+    if common:
+        return dict.fromkeys(losses, finite_limits(np.concatenate(list(losses.values()))))
+    return {name: finite_limits(loss) for name, loss in losses.items()}
 
 
-def _common_limits(results: Mapping[str, ProbeResult]) -> tuple[float, float]:
-    return finite_limits(np.concatenate([result.arrays["loss"].ravel() for result in results.values()]))
+def _below(result: ProbeResult) -> str:
+    """What stands below the title of a slice: on which samples, and how good the model is on them."""
+    loss, accuracy = (result.scalars[f"landscape_{name}"] for name in ("loss", "accuracy"))
+    samples = str(result.about["samples"]).replace("_", ", ")
+    found = f"{result.about['rows']} {samples} samples; at the centre loss {loss:.3g}, accuracy {accuracy:.3f}"
+    return found if np.isfinite(result.arrays["loss"]).any() else f"{found}: the loss is not a number anywhere"
 
 
-def _pictures(results: Mapping[str, ProbeResult], limits: tuple[float, float] | None) -> hv.Layout:
-    size = {"width": 560, "height": 480} if len(results) == 1 else PANEL
+def _pictures(shown: Sliced, limits: Mapping[str, tuple[float, float]]) -> hv.Layout:
+    size = {"width": 560, "height": 480} if len(shown.results) == 1 else PANEL
     panels = []
-    for name, result in results.items():
-        picture = slice_picture(result, limits=limits)
+    for name, result in shown.results.items():
+        picture = slice_picture(result, limits=limits[name])
         for part in picture if isinstance(picture, hv.Layout) else [picture]:
-            panels.append(styled(part, bokeh={"title": name, **size}, matplotlib={"title": name}))
+            title = {"title": shown.titles[name]}
+            panels.append(styled(part, bokeh={**title, **size}, matplotlib=title))
     return row(panels, columns=2)
 
 
-def _surface(name: str, result: ProbeResult, limits: tuple[float, float] | None) -> Any:
-    return surface_picture(result, limits=limits).opts(backend="matplotlib", **text_options({"title": name}))
+def _surface(title: str, result: ProbeResult, limits: tuple[float, float]) -> Any:
+    return surface_picture(result, limits=limits).opts(backend="matplotlib", **text_options({"title": title}))
 
 
 def _columns(result: ProbeResult) -> dict[str, Any]:
