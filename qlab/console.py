@@ -122,6 +122,7 @@ def unlearning_table(table: pd.DataFrame, title: str) -> Table:
         if "reachable_gap_mean" in table and f"{name}_mean" in table  # where rows are hidden from methods
     }
     measured = ("validation", "forget, polluted labels", "steps to 95 % of oracle", "gap to oracle")
+    spent = ("gradient evaluations", "seconds")
 
     def cells(row: Mapping[Hashable, Any]) -> list[str]:
         reached = row["steps_to_oracle_n"]
@@ -132,10 +133,21 @@ def unlearning_table(table: pd.DataFrame, title: str) -> Table:
             steps if reached in (0, row["kept"]) else f"{steps} ({reached} of {row['kept']} got there)",
             _spread(row["oracle_gap_mean"], row["oracle_gap_std"]),
             *(_spread(row[f"{name}_mean"], row[f"{name}_std"]) for name in partial),
+            _counted(row.get("gradient_evaluations_mean", np.nan)),
+            _seconds(row["unlearning_seconds_mean"]),
             f"{row['kept']} of {row['runs']}" + (f" ({row['left_out']})" if row["left_out"] else ""),
         ]
 
-    return _table_of_methods(table, title, (*measured, *partial.values(), "kept"), cells)
+    return _table_of_methods(table, title, (*measured, *partial.values(), *spent, "kept"), cells)
+
+
+def _counted(evaluations: float) -> str:
+    """How many; nothing of runs that are older than the count."""
+    return f"{evaluations:,.0f}" if np.isfinite(evaluations) else ""
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds:.2g}" if np.isfinite(seconds) and seconds < 10.0 else _counted(seconds)
 
 
 _FEW_AUDITS = 5

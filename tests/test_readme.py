@@ -124,6 +124,12 @@ def test_an_audit(folder):
     assert "4 audits: 4 done, 0 would be taken" in qlab("run", "audit.toml", "--dry-run", cwd=folder).stdout
 
 
+def test_methods_with_equal_budgets(folder):
+    result = qlab("run", "equal.toml", "--no-figures", cwd=folder)
+    assert result.exit_code == 0, result.output
+    assert "gradient evaluations" in " ".join(result.output.split())
+
+
 def test_some_rows_are_known(folder):
     result = qlab("run", "partly.toml", "--no-figures", cwd=folder)
     assert result.exit_code == 0, result.output

@@ -188,7 +188,7 @@ class Assembly:
         for item in group:
             methods.setdefault(item.method_key, []).append(item)
         for items in methods.values():
-            job = Unlearn(tuple(items), teachers)
+            job = Unlearn(tuple(items), teachers, self._work.steps(items[0]))
             recording = UnlearnRecording(
                 self._recorder, job, self._work.model(teachers[0]), lambda made: self._read(made, stored)
             )

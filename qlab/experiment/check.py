@@ -187,7 +187,7 @@ class Checker:
         own = dataclasses.replace(
             item,
             teacher=small.trial,
-            unlearner=dataclasses.replace(item.unlearner, steps=2 if item.unlearner.rewinds else 1),
+            unlearner=dataclasses.replace(item.unlearner, steps=2 if item.unlearner.rewinds else 1, budget=0),
             oracles=1,
             knowledge=ALL_KNOWN,  # of few rows a fraction may be none
         )

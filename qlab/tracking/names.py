@@ -215,6 +215,7 @@ UNSTATED: Final = {
     "corruption.known": 1.0,
     "corruption.known_rows": "random",
     "corruption.false_alarms": 0.0,
+    "unlearner.budget": 0,
     "model.encoding": "amplitude",
     "model.rotation": "RY",
     "model.encoding_scale": 1.0,

@@ -12,15 +12,20 @@ _LOSS, _LOSS_TYPE = "training.loss.", "training.loss.type"
 _INPUTS, _SITES, _OF_SITES = "model.inputs", "model.sites", ("pauli", "density")
 """Which inputs of models are of some sites; of others there are none to state."""
 
-_OWNERS = {"task.type": ("task.",), "corruption.type": ("corruption.",), "model.type": ("model.", "training.")}
+_OWNERS = {
+    "task.type": ("task.",),
+    "corruption.type": ("corruption.",),
+    "model.type": ("model.", "training."),
+    "unlearner.type": ("unlearner.",),
+}
 
 _KNOWN = {
     owner: {name: value for name, value in names.UNSTATED.items() if name.startswith(tables)}
     for owner, tables in _OWNERS.items()
 }
-"""By what has the settings: a task, a corruption, or a model and its training."""
+"""By what has the settings: a task, a corruption, a model and its training, or a method."""
 
-OWNERS = (*_OWNERS, "unlearner.type")
+OWNERS = tuple(_OWNERS)
 """Params that decide what is filled in."""
 
 _TOLD, _WHICH = "corruption.known", "corruption.known_rows"

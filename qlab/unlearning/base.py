@@ -6,14 +6,14 @@ import dataclasses
 import inspect
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from torch import Tensor
 
 from qlab import own_code
 from qlab.component import Component
 from qlab.errors import ConfigError
-from qlab.fields import NonNegativeInt, PositiveFloat, PositiveInt
+from qlab.fields import AbsentMeans, NonNegativeInt, PositiveFloat, PositiveInt
 from qlab.losses import Loss
 from qlab.models import Model
 from qlab.unlearning.draws import Draws, Shape
@@ -95,6 +95,10 @@ class Unlearner(Component):
         batch_size: rows of the retain set in a mini-batch; 0 takes the whole set at once, as the paper does. The forget
             set is always used whole.
         start_fresh: start from newly drawn parameters instead of the teacher's.
+        budget: gradient evaluations that the method may spend, forward and backward passes of one row each, see
+            :class:`qlab.unlearning.cost.Cost`: it takes as many whole steps as that pays for, whatever ``steps`` is;
+            methods that are no descent but compute new parameters at once take their ``steps``. 0 for no budget.
+            ``run.budget`` gives all methods the same.
     """
 
     kind: ClassVar[str] = "unlearner"
@@ -102,11 +106,15 @@ class Unlearner(Component):
     rewinds: ClassVar[bool] = False
     """Whether the last step goes back to an earlier one, see :class:`qlab.unlearning.rewinding.Rewinder`."""
 
+    fills_budget: ClassVar[bool] = True
+    """Whether a budget decides how many steps are taken; else it only bounds what they may cost."""
+
     steps: PositiveInt = 50
     learning_rate: PositiveFloat = 0.01
     optimizer: Literal["Adam", "SGD"] = "Adam"
     batch_size: NonNegativeInt = 0
     start_fresh: bool = False
+    budget: Annotated[NonNegativeInt, AbsentMeans(0)] = 0
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

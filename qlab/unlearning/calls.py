@@ -69,7 +69,7 @@ class Caller:
             return {"loss": found, "said": teacher.said}
 
         self.setting.cost.add_evaluation()
-        found = self._each(loss, batch, step, self.training)
+        found = self._each(loss, batch, step, self.training, differentiated=True)
         batch.said.update(found["said"])
         losses: Tensor = found["loss"]
         return losses
@@ -145,6 +145,8 @@ class Caller:
         step: int,
         training: bool,
         first: int = 0,
+        *,
+        differentiated: bool = False,
     ) -> T:
         """A call for each member of a batch.
 
@@ -154,6 +156,7 @@ class Caller:
             step: the number of the step.
             training: the student's mode.
             first: the position among all members of the first of the batch.
+            differentiated: whether the student's logits are.
         """
         cost = self.setting.cost
 
@@ -177,7 +180,8 @@ class Caller:
                 Draws(together, index),
                 fresh,
             )
-            return call(Learner(dataclasses.replace(own, training=training), parts["student"]), teacher, data)
+            trained = dataclasses.replace(own, training=training)
+            return call(Learner(trained, parts["student"], differentiated=differentiated), teacher, data)
 
         was, cost.counts = cost.counts, cost.counts and first == 0  # the others cost the same
         try:

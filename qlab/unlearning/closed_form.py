@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, ClassVar
 
 from qlab.errors import ConfigError
 from qlab.fields import PositiveInt
@@ -21,6 +21,8 @@ class ClosedForm(Unlearner):
         optimizer: has no meaning here, and is refused.
         batch_size: has no meaning here, and is refused.
     """
+
+    fills_budget: ClassVar[bool] = False
 
     steps: PositiveInt = 1
 

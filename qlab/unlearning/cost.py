@@ -4,33 +4,56 @@ from __future__ import annotations
 
 import dataclasses
 
+PASSES = 3
+"""Forward passes that the gradient of a row costs: one, and a backward pass that is counted as two."""
+
 
 @dataclasses.dataclass(eq=False)
 class Cost:
     """Counts gradient evaluations of one model; all members cost the same.
 
-    The unit is a gradient of the loss on as many rows as the training split has. A step's loss counts as one, with its
-    gradient, whatever rows it looks at: one for each mini-batch. What a method asks of a
-    :class:`~qlab.unlearning.learner.Learner` counts by rows, n of N: a gradient, gradients of each row and Fisher
-    information n / N, a Hessian product twice that, a Hessian as many products as it has columns that are not zero.
-    Logits without gradient are free.
+    One gradient evaluation is the gradient of the loss of one row: a forward and a backward pass. By rows n:
+
+    - the student's logits in a loss, which are differentiated: n;
+    - logits of the teacher, of an untrained model, and the student's in an update: n / 3 (a forward pass alone);
+    - a gradient, gradients of each row, Fisher information: n;
+    - a Hessian product: 2 n; a Hessian: as many products as it has columns that are not zero;
+    - rewinding: n / 3 for the forget set in each step, and for the rows that the last student is compared on.
+
+    So many operations they are whichever way qlab computes them. Evaluation of metrics is not counted: it is no part
+    of a method. ``evaluations`` are in this unit. ``spent`` counts in an older one, which stored runs have as
+    ``loss_evaluations``: a step's loss counts as one whatever rows it looks at, derivatives count by rows, n of N, and
+    logits are free.
 
     Args:
-        rows: N.
-        spent: so far.
+        rows: N, of the training split.
+        spent: so far, in the older unit.
+        passes: forward passes of one row so far, of which a gradient is three.
         counts: whether it counts; not for members that are evaluated after others, which cost the same.
     """
 
     rows: int
     spent: float = 0.0
+    passes: int = 0
     counts: bool = True
+
+    @property
+    def evaluations(self) -> float:
+        """Gradient evaluations so far."""
+        return self.passes / PASSES
 
     def add(self, rows: int, gradients: int = 1) -> None:
         """Adds gradients on so many rows."""
         if self.counts:
             self.spent += gradients * rows / self.rows
+            self.passes += PASSES * gradients * rows
 
     def add_evaluation(self) -> None:
-        """Adds a loss and its gradient."""
+        """Adds a loss, whose logits are counted by themselves."""
         if self.counts:
             self.spent += 1.0
+
+    def add_logits(self, rows: int, *, differentiated: bool) -> None:
+        """Adds logits of so many rows."""
+        if self.counts:
+            self.passes += PASSES * rows if differentiated else rows

@@ -28,6 +28,7 @@ from qlab.training.threads import suited_threads
 from qlab.unlearning import draws
 from qlab.unlearning.base import Unlearner
 from qlab.unlearning.batch import Batch
+from qlab.unlearning.budget import Sizes, afforded
 from qlab.unlearning.calls import Caller, LossError, not_finite
 from qlab.unlearning.changed import Changed, check_method, fresh_parameters
 from qlab.unlearning.cost import Cost
@@ -50,6 +51,7 @@ class Unlearned:
         seconds: wall time, evaluation after each step included.
         loss_evaluations: gradient evaluations, see :class:`qlab.unlearning.cost.Cost`: for a method with a loss how
             often it (and its gradient) was evaluated, and whatever else it asks for.
+        gradient_evaluations: the same in gradients of one row, forward passes included.
         measured: what the method says of its result, by name, ``[members]``, float64.
     """
 
@@ -59,7 +61,13 @@ class Unlearned:
     logits: Tensor
     seconds: float
     loss_evaluations: float
+    gradient_evaluations: float
     measured: dict[str, Tensor] = dataclasses.field(default_factory=dict)
+
+    @property
+    def steps(self) -> int:
+        """How many were taken."""
+        return next(iter(self.history.values())).shape[1] - 1
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -116,7 +124,7 @@ def unlearn(
     """Applies a method to every teacher.
 
     Args:
-        unlearner: the method.
+        unlearner: the method; if it has a budget, that says how many steps are taken.
         model: the built model; its own parameters are overwritten.
         teachers: trained parameters, first axis: member.
         data: prepared data of the members, see :func:`qlab.training.data.prepare`.
@@ -131,6 +139,7 @@ def unlearn(
 
     Raises:
         DataError: nothing to forget or to retain, or no rows to rewind by.
+        ConfigError: the budget does not pay for one step.
         LossError: the method's loss is not a scalar, or does not depend on the student; or its update is no parameters.
         QlabError: the method cannot be applied to the model.
     """
@@ -157,6 +166,11 @@ def _unlearn(
     start = time.perf_counter()
     device = data.train_y.device
     partition = Partition.of(data.to_forget)
+    if unlearner.budget:
+        sizes = Sizes(partition.retain.shape[1], partition.forget.shape[1], max(map(len, unseen), default=0))
+        row = data.train_x[:1] if data.shared else data.train_x[0, :1]
+        paid = afforded(unlearner, model, sizes, row, loss=trained_loss, weight_decay=weight_decay)
+        unlearner = dataclasses.replace(unlearner, steps=paid.steps, budget=0)
     changed = Changed.of(unlearner, model, device)
     teacher = {name: parameter.detach() for name, parameter in teachers.items()}
     drawn = dict(teacher)
@@ -224,8 +238,10 @@ def _unlearn(
     for step in range(1, unlearner.steps + 1):
         if rewinder is not None:
             rewinder.note(student)
+            cost.add_logits(partition.forget.shape[1], differentiated=False)
         if rewinder is not None and step == unlearner.steps:
             rewinder.rewind(student)
+            cost.add_logits(max(map(len, unseen)), differentiated=False)
             break
         for positions in _batches(unlearner, partition.retain, generators):
             taken = _update if unlearner.has_update() else _descend
@@ -244,7 +260,7 @@ def _unlearn(
     trained = {name: parameter.detach().cpu() for name, parameter in student.items()}
     seconds = time.perf_counter() - start
     said = {name: value.double().cpu() for name, value in measured.items()}
-    return Unlearned(trained, found, failures, logits.cpu(), seconds, cost.spent, said)
+    return Unlearned(trained, found, failures, logits.cpu(), seconds, cost.spent, cost.evaluations, said)
 
 
 def _descend(caller: Caller, batch: Batch, optimizer: Optimizer, changed: Changed, step: int) -> list[int]:

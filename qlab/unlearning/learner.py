@@ -65,15 +65,22 @@ class Learner:
     as they are (:meth:`~qlab.unlearning.Unlearner.changed_layers`), are no part of it. Derivatives are of the model's
     dtype; no gradient flows through them. Models that draw random numbers in training draw none here.
 
-    What derivatives cost is counted, see :class:`~qlab.unlearning.cost.Cost`.
+    What logits and derivatives cost is counted, see :class:`~qlab.unlearning.cost.Cost`.
+
+    Args:
+        setting: what it has in common with other learners.
+        parameters: by name.
+        differentiated: whether its logits are, as the student's are in a loss: for what they cost.
     """
 
-    def __init__(self, setting: Setting, parameters: Mapping[str, Tensor]) -> None:
+    def __init__(self, setting: Setting, parameters: Mapping[str, Tensor], *, differentiated: bool = False) -> None:
         self._setting = setting
         self._all = dict(parameters)
+        self._differentiated = differentiated
 
     def __call__(self, x: Tensor) -> Tensor:
         """Logits ``[n]`` of prepared features ``[n, ...]``."""
+        self._setting.cost.add_logits(len(x), differentiated=self._differentiated)
         return self._logits(self._all, x, self._setting.training)
 
     @property
@@ -126,7 +133,10 @@ class Learner:
         """
         given = self.named(parameters) if isinstance(parameters, Tensor) else parameters
         self._check_names(given)
-        return Learner(self._setting, {**self._all, **given})
+        return self._moved({**self._all, **given})
+
+    def _moved(self, parameters: Mapping[str, Tensor]) -> Learner:
+        return Learner(self._setting, parameters, differentiated=self._differentiated)
 
     def gradient(self, rows: Samples, loss: RowLoss | None = None) -> Tensor:
         """The gradient of the mean loss, g = (1/n) sum_i dl_i/dtheta, shape ``[P]``."""

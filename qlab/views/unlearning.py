@@ -34,6 +34,7 @@ FINAL = (
     "relearn_steps",
     "unlearning_seconds",
     "loss_evaluations",
+    "gradient_evaluations",
 )
 """Metrics at the end of an unlearning run, in the order of the table; that of test data, those of one's own and
 :data:`PARTIAL` are added if there are some."""

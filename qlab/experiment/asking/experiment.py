@@ -30,6 +30,9 @@ class RunTable(Component):
         seeds: number of seeds (0, 1, ...), or a list of them.
         device: the PyTorch device to train on: "cpu", "cuda" or "cuda:N". Not part of a trial's identity.
         oracles: how many models are retrained on each retain set, for comparison with unlearned ones.
+        budget: gradient evaluations (forward and backward passes of one row each) that every unlearning method may
+            spend on one model, so that methods are compared at equal cost: each takes as many steps as that pays for.
+            Without it each takes its own number of ``steps``. Part of the identity of unlearning runs.
         repeats: how often each unlearning method is applied to each trained model, with fresh parameters and batches.
         evaluate_every: number of epochs from one evaluation of the metrics to the next; every epoch of the last
             fifth is evaluated. Not part of a trial's identity: it does not change what is trained.
@@ -43,6 +46,7 @@ class RunTable(Component):
     seeds: PositiveInt | Annotated[tuple[NonNegativeInt, ...], at.MinLen(1)] = 5
     device: str = "cpu"
     oracles: PositiveInt = 3
+    budget: PositiveInt | None = None
     repeats: PositiveInt = 1
     evaluate_every: PositiveInt = 1
     memory: str | None = None

@@ -330,7 +330,7 @@ class _Reader:
     def _unlearnings(self, raw: dict[str, Any], trials: Iterable[Trial], run: RunTable) -> Iterator[Unlearning]:
         if "unlearner" not in raw:
             return
-        methods = list(self._tables.variants(raw["unlearner"], "unlearner"))
+        methods = list(self._methods(raw["unlearner"], run))
         for name, method in methods:
             if not _is_exact(method):
                 self._leave_out(name, trials)
@@ -347,8 +347,28 @@ class _Reader:
             self._leave_out_ratios(name, [trial for trial in trials if trial.has_gradients or _is_exact(unlearner)])
         for trial, (name, unlearner), repeat in itertools.product(able, methods, range(run.repeats)):
             if trial.has_gradients or _is_exact(unlearner):
+                if not trial.has_gradients:  # there is nothing to count
+                    unlearner = dataclasses.replace(unlearner, budget=0)
                 for knowledge in trial.told:
                     yield Unlearning(trial, name, unlearner, run.oracles, repeat, knowledge=knowledge)
+
+    def _methods(self, value: Any, run: RunTable) -> Iterator[tuple[str, Unlearner]]:
+        """The methods, with the budget of all where they have none of their own.
+
+        Raises:
+            ConfigError: a budget and a number of steps both say how long a method goes on.
+        """
+        for where, table in self._tables.tables(value, "unlearner"):
+            for name, method in self._tables.variant(table, "unlearner", where):
+                if run.budget is not None and not method.budget:
+                    method = dataclasses.replace(method, budget=run.budget)
+                if method.budget and method.fills_budget and "steps" in table:
+                    whose = "run.budget" if "budget" not in table else "budget"
+                    raise ConfigError(
+                        f"{where}: has steps = {show(table['steps'])}, but {whose} decides how many steps {name} "
+                        "takes; leave one of the two out."
+                    )
+                yield name, method
 
     def _leave_out(self, name: str, trials: Iterable[Trial]) -> None:
         """Takes down that a method or probe is not applied to estimators."""

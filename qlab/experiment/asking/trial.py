@@ -243,6 +243,8 @@ class Unlearning(_Recorded):
     def config(self) -> dict[str, Any]:
         """The teacher's configuration, what is told of its corrupted rows, and the method's."""
         table = table_of(self.name, self.unlearner)
+        if self.unlearner.budget and self.unlearner.fills_budget:
+            del table["steps"]  # which the budget decides
         repeat = {"repeat": self.repeat} if self.repeat else {}
         told = self.teacher.config_with(self.knowledge)
         return {**told, "unlearner": table, "oracles": self.oracles, **repeat}

@@ -111,10 +111,12 @@ class Unlearn(Job):
     Args:
         unlearnings: of the method, told the same of the corrupted rows.
         teachers: of these and of the other methods that are applied to the same models, prepared together.
+        planned: how many steps a budget pays for, for people; None without one.
     """
 
     unlearnings: tuple[Unlearning, ...]
     teachers: tuple[Trial, ...]
+    planned: int | None = None
 
     @property
     def label(self) -> str:
@@ -130,7 +132,7 @@ class Unlearn(Job):
     @property
     def steps(self) -> int:
         """How many the method takes."""
-        return self.unlearnings[0].unlearner.steps
+        return self.unlearnings[0].unlearner.steps if self.planned is None else self.planned
 
     def able(self, keys: Mapping[str, object]) -> list[Unlearning]:
         """Those whose teachers were trained, by the keys of what was."""
@@ -218,7 +220,7 @@ def _ended(
         if taught.test is not None:
             x, y = taught.test
             draws = Draws.of(taught.model, [item.seed], student, x[:1], x.device)
-            drawn = draws.of_rows(len(y), "test of unlearning", item.unlearner.steps)
+            drawn = draws.of_rows(len(y), "test of unlearning", result.steps)
             tested = evaluate_split(taught.model, student, x, y, "test", loss, drawn)
     final |= {name: float(value) for name, value in tested.items()}
     if "oracle_accuracy" in final:
@@ -230,6 +232,7 @@ def _ended(
         final["relearn_steps"] = float(relearned)
     final |= {name: float(values[index]) for name, values in result.measured.items()}
     final |= {"unlearning_seconds": result.seconds, "loss_evaluations": float(result.loss_evaluations)}
+    final["gradient_evaluations"] = float(result.gradient_evaluations)
     return Ended(health_of(result.history["train_loss"][index][-1:], result.logits[index]), None, final)
 
 

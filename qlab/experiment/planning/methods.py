@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from torch import Tensor
+
+from qlab.errors import ConfigError
 from qlab.experiment.asking.trial import Unlearning
 from qlab.models import Model
+from qlab.unlearning.budget import Sizes, afforded
 from qlab.unlearning.changed import check_method
 
 
@@ -19,3 +23,24 @@ def check_applicable(item: Unlearning, model: Model) -> None:
     """
     trainer, called = item.teacher.trainer, f"unlearner {item.method} of {item.teacher.model_name}"
     check_method(item.unlearner, model, trainer.loss, trainer.l2_penalty, called)
+
+
+def check_budget(item: Unlearning, model: Model, sizes: Sizes, row: Tensor) -> int:
+    """How many steps the method of an unlearning run will take.
+
+    Args:
+        item: the unlearning run.
+        model: its teacher's, built.
+        sizes: of its rows.
+        row: one prepared row, ``[1, ...]``.
+
+    Raises:
+        ConfigError: its budget does not pay for one; says which method and which model.
+    """
+    trainer, method = item.teacher.trainer, item.unlearner
+    if not method.budget:
+        return method.steps
+    try:
+        return afforded(method, model, sizes, row, loss=trainer.loss, weight_decay=trainer.l2_penalty).steps
+    except ConfigError as error:
+        raise ConfigError(f"unlearner {item.method} of {item.teacher.model_name}: {error}") from error

@@ -11,15 +11,18 @@ from qlab.experiment.asking.audit import Audit
 from qlab.experiment.asking.measurement import Measurement
 from qlab.experiment.asking.trial import Trial, Unlearning
 from qlab.experiment.jobs.materials import Materials
+from qlab.experiment.jobs.measured_rows import unseen_validation
 from qlab.experiment.jobs.probe import check_samples
 from qlab.experiment.planning import parts
 from qlab.experiment.planning.inputs import check_inputs
-from qlab.experiment.planning.methods import check_applicable
+from qlab.experiment.planning.methods import check_applicable, check_budget
 from qlab.experiment.planning.plan import MOST_FITTED, Plan
 from qlab.experiment.planning.polluted import check_polluted
 from qlab.experiment.planning.seeds import check_initial
 from qlab.models import Model
+from qlab.models.rows import prepare_features
 from qlab.own_code import is_out_of_memory
+from qlab.unlearning.budget import Sizes
 from qlab.unlearning.engine import Partition
 
 T = TypeVar("T")
@@ -47,6 +50,7 @@ class Work:
         self._workers = workers
         self._models: dict[str, Model] = {}
         self._forgotten: dict[tuple[str, Knowledge], tuple[int, int]] = {}
+        self._steps: dict[tuple[str, str, Sizes], int] = {}
         check_inputs(materials, plan)
         check_polluted(materials, [trial for trials in plan.ensembles for trial in trials])
         for trials in plan.ensembles:
@@ -141,7 +145,7 @@ class Work:
 
         Raises:
             DataError: a teacher has nothing to forget or nothing to retain, or a single one does not fit.
-            QlabError: a method cannot be applied to the model.
+            QlabError: a method cannot be applied to the model, or its budget does not pay for one step.
         """
         alike: dict[tuple[int, int], list[Unlearning]] = {}
         for item in group:
@@ -149,9 +153,30 @@ class Work:
         model = self.model(group[0].teacher)
         for item in {item.method_key: item for item in group}.values():
             check_applicable(item, model)
+        for part in alike.values():
+            for item in {item.method_key: item for item in part}.values():
+                self.steps(item)
         return [
             cut for part in alike.values() for cut in parts.unlearning_parts(self._materials, self._budget, part, model)
         ]
+
+    def steps(self, item: Unlearning) -> int:
+        """How many steps the method of an unlearning run takes of a model with gradients.
+
+        Raises:
+            ConfigError: its budget does not pay for one.
+        """
+        if not item.unlearner.budget:
+            return item.unlearner.steps
+        trial, (_, told) = item.teacher, self._count_forgotten(item)
+        rows = self._materials.member(trial).corrupted
+        unseen = int(unseen_validation(self._materials, trial).mask.sum()) if item.unlearner.rewinds else 0
+        sizes = Sizes(len(rows.mask) - told, told, unseen)
+        key = trial.ensemble_key, item.method_key, sizes
+        if key not in self._steps:
+            model = self.model(trial)
+            self._steps[key] = check_budget(item, model, sizes, prepare_features(model, rows.split.x[:1]))
+        return self._steps[key]
 
     def _count_forgotten(self, item: Unlearning) -> tuple[int, int]:
         """How many rows of a teacher are corrupted, and how many it is to forget.

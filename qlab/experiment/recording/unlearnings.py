@@ -98,7 +98,8 @@ class UnlearnRecording(RunsRecording[Forgotten, Unlearning]):
             self.recorder.fail([item], message)
             return
         now = now_ms()
-        metrics += [(name, value, item.unlearner.steps, now) for name, value in ended.metrics.items()]
+        last = next(iter(result.history.values())).shape[1] - 1
+        metrics += [(name, value, last, now) for name, value in ended.metrics.items()]
         type_name = item.teacher.names["model"]
         assert self._model is not None  # estimators are recorded otherwise
         self.recorder.save_checkpoint(run_id, self._model, result.states[item.key], type_name, tags, metrics)
