@@ -13,7 +13,7 @@ from rich.text import Text
 
 from qlab.claims.table import VERDICT_NOTE, short
 from qlab.tracking.audit_names import SHOWN as AUDITED
-from qlab.views.audits import floor_of, remarks
+from qlab.views.audit_tables import floor_of, remarks
 from qlab.views.kept import joined
 from qlab.views.labels import ratio_text
 from qlab.views.words import named

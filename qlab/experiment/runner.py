@@ -61,7 +61,7 @@ class Outcome:
         tracking_seconds: wall time spent writing to and reading from the store.
         choices: what was chosen for each group of a selection, in words.
         compared: how many trials were trained now to be compared.
-        audits: the audits' summary, see :func:`qlab.views.audits.summarize_audits`; empty without audits.
+        audits: the audits' summary, see :func:`qlab.views.audit_tables.summarize_audits`; empty without audits.
         claims: what was claimed, and the verdicts, see :func:`qlab.claims.table.claim_table`.
         maps: names of the heat maps among the figures.
     """

@@ -39,6 +39,16 @@ def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     assert not {"torch", "numpy", "pennylane", "mlflow", "pandas", "pydantic", "rich"} & imported
 
 
+def test_tables_are_printed_without_libraries_that_draw() -> None:
+    code = (
+        "import sys, qlab.console, qlab.experiment.runner\nprint(*sorted({name.split('.')[0] for name in sys.modules}))"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    imported = set(result.stdout.split())
+    assert "rich" in imported
+    assert not {"holoviews", "bokeh", "panel", "matplotlib"} & imported
+
+
 def test_help_names_every_command() -> None:
     result = CliRunner().invoke(main, ["-h"])
     assert result.exit_code == 0

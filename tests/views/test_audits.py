@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from qlab.console import audit_table
-from qlab.views.audits import bars_beside_oracles, floor_of, remarks, summarize_audits
+from qlab.views.audit_tables import floor_of, remarks, summarize_audits
+from qlab.views.audits import bars_beside_oracles
 from qlab.views.saving import save_png
 
 

@@ -44,7 +44,7 @@ class Summary:
         missing: figures that could not be drawn, and why.
         claims: see :func:`qlab.claims.table.claim_table`; empty without claims.
         maps: names of the heat maps, see :func:`qlab.views.mapped.sketches`.
-        audits: see :func:`qlab.views.audits.summarize_audits`; empty without audits.
+        audits: see :func:`qlab.views.audit_tables.summarize_audits`; empty without audits.
     """
 
     trials: pd.DataFrame
@@ -159,10 +159,12 @@ def _summarise_unlearning(
 def _summarise_audits(
     recorder: Recorder, parent: str, frame: pd.DataFrame, write: bool, figures: Attempts
 ) -> pd.DataFrame:
-    from qlab.views.audits import bars_beside_oracles, summarize_audits
+    from qlab.views.audit_tables import summarize_audits
 
     table = summarize_audits(frame)
     if write and len(table):
+        from qlab.views.audits import bars_beside_oracles
+
         with tempfile.TemporaryDirectory() as folder:
             csv = Path(folder) / "audits.csv"
             table.to_csv(csv, index=False)
