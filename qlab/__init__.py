@@ -99,6 +99,8 @@ _HOME = {
     "Unlearner": "qlab.unlearning",
     "Learner": "qlab.unlearning",
     "UnlearningData": "qlab.unlearning",
+    "ExpressivityProbe": "qlab.landscape",
+    "GradientVarianceProbe": "qlab.landscape",
     "HessianProbe": "qlab.landscape",
     "InterpolationProbe": "qlab.landscape",
     "Landscape": "qlab.landscape",
@@ -143,6 +145,8 @@ if TYPE_CHECKING:
         PairDuplicate,
     )
     from qlab.landscape import (
+        ExpressivityProbe,
+        GradientVarianceProbe,
         HessianProbe,
         InterpolationProbe,
         Landscape,

@@ -201,6 +201,18 @@ _SHOWN: dict[str, dict[str, str]] = {
     "RougheningProbe": {"lrr": "LRR", "hessian_trace": "trace polluted", "hessian_trace_clean": "trace clean"},
     "SliceProbe": {"landscape_loss": "loss", "landscape_accuracy": "accuracy", "direction_length_1": "unit length"},
     "InterpolationProbe": {"barrier": "barrier", "distance_1": "first distance"},
+    "GradientVarianceProbe": {
+        "logit_gradient_variance": "variance, logits",
+        "logit_gradient_square": "mean square, logits",
+        "loss_gradient_variance": "variance, loss",
+        "loss_gradient_square": "mean square, loss",
+    },
+    "ExpressivityProbe": {
+        "jacobian_rank": "rank",
+        "jacobian_rank_of_angles": "rank / angles",
+        "pauli_strings": "Pauli strings",
+        "effective_pauli_strings": "effective",
+    },
     "UnderNoise": {
         "landscape_loss": "loss",
         "landscape_accuracy": "accuracy",

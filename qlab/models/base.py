@@ -52,6 +52,9 @@ class Model(Drawing, FlatParameters, ABC):
     batch_rows: bool = True
     """Whether cost grows with the rows. If not, all rows are evaluated at once and a batch picks its logits."""
 
+    trains_angles: ClassVar[bool] = False
+    """Whether it is a circuit whose angles are trained."""
+
     drawn_in_setup: frozenset[str] = frozenset()
     """Parameters that :meth:`setup` gives random values, as PyTorch's layers do: they have to be drawn again."""
 
@@ -204,6 +207,15 @@ class Model(Drawing, FlatParameters, ABC):
             DataError: the model has no features yet.
         """
         return self._rebuilt({}, state)
+
+    def observable_at(self, weights: Mapping[str, Tensor]) -> Tensor | None:
+        """The same at other trained parameters, by name; differentiable. None if none is written down."""
+        return None
+
+    @property
+    def angle_names(self) -> tuple[str, ...]:
+        """The names of the trained parameters that are angles of a circuit's gates, once it is built."""
+        return ()
 
     def with_fields(self, **changed: Any) -> Self:
         """A model of its own with other values of some fields, and the same features, parameters and buffers.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -65,6 +65,8 @@ class NoisyModel(Model):
             the angle of one rotation; costs 2 P + 1 evaluations for P such weights.
     """
 
+    trains_angles: ClassVar[bool] = True
+
     engine: Engine
     _names: tuple[str, ...]
     _measured: PauliSum
@@ -104,6 +106,11 @@ class NoisyModel(Model):
         self._channels = tuple(noise)
         if len(self._channels) > 1 and any(isinstance(channel, DeviceNoise) for channel in self._channels):
             raise ConfigError(f"{type(self).__name__}: noise: {ALONE}")
+
+    @property
+    def angle_names(self) -> tuple[str, ...]:
+        """All weights of the ansatz."""
+        return self._names if self.trains_angles else ()
 
     @property
     def is_noisy(self) -> bool:

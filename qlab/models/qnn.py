@@ -235,11 +235,15 @@ class PennyLaneQNN(NoisyModel):
 
     def evolved_observable(self) -> Tensor | None:
         """Of U^dagger O U on the wires of the light cone; None on devices that do not compute it."""
+        with torch.no_grad():
+            return self.observable_at({name: self.get_parameter(name) for name in self._names})
+
+    def observable_at(self, weights: Mapping[str, Tensor]) -> Tensor | None:
+        """See the base class."""
         engine = self.engine
         if not isinstance(engine, HeisenbergEngine) or len(engine.cones) > 1:
             return None
-        with torch.no_grad():
-            return engine.observable(self.flat_weights())
+        return engine.observable(torch.cat([weights[name].reshape(-1) for name in self._names]))
 
     def to_qnode(self, device: Any = None, *, cone: bool = False, **options: Any) -> qml.QNode:
         """A QNode of features, a row ``[d]`` or rows ``[N, d]``, that returns <O>.

@@ -48,6 +48,8 @@ class RandomQNN(PennyLaneQNN):
     formula: ClassVar[str] = "z = sum_i w_i <x| U^dagger Z_i U |x> + b, angles of U ~ U[-pi, pi) and fixed"
     source: ClassVar[str] = "quantum extreme learning machines: Mujal et al., arXiv:2102.11831"
 
+    trains_angles: ClassVar[bool] = False
+
     def __init__(
         self,
         *,

@@ -291,6 +291,8 @@ SMALL: dict[str, dict[str, Any]] = {
     "ThermalRelaxationError": {"t1": 50.0, "t2": 70.0, "tg": 0.3},
     "SliceProbe": {"resolution": 5},
     "InterpolationProbe": {"resolution": 5},
+    "GradientVarianceProbe": {"draws": 20},
+    "ExpressivityProbe": {"draws": 3},
 }
 """Fields that make a class cheap, and its data small, in a test."""
 
@@ -375,6 +377,8 @@ OTHER: dict[str, dict[str, Any]] = {
     "Confusion": {"weight": 0.25},
     "Nudge": {"distance": 0.5, "steps": 2},
     "HessianProbe": {"samples": "retain", "n_samples": 3, "full_below": 0, "eigenvalues": 1},
+    "GradientVarianceProbe": {"draw": "near", "draws": 30, "spread": 0.2, "samples": "retain", "at": "oracle"},
+    "ExpressivityProbe": {"draws": 7},
     "InterpolationProbe": {"path": ("trained", "oracle", "initial"), "resolution": 3},
     "RougheningProbe": {"samples": "forget_polluted", "keep_collapsed": False},
     "UnderNoise": {"noise": (DepolarizingChannel(p=0.1), ReadoutError(p=0.05)), "shots": 20, "samples": "retain"},

@@ -38,6 +38,8 @@ PROBED: Final = {
     "RougheningProbe": r"(lrr|hessian_trace(_clean)?(_a|_b|_error)?)",
     "SliceProbe": r"(landscape_(loss|accuracy)|direction_length_\d+|direction_cosine)",
     "InterpolationProbe": r"((barrier|distance)(_\d+)?)",
+    "GradientVarianceProbe": r"(logit|loss)_gradient_(variance|square)(_error)?",
+    "ExpressivityProbe": r"(jacobian_rank(_of_angles)?|(effective_)?pauli_strings)",
     "UnderNoise": r"(landscape_(loss|accuracy)|(loss|accuracy)_change|noise_attenuation)",
 }
 """Metrics of qlab's own probes."""
