@@ -5,29 +5,32 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 from support.commands import words
+from support.documents import ROOT, TEXTS, blocks, commands
 
 from qlab.cli import main
 from qlab.noise import DeviceNoise
 
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:sqlalchemy.exc.SADeprecationWarning")
 
-ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-TEXTS = {page.relative_to(ROOT).as_posix(): page.read_text(encoding="utf-8") for page in PAGES}
 EVERY = "\n".join(TEXTS.values())
-BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", EVERY, flags=re.MULTILINE | re.DOTALL)
-
-
-def blocks(language):
-    return [text for found, text in BLOCKS if found == language]
-
-
 FILES = {re.search(r'^name = "(\w+)"', text, flags=re.MULTILINE)[1]: text for text in blocks("toml")}
+
+
+ELSEWHERE = ("qlab ui", "qlab explore", "qlab report")  # tested in tests/apps and tests/cli
+COMMANDS = sorted(
+    {
+        line: None
+        for text in blocks("sh")
+        for line in commands(text)
+        if line.startswith("qlab ") and not line.startswith(ELSEWHERE) and not re.fullmatch(r"qlab run [\w/ ]+", line)
+    },
+    key=lambda line: not line.startswith("qlab run"),  # others read what is in the store
+)
+"""What the pages say to type. Experiments that ship and are run as they are come later: reading them is enough."""
 
 
 def qlab(*arguments, cwd):
@@ -51,7 +54,7 @@ def folder(tmp_path_factory, write_empty_store):
 
 
 def test_first_command_installs_and_runs_the_main_experiment():
-    install = blocks("sh")[0].strip()
+    install = blocks("sh", "README.md")[0].strip()
     assert install.startswith("python3 -m venv .venv && . .venv/bin/activate && pip install . && ")
     assert install.endswith("qlab run experiments/xxz_flip.toml")
     assert (ROOT / "experiments/xxz_flip.toml").is_file()
@@ -60,7 +63,7 @@ def test_first_command_installs_and_runs_the_main_experiment():
 def test_second_command_is_what_ci_runs():
     if not (ROOT / ".ci/run").is_file():
         pytest.skip("no .ci/run here")
-    command = blocks("sh")[1].strip().removeprefix("pip install ")
+    command = blocks("sh", "README.md")[-1].strip().removeprefix("pip install ")
     assert command in (ROOT / ".ci/run").read_text(encoding="utf-8")
 
 
@@ -151,14 +154,14 @@ def test_results_in_a_notebook(folder):
     result = qlab("run", "depth.toml", cwd=folder)
     assert result.exit_code == 0, result.output
     found = [text for text in blocks("python") if 'qlab.results("depth")' in text]
-    assert len(set(found)) == 1  # the README begins with what docs/results.md has, too
+    assert len(set(found)) == 1  # two pages have it
     text = found[0]
     result = subprocess.run(
         [sys.executable, "-c", text], cwd=folder, capture_output=True, text=True, check=False, timeout=300
     )
     assert result.returncode == 0, result.stderr
     assert "depth: 30 trials, 30 kept" in result.stdout
-    (call,) = re.findall(r'`(qlab\.run\("depth\.toml", seeds=2\))`', TEXTS["README.md"])
+    (call,) = re.findall(r'`(qlab\.run\("depth\.toml", seeds=2\))`', TEXTS["docs/results.md"])
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         assert len(eval(call, {"qlab": __import__("qlab")}).frame) == 30
@@ -166,7 +169,7 @@ def test_results_in_a_notebook(folder):
 
 def test_exports(folder):
     assert qlab("run", "depth.toml", cwd=folder).exit_code == 0
-    (text,) = [text for text in blocks("sh") if "qlab export" in text]
+    (text,) = [text for text in blocks("sh") if "qlab export depth --table" in text]
     for line in text.splitlines():
         result = qlab(*line.split("#")[0].split()[1:], cwd=folder)
         assert result.exit_code == 0, result.output
@@ -222,18 +225,13 @@ def test_own_probe(folder):
     assert "4 probes taken" in result.stdout
 
 
-@pytest.mark.parametrize(
-    "line", [line.split("#")[0].strip() for line in blocks("sh")[2].splitlines() if "ui" not in line.split()[:2]]
-)
-def test_further_commands(line, folder):
+@pytest.mark.parametrize("line", COMMANDS)
+def test_commands_do_what_the_pages_say(line, folder):
     command = line.split()
-    if command[1] == "explore":
-        pytest.skip("served in tests/apps")
     if command[1] == "run" and "--dry-run" not in command:
         command.append("--dry-run")
     result = qlab(*command[1:], cwd=folder)
     assert result.exit_code == 0, result.output
-    assert result.stdout
 
 
 @pytest.mark.parametrize(
@@ -349,8 +347,12 @@ def test_links_lead_somewhere(page):
         assert "://" in link or (ROOT / page).parent.joinpath(link).exists(), link
 
 
-def test_every_page_can_be_reached_from_the_readme_and_the_index():
-    for page in TEXTS:
-        if page.startswith("docs/") and page != "docs/index.md":
-            assert f"({page})" in TEXTS["README.md"]
-            assert f"({page.removeprefix('docs/')})" in TEXTS["docs/index.md"]
+def test_every_page_is_in_a_table_of_contents():
+    listed = set()
+    for page, text in TEXTS.items():
+        for entries in re.findall(r"^```\{toctree\}\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL):
+            for entry in entries.split():
+                below = ROOT / "docs" / entry[1:] if entry.startswith("/") else (ROOT / page).parent / entry
+                listed.add(below.resolve().relative_to(ROOT).as_posix() + ".md")
+    pages = {page for page in TEXTS if page.startswith("docs/")} - {"docs/index.md"}
+    assert pages - listed == set(), "add it to the toctree of docs/guides/index.md, or where it belongs"

@@ -17,6 +17,7 @@ from qlab.circuits.recording import Recording
 from qlab.circuits.uploads import bound, queue_with_data
 from qlab.deferred import Deferred
 from qlab.errors import ConfigError, MissingExtraError
+from qlab.version import DISTRIBUTION
 
 if TYPE_CHECKING:
     import pennylane as qml
@@ -74,7 +75,7 @@ class QNodeEngine(nn.Module):
             simulator = qml.device(device, wires=self.n_wires)
         except (qml.exceptions.DeviceError, ImportError) as error:
             extra = _EXTRAS.get(device)
-            how = f'Install it with "pip install qlab[{extra}]"' if extra else "Install pennylane-lightning"
+            how = f'Install it with "pip install {DISTRIBUTION}[{extra}]"' if extra else "Install pennylane-lightning"
             raise MissingExtraError(
                 f'device = "{device}" cannot be used here: {error} {how}, or choose device = "lightcone", which '
                 "needs no device."

@@ -21,6 +21,7 @@ from qlab.circuits.survey import parameters
 from qlab.circuits.uploads import bound, is_upload, upload_places
 from qlab.deferred import Deferred
 from qlab.errors import ConfigError, DataError, MissingExtraError
+from qlab.version import DISTRIBUTION
 
 if TYPE_CHECKING:
     import pennylane as qml
@@ -238,5 +239,6 @@ def _device(name: str, wires: Sequence[int]) -> Any:
     except (qml.exceptions.DeviceError, ImportError) as error:
         raise MissingExtraError(
             f'device = "{name}" cannot be used here: {error} "default.qubit" and "lightning.qubit" come with qlab, '
-            '"qiskit.aer" with the extra qiskit: pip install "qlab[qiskit]". A device of your own can be given itself.'
+            f'"qiskit.aer" with the extra qiskit: pip install "{DISTRIBUTION}[qiskit]". A device of your own can be '
+            "given itself."
         ) from None

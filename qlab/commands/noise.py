@@ -24,7 +24,7 @@ def import_(backend: str, out: Path | None, qubits: str | None) -> None:
     """Write the numbers of a fake backend of Qiskit's, a snapshot of one of IBM's machines, as a device file.
 
     BACKEND is the name of a class in qiskit_ibm_runtime.fake_provider, such as FakeManilaV2. Needs the extra:
-    pip install qlab[qiskit]. What is not calibrated is left out, and said.
+    pip install qlab-unlearning[qiskit]. What is not calibrated is left out, and said.
     """
     from qlab.noise.device_writing import written
     from qlab.noise.qiskit_backend import import_backend

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from qlab.errors import ConfigError, MissingExtraError, unknown
 from qlab.noise.device_data import ONE_QUBIT, TWO_QUBIT, DeviceData, NativeGate, Pair, Qubit, pair_of
+from qlab.version import DISTRIBUTION
 
 _MICROSECONDS: Final = {"s": 1e6, "ms": 1e3, "us": 1.0, "µs": 1.0, "ns": 1e-3}
 
@@ -54,7 +55,7 @@ def import_backend(name: str, qubits: Iterable[int] | None = None) -> Imported:
         from qiskit_ibm_runtime import fake_provider
     except ImportError as error:
         raise MissingExtraError(
-            "qiskit-ibm-runtime, which has the backends, is not installed; pip install qlab[qiskit]."
+            f"qiskit-ibm-runtime, which has the backends, is not installed; pip install {DISTRIBUTION}[qiskit]."
         ) from error
     version = importlib.metadata.version("qiskit-ibm-runtime")
     classes = {own: cls for own, cls in vars(fake_provider).items() if own.startswith("Fake") and _is_backend(cls)}

@@ -199,7 +199,7 @@ def test_a_configuration_without_a_score_counts_as_failed() -> None:
 
 def test_without_optuna_one_line_says_what_to_install(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "optuna", None)
-    with pytest.raises(MissingExtraError, match=r'pip install "qlab\[search\]"'):
+    with pytest.raises(MissingExtraError, match=r'pip install "qlab-unlearning\[search\]"'):
         run(store)
     refused_alone(store)
 

@@ -237,7 +237,7 @@ def test_single_precision(device):
 
 @pytest.mark.skipif(HAS_GPU, reason="lightning.gpu is installed")
 def test_a_missing_gpu_device_names_the_extra_to_install():
-    with pytest.raises(MissingExtraError, match=r'device = "lightning\.gpu".*pip install qlab\[gpu\]'):
+    with pytest.raises(MissingExtraError, match=r'device = "lightning\.gpu".*pip install qlab-unlearning\[gpu\]'):
         build(2, device="lightning.gpu")
 
 

@@ -93,7 +93,7 @@ def test_some_qubits_alone_and_native_rotations() -> None:
 def test_without_the_extra_one_line_says_what_to_install() -> None:
     result = CliRunner().invoke(main, ["noise", "import", "FakeManilaV2"])
     assert (result.exit_code, result.stdout) == (2, "")
-    assert "pip install qlab[qiskit]" in result.stderr
+    assert "pip install qlab-unlearning[qiskit]" in result.stderr
     assert result.stderr.count("\n") == 1
 
 

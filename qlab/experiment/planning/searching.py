@@ -11,6 +11,7 @@ from qlab.errors import MissingExtraError
 from qlab.experiment.asking.selection import Option
 from qlab.experiment.asking.space import Range, SearchTable
 from qlab.experiment.planning.choosing import Scored
+from qlab.version import DISTRIBUTION
 
 
 def check_installed() -> None:
@@ -23,8 +24,8 @@ def check_installed() -> None:
         import optuna  # noqa: F401
     except ImportError:
         raise MissingExtraError(
-            '[search] needs Optuna, which is not installed: pip install "qlab[search]". Without it, [select] chooses '
-            "from lists."
+            f'[search] needs Optuna, which is not installed: pip install "{DISTRIBUTION}[search]". Without it, '
+            "[select] chooses from lists."
         ) from None
 
 
