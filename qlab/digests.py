@@ -14,3 +14,8 @@ def file_digest(path: Path) -> str:
     """
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def content_digest(content: bytes) -> str:
+    """The same of a file that would have this content."""
+    return hashlib.sha256(content).hexdigest()

@@ -32,6 +32,7 @@ def run(
     memory: str | None = None,
     jobs: int = 1,
     cluster: str | None = None,
+    track: str | None = None,
     figures: bool | None = None,
     wait: bool = True,
     tracking_uri: str | None = None,
@@ -51,6 +52,7 @@ def run(
         jobs: number of worker processes; 1 for none but this one. A script has to call this below
             ``if __name__ == "__main__":`` then, since processes read the script again.
         cluster: the address of a Dask scheduler to run on instead.
+        track: ``"runs"`` or ``"groups"``, see ``[run]`` in the README and docs/running.md.
         figures: whether to draw, which takes seconds; by default unless ``QLAB_NO_FIGURES`` is set.
         wait: whether to wait for another command that runs the same experiment; else that is an error.
         tracking_uri: an MLflow tracking URI; by default ``MLFLOW_TRACKING_URI``, else the store under ``mlruns``.
@@ -65,7 +67,7 @@ def run(
         raise ConfigError("cluster: cannot be combined with jobs: a cluster has its own workers.")
     if jobs > 1:
         _check_guarded()
-    given = {"run.seeds": seeds, "run.device": device, "run.memory": memory}
+    given = {"run.seeds": seeds, "run.device": device, "run.memory": memory, "run.track": track}
     pairs = [*(set or {}).items(), *((key, _plain(value)) for key, value in given.items() if value is not None)]
     experiment = load(experiment_file(str(file)), pairs, tracking_uri, record=True)
     drawn = not os.environ.get("QLAB_NO_FIGURES") if figures is None else figures

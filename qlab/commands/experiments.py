@@ -30,6 +30,12 @@ from qlab.errors import ConfigError
     "--jobs", type=click.IntRange(1), metavar="N", help="Number of worker processes. Default: none but this one."
 )
 @click.option("--cluster", metavar="ADDRESS", help="Run on the Dask cluster with this scheduler: tcp://host:8786.")
+@click.option(
+    "--track",
+    metavar="FORM",
+    help="How runs are written: runs (an MLflow run for each trial) or groups (one for all that differ in seed only). "
+    "Default: runs, or what the file says.",
+)
 @no_figures
 @click.option(
     "--no-wait",
@@ -46,6 +52,7 @@ def run(
     memory: str | None,
     jobs: int | None,
     cluster: str | None,
+    track: str | None,
     no_figures: bool,
     no_wait: bool,
     dry_run: bool,
@@ -70,6 +77,8 @@ def run(
         pairs.append(("run.device", device))
     if memory is not None:
         pairs.append(("run.memory", memory))
+    if track is not None:
+        pairs.append(("run.track", track))
     from qlab import running
 
     experiments = [running.load(path, pairs, tracking_uri, record=not dry_run) for path in paths]

@@ -162,6 +162,7 @@ class Runner:
                 working = time.perf_counter() - start - (recorder.tracking_seconds - tracked)
                 with recorder.tracking():
                     settled = self._store.settle(_SETTLE_SECONDS)
+                recorder.close()
                 if settled:
                     tables = self._summarise(recorder, parent)
                 with recorder.tracking():

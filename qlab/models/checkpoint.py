@@ -29,6 +29,17 @@ def save(path: Path, model: Model, state: Mapping[str, Tensor], type_name: str) 
 
     Args:
         path: the file.
+        model: see :func:`content_of`.
+        state: see there.
+        type_name: see there.
+    """
+    path.write_bytes(content_of(model, state, type_name))
+
+
+def content_of(model: Model, state: Mapping[str, Tensor], type_name: str) -> bytes:
+    """What is in the file of a checkpoint.
+
+    Args:
         model: a built model; its own parameters are not written.
         state: the parameters and buffers to write.
         type_name: how experiment files name the model's class.
@@ -49,7 +60,7 @@ def save(path: Path, model: Model, state: Mapping[str, Tensor], type_name: str) 
         metadata["preprocessing"] = features.preprocessing.described()
         fitted = {f"{_PREPROCESSING}{name}": part for name, part in features.preprocessing.tensors().items()}
     tensors = {name: tensor.contiguous() for name, tensor in {**state, **masks, **fitted}.items()}
-    safetensors.torch.save_file(tensors, path, {"qlab": json.dumps(metadata)})
+    return bytes(safetensors.torch.save(tensors, {"qlab": json.dumps(metadata)}))
 
 
 def load(path: Path, folder: Path | None = None, *, imports: bool = True) -> Model:

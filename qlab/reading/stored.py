@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,24 +26,55 @@ _WITH_MODEL = (names.TRIAL, names.UNLEARNING, names.ORACLE, names.SHADOW)
 def find_run(store: Store, given: str) -> Any:
     """The run, as MLflow has it, whose id is given or begins so.
 
+    One that is kept together with others is named by the id of their run, a colon, and its seed or its own key, or the
+    beginning of that.
+
     Raises:
         ConfigError: no such run, or several.
     """
-    if not re.fullmatch(r"[0-9a-f]{1,32}", given):
+    group, between, member = given.partition(":")
+    if not re.fullmatch(r"[0-9a-f]{1,32}", group) or (between and not re.fullmatch(r"[0-9a-f]+", member)):
         raise ConfigError(
-            f'run "{given}": accepts the id of a run, or the beginning of one, such as `qlab runs --trials` prints.'
+            f'run "{given}": accepts the id of a run, or the beginning of one, such as `qlab runs --trials` prints; of '
+            "runs that are kept together GROUP:SEED or GROUP:KEY."
         )
-    prefix = Query(text=f"attributes.run_id LIKE '{given}%'")
-    found = list(store.search(store.experiment_ids(), prefix))
+    prefix = Query(text=f"attributes.run_id LIKE '{group}%'")
+    found = list(store.search_kept(store.experiment_ids(), prefix))
     if not found:
         raise ConfigError(
             f"run {given}: there is no such run in {store.location}; `qlab runs --trials` prints those that there are."
         )
     if len(found) > 1:
-        several = ", ".join(f"{run.info.run_id} ({run.info.run_name})" for run in found[:_MOST_NAMED])
-        more = f" and {len(found) - _MOST_NAMED} more" if len(found) > _MOST_NAMED else ""
-        raise ConfigError(f"run {given}: {len(found)} runs begin so: {several}{more}; give more of it.")
+        raise _several(given, found, "begin so")
+    members = store.groups.members(found[0], Query()) if names.MEMBERS in found[0].data.tags else []
+    if not between and not members:
+        return found[0]
+    return _member(given, found[0], member, members)
+
+
+def _member(given: str, group: Any, member: str, members: Sequence[Any]) -> Any:
+    """The one of some runs kept together that is meant."""
+    about = f"{group.info.run_id} ({group.info.run_name})"
+    if not members:
+        raise ConfigError(f"run {given}: {about} is a run by itself, or keeps none; leave out what follows the colon.")
+    if not member:
+        raise ConfigError(
+            f"run {given}: {about} keeps {len(members)} runs that differ in their seed; say which: "
+            f"{group.info.run_id[:8]}:SEED, or :KEY as in the frame's run_id."
+        )
+    found = [run for run in members if run.data.tags.get(names.SEED) == member]
+    found = found or [run for run in members if run.data.tags.get(names.TRIAL_KEY, "").startswith(member)]
+    if not found:
+        raise ConfigError(f"run {given}: {about} keeps {len(members)} runs, none with the seed or the key {member}.")
+    if len(found) > 1:
+        raise _several(given, found, "are meant")
     return found[0]
+
+
+def _several(given: str, found: Sequence[Any], what: str) -> ConfigError:
+    several = ", ".join(f"{run.info.run_id} ({run.info.run_name})" for run in found[:_MOST_NAMED])
+    more = f" and {len(found) - _MOST_NAMED} more" if len(found) > _MOST_NAMED else ""
+    return ConfigError(f"run {given}: {len(found)} runs {what}: {several}{more}; give more of it.")
 
 
 def load_model(store: Store, run: Any, folder: Path | None = None) -> Model | Estimator:

@@ -19,10 +19,12 @@ from qlab import interrupts
 from qlab.errors import QlabError, StoreAwayError, StoreError
 from qlab.tracking import frames, names, whole
 from qlab.tracking.copy_plan import TAGS, CopyPlan, Item, plan_copy
+from qlab.tracking.grouped.address import is_member
 from qlab.tracking.holding import HeldError
 from qlab.tracking.lock import experiment_lock
 from qlab.tracking.redaction import redact
 from qlab.tracking.sameness import check_addresses, check_contents
+from qlab.tracking.spreads import close_groups
 from qlab.tracking.standing import INTERRUPTED, REASON
 from qlab.tracking.store import MetricRow, Status, Store
 from qlab.tracking.uri import resolve
@@ -182,6 +184,7 @@ class _Copy:
                 self._destination.set_tags(run_id, {names.COPIED: origin})
             executor = _Executor(self._source, self._destination, self._id, self._runs, self._plan)
             executor.copy(self.name, copied, progress)
+            close_groups(self._destination)
 
     def _planned(self, *, held: bool = False) -> CopyPlan:
         theirs = pd.DataFrame(columns=["run_id"])
@@ -273,7 +276,15 @@ class _Executor:
             tags[names.PARENT] = self._made[item.above]
         if item.into is None:
             start = run.info.start_time
-            return self._destination.create_run(self._experiment_id, run.info.run_name, tags=tags, start=start)
+            group = self._source.groups.name_of(item.run_id) if is_member(item.run_id) else None
+            return self._destination.create_run(
+                self._experiment_id,
+                run.info.run_name,
+                params=run.data.params if group else None,
+                tags=tags,
+                start=start,
+                together=group,
+            )
         self._destination.set_tags(item.into, tags)
         self._destination.delete_tag(item.into, names.ERROR)
         self._destination.finish(item.into, "RUNNING")

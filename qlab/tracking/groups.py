@@ -34,6 +34,11 @@ class Keys(NamedTuple):
     curve: str
 
 
+def differs_within(name: str) -> bool:
+    """Whether a param may differ within a group."""
+    return name in (*_SEEDS, "shadow") or name.startswith(_POINTS)
+
+
 def keys_of(settings: Mapping[str, Any]) -> Keys:
     """The keys of a run from its configuration.
 

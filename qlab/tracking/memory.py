@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 import mlflow.entities as entities
 
-from qlab.tracking import names, writes
+from qlab.tracking import writes
 from qlab.tracking.query import Query
 
 
@@ -63,11 +63,8 @@ class Memory:
         """Whether these experiments have been searched."""
         return set(experiment_ids) <= self._searched
 
-    def search(self, experiment_ids: Sequence[str], query: Query, *, claims: bool = False) -> list[entities.Run] | None:
-        """The runs of some experiments that are asked for, oldest first; None if only MLflow understands the question.
-
-        Those that only hold claims are among them if they are asked for.
-        """
+    def search(self, experiment_ids: Sequence[str], query: Query) -> list[entities.Run] | None:
+        """The runs of some experiments that are asked for, oldest first; None if only MLflow understands it."""
         if query.text:
             return None
         found = [self.run(run_id) for run_id in {**self._read, **self._own}]
@@ -75,10 +72,7 @@ class Memory:
             (
                 run
                 for run in found
-                if run is not None
-                and run.info.experiment_id in experiment_ids
-                and query.matches(run)
-                and (claims or run.data.tags.get(names.KIND) != names.CLAIMS)
+                if run is not None and run.info.experiment_id in experiment_ids and query.matches(run)
             ),
             key=lambda run: run.info.start_time,
         )

@@ -105,6 +105,16 @@ AUDIT: Final = "qlab.audit."
 """How the names of tags of unlearning runs begin that say what an audit was measured with (a digest), or that it failed
 (:data:`METRIC_FAILED`); the audit's metric follows."""
 
+GROUPED: Final = "-group"
+"""How the kind of a run ends that keeps runs together which differ in their seed only."""
+
+MEMBERS: Final = "qlab.members"
+"""Tag of such a run: the kind of the runs that it keeps."""
+
+PART: Final = "qlab.part."
+"""How the names of tags of such a run begin that say of a part among its artifacts that it is whole, and what is in it;
+the part's name follows. See :mod:`qlab.tracking.grouped`."""
+
 SUMMARY: Final = "qlab.summary"
 """Tag of an experiment's parent run: a hash of the runs that its summary was last drawn of."""
 

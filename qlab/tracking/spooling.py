@@ -97,7 +97,8 @@ class SpoolingStore(Store):
 
     def known_as(self, run_id: str) -> str:
         """The id that the store knows a run by; the one its writer made, while it has not been sent."""
-        return self._real.get(run_id, run_id)
+        group, between, key = run_id.partition(":")  # of a member of a group, if there is a key
+        return f"{self._real.get(group, group)}{between}{key}"
 
     def settle(self, seconds: float) -> bool:
         """Whether everything is in the store; waits as long as sending goes on, else at most so long.
@@ -237,9 +238,7 @@ class SpoolingStore(Store):
             _is_brief.reset(token)
             self._gave_up = None
 
-    def search(
-        self, experiment_ids: Sequence[str], query: Query | str = "", *, claims: bool = False
-    ) -> Iterator[entities.Run]:
+    def search_kept(self, experiment_ids: Sequence[str], query: Query) -> Iterator[entities.Run]:
         """Runs that are asked for, oldest first; while the server is away, those this process knows of.
 
         From :meth:`settle` until the next run is created, the server's answer is waited for: a summary has to be right.
@@ -247,9 +246,9 @@ class SpoolingStore(Store):
         brief = not self._exact and self._memory.knows(experiment_ids)
         try:
             with self._briefly() if brief else contextlib.nullcontext():
-                found = list(super().search(experiment_ids, query, claims=claims))
+                found = list(super().search_kept(experiment_ids, query))
         except StoreAwayError:
-            known = self._memory.search(experiment_ids, Query.of(query), claims=claims) if brief else None
+            known = self._memory.search(experiment_ids, query) if brief else None
             if known is None:
                 raise
             return iter(known)

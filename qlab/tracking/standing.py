@@ -6,6 +6,7 @@ command runs their experiment; who runs it next marks those that were left.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import pandas as pd
@@ -48,6 +49,16 @@ def _running(store: Store, experiment_id: str) -> set[str]:
     return {str(run.info.run_id) for run in store.search([experiment_id], Query(status="RUNNING"))}
 
 
+def groups_left(store: Store, experiment_ids: Sequence[str]) -> list[str]:
+    """The runs of groups that say they are running although nobody runs their experiment."""
+    found = list(store.groups_of(experiment_ids, Query(status="RUNNING")))
+    idle = {
+        number: experiment_lock(store, number).holder() is None
+        for number in dict.fromkeys(str(run.info.experiment_id) for run in found)
+    }
+    return [str(run.info.run_id) for run in found if idle[str(run.info.experiment_id)]]
+
+
 def mark_interrupted(store: Store, frame: pd.DataFrame) -> int:
     """Ends runs that were interrupted, of a frame that says which, and returns how many; what they hold is kept."""
     orphans = frame[frame["status"] == INTERRUPTED]
@@ -65,6 +76,6 @@ def end_left(store: Store, experiment_id: str, but: str) -> None:
         but: a run that is running.
     """
     left = Query(status="RUNNING", having=names.KIND)
-    found = [str(run.info.run_id) for run in store.search([experiment_id], left)]
-    if orphans := [run_id for run_id in found if run_id != but]:
+    found = [run for run in store.search_kept([experiment_id], left) if run.data.tags[names.KIND] != names.CLAIMS]
+    if orphans := [run_id for run in found if (run_id := str(run.info.run_id)) != but]:
         store.end(orphans, "KILLED", REASON)

@@ -7,10 +7,11 @@ import dataclasses
 import logging
 import shutil
 import sys
+import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TypeVar
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
@@ -25,6 +26,10 @@ from qlab.errors import StoreAwayError, StoreError, nearest
 from qlab.tracking import ending, names, params, writes
 from qlab.tracking.experiments import find_or_make
 from qlab.tracking.faults import explain
+from qlab.tracking.grouped.address import group_of, is_member
+from qlab.tracking.grouped.groups import Groups
+from qlab.tracking.grouped.member import DELETED, Member
+from qlab.tracking.grouped.selecting import chosen_in_words, groups_asked, runs_asked
 from qlab.tracking.moving import Home, look, settle
 from qlab.tracking.opening import (
     be_brief,
@@ -67,6 +72,10 @@ class Store:
     """Writes runs to a tracking store, and finds them there.
 
     A store that is locked by another process, or a server that does not answer, is tried again for a while.
+
+    Runs have one of two forms, below this interface: a run of MLflow each, or, for thousands that differ in their seed,
+    rows in the artifacts of one run, see :mod:`qlab.tracking.grouped`. Whoever reads or writes them sees no difference;
+    ids of the latter are ``GROUP:KEY``.
 
     Args:
         uri: an MLflow tracking URI; by default ``MLFLOW_TRACKING_URI``, else the embedded store under ``mlruns``.
@@ -111,6 +120,7 @@ class Store:
         self._patience = _PATIENCE_SECONDS["server" if file is None else "file"]
         self._gave_up: tuple[float, StoreAwayError] | None = None
         self._places: dict[str, str] = {}
+        self.groups = Groups(self)
         opened = self.uri if file is None or not read_only else read_only_uri(file)
         self.client = self._patiently(lambda again: open_client(opened))
 
@@ -175,8 +185,22 @@ class Store:
         tags: Mapping[str, str] | None = None,
         datasets: Sequence[DatasetRecord] = (),
         start: int | None = None,
+        together: str | None = None,
     ) -> str:
-        """Creates a running run, begun now or at a time in milliseconds since the epoch, and returns its id."""
+        """Creates a running run, begun now or at a time in milliseconds since the epoch, and returns its id.
+
+        Args:
+            experiment_id: the MLflow experiment.
+            name: for people.
+            params: what is fixed.
+            tags: of a run that is kept together with others, its kind, key and group among them.
+            datasets: the data that it uses.
+            start: when it began.
+            together: what those are called that differ in their seed only, if the run is kept together with them.
+        """
+        if together is not None:
+            began = start or now_ms()
+            return self.groups.create(experiment_id, name, together, params or {}, tags or {}, datasets, began)
         own = uuid.uuid4().hex
         # What an SQLite file does not confirm it has not done; a server may have, and is asked for this tag.
         traced = {} if self._file is not None else {names.CLIENT: own}
@@ -196,6 +220,8 @@ class Store:
         tags: Mapping[str, str] | None = None,
     ) -> None:
         """Logs metric values and params and sets tags of a run, together."""
+        if is_member(run_id):
+            return self.groups.log(run_id, metrics=metrics, params=params, tags=tags)
         self._write(writes.LogBatch(run_id, list(metrics), dict(params or {}), dict(tags or {})))
 
     def set_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
@@ -211,12 +237,16 @@ class Store:
 
     def get_run(self, run_id: str) -> entities.Run:
         """A run with its params, tags and last metrics."""
+        if is_member(run_id):
+            return self.groups.get(run_id)
         run = self._patiently(lambda again: self.client.get_run(self.known_as(run_id)))
         self._places[str(run.info.run_id)] = self._artifacts_of(run.info)
         return run
 
     def delete_tag(self, run_id: str, name: str) -> None:
         """Takes a tag off a run; a run without it stays as it is."""
+        if is_member(run_id):
+            return self.groups.log(run_id, tags={name: ""})
         self._write(writes.DeleteTag(run_id, name))
 
     def log_params(self, run_id: str, params: Mapping[str, str]) -> bool:
@@ -243,19 +273,43 @@ class Store:
 
     def log_file(self, run_id: str, file: Path, folder: str | None = None) -> None:
         """Copies a file to a run's artifacts."""
+        if is_member(run_id):
+            return self.groups.add_file(run_id, f"{folder}/{file.name}" if folder else file.name, file.read_bytes())
         place = self._places.get(run_id)
         if place is None and self._home is not None:
             place = self._patiently(lambda again: self._place(run_id))  # MLflow would ask too, and not look twice
         self._write(writes.LogFile(run_id, str(file), folder, place))
 
+    def log_content(self, run_id: str, path: str, content: bytes) -> None:
+        """Makes a file of a run's artifacts."""
+        if is_member(run_id):
+            return self.groups.add_file(run_id, path, content)
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / PurePosixPath(path).name
+            file.write_bytes(content)
+            self.log_file(run_id, file, path.rpartition("/")[0] or None)
+
     def fetch_file(self, run_id: str, path: str, folder: Path) -> Path:
         """A copy of one of a run's artifacts in a local folder."""
+        if is_member(run_id):
+            copy = folder / path
+            content = self.groups.content(run_id, path)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_bytes(content)
+            return copy
         return Path(self._patiently(lambda again: self._artifacts(run_id).download_artifacts(path, str(folder))))
 
     def has_file(self, run_id: str, path: str) -> bool:
         """Whether a run has an artifact of this path."""
+        if is_member(run_id):
+            return self.groups.has_file(run_id, path)
         parent = path.rpartition("/")[0] or None
         return any(item.path == path for item in self._patiently(lambda again: self._files(run_id, parent)))
+
+    def local_file(self, run_id: str, path: str) -> Path | None:
+        """Where one of a run's artifacts is on this machine, or would be; None if they are elsewhere."""
+        place = self.artifact_place(run_id)
+        return Path(place) / path if Path(place).is_absolute() else None
 
     def _files(self, run_id: str, folder: str | None) -> list[entities.FileInfo]:
         return list(self._artifacts(run_id).list_artifacts(folder))
@@ -265,6 +319,7 @@ class Store:
 
     def _place(self, run_id: str) -> str:
         """The URI of a run's artifacts; asked once, as MLflow's client does for some runs only."""
+        run_id = group_of(run_id)
         if run_id not in self._places:
             self._places[run_id] = self._artifacts_of(self.client.get_run(self.known_as(run_id)).info)
         return self._places[run_id]
@@ -274,15 +329,19 @@ class Store:
 
     def delete_local_folder(self, run_id: str, path: str) -> None:
         """Deletes a folder of a run's artifacts if the store is embedded; on a server it stays."""
-        if self._file is not None:
+        if self._file is not None and not is_member(run_id):
             shutil.rmtree(Path(self.artifact_place(run_id)) / path, ignore_errors=True)
 
     def delete_run(self, run_id: str) -> None:
         """Marks a run as deleted; MLflow keeps it until ``mlflow gc``."""
+        if is_member(run_id):
+            return self.groups.finish(run_id, DELETED, now_ms())
         self._patiently(lambda again: self.client.delete_run(self.known_as(run_id)))
 
     def metric_history(self, run_id: str, name: str) -> list[tuple[int, float]]:
         """All values of a metric with their steps, in order of steps."""
+        if is_member(run_id):
+            return self.groups.histories([run_id], name).get(run_id, [])
         found = self._patiently(lambda again: self.client.get_metric_history(self.known_as(run_id), name))
         return sorted((metric.step, params.metric(metric.value)) for metric in found)
 
@@ -291,20 +350,27 @@ class Store:
 
         One query for a hundred runs of a database; a tracking server is asked for several runs at a time.
         """
-        found: dict[str, list[tuple[int, float]]] = {}
+        members = [run_id for run_id in run_ids if is_member(run_id)]
+        if members:
+            run_ids = [run_id for run_id in run_ids if not is_member(run_id)]
+        found: dict[str, list[tuple[int, float]]] = self.groups.histories(members, name)
         bulk = getattr(self.client._tracking_client.store, "get_metric_history_bulk", None)
         if bulk is None:
             with concurrent.futures.ThreadPoolExecutor(_AT_ONCE) as pool:
                 histories = pool.map(lambda run_id: self.metric_history(run_id, name), run_ids)
-                return {run_id: values for run_id, values in zip(run_ids, histories, strict=True) if values}
+                found |= {run_id: values for run_id, values in zip(run_ids, histories, strict=True) if values}
+                return found
         for start in range(0, len(run_ids), _RUNS_AT_ONCE):
             part = list(run_ids[start : start + _RUNS_AT_ONCE])
             for item in self._patiently(lambda again, part=part: bulk(part, name, _EVERY)):  # type: ignore[misc]
                 found.setdefault(item.run_id, []).append((item.step, params.metric(item.value)))
-        return {run_id: sorted(values) for run_id, values in found.items()}
+        return {run_id: values if is_member(run_id) else sorted(values) for run_id, values in found.items()}
 
     def files(self, run_id: str, folder: str | None = None) -> dict[str, int]:
         """The paths of a run's artifacts below a folder, and their sizes in bytes."""
+        if is_member(run_id):
+            within = f"{folder}/" if folder else ""
+            return {path: size for path, size in self.groups.sizes(run_id).items() if path.startswith(within)}
         found: dict[str, int] = {}
         for item in self._patiently(lambda again: self._files(run_id, folder)):
             found |= self.files(run_id, item.path) if item.is_dir else {item.path: int(item.file_size or 0)}
@@ -338,11 +404,15 @@ class Store:
 
     def note(self, run_id: str) -> str:
         """A run's description."""
+        if is_member(run_id):
+            return str(self.get_run(run_id).data.tags.get(names.NOTE, ""))
         run = self._patiently(lambda again: self.client.get_run(self.known_as(run_id)))
         return str(run.data.tags.get(names.NOTE, ""))
 
     def finish(self, run_id: str, status: Status = "FINISHED", time: int | None = None) -> None:
         """Ends a run, now or at a time in milliseconds since the epoch (or, with ``"RUNNING"``, starts it again)."""
+        if is_member(run_id):
+            return self.groups.finish(run_id, status, time or now_ms())
         self._write(writes.SetStatus(run_id, status, time or now_ms()))
 
     def end(self, run_ids: Sequence[str], status: Status, reason: str) -> None:
@@ -352,6 +422,10 @@ class Store:
         left is found to be interrupted by whoever reads it.
         """
         reason = redact(reason, self.uri)
+        for run_id in filter(is_member, run_ids):
+            self.groups.log(run_id, tags={names.ERROR: reason})
+            self.groups.finish(run_id, status, now_ms())
+        run_ids = [run_id for run_id in run_ids if not is_member(run_id)]
         if self._file is not None and (sessions := ending.database(self.client)) is not None:
             ids = [self.known_as(run_id) for run_id in run_ids]
             self._patiently(lambda again: ending.end_in_database(sessions, ids, status, reason, now_ms()))
@@ -372,15 +446,45 @@ class Store:
     def search(
         self, experiment_ids: Sequence[str], query: Query | str = "", *, claims: bool = False
     ) -> Iterator[entities.Run]:
-        """Runs that are asked for, oldest first; those that only hold locks if ``claims`` says so."""
+        """Runs that are asked for, oldest first; those that only hold locks if ``claims`` says so.
+
+        Members of groups are among them (those of a group one after the other), their groups' own runs are not.
+        """
+        query = Query.of(query)
+        self.groups.flush()
+        if (own := runs_asked(query)) is not None:
+            for run in self.search_kept(experiment_ids, own):
+                if names.MEMBERS not in run.data.tags:
+                    if claims or run.data.tags.get(names.KIND) != names.CLAIMS:
+                        yield run
+                elif not query.filter:
+                    yield from self.groups.members(run, query)
+        if query.filter and (groups := groups_asked(query)) is not None:
+            for run in self.groups_of(experiment_ids, groups):
+                yield from self._members(run, query)
+
+    def search_kept(self, experiment_ids: Sequence[str], query: Query) -> Iterator[entities.Run]:
+        """Runs as MLflow has them, oldest first: those of groups instead of their members, and those of locks."""
         token: str | None = None
         while experiment_ids:
-            page = self._page(list(experiment_ids), Query.of(query).filter, token)
+            page = self._page(list(experiment_ids), query.filter, token)
             self._places |= {str(run.info.run_id): self._artifacts_of(run.info) for run in page}
-            yield from (run for run in page if claims or run.data.tags.get(names.KIND) != names.CLAIMS)
+            yield from page
             token = page.token
             if not token:
                 return
+
+    def groups_of(self, experiment_ids: Sequence[str], query: Query) -> Iterator[entities.Run]:
+        """The runs of groups that are asked for, as MLflow has them."""
+        having = query if query.tags.keys() & {names.MEMBERS} else dataclasses.replace(query, having=names.MEMBERS)
+        return self.search_kept(experiment_ids, having)
+
+    def _members(self, run: entities.Run, query: Query) -> list[Member]:
+        found = self.groups.members(run, dataclasses.replace(query, text=""))
+        if not query.text:
+            return found
+        with explain(self.uri, query.filter):
+            return chosen_in_words(found, query.text)
 
     def _page(self, experiment_ids: list[str], filter_string: str, token: str | None) -> PagedList[entities.Run]:
         return self._patiently(
@@ -405,6 +509,11 @@ class Store:
     def known_as(self, run_id: str) -> str:
         """The id that the store knows a run by."""
         return run_id
+
+    def flush(self, *, due: bool = False) -> None:
+        """Writes what is gathered of runs that are kept together and have ended; only if it is time, if ``due``."""
+        if not due or self.groups.is_due():
+            self.groups.flush()
 
     def settle(self, seconds: float) -> bool:
         """Whether everything written so far is in the store; waits while it gets there, else at most so long.

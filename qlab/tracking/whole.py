@@ -15,7 +15,8 @@ from mlflow.store.tracking.dbmodels.models import SqlMetric
 from qlab.digests import file_digest
 from qlab.errors import StoreError
 from qlab.tracking import ending, names
-from qlab.tracking.store import MetricRow, Store
+from qlab.tracking.grouped.address import is_member
+from qlab.tracking.store import DatasetRecord, MetricRow, Store
 
 _AT_ONCE = 8
 """So many metrics of a run are asked a server for at a time."""
@@ -26,6 +27,8 @@ _STATES = f"{names.RESUME_SLOTS[0].partition('/')[0]}/"
 def history(store: Store, run: entities.Run) -> list[MetricRow]:
     """All values of all metrics of a run, in order of names, steps and times."""
     run_id = str(run.info.run_id)
+    if is_member(run_id):
+        return store.groups.history(run_id)
     sessions = ending.database(store.client)
     if sessions is not None:
         rows = store._patiently(lambda again: _in_database(sessions, run_id))
@@ -50,7 +53,9 @@ def _of_server(store: Store, run: entities.Run) -> list[MetricRow]:
 
 def log_inputs(store: Store, run_id: str, inputs: list[entities.DatasetInput]) -> None:
     """Logs the data sets that another run used, as they are."""
-    if inputs:
+    if inputs and is_member(run_id):
+        store.groups.log_inputs(run_id, [DatasetRecord.of(item) for item in inputs])
+    elif inputs:
         store._patiently(lambda again: store.client.log_inputs(run_id, inputs))
 
 
@@ -64,7 +69,7 @@ def files_of(store: Store, run: entities.Run) -> Iterator[dict[str, Path]]:
         StoreError: a file that a finished run has to have is missing, or is not the one that was written.
     """
     run_id = str(run.info.run_id)
-    place = Path(store.artifact_place(run_id))
+    place = Path() if is_member(run_id) else Path(store.artifact_place(run_id))
     with contextlib.ExitStack() as stack:
         if place.is_absolute():
             paths = {path.relative_to(place).as_posix(): path for path in sorted(place.rglob("*")) if path.is_file()}

@@ -55,6 +55,13 @@ class DatasetRecord:
     source: Mapping[str, Any]
     profile: Mapping[str, Any]
 
+    @classmethod
+    def of(cls, given: entities.DatasetInput) -> DatasetRecord:
+        """The record of MLflow's entity."""
+        context = next((tag.value for tag in given.tags if tag.key == names.DATASET_CONTEXT), "")
+        made = given.dataset
+        return cls(made.name, made.digest, context, json.loads(made.source or "{}"), json.loads(made.profile or "{}"))
+
     def to_mlflow(self) -> entities.DatasetInput:
         """The record as MLflow's entity."""
         dataset = entities.Dataset(

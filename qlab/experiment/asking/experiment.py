@@ -6,7 +6,7 @@ import dataclasses
 import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import annotated_types as at
 
@@ -21,6 +21,10 @@ from qlab.fields import NonNegativeFloat, NonNegativeInt, PositiveInt
 
 CHECKPOINT_SECONDS = 30.0
 """The most training, in seconds, that is done again after an interruption."""
+
+
+Track = Literal["runs", "groups"]
+"""Whether every trial has an MLflow run of its own, or one together with those that differ in seed only."""
 
 
 class RunTable(Component):
@@ -41,6 +45,9 @@ class RunTable(Component):
         checkpoint_seconds: how often, in seconds, the state of running trainings is written, so that they can go on
             after an interruption; more rarely if writing takes more than 2 % of the time, after every epoch if 0. Not
             part of a trial's identity.
+        track: "runs" writes an MLflow run for each trial, "groups" one for all that differ in seed only, with their
+            means and spreads as metrics and each trial as a row in its artifacts: for thousands of trials. Both are
+            read alike. Not part of a trial's identity.
     """
 
     seeds: PositiveInt | Annotated[tuple[NonNegativeInt, ...], at.MinLen(1)] = 5
@@ -51,6 +58,7 @@ class RunTable(Component):
     evaluate_every: PositiveInt = 1
     memory: str | None = None
     checkpoint_seconds: NonNegativeFloat = CHECKPOINT_SECONDS
+    track: Track = "runs"
 
     @property
     def seed_list(self) -> tuple[int, ...]:
@@ -84,6 +92,7 @@ class Experiment:
         claims: what it is to show; no part of the identity of what they are of, nor of the experiment's run.
         unmade: claims of the file about runs that are not made, as values of it were replaced.
         audit: how unlearning is audited, if it is; no part of the identity of the unlearning runs.
+        track: in which form runs are written.
     """
 
     name: str
@@ -106,6 +115,7 @@ class Experiment:
     claims: tuple[Claim, ...] = ()
     unmade: tuple[ClaimTable, ...] = ()
     audit: AuditTable | None = None
+    track: Track = "runs"
 
     @property
     def items(self) -> tuple[Trial | Unlearning | ProbeRun, ...]:

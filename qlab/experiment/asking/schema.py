@@ -239,6 +239,7 @@ class _Reader:
             self.folder,
             memory=run.memory,
             checkpoint_seconds=run.checkpoint_seconds,
+            track=run.track,
             left_out=tuple(self.left_out),
             metrics=metrics,
             selection=chosen,

@@ -60,6 +60,7 @@ class AuditRecording(Recording[Audited]):
                 run_id = self.recorder.run_ids.get(key)
                 if run_id is not None:
                     self._write(run_id, audits, result)
+        self.recorder.job_ended()
         self.reporter.measuring_finished(result.seconds, len(result.failed))
 
     def _write(self, run_id: str, audits: Sequence[Audit], result: Audited) -> None:

@@ -62,6 +62,7 @@ class FitRecording(RunsRecording[Estimated, Trial]):
                     self.recorder.end([run_id], "FAILED", error)
                     self.recorder.fail([trial], error)
                 del self.unfinished[run_id]
+        self.recorder.job_ended()
         if said := without_losses(self._job.trials[0].names["model"], list(result.fitted.values())):
             self.reporter.notice(f"{self._job.label}: {said}.")
         self.reporter.ensemble_finished(result.seconds, [*result.health, *["failed"] * len(result.failed)])

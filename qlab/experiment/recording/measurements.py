@@ -49,6 +49,7 @@ class MeasureRecording(Recording[Measured]):
                     continue
                 tags = measured_tags(self.recorder, known, result.failed)
                 self.recorder.store.log(run_id, metrics=measured_rows(known, result.values), tags=tags)
+        self.recorder.job_ended()
 
     def fail(self, error: str) -> None:
         """See the base class."""

@@ -51,8 +51,7 @@ class OracleRecording(Recording[TrainedOracles]):
                 tags = self.recorder.tags(self._job.run_kind, key, teacher, result.seeds[key])
                 tags |= {names.TEACHER: trial.key, names.HEALTH: result.health[key], **trial.groups_with(told)}
                 with self.recorder.starting() as run_ids:
-                    run_id = self.recorder.store.create_run(
-                        self.recorder.experiment_id,
+                    run_id = self.recorder.create(
                         ", ".join(filter(None, (f"{self._job.run_kind} {number} of {trial.label}", told.label))),
                         params=trial.params_with(told) | {self._job.run_kind: str(number)},
                         tags=tags,
@@ -65,6 +64,7 @@ class OracleRecording(Recording[TrainedOracles]):
                     self.recorder.save_checkpoint(run_id, self._model, state, trial.names["model"], metrics=metrics)
                     self.recorder.store.finish(run_id)
                 self.recorder.health[key] = result.health[key]
+        self.recorder.job_ended()
         self.reporter.ensemble_finished(result.seconds, list(result.health.values()))
 
     def fail(self, error: str) -> None:

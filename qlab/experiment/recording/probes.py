@@ -95,6 +95,7 @@ class ProbeRecording(Recording[Probed]):
             store.log_file(run_id, path, str(Path(names.PROBE_RESULT).parent))
             self.recorder.finish(self._item, run_id)
         self._run_id = None
+        self.recorder.job_ended()
         self._group.end(result.seconds, failed=False)
 
     def fail(self, error: str) -> None:
@@ -131,9 +132,7 @@ class ProbeRecording(Recording[Probed]):
             if (health := _worst(self.recorder.health, item)) is not None:
                 tags[names.HEALTH] = health
             with self.recorder.tracking():
-                self._run_id = self.recorder.store.create_run(
-                    self.recorder.experiment_id, item.label, params=item.params, tags=tags
-                )
+                self._run_id = self.recorder.create(item.label, params=item.params, tags=tags)
         return self._run_id
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import re
 import tempfile
 import time
 import uuid
@@ -14,7 +15,7 @@ from pathlib import Path
 from torch import Tensor
 
 from qlab import interrupts
-from qlab.digests import file_digest
+from qlab.digests import content_digest, file_digest
 from qlab.errors import DataError, JobStopped, StoreError
 from qlab.experiment.asking.audit import Audit
 from qlab.experiment.asking.experiment import Experiment
@@ -27,7 +28,11 @@ from qlab.tracking import names, provenance
 from qlab.tracking.holding import Lock
 from qlab.tracking.lock import experiment_lock
 from qlab.tracking.redaction import redact
-from qlab.tracking.store import MetricRow, Status, Store
+from qlab.tracking.spreads import close_groups
+from qlab.tracking.store import DatasetRecord, MetricRow, Status, Store
+
+_SEED = re.compile(r" seed -?\d+")
+"""How labels say what differs between runs that are kept together."""
 
 
 class DamagedCheckpoint(DataError):
@@ -66,6 +71,7 @@ class Recorder:
         self.reporter = reporter
         self.experiment = experiment
         self.worker = uuid.uuid4().hex[:12]
+        self.together = experiment.track == "groups"
         self.tracking_seconds = 0.0
         self.failed: dict[str, tuple[str, str]] = {}
         self.finished: dict[str, str] = {}
@@ -119,6 +125,33 @@ class Recorder:
         if health is not None:
             self.health[item.key] = health
 
+    def create(
+        self,
+        label: str,
+        *,
+        params: Mapping[str, str],
+        tags: Mapping[str, str],
+        datasets: Sequence[DatasetRecord] = (),
+    ) -> str:
+        """Begins the run of a trial, an unlearning run, a probe or a model for comparison, and returns its id.
+
+        It is kept together with those that differ in seed only if the experiment asks for that.
+        """
+        together = _SEED.sub("", label) if self.together else None
+        return self.store.create_run(
+            self.experiment_id, label, params=params, tags=tags, datasets=datasets, together=together
+        )
+
+    def job_ended(self) -> None:
+        """Has what was written of a job put into the store, if it is time for that."""
+        with self.tracking():
+            self.store.flush(due=True)
+
+    def close(self) -> None:
+        """Ends the runs in which others are kept together, with what is to be said of all of these."""
+        with self.tracking():
+            close_groups(self.store)
+
     def tags(self, kind: str, key: str, parent: str, seed: int, engine: str = "") -> dict[str, str]:
         """The tags that runs below the experiment's run carry."""
         tags = provenance.tags(self.experiment.source) | {
@@ -140,12 +173,10 @@ class Recorder:
         metrics: Sequence[MetricRow] = (),
     ) -> None:
         """Writes a checkpoint to a run's artifacts, then its checksum to its tags, with further tags and metrics."""
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / Path(names.CHECKPOINT).name
-            checkpoint.save(path, model, state, type_name)
-            self.store.log_file(run_id, path, str(Path(names.CHECKPOINT).parent))
-            digest = {names.CHECKPOINT_DIGEST: file_digest(path)}
-            self.store.log(run_id, metrics=metrics, tags=digest | dict(tags or {}))
+        content = checkpoint.content_of(model, state, type_name)
+        self.store.log_content(run_id, names.CHECKPOINT, content)
+        digest = {names.CHECKPOINT_DIGEST: content_digest(content)}
+        self.store.log(run_id, metrics=metrics, tags=digest | dict(tags or {}))
 
     def load_state(self, run_id: str) -> dict[str, Tensor]:
         """The parameters and buffers in a run's checkpoint.
@@ -218,6 +249,8 @@ class Recorder:
         interrupts.heed()
         if not self.owns():
             return
+        with contextlib.suppress(StoreError):
+            self.store.flush()  # what has ended
         failed = isinstance(stopped, Exception)
         with contextlib.suppress(StoreError):
             if parent is not None and failed:

@@ -14,7 +14,7 @@ from qlab.errors import StoreError
 from qlab.experiment.asking.trial import Trial, Unlearning
 from qlab.experiment.jobs.base import Inputs, Result
 from qlab.experiment.recording.recorder import Recorder
-from qlab.tracking.writer import MetricWriter
+from qlab.tracking.writer import MetricWriter, writer_of
 from qlab.training.state import TrainingState
 
 R = TypeVar("R", bound=Result)
@@ -98,7 +98,7 @@ class RunsRecording(Recording[R], Generic[R, I]):
         """
         self.run_ids = run_ids
         self.unfinished = dict(zip(run_ids, items, strict=True))
-        self.writer = MetricWriter(self.recorder.store, run_ids, known)
+        self.writer = writer_of(self.recorder.store, run_ids, known)
 
     def fail_unfinished(self, error: str) -> None:
         """Ends the runs that are left as failed."""

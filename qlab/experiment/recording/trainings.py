@@ -42,9 +42,7 @@ def create_trial(recorder: Recorder, materials: Materials, trial: Trial, tags: M
         # What tells a task's data from others, see :mod:`qlab.experiment.planning.same_data`.
         if (digest := materials.data_digest(trial.task)) is not None:
             data = {names.DATA: digest}
-    return recorder.store.create_run(
-        recorder.experiment_id, trial.label, params=trial.params, tags={**tags, **data}, datasets=records
-    )
+    return recorder.create(trial.label, params=trial.params, tags={**tags, **data}, datasets=records)
 
 
 class TrainRecording(RunsRecording[Trained, Trial]):
@@ -123,6 +121,7 @@ class TrainRecording(RunsRecording[Trained, Trial]):
                 del self.unfinished[run_id]
                 if self._states is not None:
                     self._states.remove(index)
+        self.recorder.job_ended()
         self.reporter.ensemble_finished(result.seconds, result.health)
         if said := _unreached(self._job.trials, result):
             self.reporter.notice(said)
@@ -221,6 +220,7 @@ class RetraceRecording(Recording[Trained]):
         with self.recorder.tracking():
             for key, path in result.trajectories.items():
                 self.recorder.save_tensors(self.recorder.run_ids[key], path, names.TRAJECTORY)
+        self.recorder.job_ended()
         self.reporter.ensemble_finished(result.seconds, result.health)
 
     def fail(self, error: str) -> None:

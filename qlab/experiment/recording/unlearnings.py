@@ -56,11 +56,7 @@ class UnlearnRecording(RunsRecording[Forgotten, Unlearning]):
                 teacher = self.recorder.run_ids[item.teacher.key]
                 tags = self.recorder.tags(names.UNLEARNING, item.key, teacher, item.teacher.seed)
                 tags |= {names.TEACHER: item.teacher.key, **item.group_tags}
-                run_ids.append(
-                    self.recorder.store.create_run(
-                        self.recorder.experiment_id, item.label, params=item.params, tags=tags
-                    )
-                )
+                run_ids.append(self.recorder.create(item.label, params=item.params, tags=tags))
         self.opened(run_ids, able)
         return True
 
@@ -85,6 +81,7 @@ class UnlearnRecording(RunsRecording[Forgotten, Unlearning]):
             for index, run_id in enumerate(self.run_ids):
                 self._finish_run(run_id, self.unfinished[run_id], result, index)
                 del self.unfinished[run_id]
+        self.recorder.job_ended()
         self.reporter.ensemble_finished(result.seconds, [ended.health for ended in result.ended.values()])
 
     def _finish_run(self, run_id: str, item: Unlearning, result: Forgotten, index: int) -> None:

@@ -1,0 +1,144 @@
+"""Runs kept together by group: everything that reads them sees what it would see of a run each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from support.copies import SMALL, assert_same
+from support.experiments import FLIPPED
+from support.runs import run_text
+
+from qlab.errors import ConfigError
+from qlab.reading import Results
+from qlab.tracking import names
+from qlab.tracking.copying import copy
+from qlab.tracking.grouped.address import group_of, is_member
+from qlab.tracking.query import Query
+from qlab.tracking.store import Store
+
+KINDS = (names.TRIAL, names.UNLEARNING, names.ORACLE, names.PROBE)
+TIMES = ["unlearning_seconds"]
+
+
+@pytest.fixture
+def other(tmp_path: Path, write_empty_store: Callable[[Path], str]) -> Store:
+    """A second, empty store."""
+    return Store(write_empty_store(tmp_path / "other" / "mlflow.db"))
+
+
+def same(first: pd.DataFrame, second: pd.DataFrame) -> None:
+    """Two tidy frames say the same of the same runs, whatever their ids are and when they were made."""
+    by = [name for name in ("experiment", "model", "corruption", "ratio", "method", "probe", "seed") if name in first]
+    own = ["run_id", "teacher_run", "start", *TIMES]
+    ours, theirs = (
+        frame.sort_values(by).drop(columns=own, errors="ignore").reset_index(drop=True) for frame in (first, second)
+    )
+    pd.testing.assert_frame_equal(ours, theirs, check_like=True, check_exact=True)
+
+
+def kept_in(store: Store) -> set[str]:
+    """The runs of MLflow that an experiment has, without locks, by kind."""
+    runs = store.search_kept(store.experiment_ids(), Query())
+    return {run.data.tags[names.KIND] for run in runs} - {names.CLAIMS}
+
+
+def test_all_kinds_of_runs_read_as_if_each_had_a_run_of_its_own(store: Store, other: Store, tmp_path: Path) -> None:
+    outcome = run_text(store, tmp_path, SMALL, run__track="groups")
+    plain = run_text(other, tmp_path, SMALL)
+    assert (outcome.trained, outcome.unlearned, outcome.measured) == (2, 2, 2)
+    assert not outcome.failed
+    assert kept_in(store) == {names.EXPERIMENT, *(f"{kind}-group" for kind in KINDS)}
+    grouped, single = Results.of(store), Results.of(other)
+    same(grouped.frame, single.frame)
+    same(grouped.unlearning, single.unlearning)
+    same(grouped.probes, single.probes)
+    assert grouped.lines() == single.lines()
+    pd.testing.assert_frame_equal(outcome.table, plain.table)
+    for of in ("trials", "unlearning"):
+        curves = [found.curves(of=of).drop(columns="run_id") for found in (grouped, single)]
+        pd.testing.assert_frame_equal(curves[0], curves[1], check_exact=True)
+    again = run_text(store, tmp_path, SMALL, run__track="groups")
+    assert (again.trained, again.reused, again.unlearned, again.measured) == (0, 2, 0, 0)
+
+
+def test_models_open_from_a_group_by_id_seed_or_key(store: Store, other: Store, tmp_path: Path) -> None:
+    run_text(store, tmp_path, SMALL, run__track="groups")
+    run_text(other, tmp_path, SMALL)
+    grouped, single = Results.of(store), Results.of(other)
+    run_id = str(grouped.frame.loc[grouped.frame["seed"] == 1, "run_id"].iloc[0])
+    assert is_member(run_id)
+    theirs = single.model(single.frame[single.frame["seed"] == 1].iloc[0])
+    for given in (run_id, f"{group_of(run_id)[:10]}:1", run_id[:-4]):
+        ours = grouped.model(given)
+        assert isinstance(ours, torch.nn.Module)
+        assert isinstance(theirs, torch.nn.Module)
+        for name, value in theirs.state_dict().items():
+            assert torch.equal(ours.state_dict()[name], value)
+    with pytest.raises(ConfigError, match=r"keeps 2 runs that differ in their seed; say which"):
+        grouped.model(group_of(run_id))
+    with pytest.raises(ConfigError, match="none with the seed or the key 7"):
+        grouped.model(f"{group_of(run_id)}:7")
+
+
+def test_more_seeds_are_added_and_the_group_says_mean_and_spread(store: Store, tmp_path: Path) -> None:
+    text = f'name = "more"\n{FLIPPED}\n[run]\nseeds = 3\ntrack = "groups"'
+    run_text(store, tmp_path, text)
+    outcome = run_text(store, tmp_path, text, run__seeds=7)
+    assert (outcome.trained, outcome.reused) == (4, 3)
+    results = Results.of(store)
+    (group,) = store.groups_of(store.experiment_ids(), Query())
+    assert group.info.status == "FINISHED"
+    assert group.data.params["model.type"] == "MLP"
+    assert "seed" not in group.data.params
+    curves = results.curves("validation_accuracy")
+    for step, own in curves.groupby("epoch"):
+        expected = {
+            "mean": own["value"].mean(),
+            "std": own["value"].std(ddof=1),
+            "median": own["value"].median(),
+            "q05": own["value"].quantile(0.05),
+            "q95": own["value"].quantile(0.95),
+            "n": 7.0,
+        }
+        for name, value in expected.items():
+            history = dict(store.metric_history(str(group.info.run_id), f"validation_accuracy_{name}"))
+            assert history[step] == pytest.approx(value, abs=1e-12)
+    assert group.data.metrics["validation_accuracy"] == pytest.approx(results.frame["validation_accuracy"].mean())
+
+
+def test_runs_of_both_forms_are_pooled_once(store: Store, tmp_path: Path) -> None:
+    text = f'name = "mixed"\n{FLIPPED}\n[run]\nseeds = 2'
+    run_text(store, tmp_path, text)
+    outcome = run_text(store, tmp_path, text, run__seeds=5, run__track="groups")
+    assert (outcome.trained, outcome.reused) == (3, 2)
+    assert run_text(store, tmp_path, text, run__seeds=5).trained == 0
+    results = Results.of(store)
+    assert sorted(results.frame["seed"]) == [0, 1, 2, 3, 4]
+    assert [is_member(run) for run in results.frame.sort_values("seed")["run_id"]] == [False, False, True, True, True]
+    assert list(results.table()["trials"]) == [5]
+    filtered = store.search(store.experiment_ids(), "params.seed = '3' and metrics.validation_accuracy >= 0")
+    assert [run.info.run_name for run in filtered] == ["MLP LabelFlip 0.5 seed 3"]
+
+
+def test_a_copy_of_groups_has_everything_in_groups_and_a_second_one_nothing_to_do(
+    store: Store, other: Store, tmp_path: Path
+) -> None:
+    run_text(store, tmp_path, SMALL, run__track="groups")
+    copied = copy(store.uri, other.uri)
+    assert not copied.failed
+    assert copied.runs == {names.TRIAL: 2, names.UNLEARNING: 2, names.ORACLE: 6, names.PROBE: 2, names.EXPERIMENT: 1}
+    assert kept_in(other) == kept_in(store)
+    destination = Store(other.uri)
+    assert_same(Store(store.uri), destination)
+    again = copy(store.uri, other.uri)
+    assert (again.runs.total(), again.there) == (0, 13)
+    assert {run.info.status for run in destination.groups_of(destination.experiment_ids(), Query())} == {"FINISHED"}
+
+
+def test_a_word_that_is_no_form_is_refused(store: Store, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r'run.track: got "group", accepts one of "runs", "groups"'):
+        run_text(store, tmp_path, SMALL, run__track="group")
