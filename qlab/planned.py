@@ -16,6 +16,7 @@ from qlab.experiment.planning.audited import costs
 from qlab.experiment.planning.foreseen import check_foreseeable
 from qlab.experiment.planning.observing import expected
 from qlab.experiment.planning.plan import Plan
+from qlab.experiment.planning.proposing import tracking_notice
 from qlab.experiment.planning.remarks import remarks
 from qlab.tracking.store import Store
 from qlab.tracking.uri import embedded_file, resolve
@@ -49,6 +50,8 @@ def print_plan(experiment: Experiment, uri: str | None) -> None:
         left = len(plan.todo_unlearnings)
         runs = counted(len(experiment.unlearnings), "unlearning run")
         click.echo(f"{runs}: {len(plan.unlearned)} done, {left} would run")
+    if (said := tracking_notice(plan)) is not None:
+        click.echo(said)
     for line in costs(plan, store):
         click.echo(line)
     if experiment.probe_runs:

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from qlab import output
-from qlab.commands.options import tracking_uri
+from qlab.commands.options import end_with_flaws, tracking_uri
 from qlab.errors import ConfigError
 from qlab.words import counted
 
@@ -91,6 +91,7 @@ def report(experiments: Sequence[str], out: str, reference: str | None, tracking
         output.say(f"Error: not drawn: {what}: {why}")
     if written.missing:
         sys.exit(1)
+    end_with_flaws(store)
 
 
 @click.command()
@@ -167,3 +168,5 @@ def export(
         click.echo(found.save_claims(claims))
     for line in found.lines():
         output.say(line)
+    if found.unread:
+        sys.exit(1)

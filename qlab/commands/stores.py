@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from qlab import interrupts, output
-from qlab.commands.options import tracking_uri
+from qlab.commands.options import end_with_flaws, tracking_uri
 from qlab.errors import ConfigError, StoreError
 from qlab.tracking.redaction import redact, shown
 
@@ -39,15 +39,18 @@ def runs(
         rows = failed_rows(store, ids)
         if rows.empty:
             click.echo(f"Nothing failed in {store.location}.")
+            end_with_flaws(store)
             return
         printer().print(frame_table(rows, store.location))
         click.echo("`qlab retry` runs them again.")
+        end_with_flaws(store)
         return
     rows = trial_rows(store, ids, filter_string) if show_trials or filter_string else experiment_rows(store, ids)
     if rows.empty:
         click.echo(f"No runs in {store.location}" + (" match." if filter_string or experiments else "."))
-        return
-    printer().print(frame_table(rows, store.location))
+    else:
+        printer().print(frame_table(rows, store.location))
+    end_with_flaws(store)
 
 
 @click.command()

@@ -20,6 +20,7 @@ from qlab.experiment.jobs.materials import Materials, Setting
 from qlab.experiment.planning.foreseen import check_blocks, check_noise
 from qlab.experiment.planning.measured import curveless_notice, mixed_reason
 from qlab.experiment.planning.plan import DAMAGED, Plan
+from qlab.experiment.planning.proposing import tracking_notice
 from qlab.experiment.planning.same_data import check_same_data
 from qlab.experiment.planning.seeds import check_seeds
 from qlab.experiment.planning.work import Work
@@ -220,6 +221,8 @@ class Runner:
                 check_same_data(self._store, materials, plan)
         check_noise(plan, materials)
         self._reporter.planned(plan)
+        if (said := tracking_notice(plan)) is not None:
+            self._reporter.notice(said)
         for item in plan.mixed:
             recorder.fail([item], mixed_reason(item))
         if plan.curveless:

@@ -61,6 +61,11 @@ class Contents:
             ids = {name: number for name, number in sorted(ids.items()) if number in known}
         return cls(store, runs, ids, failures)
 
+    @property
+    def unread(self) -> tuple[str, ...]:
+        """What could not be read, as it is damaged or missing, and how many runs that concerns; a sentence for each."""
+        return tuple(flaw.what for flaw in self._store.groups.flaws.values())
+
     @functools.cached_property
     def frame(self) -> pd.DataFrame:
         """A row for each trial: what it is, whether it is kept and why not, params, last metrics.
@@ -147,7 +152,7 @@ class Contents:
 
     def lines(self) -> list[str]:
         """What is here, how much of it is kept, and why the rest is not: a line for each experiment and kind."""
-        found = [f"FAILED {failure}" for failure in self.failures]
+        found = [f"FAILED {failure}" for failure in self.failures] + [f"UNREAD {line}" for line in self.unread]
         for name, kind in ((name, kind) for name in self.names for kind in KINDS):
             every = self._all_of(kind, name)
             if every.empty:

@@ -133,6 +133,7 @@ def copy(
             copied.failed[f"the rest of {item.name}"] = f"{error} Give the same command again to go on."
             return copied
         item.count(copied)
+    copied.failed |= {f"part {name}": flaw.what for name, flaw in source.groups.flaws.items()}
     return copied
 
 

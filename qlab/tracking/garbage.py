@@ -11,6 +11,7 @@ import pandas as pd
 
 from qlab.tracking import frames, names
 from qlab.tracking.configs import read_configs
+from qlab.tracking.grouped.address import is_member
 from qlab.tracking.lock import experiment_lock
 from qlab.tracking.store import Store
 
@@ -67,6 +68,7 @@ def delete(store: Store, garbage: Sequence[Garbage]) -> None:
     """Marks runs as deleted; MLflow keeps them until ``mlflow gc``."""
     for item in garbage:
         store.delete_run(item.run_id)
+    store.flush()
 
 
 def _superseded(own: pd.DataFrame) -> dict[str, str]:
@@ -93,6 +95,8 @@ def _unlisted(store: Store, frame: pd.DataFrame, own: pd.DataFrame) -> dict[str,
 
 
 def _size(store: Store, run_id: str) -> int | None:
+    if is_member(run_id):
+        return sum(store.files(run_id).values())
     place = Path(store.artifact_place(run_id))
     if not place.is_absolute():
         return None

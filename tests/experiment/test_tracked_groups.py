@@ -8,11 +8,16 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
+from support.commands import invoke
 from support.copies import SMALL, assert_same
-from support.experiments import FLIPPED
+from support.experiments import FLIPPED, SLOW
 from support.runs import run_text
 
-from qlab.errors import ConfigError
+from qlab.errors import ConfigError, StoreError
+from qlab.experiment.asking import schema
+from qlab.experiment.recording.summary import tabulate
+from qlab.experiment.reporting import Silent
+from qlab.experiment.runner import Runner
 from qlab.reading import Results
 from qlab.tracking import names
 from qlab.tracking.copying import copy
@@ -142,3 +147,86 @@ def test_a_copy_of_groups_has_everything_in_groups_and_a_second_one_nothing_to_d
 def test_a_word_that_is_no_form_is_refused(store: Store, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r'run.track: got "group", accepts one of "runs", "groups"'):
         run_text(store, tmp_path, SMALL, run__track="group")
+
+
+def parts_of(store: Store) -> list[Path]:
+    """The tables of all parts."""
+    return sorted(Path(store.uri.removeprefix("sqlite:///")).parent.glob("artifacts/*/artifacts/parts/*.parquet"))
+
+
+@pytest.mark.parametrize("damage", ["damaged", "missing"])
+def test_a_part_that_is_damaged_or_missing_is_named_and_made_again(
+    damage: str, store: Store, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    text = f'name = "hurt"\n{FLIPPED}\n[run]\nseeds = 2\ntrack = "groups"'
+    run_text(store, tmp_path, text)
+    run_text(store, tmp_path, text, run__seeds=5)
+    _, second = sorted(parts_of(store), key=lambda file: file.stat().st_mtime)
+    if damage == "missing":
+        second.unlink()
+    else:
+        second.write_bytes(second.read_bytes()[:-7] + b"rubbish")
+    results = Results.of(Store(store.uri))
+    assert sorted(results.frame["seed"]) == [0, 1]
+    assert f"parts/{second.name} is {damage}; 3 of its runs cannot be read" in results.lines()[0]
+    capfd.readouterr()
+    listed = invoke("runs", "--trials", "--tracking-uri", store.uri, code=1)
+    assert f"{second.name} is {damage}" in listed.stderr
+    outcome = run_text(Store(store.uri), tmp_path, text, run__seeds=5)
+    assert (outcome.trained, outcome.reused) == (3, 2)
+    assert sorted(Results.of(Store(store.uri)).frame["seed"]) == [0, 1, 2, 3, 4]
+
+
+def test_models_whose_stacked_parameters_are_damaged_are_trained_again_when_they_are_needed(
+    store: Store, tmp_path: Path
+) -> None:
+    text = f'name = "hurt"\n{FLIPPED}\n[run]\nseeds = 2\ntrack = "groups"'
+    run_text(store, tmp_path, text)
+    (table,) = parts_of(store)
+    tensors = table.with_suffix(".safetensors")
+    tensors.write_bytes(tensors.read_bytes()[:-1] + b"?")
+    outcome = run_text(Store(store.uri), tmp_path, f'{text}\n[[unlearner]]\ntype = "Finetune"\nsteps = 1')
+    assert not outcome.failed
+    assert (outcome.trained, outcome.unlearned) == (2, 2)
+    results = Results.of(Store(store.uri))
+    assert len(results.frame) == 2
+    assert results.model(results.frame.iloc[0]) is not None
+
+
+def test_a_group_that_was_deleted_while_it_runs_is_named(store: Store, tmp_path: Path) -> None:
+    text = f'name = "gone"\n{FLIPPED}\n[run]\nseeds = 2\ntrack = "groups"'
+
+    class Deletes(Silent):
+        def ensemble_started(self, label: str, engine: str, trials: int, epochs: int) -> None:
+            pass
+
+        def epoch(self, epoch: int, metrics: object) -> None:
+            (group,) = store.groups_of(store.experiment_ids(), Query())
+            store.client.delete_run(str(group.info.run_id))
+
+    experiment = schema.parse(text, source="given.toml", folder=tmp_path)
+    with pytest.raises(StoreError, match=r"was deleted while it was written to: 2 more could not be added\. Restore"):
+        Runner(store, Deletes(), summarise=tabulate).run(experiment)
+    assert run_text(Store(store.uri), tmp_path, text).trained == 2
+
+
+def test_what_failed_in_a_group_is_tried_again_and_counts_once(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "slow.py").write_text(SLOW)
+    (tmp_path / "fail").touch()
+    text = f'name = "fails"\n{FLIPPED}\n[run]\nseeds = 3\ntrack = "groups"'.replace(
+        'type = "MLP"', 'type = "slow:Slow"'
+    )
+    outcome = run_text(store, tmp_path, text)
+    assert len(outcome.failed) == 3
+    results = Results.of(store)
+    assert list(results.frame["status"]) == ["FAILED"] * 3
+    assert all("the kettle is dry" in error for error in results.frame["error"])
+    (group,) = store.groups_of(store.experiment_ids(), Query())
+    assert (group.info.status, group.data.tags[names.ERROR]) == ("FAILED", "3 of 3 failed")
+    (tmp_path / "fail").unlink()
+    assert run_text(store, tmp_path, text).trained == 3
+    again = Results.of(Store(store.uri))
+    assert list(again.frame["status"]) == ["FINISHED"] * 3
+    assert again.frame["error"].isna().all()
+    (group,) = store.groups_of(store.experiment_ids(), Query())
+    assert (group.info.status, group.data.tags.get(names.ERROR)) == ("FINISHED", None)
