@@ -39,7 +39,8 @@ class SalUn(Unlearner):
     def begin(self, teacher: Learner, data: UnlearningData) -> Mapping[str, Tensor]:
         """The mask, ``[P]``: 1 for salient parameters, else 0."""
         slope = teacher.gradient(data.forget_polluted).abs()
-        salient = torch.topk(slope, max(1, round(self.share * len(slope)))).indices
+        # Not topk: a dead unit has slopes of exactly 0, and which of equals topk takes differs between devices.
+        salient = torch.sort(slope, descending=True, stable=True).indices[: max(1, round(self.share * len(slope)))]
         return {"mask": torch.zeros_like(slope).scatter(0, salient, 1.0)}
 
     def loss(self, student: Learner, teacher: Learner, data: UnlearningData) -> Tensor:
