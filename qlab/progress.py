@@ -84,11 +84,7 @@ class _Line:
         total = len(plan.experiment.trials)
         reused = len(plan.done)
         display = self._display
-        # Each group of teachers is one ensemble of oracles, but for estimators, and one for each method.
-        methods = [{item.method_key for item in group} for group in plan.unlearnings]
-        oracles = sum(group[0].teacher.has_gradients for group in plan.unlearnings)
-        display.all = len(plan.ensembles) + oracles + sum(map(len, methods)) + len(plan.probe_runs) + len(plan.audits)
-        display.begun = display.ended = 0
+        display.begun = display.ended = display.all = 0
         display.print(
             f"{plan.experiment.name}: {counted(total, 'trial')}, {reused} in the store already, {total - reused} to "
             f"train in {counted(len(plan.ensembles), 'ensemble')}"
@@ -104,7 +100,12 @@ class _Line:
             display.print(f"{counted(known + left, 'audit')}, {known} in the store already, {left} to take")
         for line in plan.experiment.left_out:
             display.print(f"left out: {line}")
-        if display.live and display.all:
+
+    def assembled(self, jobs: int) -> None:
+        """How many lines there will be; more jobs may come when some of them have to be made again."""
+        display = self._display
+        display.all = display.begun + jobs
+        if display.live and display.ensembles is None:
             display.ensembles = display.progress.add_task("ensembles", total=display.all, numbers="")
 
     def ensemble_started(self, label: str, engine: str, trials: int, epochs: int) -> None:
@@ -149,16 +150,17 @@ class _Line:
         if self._bar is not None:
             self._display.progress.advance(self._bar)
 
-    def measuring_finished(self, seconds: float, failed: int) -> None:
+    def measuring_finished(self, seconds: float, failed: int, remark: str = "") -> None:
         """See :class:`qlab.experiment.reporting.Reporter`."""
-        self._close(f"done in {seconds:.1f} s" + (f": {failed} failed" if failed else ""))
+        said = "; ".join(filter(None, (f"{failed} failed" if failed else "", remark)))
+        self._close(f"done in {seconds:.1f} s" + (f": {said}" if said else ""))
 
     def notice(self, message: str) -> None:
         """See :class:`qlab.experiment.reporting.Reporter`."""
         self._display.print(message)
 
     def _open(self, line: str, what: str, total: int) -> None:
-        """The next ensemble; oracles and trajectories that only probes need come on top of those planned."""
+        """The next ensemble."""
         display = self._display
         display.begun += 1
         display.all = max(display.all, display.begun)

@@ -20,6 +20,9 @@ class Reporter(Protocol):
     def planned(self, plan: Plan) -> None:
         """Before anything is run."""
 
+    def assembled(self, jobs: int) -> None:
+        """Before the first of so many jobs is run: what follows tells of each, those that train for comparison too."""
+
     def ensemble_started(self, label: str, engine: str, trials: int, epochs: int) -> None:
         """Before an ensemble trains, or so many estimators are fitted, which have 0 epochs."""
 
@@ -41,7 +44,7 @@ class Reporter(Protocol):
     def measured(self) -> None:
         """After each probe, or method that is audited."""
 
-    def measuring_finished(self, seconds: float, failed: int) -> None:
+    def measuring_finished(self, seconds: float, failed: int, remark: str = "") -> None:
         """After the last probe of an ensemble's models, or of audits, with the number that failed."""
 
     def notice(self, message: str) -> None:
@@ -56,6 +59,9 @@ class Silent:
         return self
 
     def planned(self, plan: Plan) -> None:
+        """Does nothing."""
+
+    def assembled(self, jobs: int) -> None:
         """Does nothing."""
 
     def ensemble_started(self, label: str, engine: str, trials: int, epochs: int) -> None:
@@ -79,7 +85,7 @@ class Silent:
     def measured(self) -> None:
         """Does nothing."""
 
-    def measuring_finished(self, seconds: float, failed: int) -> None:
+    def measuring_finished(self, seconds: float, failed: int, remark: str = "") -> None:
         """Does nothing."""
 
     def notice(self, message: str) -> None:

@@ -267,6 +267,7 @@ class Runner:
                 graph = Assembly(recorder, materials, work, plan, parent).graph()
                 if not graph:
                     return
+                self._reporter.assembled(len({node.recording.told for node in graph} - {None}))
                 with self._workers.engine(materials) as engine:
                     return engine.run(graph)
             except DamagedCheckpoint as damage:

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from qlab.tracking import names, params
+from qlab.tracking.audit_names import LOGGED
 from qlab.tracking.groups import RATIO, keys_of_params
 from qlab.tracking.missing import is_missing
 from qlab.tracking.query import Query
@@ -93,7 +94,10 @@ def latest_per_trial(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _row(run: Any) -> dict[str, Any]:
     tags, texts = run.data.tags, run.data.params
-    metrics = {name: params.metric(value) for name, value in run.data.metrics.items()}
+    audited = _below(tags, names.AUDIT)
+    # A store deletes no metric: what an audit that has failed since found before, with other settings, is no result.
+    stale = {own for metric, said in audited if said.startswith(names.METRIC_FAILED) for own in LOGGED.get(metric, ())}
+    metrics = {name: params.metric(value) for name, value in run.data.metrics.items() if name not in stale}
     group, curve = tags.get(names.GROUP), tags.get(names.CURVE)
     if group is None or curve is None:  # of an older store
         derived = keys_of_params(texts, str(run.info.run_id))
@@ -119,7 +123,7 @@ def _row(run: Any) -> dict[str, Any]:
         names.CURVE: curve,
         names.NOT_FINITE: tuple(sorted(name for name, value in metrics.items() if not np.isfinite(value))),
         names.MEASURED: _below(tags, names.METRIC),
-        names.AUDITED: _below(tags, names.AUDIT),
+        names.AUDITED: audited,
     }
 
 

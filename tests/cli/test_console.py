@@ -36,6 +36,7 @@ def test_a_long_ensemble_tells_how_far_it_is(monkeypatch: pytest.MonkeyPatch, ti
     out = plain()
     with ConsoleReporter(out) as reporter:
         reporter.planned(Plan.of(schema.parse(tiny, source="tiny.toml"), None))
+        reporter.assembled(2)
         reporter.ensemble_started("MLP [bold]on[/bold] XXZ", "", 4, 2)
         reporter.epoch(0, metrics(0.5))  # unlearning reports where it starts from, which may take long
         reporter.epoch(1, metrics(0.25))
@@ -53,6 +54,7 @@ def test_a_short_ensemble_is_two_lines(tiny: str) -> None:
     out = plain()
     with ConsoleReporter(out) as reporter:
         reporter.planned(Plan.of(schema.parse(tiny, source="tiny.toml"), None))
+        reporter.assembled(2)
         reporter.ensemble_started("MLP", "some engine", 4, 3)
         for epoch in (1, 2, 3):
             reporter.epoch(epoch, metrics(0.5))
@@ -131,6 +133,7 @@ def test_probes_are_counted_among_what_is_to_be_done() -> None:
     out = plain()
     with ConsoleReporter(out) as reporter:
         reporter.planned(Plan.of(schema.parse(PROBED, source="x", default_name="probed"), None))
+        reporter.assembled(3)
         reporter.ensemble_started("MLP", "", 4, 2)
         reporter.ensemble_finished(1.0, ["healthy"] * 4)
         reporter.ensemble_started("oracles of MLP", "", 2, 2)
@@ -144,7 +147,7 @@ def test_probes_are_counted_among_what_is_to_be_done() -> None:
         "probed: 4 trials, 0 in the store already, 4 to train in 1 ensemble",
         "4 probes, 0 in the store already, 4 to take",
     ]
-    # Oracles come on top of what was planned.
+    assert lines[2] == "[1/3] MLP: 4 trials, 2 epochs"
     assert lines[-2:] == [
         "[3/3] landscapes of [b]MLP[/b]: 2 models, 4 probes",
         "[3/3] done in 0.5 s: 3 failed",

@@ -245,7 +245,7 @@ class Recorder(Silent):
     def measured(self) -> None:
         self.measured_probes += 1
 
-    def measuring_finished(self, seconds: float, failed: int) -> None:
+    def measuring_finished(self, seconds: float, failed: int, remark: str = "") -> None:
         self.failed.append(failed)
 
 

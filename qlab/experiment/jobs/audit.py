@@ -27,10 +27,12 @@ class Audited(Result):
     Args:
         found: by key of the audit.
         failed: why the others found nothing, by key.
+        left_out: models whose logits are not finite, in words.
     """
 
     found: Mapping[str, Found] = dataclasses.field(default_factory=dict)
     failed: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    left_out: str = ""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -88,7 +90,8 @@ class TakeAudits(Job):
             if key in inputs.states:
                 self._take(wanted, subject, materials, inputs, found, failed)
             report.epoch(number, {})
-        return Audited(seconds=time.perf_counter() - start, found=found, failed=failed)
+        seconds = time.perf_counter() - start
+        return Audited(seconds=seconds, found=found, failed=failed, left_out=subject.left_out)
 
     def _take(
         self,

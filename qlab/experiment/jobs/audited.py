@@ -84,6 +84,14 @@ class Subject:
     shadows: Group
     _known: dict[tuple[str, Group], Any] = dataclasses.field(default_factory=dict, init=False, repr=False)
 
+    @property
+    def left_out(self) -> str:
+        """How many oracles and shadow models have no finite logits, so that no audit takes them; "" if all have."""
+        groups = {"oracles": self.oracles, "shadow models": self.shadows}
+        lost = {word: (group.asked - len(group), group.asked) for word, group in groups.items()}
+        found = [f"{number} of {asked} {word}" for word, (number, asked) in lost.items() if number]
+        return f"{' and '.join(found)} left out, whose logits are not finite" if found else ""
+
     def once(self, what: str, group: Group, compute: Callable[[], T]) -> T:
         """What is computed of a group: of those that every method is compared with only the first time.
 

@@ -61,7 +61,7 @@ class AuditRecording(Recording[Audited]):
                 if run_id is not None:
                     self._write(run_id, audits, result)
         self.recorder.job_ended()
-        self.reporter.measuring_finished(result.seconds, len(result.failed))
+        self.reporter.measuring_finished(result.seconds, len(result.failed), result.left_out)
 
     def _write(self, run_id: str, audits: Sequence[Audit], result: Audited) -> None:
         """Arrays first: an audit whose tag is there has everything. Numbers that are not finite are none."""
@@ -75,12 +75,16 @@ class AuditRecording(Recording[Audited]):
                 for name, curve in found.curves.items():
                     numbers += [(name, float(value), step) for step, value in enumerate(curve)]
                 rows += [(name, value, step, now) for name, value, step in numbers if math.isfinite(value)]
-                tags[names.AUDIT + audit.metric] = audit.digest
+                tags[self._tag(audit)] = audit.digest
             elif (error := result.failed.get(audit.key)) is not None:
                 self.recorder.fail([audit], error)
-                tags[names.AUDIT + audit.metric] = names.METRIC_FAILED + redact(first_line(error))
+                tags[self._tag(audit)] = _failed(error)
         if tags:
             store.log(run_id, metrics=rows, tags=tags)
+
+    @staticmethod
+    def _tag(audit: Audit) -> str:
+        return names.AUDIT + audit.metric
 
     def _save_arrays(self, run_id: str, audit: Audit, found: Found) -> None:
         if not found.arrays:
@@ -92,10 +96,18 @@ class AuditRecording(Recording[Audited]):
             self.recorder.store.log_file(run_id, path, str(artifact.parent))
 
     def fail(self, error: str) -> None:
-        """See the base class."""
-        self.recorder.fail((item for item in self._job.audits if item.of.key in self.recorder.run_ids), error)
+        """See the base class. What an audit of other settings found before is then no result any more."""
+        for key, audits in self._job.methods.items():
+            if (run_id := self.recorder.run_ids.get(key)) is not None:
+                self.recorder.fail(audits, error)
+                with self.recorder.tracking():
+                    self.recorder.store.log(run_id, tags={self._tag(audit): _failed(error) for audit in audits})
         if self._announced:
             self.reporter.measuring_finished(0.0, len(self._job.audits))
 
     def abandon(self, reason: str) -> None:
         """There is no run of it."""
+
+
+def _failed(error: str) -> str:
+    return names.METRIC_FAILED + redact(first_line(error))

@@ -29,6 +29,11 @@ class MeasureRecording(Recording[Measured]):
         self._job = job
         self._read = read
 
+    @property
+    def told(self) -> None:
+        """See the base class."""
+        return None
+
     def inputs(self, made: Inputs) -> Inputs:
         """See the base class."""
         return self._read(made) if self._job.wanted[0].trial.has_gradients else made

@@ -74,6 +74,11 @@ class ProbeRecording(Recording[Probed]):
         self._read = read
         self._run_id: str | None = None
 
+    @property
+    def told(self) -> ProbeGroup:
+        """See the base class."""
+        return self._group
+
     def inputs(self, made: Inputs) -> Inputs:
         """See the base class."""
         return self._read(made)

@@ -33,6 +33,11 @@ class Recording(abc.ABC, Generic[R]):
         self.reporter = recorder.line()
         self._announced = False
 
+    @property
+    def told(self) -> object | None:
+        """What the reporter is told of as one, the job or a group that it is one of; None if it is not told of it."""
+        return self
+
     def announce(self, label: str, members: int, epochs: int, engine: str = "") -> None:
         """Tells that the job begins, once."""
         if not self._announced:
