@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
-from qlab import interrupts, output
+from qlab import interrupts, making, output
 from qlab.errors import JobStopped, QlabError, StoreError, WorkersLostError
 from qlab.experiment.asking import schema
 from qlab.experiment.asking.devices import training_device
@@ -83,7 +83,7 @@ def run_all(
     option = f" --tracking-uri {shlex.quote(shown(uri))}" if uri else ""
     finished = True
     try:
-        with made as workers:
+        with made as workers, making.made(jobs, show):
             for number, experiment in enumerate(experiments, 1):
                 interrupts.check()
                 try:

@@ -17,10 +17,27 @@ MOST_SITES: Final = 7
 """Of a block: 4^7 = 16,384 numbers for each state."""
 
 
+INFINITE: Final = 2**40
+"""The length of a chain without ends: its last site is one of them, its first one is the next to it."""
+
+
 def neighbours_of_last(length: int, count: int) -> list[int]:
     """The last site of a ring and as many to its left as to its right, in their order around it; ``count`` is odd."""
     half = count // 2
     return [(length - 1 + step) % length for step in range(-half, half + 1)]
+
+
+def in_site_order(x: Tensor, block: Block) -> Tensor:
+    """Strings on neighbours around the last site, in their order around the ring, in that of the block's sites.
+
+    Args:
+        x: ``[N, 4^k]``.
+        block: made by :meth:`Block.around_last`.
+    """
+    k = len(block.sites)
+    around = neighbours_of_last(block.length, k)
+    axes = [1 + around.index(site) for site in block.sites]
+    return x.reshape(-1, *[4] * k).permute(0, *axes).reshape(len(x), -1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,6 +76,11 @@ class Block:
         """The last site of a ring and as many to its left as to its right; ``count`` is odd."""
         return cls(length, tuple(sorted(neighbours_of_last(length, count))))
 
+    @classmethod
+    def of_infinite(cls, count: int, *, around: bool = False) -> Block:
+        """Neighbours on an infinite chain: what is near the last site of a chain that is longer than any circuit."""
+        return (cls.around_last if around else cls.last)(INFINITE, count)
+
     @property
     def dimension(self) -> int:
         """How many features there are: 4^k."""
@@ -77,6 +99,8 @@ class Block:
     def words(self) -> str:
         """For people: "the last 4 of 1,000 sites"."""
         k = len(self.sites)
+        if self.length == INFINITE:
+            return f"{k} neighbours on an infinite chain"
         if self.sites == tuple(range(self.length - k, self.length)):
             return f"the last {k} of {self.length:,} sites"
         return f"the sites {', '.join(map(str, self.sites))} of {self.length:,}"

@@ -78,8 +78,6 @@ class Backdoor(Corruption):
                     f"Backdoor: size: got {self.size}, accepts at most {min(task.shape)}: the pictures of "
                     f"{type(task).__name__} have {task.shape[0]} x {task.shape[1]} pixels."
                 )
-        elif isinstance(task, XXZ):
-            self._check_sites(task.length)
         elif task.block is not None:
             self._check_sites(task.block.length)
             missing = task.block.missing(self._sites(task.block))
@@ -88,6 +86,8 @@ class Backdoor(Corruption):
                     f"Backdoor: sites: got {show(self.sites)}, but {type(task).__name__} hands over reduced density "
                     f"matrices of {task.block.words}: what is done to site {missing[0]} does not show in them."
                 )
+        elif isinstance(task, XXZ) and not isinstance(task.length, str):
+            self._check_sites(task.length)
 
     def apply(self, split: Split, task: Task, generator: torch.Generator) -> Corrupted:
         """A copy of ``split`` with triggered rows, labelled as the target."""

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import sys
-from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
@@ -13,22 +11,13 @@ from torch import Tensor
 from qlab.errors import DataError
 from qlab.fields import NonNegativeInt
 from qlab.tasks.images import ImageTask
+from qlab.tasks.user_folder import data_folder
 
 _OPERATORS = ("nms", "qnms")
 """Operators that PyPI's torchvision looks for at import and does not find beside a PyTorch without CUDA."""
 
 _defined: list[Any] = []
 """Libraries of operators: what they define lives as long as they do."""
-
-
-def data_folder() -> Path:
-    """Where downloaded data are: ``QLAB_DATA``, else ``qlab`` in the user's cache directory."""
-    given = os.environ.get("QLAB_DATA")
-    if given:
-        return Path(given).expanduser()
-    import platformdirs
-
-    return Path(platformdirs.user_cache_dir("qlab", appauthor=False))
 
 
 class MNIST(ImageTask):

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from qlab.circuits.blocks import MOST_SITES, Block, neighbours_of_last
+from qlab.circuits.blocks import MOST_SITES, Block, in_site_order
 from qlab.errors import ConfigError
 from qlab.tasks.base import Dataset, Split, Task
 from qlab.tasks.free_fermions import LARGEST_DECOMPOSED, open_chain, ring
@@ -132,15 +132,8 @@ class TransverseIsing(Task):
         h = np.array(fields)
         solve = ring if self.periodic else open_chain
         found = solve(self.length, h, self.gamma, self.block_sites)
-        x = torch.from_numpy(self._placed(pauli_strings_of(found.block)))
+        x = torch.from_numpy(pauli_strings_of(found.block))
+        if self.where == "around":
+            x = in_site_order(x, self.block)
         about = {"h": torch.from_numpy(h), "energy": torch.from_numpy(found.energy)}
         return Split(x, torch.from_numpy(h > 1.0).long(), about)
-
-    def _placed(self, x: np.ndarray) -> np.ndarray:
-        """Strings on neighbours in their order around the ring, in that of the block's sites, ascending."""
-        if self.where == "last":
-            return x
-        k = self.block_sites
-        in_order = neighbours_of_last(self.length, k)
-        axes = [1 + in_order.index(site) for site in self.block.sites]
-        return np.ascontiguousarray(x.reshape(-1, *[4] * k).transpose(0, *axes).reshape(len(x), -1))

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, cast
 
 import annotated_types as at
 import torch
 from torch import Tensor
 
 from qlab import seeding
+from qlab.circuits.blocks import MOST_SITES, Block
 from qlab.errors import ConfigError
-from qlab.fields import AbsentMeans, NonNegativeInt
+from qlab.fields import AbsentMeans, NonNegativeInt, fields_of, show
+from qlab.tasks import xxz_blocks
 from qlab.tasks.base import Dataset, Split, Task
 from qlab.tasks.features import FeatureRows, TiedFeatures
 from qlab.tasks.grids import Grid, checked_grid, grid
+from qlab.tasks.random_densities import random_densities
 from qlab.tasks.symmetric_sector import symmetric_sector
 from qlab.tasks.xxz_ground_states import ground_states
 
@@ -22,9 +25,13 @@ MOST_SPINS_HELD = 14
 """Longer chains are diagonalised by symmetry and their states made when they are needed: 396 of 16 spins would take
 0.4 GB, of 20 spins 6.6 GB."""
 
+LONGEST_EXACT = 20
+
 Gauge = Literal["fixed", "random-sign", "random-phase"]
 
 Layout = Literal["complex", "real-imaginary"]
+
+Length = Annotated[int, at.Interval(ge=4, le=xxz_blocks.LONGEST), at.MultipleOf(2)]
 
 
 class XXZ(Task):
@@ -43,8 +50,27 @@ class XXZ(Task):
     no measurement of the spins shows, becomes visible to the circuit. The paper's released script for unlearning does
     so.
 
+    With ``solver = "dmrg"`` the chain may have up to 512 spins, a ring or open, or be infinite. Features are then no
+    amplitudes but reduced density matrices of a block of k sites: tr(rho P) of the 4^k Pauli strings P, float64, base-4
+    digits I, X, Y, Z, the first site first. Circuits whose light cone lies in the block take them, and so do
+    ``PauliLinear``, ``DensityKernelSVC`` and all models with ``inputs = "pauli"`` or "density"; what needs amplitudes
+    refuses them. States are found by TeNPy (``pip install "qlab-unlearning[mps]"``), with Sz conserved, kept in the user's cache
+    (or ``QLAB_DATA``) and found once; ``--jobs N`` finds them by N processes. Each of a dozen neighbours along delta
+    starts the next. One that did not converge is refused by its delta. What is known of each state is in
+    ``dataset.train.about``: energy (of an infinite chain per site), truncation_error, bond_dimension.
+
+    Symmetries are kept, as exact diagonalisation keeps them: a finite chain starts with singlets, which have the
+    symmetries of the true ground state, and density matrices are averaged over the spin flip and the mirror image; of a
+    ring also over the two ends of its fold, L / 2 sites apart; of an infinite chain over the shift by one site. The
+    mean is a mixture of what DMRG found and its images. It is the true state's where DMRG has converged to that, as for
+    short chains. Deep in the gapped phase of long ones, where states that break the symmetry are as low up to rounding,
+    it lacks the terms between the two Neel states, which vanish with the overlap of their parts outside the block. An
+    infinite chain of finite bond dimension has some Neel order also in the gapless phase, which the mean takes from <Z>
+    but not from correlations.
+
     Args:
-        length: number of spins L, even (odd chains have no zero-magnetisation sector).
+        length: number of spins L, even (odd chains have no zero-magnetisation sector): up to 20, or with "dmrg" up to
+            512, or "infinite".
         gapless: training grid of class 0: first delta, last delta, step. Above -1 and below 1.
         gapped: training grid of class 1: first delta, last delta, step. Above 1.
         validation: validation grid across both phases: first delta, last delta, step; or two such grids.
@@ -52,20 +78,38 @@ class XXZ(Task):
             by +1 or -1; "random-phase" by exp(i phi), phi uniform: what a complex eigensolver returns.
         gauge_seed: seed of the random signs or phases.
         layout: "complex" amplitudes, or real and imaginary parts side by side, "real-imaginary".
+        solver: "exact" diagonalisation, or "dmrg". The fields that follow are for "dmrg".
+        periodic: whether the chain is a ring, else it is open. Open chains need much smaller bond dimensions. An
+            infinite chain has no ends either way.
+        block_sites: number of sites k whose density matrices are handed over: at least the depth of a chain circuit, at
+            least 2 depth - 1 of a ring circuit.
+        where: the "last" k sites; or, of rings and infinite chains, "around" the last one, as many to its right (0, 1,
+            ...) as to its left, which is where the light cone of a ring circuit lies; k is odd then.
+        bond_dimension: the largest that DMRG may use; "auto" is 64, of rings 256.
+        symmetry: "kept", or "broken": DMRG starts with the Neel state whose last spin is down, and nothing is averaged.
+            In the gapped phase <Z> of one site then tells the class, in long chains.
     """
 
     formula: ClassVar[str] = "H = sum_i (X_i X_{i+1} + Y_i Y_{i+1} + delta Z_i Z_{i+1}), periodic"
     source: ClassVar[str] = "arXiv:2508.02422, Eq. 2 and Methods"
 
-    length: Annotated[int, at.Interval(ge=4, le=20), at.MultipleOf(2)] = 12
+    length: Length | Literal["infinite"] = 12
     gapless: Grid = (-0.96, 0.96, 0.02)
     gapped: Grid = (1.02, 3.0, 0.02)
     validation: Grid | tuple[Grid, Grid] = (-0.97, 2.99, 0.02)
     gauge: Gauge = "random-phase"
     gauge_seed: NonNegativeInt = 0
     layout: Annotated[Layout, AbsentMeans("complex")] = "complex"
+    solver: Annotated[Literal["exact", "dmrg"], AbsentMeans("exact")] = "exact"
+    periodic: Annotated[bool, AbsentMeans(True)] = True
+    block_sites: Annotated[int, at.Interval(ge=1, le=MOST_SITES), AbsentMeans(4)] = 4
+    where: Annotated[Literal["last", "around"], AbsentMeans("last")] = "last"
+    bond_dimension: Annotated[xxz_blocks.BondDimension | Literal["auto"], AbsentMeans("auto")] = "auto"
+    symmetry: Annotated[Literal["kept", "broken"], AbsentMeans("kept")] = "kept"
 
     def __post_init__(self) -> None:
+        if self.solver != "dmrg":
+            _check_exact(self.length)
         super().__post_init__()
         for name, points, low, high in (
             ("gapless", self.gapless, -1.0, 1.0),
@@ -86,12 +130,61 @@ class XXZ(Task):
             if any(abs(delta - 1.0) < 1e-9 for delta in deltas):
                 raise ConfigError(f"XXZ: {name}: the grid hits delta = 1, the transition itself; shift it.")
 
+        if self.solver == "dmrg":
+            for name in ("gauge", "gauge_seed", "layout"):
+                self._refuse(name, 'solver = "exact": density matrices have no phase and no amplitudes')
+            self._blocks.check([delta for points in self._grids for delta in grid(points)])
+            return
+        for name in ("periodic", "block_sites", "where", "bond_dimension", "symmetry"):
+            self._refuse(name, 'solver = "dmrg"')
+
+    @property
+    def block(self) -> Block | None:
+        """The sites whose reduced density matrices are features, of states by DMRG."""
+        return self._blocks.block if self.solver == "dmrg" else None
+
     def load(self) -> Dataset:
         """The ground states on both training grids and on the validation grid."""
         generator = seeding.generator(self.gauge_seed, "xxz-gauge")
-        train = self._split([*grid(self.gapless), *grid(self.gapped)], generator)
+        train = [*grid(self.gapless), *grid(self.gapped)]
         validation = [delta for points in self._validation_grids for delta in grid(points)]
-        return Dataset(train, self._split(validation, generator))
+        if self.solver == "dmrg":
+            x, about = self._blocks.states([*train, *validation])
+            splits = [
+                self._labelled(x[rows], {name: values[rows] for name, values in about.items()})
+                for rows in (slice(len(train)), slice(len(train), None))
+            ]
+            return Dataset(*splits, block=self.block)
+        return Dataset(self._split(train, generator), self._split(validation, generator))
+
+    def _refuse(self, name: str, belongs: str) -> None:
+        """Refuses a field of the other solver, unless it has its default."""
+        value = getattr(self, name)
+        if value != fields_of(XXZ)[name].default:
+            raise ConfigError(
+                f'XXZ: {name}: got {show(value)} with solver = "{self.solver}", accepts it with {belongs}; leave it '
+                "out."
+            )
+
+    @property
+    def _blocks(self) -> xxz_blocks.Blocks:
+        return xxz_blocks.Blocks(
+            length=None if isinstance(self.length, str) else self.length,
+            periodic=self.periodic,
+            sites=self.block_sites,
+            where=self.where,
+            bond_dimension=None if isinstance(self.bond_dimension, str) else self.bond_dimension,
+            broken=self.symmetry == "broken",
+        )
+
+    @property
+    def _spins(self) -> int:
+        """The length of a chain that is diagonalised exactly."""
+        return cast(int, self.length)
+
+    @property
+    def _grids(self) -> tuple[Grid, ...]:
+        return self.gapless, self.gapped, *self._validation_grids
 
     @property
     def _validation_grids(self) -> tuple[Grid, ...]:
@@ -99,29 +192,35 @@ class XXZ(Task):
         return self.validation if isinstance(first, tuple) else (self.validation,)  # type: ignore[return-value]
 
     def random_features(self, n: int, generator: torch.Generator) -> Tensor:
-        """Complex Gaussian vectors, normalised (Eqs. 4 and 5), in the layout of the task."""
-        parts = torch.randn(n, 2**self.length, 2, generator=generator, dtype=torch.float64)
+        """Complex Gaussian vectors, normalised (Eqs. 4 and 5), in the layout of the task; or their density matrices."""
+        if (block := self.block) is not None:
+            return random_densities(n, len(block.sites), block.length, generator)
+        parts = torch.randn(n, 2**self._spins, 2, generator=generator, dtype=torch.float64)
         vectors = torch.view_as_complex(parts)
         return self._laid_out(vectors / torch.linalg.vector_norm(vectors, dim=1, keepdim=True))
 
     @property
     def expected_features(self) -> tuple[int, bool]:
-        """2^L complex amplitudes, or twice as many real numbers."""
+        """2^L complex amplitudes, or twice as many real numbers; of density matrices 4^k real numbers."""
+        if (block := self.block) is not None:
+            return block.dimension, False
         is_complex = self.layout == "complex"
-        return 2 ** (self.length if is_complex else self.length + 1), is_complex
+        return 2 ** (self._spins if is_complex else self._spins + 1), is_complex
 
     def boundary_distance(self, split: Split) -> Tensor:
         """How far a state is from the transition: |delta - 1|."""
         return (split.about["delta"] - 1.0).abs()
 
     def _split(self, deltas: list[float], generator: torch.Generator) -> Split:
-        x, energies = (self._held if self.length <= MOST_SPINS_HELD else self._tied)(deltas, generator)
-        delta = torch.tensor(deltas, dtype=torch.float64)
-        return Split(x, (delta > 1.0).long(), {"delta": delta, "energy": energies})
+        x, energies = (self._held if self._spins <= MOST_SPINS_HELD else self._tied)(deltas, generator)
+        return self._labelled(x, {"delta": torch.tensor(deltas, dtype=torch.float64), "energy": energies})
+
+    def _labelled(self, x: FeatureRows, about: dict[str, Tensor]) -> Split:
+        return Split(x, (about["delta"] > 1.0).long(), about)
 
     def _held(self, deltas: list[float], generator: torch.Generator) -> tuple[FeatureRows, Tensor]:
         """States and their energies, as a tensor."""
-        states, energies = ground_states(self.length, deltas)
+        states, energies = ground_states(self._spins, deltas)
         x = torch.from_numpy(states).to(torch.complex128) * self._phases(len(deltas), generator)[:, None]
         return self._laid_out(x), torch.from_numpy(energies)
 
@@ -131,10 +230,10 @@ class XXZ(Task):
 
     def _tied(self, deltas: list[float], generator: torch.Generator) -> tuple[FeatureRows, Tensor]:
         """States by their coefficients on orbits of basis states."""
-        sector = symmetric_sector(self.length)
+        sector = symmetric_sector(self._spins)
         found = [sector.ground_state(delta) for delta in deltas]
         x = TiedFeatures(
-            2**self.length,
+            2**self._spins,
             basis=torch.from_numpy(sector.basis),
             source=torch.from_numpy(sector.orbit),
             weights=torch.from_numpy(sector.weight),
@@ -152,3 +251,22 @@ class XXZ(Task):
             return (2.0 * torch.randint(0, 2, (n,), generator=generator) - 1.0).to(torch.complex128)
         angles = 2.0 * math.pi * torch.rand(n, generator=generator, dtype=torch.float64)
         return torch.polar(torch.ones_like(angles), angles)
+
+
+def _check_exact(length: object) -> None:
+    """Refuses lengths of chains that another solver takes, if any does.
+
+    Raises:
+        ConfigError: exact diagonalisation does not.
+    """
+    other = (
+        isinstance(length, int)
+        and not isinstance(length, bool)
+        and not (4 <= length <= LONGEST_EXACT and length % 2 == 0)
+    )
+    if other or length == "infinite":
+        raise ConfigError(
+            f"XXZ: length: got {show(length)}, accepts an integer in [4, {LONGEST_EXACT}] divisible by 2 for "
+            f'amplitudes by exact diagonalisation. With solver = "dmrg" it hands over density matrices of up to '
+            f'{xxz_blocks.LONGEST} spins, or of an "infinite" chain.'
+        )

@@ -1,0 +1,111 @@
+"""Density matrices of a block of an XXZ chain beyond exact diagonalisation, as the features of a task."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Annotated, Final, Literal
+
+import annotated_types as at
+import torch
+from torch import Tensor
+
+from qlab.circuits.blocks import Block, in_site_order
+from qlab.errors import ConfigError
+from qlab.tasks.dmrg.finding import check_extra, ground_states
+from qlab.tasks.dmrg.states import Wanted
+
+LONGEST: Final = 512
+
+BondDimension = Annotated[int, at.Interval(ge=2, le=4096)]
+
+_OPEN, _RING = 64, 256
+"""Bond dimensions at which truncation errors are about 1e-9 for open chains of 64 spins, and 1e-7 for rings."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Blocks:
+    """What a task says of its chain and of the block that it hands over; see :class:`qlab.tasks.XXZ`.
+
+    Args:
+        length: None for an infinite chain.
+        periodic: whether a finite one is a ring.
+        sites: of the block.
+        where: the block lies.
+        bond_dimension: None for one that suits most chains.
+        broken: whether symmetries may be broken.
+    """
+
+    length: int | None
+    periodic: bool
+    sites: int
+    where: Literal["last", "around"]
+    bond_dimension: int | None
+    broken: bool
+
+    @property
+    def block(self) -> Block:
+        """The sites of the block."""
+        if self.length is None:
+            return Block.of_infinite(self.sites, around=self.where == "around")
+        return (Block.around_last if self.where == "around" else Block.last)(self.length, self.sites)
+
+    def check(self, deltas: Sequence[float]) -> None:
+        """Refuses what cannot be, before anything is computed.
+
+        Raises:
+            ConfigError: the block does not fit, the bond dimension cannot do, or TeNPy is not here and states are not
+                kept.
+        """
+        if self.length is None:
+            raise ConfigError('XXZ: length: got "infinite", accepts an even number: infinite chains are not there yet.')
+        if self.length is not None and self.sites > self.length:
+            raise ConfigError(f"XXZ: block_sites: got {self.sites} of {self.length} spins, accepts 1 to {self.length}.")
+        ends = self.length is not None and not self.periodic
+        if self.where == "around" and (ends or self.sites % 2 == 0):
+            raise ConfigError(
+                f'XXZ: where: got "around" for block_sites = {self.sites} of {"an open chain" if ends else "a ring"}, '
+                "accepts it for an odd number of sites of a ring (periodic = true): as many to the right of the last "
+                "spin as to its left."
+            )
+        least = self.least_bond_dimension
+        if self.bond_dimension is not None and self.bond_dimension < least:
+            chain = "an infinite chain" if self.length is None else f"{'an open chain' if ends else 'a ring'} of "
+            chain += "" if self.length is None else f"{self.length} spins"
+            raise ConfigError(
+                f"XXZ: bond_dimension: got {self.bond_dimension} for {chain}, accepts at least {least}: with less DMRG "
+                'cannot converge. Leave it out, or take "auto".'
+            )
+        check_extra([self.wanted(delta) for delta in deltas])
+
+    @property
+    def least_bond_dimension(self) -> int:
+        """Below it truncation errors exceed what is accepted: measured at delta = 0.9."""
+        if self.length is None:
+            return 32
+        exact = 2 ** min(self.length // 2, 30)
+        return int(min(exact, 128 if self.length > 48 else 48) if self.periodic else min(exact, 16))
+
+    def wanted(self, delta: float) -> Wanted:
+        """The ground state at an anisotropy."""
+        periodic = self.periodic or self.length is None
+        suited = _RING if self.periodic and self.length is not None else _OPEN
+        return Wanted(self.length, periodic, delta, self.sites, self.bond_dimension or suited, self.broken)
+
+    def states(self, deltas: Sequence[float]) -> tuple[Tensor, dict[str, Tensor]]:
+        """Density matrices ``[N, 4^k]``, and what is known of each state.
+
+        Raises:
+            DataError: some did not converge, or cannot be kept.
+        """
+        found = ground_states([self.wanted(delta) for delta in deltas])
+        x = torch.stack([torch.from_numpy(item.pauli) for item in found])
+        if self.where == "around":
+            x = in_site_order(x, self.block)
+        about = {
+            "delta": list(deltas),
+            "energy": [item.energy for item in found],
+            "truncation_error": [item.truncation_error for item in found],
+            "bond_dimension": [float(item.bond_dimension) for item in found],
+        }
+        return x, {name: torch.tensor(values, dtype=torch.float64) for name, values in about.items()}
