@@ -54,9 +54,9 @@ class XXZ(Task):
     amplitudes but reduced density matrices of a block of k sites: tr(rho P) of the 4^k Pauli strings P, float64, base-4
     digits I, X, Y, Z, the first site first. Circuits whose light cone lies in the block take them, and so do
     ``PauliLinear``, ``DensityKernelSVC`` and all models with ``inputs = "pauli"`` or "density"; what needs amplitudes
-    refuses them. States are found by TeNPy (``pip install "qlab-unlearning[mps]"``), with Sz conserved, kept in the user's cache
-    (or ``QLAB_DATA``) and found once; ``--jobs N`` finds them by N processes. Each of a dozen neighbours along delta
-    starts the next. One that did not converge is refused by its delta. What is known of each state is in
+    refuses them. States are found by TeNPy (``pip install "qlab-unlearning[mps]"``), with Sz conserved, kept in the
+    user's cache (or ``QLAB_DATA``) and found once; ``--jobs N`` finds them by N processes. Each of a dozen neighbours
+    along delta starts the next. One that did not converge is refused by its delta. What is known of each state is in
     ``dataset.train.about``: energy (of an infinite chain per site), truncation_error, bond_dimension.
 
     Symmetries are kept, as exact diagonalisation keeps them: a finite chain starts with singlets, which have the

@@ -122,7 +122,9 @@ def test_states_are_found_once_and_read_without_tenpy(monkeypatch):
     assert torch.equal(first.train.x, again.train.x)
     assert torch.equal(first.train.about["energy"], again.train.about["energy"])
     assert files == {path: path.stat().st_mtime_ns for path in kept.folder().iterdir()}
-    with pytest.raises(ConfigError, match=r'XXZ: solver: got "dmrg", which needs TeNPy: pip install "qlab-unlearning\[mps\]"'):
+    with pytest.raises(
+        ConfigError, match=r'solver: got "dmrg", which needs TeNPy: pip install "qlab-unlearning\[mps\]"'
+    ):
         small(length=6, block_sites=3)
 
 

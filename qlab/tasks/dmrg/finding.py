@@ -35,8 +35,8 @@ def check_extra(every: Sequence[Wanted]) -> None:
     """
     if importlib.util.find_spec("tenpy") is None and any(kept.read(wanted) is None for wanted in every):
         raise ConfigError(
-            'XXZ: solver: got "dmrg", which needs TeNPy: pip install "qlab-unlearning[mps]". Chains of up to 20 spins do without '
-            '(solver = "exact").'
+            'XXZ: solver: got "dmrg", which needs TeNPy: pip install "qlab-unlearning[mps]". Chains of up to 20 '
+            'spins do without (solver = "exact").'
         )
 
 
