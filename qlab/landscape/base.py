@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 from abc import abstractmethod
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar, Final
+
+import annotated_types as at
 
 from qlab.component import Component
-from qlab.fields import NonNegativeInt
+from qlab.fields import AbsentMeans, NonNegativeInt
 from qlab.landscape.checks import checked
 from qlab.landscape.landscape import TRAINED, Landscape
 from qlab.landscape.result import ProbeResult
 from qlab.landscape.samples import SampleSet
 from qlab.models import Model
+
+LAST: Final = -1
+"""The step of an unlearner that stands for its last one."""
+
+Step = Annotated[int, at.Ge(LAST)]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +48,8 @@ class LandscapeProbe(Component):
         n_samples: how many of them, drawn with the trial's seed; 0 takes all.
         at: the point to measure: "trained"; in experiment files also "initial", "clean" (the same seed trained on
             clean data), "oracle", or the name of an unlearner of the file.
+        step: for at = an unlearner: the point after so many of its steps, 0 before the first; -1 after the last. A list
+            of steps follows what is measured along unlearning. The method is applied once more to come there.
     """
 
     kind: ClassVar[str] = "probe"
@@ -51,6 +60,7 @@ class LandscapeProbe(Component):
     samples: SampleSet = "train"
     n_samples: NonNegativeInt = 0
     at: str = TRAINED
+    step: Annotated[Step, AbsentMeans(LAST)] = LAST
 
     def needs(self) -> Needs:
         """What the landscape must have."""

@@ -11,6 +11,7 @@ import pandas as pd
 
 from qlab.attempts import Attempts
 from qlab.reading.claims import claims_of
+from qlab.reading.along_steps import along_steps, figures_along, stepped
 from qlab.reading.known import against_known, known_table, sweeps_known
 from qlab.report.data import Shown, shown_data
 from qlab.report.reference import References, agreement, matched_by_task
@@ -19,6 +20,7 @@ from qlab.tracking.store import Store
 from qlab.views.curvature import figures_of, summarize_probes
 from qlab.views.labels import labelled, natural, numbers
 from qlab.views.mapped import sketches
+from qlab.views.relearning import relearning_curves, relearning_history, was_audited
 from qlab.views.resilience import accuracy_against_ratio
 from qlab.views.summary import METRICS, summarize
 from qlab.views.unlearning import accuracy_against_step, curves_of, history_of, label_runs, summarize_unlearning
@@ -31,6 +33,17 @@ _PROBE_CAPTIONS = {
     "under_noise": "Accuracy of trained circuits under other noise than they were trained with, and how it changed: "
     "mean over seeds and 95 % bootstrap interval.",
 }
+
+_STEPS_CAPTION = (
+    "What probes measure along unlearning: mean and standard deviation over runs; the trained model and the oracle are "
+    "level lines, where the probe was taken there."
+)
+
+_RELEARNING_CAPTION = (
+    "Relearning: the fraction of known and hidden corrupted rows that get their polluted labels while the known ones are "
+    "learned anew after unlearning; beside models that were not unlearned and oracles. Mean and standard deviation over "
+    "runs."
+)
 
 _KNOWN_CAPTION = (
     "Unlearning methods by the fraction of corrupted rows that they are told: mean and standard deviation over runs. "
@@ -165,14 +178,20 @@ def _unlearning(store: Store, runs: pd.DataFrame, references: References | None)
     if published is not None:
         caption += " Dashed: published."
     drawn = {"unlearning": (caption, lambda: accuracy_against_step(curves, table, published))}
+    if was_audited(runs):
+        relearned = relearning_history(runs, store.metric_history)
+        figures["relearning"] = (_RELEARNING_CAPTION, lambda: relearning_curves(relearned, runs))
     return _Part(drawn | figures, tables, compared)
 
 
 def _probes(runs: pd.DataFrame) -> _Part:
     table = summarize_probes(runs, frames.metric_columns(runs))
+    along = figures_along(runs)
+    level = summarize_probes(runs[~stepped(runs)], frames.metric_columns(runs)) if along else table
     figures: dict[str, tuple[str, Draw]] = {
-        name: (_PROBE_CAPTIONS[name], functools.partial(draw, table)) for name, draw in figures_of(table).items()
+        name: (_PROBE_CAPTIONS[name], functools.partial(draw, level)) for name, draw in figures_of(level).items()
     }
+    figures |= {name: (_STEPS_CAPTION, functools.partial(along_steps, own)) for name, own in along.items()}
     return _Part(figures, {"probes": ("Landscape probes.", table)})
 
 

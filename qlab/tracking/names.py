@@ -246,6 +246,7 @@ UNSTATED: Final = {
     "model.dropout": 0.0,
     "model.inputs": "amplitudes",
     "model.sites": 4,
+    "probe.step": -1,
 }
 """What runs mean that do not have these params: they came when there were stored runs already.
 

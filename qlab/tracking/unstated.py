@@ -17,13 +17,14 @@ _OWNERS = {
     "corruption.type": ("corruption.",),
     "model.type": ("model.", "training."),
     "unlearner.type": ("unlearner.",),
+    "probe.type": ("probe.",),
 }
 
 _KNOWN = {
     owner: {name: value for name, value in names.UNSTATED.items() if name.startswith(tables)}
     for owner, tables in _OWNERS.items()
 }
-"""By what has the settings: a task, a corruption, a model and its training, or a method."""
+"""By what has the settings: a task, a corruption, a model and its training, a method, or a probe."""
 
 OWNERS = tuple(_OWNERS)
 """Params that decide what is filled in."""

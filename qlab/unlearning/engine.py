@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -53,6 +53,7 @@ class Unlearned:
             often it (and its gradient) was evaluated, and whatever else it asks for.
         gradient_evaluations: the same in gradients of one row, forward passes included.
         measured: what the method says of its result, by name, ``[members]``, float64.
+        trajectory: if asked for, parameters by name at the snapshots, ``[members, snapshots, ...]``, on the CPU.
     """
 
     parameters: ensemble.Parameters
@@ -63,6 +64,7 @@ class Unlearned:
     loss_evaluations: float
     gradient_evaluations: float
     measured: dict[str, Tensor] = dataclasses.field(default_factory=dict)
+    trajectory: dict[str, Tensor] = dataclasses.field(default_factory=dict)
 
     @property
     def steps(self) -> int:
@@ -120,6 +122,7 @@ def unlearn(
     unseen: Sequence[Samples] = (),
     curves: bool = True,
     same_rows: bool = False,
+    snapshots: Collection[int] = (),
 ) -> Unlearned:
     """Applies a method to every teacher.
 
@@ -136,6 +139,7 @@ def unlearn(
         unseen: for each member validation rows that were corrupted in the same way, for methods that rewind.
         curves: whether metrics are taken before the first step and after each, or after the last one only.
         same_rows: whether all members have the same rows, and the same of them to forget: they are then held once.
+        snapshots: steps after which the parameters are kept for the trajectory; 0 for those before the first.
 
     Raises:
         DataError: nothing to forget or to retain, or no rows to rewind by.
@@ -146,7 +150,18 @@ def unlearn(
     check_method(unlearner, model, trained_loss, weight_decay)
     with suited_threads(model, len(seeds)):
         return _unlearn(
-            unlearner, model, teachers, data, seeds, observer, trained_loss, weight_decay, unseen, curves, same_rows
+            unlearner,
+            model,
+            teachers,
+            data,
+            seeds,
+            observer,
+            trained_loss,
+            weight_decay,
+            unseen,
+            curves,
+            same_rows,
+            snapshots,
         )
 
 
@@ -162,6 +177,7 @@ def _unlearn(
     unseen: Sequence[Samples],
     curves: bool,
     same_rows: bool,
+    snapshots: Collection[int],
 ) -> Unlearned:
     start = time.perf_counter()
     device = data.train_y.device
@@ -227,8 +243,15 @@ def _unlearn(
             observer(step, values)
         return logits
 
+    path: list[ensemble.Parameters] = []
+
+    def pass_by(step: int) -> None:
+        if step in snapshots:
+            path.append({name: parameter.detach().cpu().clone() for name, parameter in student.items()})
+
     if curves:
         record(0)
+    pass_by(0)
     failures: dict[int, int] = {}
     first = batch(partition.retain, {})
     kept = caller.begin(first)
@@ -253,6 +276,9 @@ def _unlearn(
                 own.said.clear()
         if curves and step < unlearner.steps:
             record(step)
+        if step < unlearner.steps:
+            pass_by(step)
+    pass_by(unlearner.steps)
     logits = record(unlearner.steps)
     measured = caller.measure(whole or batch(partition.retain, kept), unlearner.steps) if curves else {}
     found = {name: np.stack(values, axis=1) for name, values in history.items()}
@@ -260,7 +286,10 @@ def _unlearn(
     trained = {name: parameter.detach().cpu() for name, parameter in student.items()}
     seconds = time.perf_counter() - start
     said = {name: value.double().cpu() for name, value in measured.items()}
-    return Unlearned(trained, found, failures, logits.cpu(), seconds, cost.spent, cost.evaluations, said)
+    trajectory = {name: torch.stack([part[name] for part in path], dim=1) for name in path[0]} if path else {}
+    return Unlearned(
+        trained, found, failures, logits.cpu(), seconds, cost.spent, cost.evaluations, said, trajectory
+    )
 
 
 def _descend(caller: Caller, batch: Batch, optimizer: Optimizer, changed: Changed, step: int) -> list[int]:

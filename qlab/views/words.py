@@ -46,6 +46,7 @@ _SHORT: Final = {"gamma": "γ", "t1": "T1", "t2": "T2"}
 _PARAMS: Final = {
     "corruption.ratio": "corruption ratio",
     "corruption.known": "fraction of corrupted rows known",
+    "probe.step": "unlearning step",
 }
 
 _ENDS: Final = {

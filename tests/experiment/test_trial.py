@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from qlab.corruptions import LabelFlip
+from qlab.corruptions import Knowledge, LabelFlip
 from qlab.corruptions.knowledge import FIELDS
 from qlab.experiment.asking import schema
 from qlab.experiment.asking.trial import Trial, content_hash
@@ -228,3 +228,11 @@ def test_trials_of_a_file_come_in_a_fixed_order() -> None:
     text = TASK + FLIP.replace("0.0", "[0.5, 0.0]") + MODEL + "[run]\nseeds = [3, 1]\n"
     order = [(trial.corruption.ratio, trial.seed) for trial in trials(text)]
     assert order == list(itertools.product([0.5, 0.0], [3, 1]))
+
+
+def test_oracles_are_the_same_wherever_their_teachers_stop() -> None:
+    plain, low, high = (make(trainer=Trainer(stop_at=at)) for at in (0.0, 0.3, 0.7))
+    assert len({trial.key for trial in (plain, low, high)}) == 3
+    for knowledge in (Knowledge(), Knowledge(known=0.5)):
+        assert len({trial.oracle_key(0, knowledge) for trial in (plain, low, high)}) == 1
+    assert low.shadow_key(0) != plain.shadow_key(0)

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from qlab.errors import ConfigError, unknown
 from qlab.experiment.asking.trial import CLEAN, INITIAL, ORACLE, ProbeRun, Trial, Unlearning
 from qlab.landscape import LandscapeProbe
+from qlab.landscape.base import LAST
 from qlab.landscape.landscape import TRAINED
 
 
@@ -42,6 +43,7 @@ class Landmarks:
         for point in points:
             if point not in self._names:
                 raise ConfigError(unknown("point", point, [TRAINED, *self._names]))
+        self._check_step(name, probe)
         polluted_only = (
             probe.needs().reference or probe.samples.startswith("forget") or any(point != INITIAL for point in points)
         )
@@ -58,6 +60,24 @@ class Landmarks:
                 raise ConfigError(f"{trial.label} has no oracle: every row is corrupted.")
             own = self._methods.get(trial.key, {})
             yield ProbeRun(trial, name, probe, {point: own[point] for point in points if point in own})
+
+    def _check_step(self, name: str, probe: LandscapeProbe) -> None:
+        """Whether the methods that a probe looks at take as many steps as it says."""
+        if probe.step == LAST:
+            return
+        methods = [own[probe.at] for own in self._methods.values() if probe.at in own]
+        if not methods:
+            raise ConfigError(
+                f'{name}: step = {probe.step}, but at = "{probe.at}" is no unlearner of the file; name one, such as '
+                'at = "Finetune", or leave step out.'
+            )
+        # What a budget pays for is known once the method has been applied.
+        most = min((item.unlearner.steps for item in methods if not item.unlearner.budget), default=probe.step)
+        if probe.step > most:
+            raise ConfigError(
+                f"{name}: got step = {probe.step}, accepts 0 to {most}, as {probe.at} takes {most} steps; or -1 for the "
+                "last."
+            )
 
     def methods_of(self, probe: LandscapeProbe) -> set[str]:
         """The points that a probe needs which are results of methods: trials without them are left out."""

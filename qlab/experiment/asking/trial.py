@@ -163,10 +163,12 @@ class Trial(_Recorded):
     def oracle_key(self, number: int, knowledge: Knowledge = ALL_KNOWN) -> str:
         """The identity of one of the models retrained without the rows that a method is told to forget.
 
-        If it is told all that are corrupted these are the oracles, else what retraining can reach.
+        If it is told all that are corrupted these are the oracles, else what retraining can reach. They are trained to
+        the end, so that teachers which stop at different fractions have the same ones.
         """
         oracle = {"version": IDENTITY_VERSION, "oracle": seed_of(self.seed, number)}
-        return content_hash({**oracle, **self.config_with(knowledge)})
+        whole = dataclasses.replace(self, trainer=self.trainer.to_the_end) if self.trainer.stop_at else self
+        return content_hash({**oracle, **whole.config_with(knowledge)})
 
     def shadow_key(self, number: int) -> str:
         """The identity of one of the models trained like this one, on the same rows: a shadow model of an audit."""

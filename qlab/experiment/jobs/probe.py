@@ -12,7 +12,9 @@ from qlab.errors import DataError
 from qlab.experiment.asking.trial import INITIAL, ORACLE, ProbeRun
 from qlab.experiment.jobs.base import Inputs, Job, Report, Result
 from qlab.experiment.jobs.materials import Materials
+from qlab.experiment.jobs.passed import state_after
 from qlab.landscape import Landscape, ProbeResult
+from qlab.landscape.base import LAST
 from qlab.landscape.landscape import flat_trajectory
 from qlab.tasks import Task
 from qlab.training import ensemble
@@ -80,6 +82,8 @@ def landscape_of(materials: Materials, item: ProbeRun, inputs: Inputs) -> Landsc
     for name, key in item.points.items():
         if name == INITIAL:
             points[name] = ensemble.member(ensemble.initial_parameters(model, [trial.seed]), 0)
+        elif name == item.probe.at and item.probe.step != LAST:
+            points[name] = state_after(materials, item.unlearnings[name], item.probe.step, inputs)
         else:
             points[name] = inputs.states[key]
     reference = None

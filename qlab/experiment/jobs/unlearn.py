@@ -153,10 +153,7 @@ class Unlearn(Job):
         positions = [[trial.key for trial in trials].index(item.teacher.key) for item in able]
         rows = torch.tensor(positions)
         parameters = {name: value[rows] for name, value in taught.parameters.items()}
-        data = taught.data.members(rows.to(materials.device))
-        if not first.knowledge.is_complete:
-            told = [materials.told(item.teacher, item.knowledge) for item in able]
-            data = dataclasses.replace(data, told=torch.stack(told).to(materials.device))
+        data = dataclasses.replace(taught.data.members(rows.to(materials.device)), told=told_in(materials, able))
         seeds = [item.seed for item in able]
         trainer = first.teacher.trainer
         result = unlearn(
@@ -182,6 +179,13 @@ class Unlearn(Job):
             if ended[item.key].failed_at is None
         }
         return Forgotten(seconds=result.seconds, states=states, history=result.history, ended=ended)
+
+
+def told_in(materials: Materials, items: Sequence[Unlearning]) -> Tensor | None:
+    """Which rows methods are told to forget, ``[members, N]``; None if these are the corrupted ones."""
+    if items[0].knowledge.is_complete:
+        return None
+    return torch.stack([materials.told(item.teacher, item.knowledge) for item in items]).to(materials.device)
 
 
 def _unseen(taught: Taught, position: int) -> Samples:

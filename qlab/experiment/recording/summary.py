@@ -18,6 +18,7 @@ from qlab.attempts import Attempts
 from qlab.experiment.asking.trial import ProbeRun, Trial, Unlearning, content_hash
 from qlab.experiment.recording.claims import evaluate_claims
 from qlab.experiment.recording.figure_files import tried, write_figure
+from qlab.experiment.recording.followed import write_relearning, write_steps
 from qlab.experiment.recording.known import write_known
 from qlab.experiment.recording.maps import worth_drawing, write_maps
 from qlab.experiment.recording.recorder import Recorder
@@ -170,6 +171,9 @@ def _summarise_audits(
             table.to_csv(csv, index=False)
             title = recorder.experiment.name
             drawn = write_figure(lambda: bars_beside_oracles(table), Path(folder), "audits", title, figures)
+            with recorder.tracking():
+                read = recorder.store.metric_history
+                drawn += write_relearning(frame, read, Path(folder), title, figures)
             _log(recorder, parent, [csv, *drawn])
     return table
 
@@ -188,8 +192,21 @@ def _summarise_probes(
     with tempfile.TemporaryDirectory() as folder:
         with recorder.tracking():
             results = _results(recorder, pictures, Path(folder), figures)
-        _log(recorder, parent, write_probes(table, results, Path(folder), recorder.experiment.name, figures))
+        title = recorder.experiment.name
+        # Of steps there are figures of their own: against the ratio they would be a line for each.
+        files = write_probes(table, results, Path(folder), title, figures, drawn=_against_ratio(frame, table))
+        _log(recorder, parent, [*files, *write_steps(frame, Path(folder), title, figures)])
     return table
+
+
+def _against_ratio(frame: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
+    """The table of those probes that follow no unlearner step by step."""
+    from qlab.reading.along_steps import follows_steps, stepped
+    from qlab.views.curvature import summarize_probes
+
+    if not follows_steps(frame):
+        return table
+    return summarize_probes(frame[~stepped(frame)], frames.metric_columns(frame))
 
 
 def _results(
@@ -239,6 +256,7 @@ def write_probes(
     folder: Path,
     title: str,
     figures: Attempts | None = None,
+    drawn: pd.DataFrame | None = None,
 ) -> list[Path]:
     """Writes ``probes.csv`` and what there is of ``roughening``, ``hessian`` and ``landscapes`` as PNG and HTML.
 
@@ -248,20 +266,22 @@ def write_probes(
         folder: where to.
         title: of the pages.
         figures: is told which figures cannot be drawn; without it that is an error.
+        drawn: the rows that are drawn against the corruption ratio; by default all.
     """
     from qlab.views.curvature import figures_of
 
     panels = _panels(results, figures) if results else []
     csv = folder / "probes.csv"
     table.to_csv(csv, index=False)
-    drawn: dict[str, Callable[[], Any]] = {
-        name: functools.partial(draw, table) for name, draw in figures_of(table).items()
+    rows = table if drawn is None else drawn
+    made: dict[str, Callable[[], Any]] = {
+        name: functools.partial(draw, rows) for name, draw in figures_of(rows).items()
     }
     if panels:
         from qlab.views.landscape import panels_in_rows
 
-        drawn["landscapes"] = lambda: panels_in_rows(panels)
-    return [csv, *(file for name, draw in drawn.items() for file in write_figure(draw, folder, name, title, figures))]
+        made["landscapes"] = lambda: panels_in_rows(panels)
+    return [csv, *(file for name, draw in made.items() for file in write_figure(draw, folder, name, title, figures))]
 
 
 def _panels(results: Sequence[tuple[str, ProbeResult]], figures: Attempts | None) -> list[Any]:
