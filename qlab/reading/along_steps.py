@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any, Final
 
 import pandas as pd
@@ -11,9 +11,8 @@ import pandas as pd
 from qlab.reading.axes import Axes, positions
 from qlab.reading.summaries import summary
 from qlab.views.backends import styled
-from qlab.views.lines import Panel, drawn, metric_panels
+from qlab.views.lines import Line, Panel, drawn, metric_panels
 from qlab.views.palette import styles
-from qlab.views.words import named
 
 STEP: Final = "probe.step"
 
@@ -64,8 +63,10 @@ def step_panels_of(frame: pd.DataFrame, metrics: Sequence[str] = ()) -> list[Pan
         table = summary(with_references, Axes(STEP, (metric,)), "probes")
         for panel in metric_panels(table, STEP, [metric], "probe"):
             lines = sorted(panel.lines, key=lambda line: list(style).index(_own(line.name, style)))
-            lines = [dataclasses.replace(line, style=style[_own(line.name, style)]) for line in lines]
-            found.append(dataclasses.replace(panel, lines=tuple(lines), xlabel=named(STEP)))
+            lines = [
+                dataclasses.replace(line, style=style[_own(line.name, style)], counts=_at_each(line)) for line in lines
+            ]
+            found.append(dataclasses.replace(panel, lines=tuple(lines)))
     titles = list(dict.fromkeys(panel.title for panel in found))
     return sorted(found, key=lambda panel: titles.index(panel.title))  # those of a model side by side
 
@@ -81,7 +82,9 @@ def along_steps(frame: pd.DataFrame, metrics: Sequence[str] = ()) -> Any:
     columns = len({panel.ylabel for panel in panels}) or 1
     layout = drawn(panels, columns=columns)
     rows = -(-len(layout) // columns)
-    return styled(layout, bokeh={}, matplotlib={"fig_inches": (5.5 * columns, 4.2 * rows)})
+    # Curvatures of models differ by orders of magnitude.
+    size = (5.5 * columns, 4.2 * rows)
+    return styled(layout, bokeh={}, matplotlib={"fig_inches": size, "shared_axes": False})
 
 
 def figures_along(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
@@ -111,7 +114,8 @@ def _with_levels(frame: pd.DataFrame) -> pd.DataFrame:
     parts = [own.assign(**{STEP: steps[of_steps], "probe.type": own[_AT].astype(str)})]
     for point, name in _REFERENCES.items():
         level = frame[~of_steps & (frame[_AT] == point)] if _AT in frame else frame.iloc[:0]
-        parts += [level.assign(**{STEP: end, "probe.type": name}) for end in ends if len(level)]
+        said = level.assign(**{"probe.type": name})
+        parts += [said.assign(**{STEP: end}) for end in ends if len(level)]
     return pd.concat(parts, ignore_index=True).drop(columns=[_AT, "probe.label"], errors="ignore")
 
 
@@ -119,6 +123,12 @@ def _in_order(names: pd.Series) -> list[str]:
     """Methods first, then what they are compared with."""
     every = list(dict.fromkeys(str(name) for name in names))
     return sorted(every, key=lambda name: name in _REFERENCES.values())
+
+
+def _at_each(line: Line) -> dict[Hashable, Any]:
+    """The counts of a line, which are of runs at all steps, for one of them: as many as there are models."""
+    places = max(1, len(line.x))
+    return {**line.counts, **{name: int(line.counts[name]) // places for name in ("kept", "runs")}}
 
 
 def _own(line: str, style: dict[str, Any]) -> str:

@@ -10,8 +10,8 @@ from typing import Any
 import pandas as pd
 
 from qlab.attempts import Attempts
-from qlab.reading.claims import claims_of
 from qlab.reading.along_steps import along_steps, figures_along, stepped
+from qlab.reading.claims import claims_of
 from qlab.reading.known import against_known, known_table, sweeps_known
 from qlab.report.data import Shown, shown_data
 from qlab.report.reference import References, agreement, matched_by_task
@@ -40,9 +40,9 @@ _STEPS_CAPTION = (
 )
 
 _RELEARNING_CAPTION = (
-    "Relearning: the fraction of known and hidden corrupted rows that get their polluted labels while the known ones are "
-    "learned anew after unlearning; beside models that were not unlearned and oracles. Mean and standard deviation over "
-    "runs."
+    "Relearning: the fraction of known and hidden corrupted rows that get their polluted labels while the known ones "
+    "are learned anew after unlearning; beside models that were not unlearned and oracles. Mean and standard deviation "
+    "over runs."
 )
 
 _KNOWN_CAPTION = (

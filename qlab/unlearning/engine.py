@@ -287,9 +287,7 @@ def _unlearn(
     seconds = time.perf_counter() - start
     said = {name: value.double().cpu() for name, value in measured.items()}
     trajectory = {name: torch.stack([part[name] for part in path], dim=1) for name in path[0]} if path else {}
-    return Unlearned(
-        trained, found, failures, logits.cpu(), seconds, cost.spent, cost.evaluations, said, trajectory
-    )
+    return Unlearned(trained, found, failures, logits.cpu(), seconds, cost.spent, cost.evaluations, said, trajectory)
 
 
 def _descend(caller: Caller, batch: Batch, optimizer: Optimizer, changed: Changed, step: int) -> list[int]:

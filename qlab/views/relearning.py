@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from typing import Any, Final
 
 import numpy as np
@@ -30,13 +30,12 @@ def was_audited(frame: pd.DataFrame) -> bool:
     return any(name in frame and frame[name].notna().any() for name in ROWS)
 
 
-def relearning_history(
-    frame: pd.DataFrame, read: Callable[[str, str], Iterable[tuple[int, float]]]
-) -> pd.DataFrame:
-    """Every value of the curves: columns ``model``, ``corruption``, ``ratio``, ``method``, ``metric``, ``step``, ``value``.
+def relearning_history(frame: pd.DataFrame, read: Callable[[str, str], Iterable[tuple[int, float]]]) -> pd.DataFrame:
+    """Every value of the curves.
 
-    Beside the methods there are the ``trained model``, before it was unlearned, and the ``oracle``: once for each model
-    that was trained, whichever methods were applied to it. Runs that were not audited have no rows.
+    Columns: ``model``, ``corruption``, ``ratio``, ``method``, ``metric``, ``step`` and ``value``. Beside the methods
+    there are the ``trained model``, before it was unlearned, and the ``oracle``: once for each model that was trained,
+    whichever methods were applied to it. Runs that were not audited have no rows.
 
     Args:
         frame: one row for each unlearning run.
@@ -54,8 +53,9 @@ def relearning_history(
                 if pd.isna(run.get(metric + end, np.nan)) or (end and place in seen):
                     continue
                 seen.add(place)
-                said = {**label, "method": name, "metric": metric}
-                rows += [{**said, "step": step, "value": value} for step, value in read(str(run["run_id"]), metric + end)]
+                said: dict[str, Any] = {part: label[part] for part in _GROUP} | {"method": name, "metric": metric}
+                found = read(str(run["run_id"]), metric + end)
+                rows += [{**said, "step": step, "value": value} for step, value in found]
     return pd.DataFrame(rows, columns=[*_GROUP, "method", "metric", "step", "value"])
 
 
@@ -88,7 +88,7 @@ def relearning_panels(history: pd.DataFrame, frame: pd.DataFrame) -> list[Panel]
     told = [name for name in _GROUP if history[name].nunique(dropna=False) > 1]
     panels = []
     for key, own in history.groupby(_GROUP, sort=False, dropna=False):
-        place = dict(zip(_GROUP, key, strict=True))
+        place: dict[str, Any] = dict(zip(_GROUP, key, strict=True))
         texts = {**place, "ratio": f"ratio {ratio_text(place['ratio'], history['ratio'])}"}
         title = ", ".join(str(texts[name]) for name in _GROUP if name in told or name == "model")
         for metric, rows in ROWS.items():
@@ -100,16 +100,9 @@ def relearning_panels(history: pd.DataFrame, frame: pd.DataFrame) -> list[Panel]
                 grouped = points.groupby("step")["value"]
                 number = int(grouped.count().max()) if len(points) else 0
                 said = counts.get((*map(str, key), name), {"runs": number, "left_out": ""})
-                lines.append(
-                    Line(
-                        name,
-                        style[name],
-                        {"kept": number, **said},
-                        np.asarray(sorted(grouped.groups), dtype=float),
-                        grouped.mean().to_numpy(dtype=float),
-                        grouped.std(ddof=1).to_numpy(dtype=float),
-                    )
-                )
+                found = grouped.agg(["mean", "std"]).sort_index().reset_index()
+                values = (np.asarray(found[part], dtype=np.float64) for part in ("step", "mean", "std"))
+                lines.append(Line(name, style[name], {**said, "kept": number}, *values))
             if (own["metric"] == metric).any():
                 shown = f"polluted labels given, {rows}"
                 panels.append(Panel(title, "relearning step", shown, tuple(lines), bounded=True, markers=False))
@@ -132,13 +125,13 @@ def relearning_curves(history: pd.DataFrame, frame: pd.DataFrame) -> Any:
     return styled(layout, bokeh={}, matplotlib={"fig_inches": (5.5 * columns, 4.2 * -(-len(panels) // columns))})
 
 
-def _counts(frame: pd.DataFrame) -> dict[tuple[str, ...], dict[str, Any]]:
+def _counts(frame: pd.DataFrame) -> dict[tuple[str, ...], dict[Hashable, Any]]:
     """How many runs there are of each method of a model, and why some are left out."""
     work = label_runs(frame)
     audited = frame.reindex(columns=list(ROWS)).notna().any(axis=1)
     ended = pd.Series(ending(frame), index=frame.index, dtype=object)
     work["reason"] = [reason or ("" if was else "not audited") for reason, was in zip(ended, audited, strict=True)]
-    found = {}
+    found: dict[tuple[str, ...], dict[Hashable, Any]] = {}
     for key, own in work.groupby([*_GROUP, "method"], sort=False, dropna=False):
         found[tuple(map(str, key))] = {"runs": len(own), "left_out": joined(own["reason"])}
     return found

@@ -56,6 +56,13 @@ _ENDS: Final = {
 }
 """Metrics at the end of unlearning."""
 
+_PROBED: Final = {
+    "hessian_trace": "Hessian trace",
+    "hessian_eigenvalue_max": "largest Hessian eigenvalue",
+    "hessian_eigenvalue_min": "lowest Hessian eigenvalue",
+}
+"""Metrics of probes."""
+
 _UNITS: Final = {"model.depth": "layers", "training.epochs": "epochs", "training.batch_size": "rows"}
 
 _PLACE: Final = re.compile(r"\bnoise\.\d+=")
@@ -65,7 +72,7 @@ def named(name: str) -> str:
     """A metric or param in words: ``training.learning_rate`` as "learning rate"."""
     if name in _PARAMS:
         return _PARAMS[name]
-    return (TITLES | APART | _ENDS).get(name, name.rpartition(".")[2].replace("_", " "))
+    return (TITLES | APART | _ENDS | _PROBED).get(name, name.rpartition(".")[2].replace("_", " "))
 
 
 def axis_words(axis: Sequence[str]) -> str:

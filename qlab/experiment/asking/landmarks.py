@@ -75,8 +75,8 @@ class Landmarks:
         most = min((item.unlearner.steps for item in methods if not item.unlearner.budget), default=probe.step)
         if probe.step > most:
             raise ConfigError(
-                f"{name}: got step = {probe.step}, accepts 0 to {most}, as {probe.at} takes {most} steps; or -1 for the "
-                "last."
+                f"{name}: got step = {probe.step}, accepts 0 to {most}, as {probe.at} takes {most} steps; or -1 for "
+                "the last."
             )
 
     def methods_of(self, probe: LandscapeProbe) -> set[str]:

@@ -61,7 +61,8 @@ def _path(materials: Materials, item: Unlearning, steps: Collection[int], inputs
     )
     if not found.trajectory:
         raise DataError(
-            f"step: got {min(steps)}, accepts at most {found.steps}, which is what the budget of {item.method} pays for."
+            f"step: got {min(steps)}, but the budget of {item.method} pays for fewer; give a lower step, or -1 for the "
+            "last."
         )
     buffers = {name: value for name, value in taught.model.state_dict().items() if name not in found.trajectory}
     repeated = {name: value.expand(len(steps), *value.shape) for name, value in buffers.items()}

@@ -12,9 +12,9 @@ from qlab.experiment.recording.figure_files import write_figure
 
 
 def write_steps(frame: pd.DataFrame, folder: Path, title: str, figures: Attempts | None = None) -> list[Path]:
-    """Writes ``steps`` as PNG and HTML for each type of probe that follows unlearners, see :mod:`qlab.reading.along_steps`.
+    """Writes ``steps`` as PNG and HTML for each type of probe that follows unlearners.
 
-    Of several types each has its name: ``steps_hessianprobe``.
+    See :mod:`qlab.reading.along_steps`. Of several types each has its name: ``steps_hessianprobe``.
 
     Args:
         frame: one row for each run of a probe.
