@@ -83,7 +83,7 @@ def relearning_panels(history: pd.DataFrame, frame: pd.DataFrame) -> list[Panel]
         frame: the runs that it is of; those without curves are counted in the legend.
     """
     counts = _counts(frame)
-    methods = [name for name in dict.fromkeys(history["method"]) if name not in _REFERENCES.values()]
+    methods = list(dict.fromkeys(label_runs(frame)["method"].astype(str)))
     style = styles([*methods, *(name for name in _REFERENCES.values() if (history["method"] == name).any())])
     told = [name for name in _GROUP if history[name].nunique(dropna=False) > 1]
     panels = []
