@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import sys
@@ -22,6 +23,7 @@ def write(value: Any) -> str:
     return value if _is(read(value), value) else json.dumps(value)
 
 
+@functools.lru_cache(maxsize=100_000)  # thousands of runs say the same
 def read(text: str) -> Any:
     """The value that a param says: what :func:`write` was given, with lists as tuples.
 

@@ -238,6 +238,12 @@ class SpoolingStore(Store):
             _is_brief.reset(token)
             self._gave_up = None
 
+    def search(
+        self, experiment_ids: Sequence[str], query: Query | str = "", *, claims: bool = False
+    ) -> Iterator[entities.Run]:
+        """See the base class; asked for at once, so that what the store knows is what it knew then."""
+        return iter(list(super().search(experiment_ids, query, claims=claims)))
+
     def search_kept(self, experiment_ids: Sequence[str], query: Query) -> Iterator[entities.Run]:
         """Runs that are asked for, oldest first; while the server is away, those this process knows of.
 
