@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Sequence
 
 from torch import Tensor
@@ -26,6 +27,7 @@ from qlab.experiment.planning.plan import Plan
 from qlab.experiment.planning.work import Work
 from qlab.experiment.recording.audits import AuditRecording
 from qlab.experiment.recording.fittings import FitRecording
+from qlab.experiment.recording.group_states import Left, interrupted_together, left_states
 from qlab.experiment.recording.measurements import MeasureRecording
 from qlab.experiment.recording.oracles import OracleRecording
 from qlab.experiment.recording.probes import ProbeGroup, ProbeRecording, read_health
@@ -115,7 +117,8 @@ class Assembly:
     def _add_training(self, trials: Sequence[Trial], *, trajectories: bool) -> None:
         model = self._work.model(trials[0])
         with self._recorder.tracking():
-            interrupted = interrupted_trials(self._recorder, self._materials, trials, model, self._plan.unfinished)
+            interrupted = interrupted_together(self._recorder, self._materials, trials, model, self._left_states)
+            interrupted |= interrupted_trials(self._recorder, self._materials, trials, model, self._plan.unfinished)
         if trajectories:  # a state without the snapshots so far leads to no trajectory
             due = snapshot_epochs(trials[0].trainer.epochs)
             interrupted = {
@@ -129,7 +132,8 @@ class Assembly:
         groups: dict[object, list[Trial]] = {}
         for trial in trials:
             saved = interrupted.get(trial.key)
-            groups.setdefault(None if saved is None else saved.state.together, []).append(trial)
+            own_run = saved is not None and bool(saved.run_id)
+            groups.setdefault(None if saved is None else (own_run, saved.state.together), []).append(trial)
         for together in sorted(groups, key=lambda together: together is not None):
             self._add_part(
                 groups[together], [interrupted[trial.key] for trial in groups[together] if together], trajectories
@@ -147,6 +151,11 @@ class Assembly:
             if trajectories:
                 self._traced_by[trial.key] = node
         self._measure([trial.key for trial in trials], node)
+
+    @functools.cached_property
+    def _left_states(self) -> list[Left]:
+        """Of ensembles whose runs are kept together."""
+        return left_states(self._recorder)
 
     def _over_epochs(self, trials: Sequence[Trial]) -> tuple[Measurement, ...]:
         """The further metrics that are taken while trials are trained."""

@@ -26,6 +26,7 @@ from qlab.experiment.planning.seeds import check_seeds
 from qlab.experiment.planning.work import Work
 from qlab.experiment.recording.claims import register_claims
 from qlab.experiment.recording.failures import failure_lines
+from qlab.experiment.recording.group_states import delete_unneeded
 from qlab.experiment.recording.parent import find_parent, open_parent
 from qlab.experiment.recording.recorder import DamagedCheckpoint, Recorder
 from qlab.experiment.recording.refusal import clear_refusals, record_refusal
@@ -252,6 +253,7 @@ class Runner:
                 end_left(self._store, recorder.experiment_id, but=parent)
                 delete_left_states(recorder)
             self._do(recorder, materials, work, plan, parent)
+            delete_unneeded(recorder)
         recorder.confirm()
 
     def _do(self, recorder: Recorder, materials: Materials, work: Work, plan: Plan, parent: str) -> None:

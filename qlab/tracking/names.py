@@ -67,6 +67,9 @@ ASSIGNMENTS: Final = "qlab.assignments"
 HEALTH: Final = "qlab.health"
 """Tag: health of the trained model."""
 
+LEFT_OUT: Final = ("diverged", "unreached")
+"""The health of models whose numbers are in no mean and no claim."""
+
 SEED: Final = "qlab.seed"
 ERROR: Final = "qlab.error"
 """Tag: why a run failed, in one line."""

@@ -46,7 +46,7 @@ def _kept(members: Iterable[Member]) -> list[str]:
     return [
         member.data.tags[names.TRIAL_KEY]
         for member in members
-        if member.info.status == "FINISHED" and member.data.tags.get(names.HEALTH) != "diverged"
+        if member.info.status == "FINISHED" and member.data.tags.get(names.HEALTH) not in names.LEFT_OUT
     ]
 
 

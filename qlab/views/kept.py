@@ -8,10 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from qlab.tracking.names import MEASURED, NOT_FINITE
-
-_LEFT_OUT = ("diverged", "unreached")
-"""The health of models whose numbers are in no mean and no claim."""
+from qlab.tracking.names import LEFT_OUT, MEASURED, NOT_FINITE
 
 
 def ending(frame: pd.DataFrame) -> list[str]:
@@ -22,7 +19,7 @@ def ending(frame: pd.DataFrame) -> list[str]:
     statuses = frame["status"] if "status" in frame else [None] * len(frame)
     healths = frame["health"] if "health" in frame else [None] * len(frame)
     return [
-        (str(health) if health in _LEFT_OUT else "") if status == "FINISHED" else _ended(status)
+        (str(health) if health in LEFT_OUT else "") if status == "FINISHED" else _ended(status)
         for status, health in zip(statuses, healths, strict=True)
     ]
 

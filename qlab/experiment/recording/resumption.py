@@ -33,7 +33,7 @@ class Interrupted:
     """A trial that was interrupted, and the state it can go on from.
 
     Args:
-        run_id: its run.
+        run_id: its run; empty if it was kept together with others, and has none before it ends.
         state: of one member.
         entry: what the tag says of the state's file.
         metrics: the names of those that the run has.
@@ -107,6 +107,9 @@ class StateWriter:
         if self._entries[index] is not None:
             _delete_state(self._recorder.store, self._run_ids[index])
 
+    def finished(self) -> None:
+        """All have ended: nothing is left."""
+
 
 def delete_left_states(recorder: Recorder) -> None:
     """Deletes states of trainings that had finished when their command was killed."""
@@ -140,12 +143,12 @@ def interrupted_trials(
         if run_id is None:
             continue
         run = recorder.store.get_run(run_id)
-        entries = _entries(run.data.tags.get(names.RESUME))
+        entries = entries_of(run.data.tags.get(names.RESUME))
         if entries and other_data(materials, run, trial):
             recorder.reporter.notice(f"{trial.label}: its data are others than before the interruption; it starts anew")
             entries = []
         for entry in entries:
-            state = _load(recorder, trial, run_id, entry)
+            state = load_state(recorder, trial.label, run_id, entry)
             if state is not None and state.fits(model) and state.epoch <= trial.trainer.epochs:
                 running = run.info.status == "RUNNING"
                 found[trial.key] = Interrupted(run_id, state, entry, tuple(run.data.metrics), running)
@@ -182,8 +185,13 @@ def with_curves(
     return left
 
 
-def _entries(text: str | None) -> list[dict[str, Any]]:
-    """The states that a tag names, the newest first."""
+def entries_of(text: str | None, slots: Sequence[str] = names.RESUME_SLOTS) -> list[dict[str, Any]]:
+    """The states that a tag names, the newest first.
+
+    Args:
+        text: the tag's value.
+        slots: the files that it may name.
+    """
     try:
         newest = json.loads(text or "{}")
         previous = newest.pop("previous", None)
@@ -192,14 +200,12 @@ def _entries(text: str | None) -> list[dict[str, Any]]:
     return [
         entry
         for entry in (newest, previous)
-        if isinstance(entry, dict)
-        and entry.keys() >= {"file", "sha256", "epoch"}
-        and entry["file"] in names.RESUME_SLOTS
+        if isinstance(entry, dict) and entry.keys() >= {"file", "sha256", "epoch"} and entry["file"] in slots
     ]
 
 
-def _load(recorder: Recorder, trial: Trial, run_id: str, entry: Mapping[str, Any]) -> TrainingState | None:
-    """A state, or None if its file is not what was written."""
+def load_state(recorder: Recorder, label: str, run_id: str, entry: Mapping[str, Any]) -> TrainingState | None:
+    """A state, or None if its file is not what was written, which is said."""
     with tempfile.TemporaryDirectory() as folder:
         try:
             path = recorder.store.fetch_file(run_id, entry["file"], Path(folder))
@@ -210,5 +216,5 @@ def _load(recorder: Recorder, trial: Trial, run_id: str, entry: Mapping[str, Any
             reason = "is missing"
         except DataError:
             reason = "is of another version"
-    recorder.reporter.notice(f"{trial.label}: its state after epoch {entry['epoch']} {reason} and is not used")
+    recorder.reporter.notice(f"{label}: its state after epoch {entry['epoch']} {reason} and is not used")
     return None

@@ -13,12 +13,14 @@ from qlab.experiment.asking.trial import Trial
 from qlab.experiment.jobs.materials import Materials
 from qlab.experiment.jobs.train import EVERY_EPOCH, HOLDOUT, Retrace, Train, Trained
 from qlab.experiment.planning.data_records import dataset_records
+from qlab.experiment.recording.group_states import GroupStates
 from qlab.experiment.recording.measurements import measured_tags
 from qlab.experiment.recording.recorder import Recorder
 from qlab.experiment.recording.recording import Recording, RunsRecording
 from qlab.experiment.recording.resumption import Interrupted, StateWriter
 from qlab.models import Model
 from qlab.tracking import names
+from qlab.tracking.grouped.address import is_member
 from qlab.tracking.writes import DatasetRecord
 from qlab.training.health import UNREACHED
 from qlab.training.state import TrainingState
@@ -72,7 +74,7 @@ class TrainRecording(RunsRecording[Trained, Trial]):
         self._model = model
         self._parent = parent
         self._saved = saved
-        self._states: StateWriter | None = None
+        self._states: StateWriter | GroupStates | None = None
         self._heard = -1
         self._places = {trial.key: place for place, trial in enumerate(job.trials)}
         self._only: dict[str, set[int]] = {}
@@ -121,6 +123,8 @@ class TrainRecording(RunsRecording[Trained, Trial]):
                 del self.unfinished[run_id]
                 if self._states is not None:
                     self._states.remove(index)
+        if self._states is not None:
+            self._states.finished()
         self.recorder.job_ended()
         self.reporter.ensemble_finished(result.seconds, result.health)
         if said := _unreached(self._job.trials, result):
@@ -147,22 +151,27 @@ class TrainRecording(RunsRecording[Trained, Trial]):
         with self.recorder.tracking(), self.recorder.starting() as run_ids:
             for index, trial in enumerate(trials):
                 tags = self.recorder.tags(trial.kind, trial.key, self._parent, trial.seed, engine) | trial.group_tags
-                if self._saved:
+                if self._saved and self._saved[index].run_id:
                     run_ids.append(self._saved[index].run_id)
                     self._open_again(run_ids[-1], tags)
                 else:
                     run_ids.append(create_trial(self.recorder, self._materials, trial, tags))
             known = []
-            if self._saved:
+            if self._saved and self._saved[0].run_id:
                 logged = sorted({name for item in self._saved for name in item.metrics})
                 known = self.recorder.store.last_steps(run_ids, logged)
         self.opened(run_ids, trials, known)
-        entries: list[dict[str, Any] | None] = [item.entry for item in self._saved]
+        entries: list[dict[str, Any] | None] = [item.entry if item.run_id else None for item in self._saved]
         entries = entries or [None] * len(trials)
         versions: list[dict[str, str]] = [{} for _ in trials]
         for item in self._job.measurements:
             versions[self._places[item.of.key]][item.name] = item.digest
-        self._states = StateWriter(self.recorder, run_ids, self.writer.flush, entries, versions)
+        if is_member(run_ids[0]):
+            self._states = GroupStates(self.recorder, self._materials, self._parent, trials, versions)
+        else:
+            self._states = StateWriter(self.recorder, run_ids, self.writer.flush, entries, versions)
+        if self._job.saved is not None and not self._saved[0].run_id:  # its epochs were in no run yet
+            self._log_missed(self._job.saved.evaluated, self._job.saved.history)
 
     def _open_again(self, run_id: str, tags: dict[str, str]) -> None:
         self.recorder.store.set_tags(run_id, tags)
