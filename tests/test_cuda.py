@@ -31,7 +31,10 @@ MODELS = [
     pytest.param(PennyLaneQNN(depth=2, entangler="ring"), id="ring"),
     pytest.param(CNOTQNN(depth=2), id="statevector"),
     pytest.param(MLP(hidden=(6, 3), dtype="float64", dropout=0.3, activation="gelu"), id="dropout"),
-    pytest.param(MLP(hidden=(6, 3), dtype="float64", inputs="pauli", sites=2), id="MLP on Pauli strings"),
+    # Not ReLU: of a dead network Adam makes steps of what rounding leaves, on every device others.
+    pytest.param(
+        MLP(hidden=(6, 3), dtype="float64", inputs="pauli", sites=2, activation="gelu"), id="MLP on Pauli strings"
+    ),
     pytest.param(PennyLaneQNN(depth=2, observable="mean_Z", readout="affine"), id="mean of Z, affine"),
     pytest.param(PennyLaneQNN(depth=2, noise=(AmplitudeDamping(gamma=0.1),)), id="noise"),
     pytest.param(PauliLinear(sites=2, bound="operator"), id="bounded operator"),
