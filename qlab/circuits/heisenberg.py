@@ -148,6 +148,32 @@ class _Path:
         return cls(cone.observable.coefficients(), shape, tuple(row[block] for block in order), tuple(label))
 
 
+@dataclasses.dataclass(frozen=True)
+class _Step:
+    """How a block acts on coefficients with an axis of length 4 for each wire met so far.
+
+    Args:
+        size: the number of wires of the block.
+        order: how axes are arranged first, those that it acts on last; None if they are in that order.
+        rest: elements of the axes that it leaves alone.
+        new: places, among the block's wires, of those that the observable meets for the first time: there it is the
+            identity, so that only column 0 of their axis counts. The last first.
+    """
+
+    size: int
+    order: tuple[int, ...] | None
+    rest: int
+    new: tuple[int, ...]
+
+    @classmethod
+    def of(cls, wires: Sequence[int], axes: Sequence[int]) -> tuple[Self, list[int]]:
+        """The step of a block on some wires, and the axes that it leaves, from the axes there are."""
+        rest = [wire for wire in axes if wire not in wires]
+        order = _order([*rest, *(wire for wire in wires if wire in axes)], axes)
+        new = tuple(place for place, wire in reversed(list(enumerate(wires))) if wire not in axes)
+        return cls(len(wires), order, 4 ** len(rest), new), [*rest, *wires]
+
+
 class _Evolution(nn.Module):
     """Parts of an observable evolved through light cones of one shape, all at once."""
 
@@ -156,14 +182,19 @@ class _Evolution(nn.Module):
     def __init__(self, paths: Sequence[_Path]) -> None:
         super().__init__()
         self._several = len(paths) > 1
-        first, self.steps, self._size = paths[0].shape
-        self._first = list(range(first))
+        first, blocks, size = paths[0].shape
+        axes = list(range(first))
+        self.steps = []
+        for wires in blocks:
+            step, axes = _Step.of(wires, axes)
+            self.steps.append(step)
         starts = torch.stack([path.start for path in paths])
         self.register_buffer("start", starts if self._several else starts[0], persistent=False)
         self._row = paths[0].rows
         # In the end the wires of the first are in ascending order, and those of the others in that of its labels.
-        self._final = sorted(range(self._size), key=lambda label: paths[0].wires[label])
-        self.wires = [tuple(path.wires[label] for label in self._final) for path in paths]
+        final = sorted(range(size), key=lambda label: paths[0].wires[label])
+        self._final = _order(final, axes)
+        self.wires = [tuple(path.wires[label] for label in final) for path in paths]
         for number in range(len(self.steps) if self._several else 0):
             self.register_buffer(
                 f"rows_{number}", torch.tensor([path.rows[number] for path in paths]), persistent=False
@@ -173,28 +204,30 @@ class _Evolution(nn.Module):
         """Pauli coefficients on the cones' wires, one cone after the other, shape ``[paths 4^k]``."""
         coefficients = self.start.to(flat)
         lead = coefficients.shape[:-1]  # the paths, if there are several
-        before = range(len(lead))
-        axes = self._first
-        for number, wires in enumerate(self.steps):
-            stack = transfers[len(wires)]
+        for number, step in enumerate(self.steps):
+            stack = transfers[step.size]
             transfer = stack[getattr(self, f"rows_{number}") if self._several else self._row[number]]
-            old = [wire for wire in wires if wire in axes]
-            rest = [wire for wire in axes if wire not in wires]
-            new = [wire for wire in wires if wire not in axes]
-            order = [*before, *(len(lead) + axes.index(wire) for wire in [*rest, *old])]
-            matrix = coefficients.reshape(*lead, *[4] * len(axes)).permute(order)
-            matrix = matrix.reshape(*lead, 4 ** len(rest), 4 ** len(old))
-            if new:
-                # On new wires the observable is the identity: only column 0 of their axis counts.
-                columns = transfer.reshape(*lead, -1, *[4] * len(wires))
-                for position, wire in reversed(list(enumerate(wires))):
-                    if wire in new:
-                        columns = columns.select(len(lead) + 1 + position, 0)
-                transfer = columns.reshape(*lead, 4 ** len(wires), -1)
+            if step.new:
+                columns = transfer.reshape(*lead, -1, *[4] * step.size)
+                for place in step.new:
+                    columns = columns.select(len(lead) + 1 + place, 0)
+                transfer = columns.reshape(*lead, 4**step.size, -1)
+            matrix = _arranged(coefficients, step.order, len(lead)).reshape(*lead, step.rest, -1)
             coefficients = (matrix @ transfer.mT).reshape(*lead, -1)
-            axes = [*rest, *wires]
-        order = [*before, *(len(lead) + axes.index(label) for label in self._final)]
-        return coefficients.reshape(*lead, *[4] * len(axes)).permute(order).reshape(-1)
+        return _arranged(coefficients, self._final, len(lead)).reshape(-1)
+
+
+def _order(wanted: Sequence[int], axes: Sequence[int]) -> tuple[int, ...] | None:
+    """Where the axes wanted are among those there are; None if they are the same."""
+    return None if list(wanted) == list(axes) else tuple(axes.index(axis) for axis in wanted)
+
+
+def _arranged(coefficients: Tensor, order: Sequence[int] | None, lead: int) -> Tensor:
+    """Coefficients ``[..., 4^k]`` with their k axes in another order, after those that lead."""
+    if order is None:
+        return coefficients
+    apart = coefficients.reshape(*coefficients.shape[:lead], *[4] * len(order))
+    return apart.permute(*range(lead), *(lead + place for place in order))
 
 
 def _number(gate: Gate) -> int:

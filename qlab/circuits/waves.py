@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -11,6 +14,13 @@ from qlab.circuits.gate_matrices import bind
 from qlab.circuits.operations import matrix_of
 from qlab.circuits.pauli import transfer_matrices
 from qlab.circuits.recording import Gate, Recording
+from qlab.deferred import Deferred
+from qlab.untransformed import untransformed
+
+if TYPE_CHECKING:
+    import pennylane as qml
+else:
+    qml = Deferred("pennylane")
 
 _WIDEST = 3
 """Gates on more wires have matrices of 16^k elements, three of which are not kept."""
@@ -42,21 +52,50 @@ def waves_of(recording: Recording, gate: Gate) -> tuple[Tensor, int] | None:
         return torch.stack([constant, torch.zeros_like(constant), torch.zeros_like(constant)]), 0
     if recording.index is None or len(gate.slots) != 1:
         return None
+    parts = _rotation_parts(type(gate.operation)) if _is_rotation(gate) else _parts(gate.operation)
+    return None if parts is None else (parts, int(recording.index[gate.slots[0]]))
+
+
+def all_rotations(recording: Recording, gates: Sequence[Gate]) -> bool:
+    """Whether all gates are constants on few wires or one of PennyLane's plain rotations, each by a weight."""
+    return recording.index is not None and all(
+        len(gate.wires) <= _WIDEST and (gate.constant or _is_rotation(gate)) for gate in gates
+    )
+
+
+def _is_rotation(gate: Gate) -> bool:
+    names = ("RX", "RY", "RZ", "PhaseShift", "IsingXX", "IsingYY", "IsingZZ")
+    return len(gate.slots) == 1 and type(gate.operation) in [getattr(qml, name) for name in names]
+
+
+@functools.cache
+def _rotation_parts(cls: type[qml.operation.Operator]) -> Tensor | None:
+    """The parts of a class that has a matrix for an angle and nothing else, kept; not to be written to."""
+
+    def found() -> Tensor | None:
+        with qml.QueuingManager.stop_recording():
+            return _parts(cls(0.0, wires=range(cls.num_wires)))
+
+    return untransformed(found)
+
+
+def _parts(operation: qml.operation.Operator) -> Tensor | None:
+    """A, B and C of an operation, ``[3, 4^k, 4^k]``, or None."""
     try:
-        zero, quarter, half = (_at(gate, angle) for angle in (0.0, math.pi / 2, math.pi))
+        zero, quarter, half = (_at(operation, angle) for angle in (0.0, math.pi / 2, math.pi))
         constant, cosine = (zero + half) / 2.0, (zero - half) / 2.0
         sine = quarter - constant
         for angle in _TRIED:
             found = constant + math.cos(angle) * cosine + math.sin(angle) * sine
-            if not torch.allclose(found, _at(gate, angle), atol=_ROUNDING, rtol=0):
+            if not torch.allclose(found, _at(operation, angle), atol=_ROUNDING, rtol=0):
                 return None
     except Exception:  # a class that takes no other angle is computed from its matrix
         return None
-    return torch.stack([constant, cosine, sine]), int(recording.index[gate.slots[0]])
+    return torch.stack([constant, cosine, sine])
 
 
-def _at(gate: Gate, angle: float) -> Tensor:
-    return _transposed(matrix_of(bind(gate.operation, [torch.tensor(angle, dtype=torch.float64)])))
+def _at(operation: qml.operation.Operator, angle: float) -> Tensor:
+    return _transposed(matrix_of(bind(operation, [torch.tensor(angle, dtype=torch.float64)])))
 
 
 def _transposed(matrix: Tensor) -> Tensor:
