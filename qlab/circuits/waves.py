@@ -25,6 +25,9 @@ else:
 _WIDEST = 3
 """Gates on more wires have matrices of 16^k elements, three of which are not kept."""
 
+_ROTATIONS = ("RX", "RY", "RZ", "PhaseShift", "IsingXX", "IsingYY", "IsingZZ")
+"""Gates that have a matrix for an angle and nothing else."""
+
 _ROUNDING = 1e-13
 
 _TRIED = (0.7, -2.1)
@@ -52,7 +55,7 @@ def waves_of(recording: Recording, gate: Gate) -> tuple[Tensor, int] | None:
         return torch.stack([constant, torch.zeros_like(constant), torch.zeros_like(constant)]), 0
     if recording.index is None or len(gate.slots) != 1:
         return None
-    parts = _rotation_parts(type(gate.operation)) if _is_rotation(gate) else _parts(gate.operation)
+    parts = _rotation_parts(gate.operation.name) if _is_rotation(gate) else _parts(gate.operation)
     return None if parts is None else (parts, int(recording.index[gate.slots[0]]))
 
 
@@ -64,13 +67,14 @@ def all_rotations(recording: Recording, gates: Sequence[Gate]) -> bool:
 
 
 def _is_rotation(gate: Gate) -> bool:
-    names = ("RX", "RY", "RZ", "PhaseShift", "IsingXX", "IsingYY", "IsingZZ")
-    return len(gate.slots) == 1 and type(gate.operation) in [getattr(qml, name) for name in names]
+    name = gate.operation.name
+    return len(gate.slots) == 1 and name in _ROTATIONS and type(gate.operation) is getattr(qml, name)
 
 
 @functools.cache
-def _rotation_parts(cls: type[qml.operation.Operator]) -> Tensor | None:
-    """The parts of a class that has a matrix for an angle and nothing else, kept; not to be written to."""
+def _rotation_parts(name: str) -> Tensor | None:
+    """The parts of one of PennyLane's rotations, kept; not to be written to."""
+    cls = getattr(qml, name)
 
     def found() -> Tensor | None:
         with qml.QueuingManager.stop_recording():
