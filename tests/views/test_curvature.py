@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from support.pages import Page
 
-from qlab.experiment.recording.summary import write_probes
+from qlab.experiment.recording.probe_files import write_probes
 from qlab.statistics import bootstrap_interval
 from qlab.views.curvature import roughening_against_ratio, summarize_probes, traces_against_ratio
 from qlab.views.saving import save_html, save_png

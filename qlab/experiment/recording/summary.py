@@ -17,10 +17,11 @@ import pandas as pd
 from qlab.attempts import Attempts
 from qlab.experiment.asking.trial import ProbeRun, Trial, Unlearning, content_hash
 from qlab.experiment.recording.claims import evaluate_claims
-from qlab.experiment.recording.figure_files import tried, write_figure
+from qlab.experiment.recording.figure_files import write_figure
 from qlab.experiment.recording.followed import write_relearning, write_steps
 from qlab.experiment.recording.known import write_known
 from qlab.experiment.recording.maps import worth_drawing, write_maps
+from qlab.experiment.recording.probe_files import write_probes
 from qlab.experiment.recording.recorder import Recorder
 from qlab.landscape import ProbeResult
 from qlab.tracking import frames, names
@@ -250,52 +251,15 @@ def _made(folder: Path) -> Path:
     return folder
 
 
-def write_probes(
-    table: pd.DataFrame,
-    results: Sequence[tuple[str, ProbeResult]],
-    folder: Path,
-    title: str,
-    figures: Attempts | None = None,
-    drawn: pd.DataFrame | None = None,
-) -> list[Path]:
-    """Writes ``probes.csv`` and what there is of ``roughening``, ``hessian`` and ``landscapes`` as PNG and HTML.
+def write_summary(table: pd.DataFrame, folder: Path, title: str, figures: Attempts | None = None) -> list[Path]:
+    """Writes ``summary.csv``, ``accuracy.png`` and ``accuracy.html`` into a folder.
 
     Args:
-        table: see :func:`qlab.views.curvature.summarize_probes`.
-        results: slices and paths to draw, with what they are of.
+        table: see :func:`qlab.views.summary.summarize`.
         folder: where to.
         title: of the pages.
         figures: is told which figures cannot be drawn; without it that is an error.
-        drawn: the rows that are drawn against the corruption ratio; by default all.
     """
-    from qlab.views.curvature import figures_of
-
-    panels = _panels(results, figures) if results else []
-    csv = folder / "probes.csv"
-    table.to_csv(csv, index=False)
-    rows = table if drawn is None else drawn
-    made: dict[str, Callable[[], Any]] = {
-        name: functools.partial(draw, rows) for name, draw in figures_of(rows).items()
-    }
-    if panels:
-        from qlab.views.landscape import panels_in_rows
-
-        made["landscapes"] = lambda: panels_in_rows(panels)
-    return [csv, *(file for name, draw in made.items() for file in write_figure(draw, folder, name, title, figures))]
-
-
-def _panels(results: Sequence[tuple[str, ProbeResult]], figures: Attempts | None) -> list[Any]:
-    """Drawn one by one: one that cannot be drawn would take the others down with it."""
-    from qlab.views.landscape import panel
-
-    drawn = (
-        tried(f"landscapes: {label}", functools.partial(panel, label, result), figures) for label, result in results
-    )
-    return [drawing for drawing in drawn if drawing is not None]
-
-
-def write_summary(table: pd.DataFrame, folder: Path, title: str, figures: Attempts | None = None) -> list[Path]:
-    """Writes ``summary.csv``, ``accuracy.png`` and ``accuracy.html`` into a folder, see :func:`write_probes`."""
 
     def draw() -> Any:
         from qlab.views.resilience import accuracy_against_ratio
@@ -312,7 +276,7 @@ def write_unlearning(
 ) -> list[Path]:
     """Writes ``unlearning.csv`` and, if a run finished, ``unlearning.png`` and ``unlearning.html`` into a folder.
 
-    See :func:`write_probes`; the curves are those of :func:`qlab.views.unlearning.curves_of`.
+    See :func:`write_summary`; the curves are those of :func:`qlab.views.unlearning.curves_of`.
     """
     from qlab.views.unlearning import accuracy_against_step
 

@@ -16,6 +16,13 @@ from qlab.explorer.tables import plain_table
 from qlab.reading.known import against_known, known_table, sweeps_known
 from qlab.tracking import frames, names
 from qlab.views.kept import measured
+from qlab.views.relearning import (
+    relearning_curves,
+    relearning_history,
+    relearning_metrics,
+    relearning_table,
+    was_audited,
+)
 from qlab.views.summary import rounded
 from qlab.views.unlearning import (
     DRAWN,
@@ -37,6 +44,7 @@ class _Shown:
     curves: pd.DataFrame
     methods: list[str]
     known: pd.DataFrame | None
+    relearned: pd.DataFrame | None
 
 
 class UnlearningPage(Page):
@@ -54,12 +62,14 @@ class UnlearningPage(Page):
         self.bars = Figure("unlearning_final")
         self.trade = Figure("unlearning_trade_off")
         self.known = Figure("unlearning_known")
+        self.relearning = Figure("unlearning_relearning")
         self._table = pn.Column(sizing_mode="stretch_width")
         tabs = pmui.Tabs(
             ("Over steps", self.curves.view),
             ("At the end", self.bars.view),
             ("Trade-off", self.trade.view),
             ("Known rows", self.known.view),
+            ("Relearning", self.relearning.view),
             ("Table", self._table),
         )
         return [pmui.Row(self._methods.widget, self._metrics.widget), tabs]
@@ -85,9 +95,15 @@ class UnlearningPage(Page):
             history = history_of(runs, lambda run, metric: series[run, metric], metrics)
             curves = history if history.empty else curves_of(history)
             known = known_table(runs) if sweeps_known(runs) else None
-            return _Shown(runs, summarize_unlearning(runs), curves, methods, known)
+            relearned = self._relearned(runs) if was_audited(runs) else None
+            return _Shown(runs, summarize_unlearning(runs), curves, methods, known, relearned)
 
         self.compute(compute, self._show)
+
+    def _relearned(self, runs: pd.DataFrame) -> pd.DataFrame:
+        """The values of relearning curves."""
+        series = self.context.reader.series([str(run) for run in runs["run_id"]], relearning_metrics(runs))
+        return relearning_history(runs, lambda run, metric: series[run, metric])
 
     def _show(self, shown: _Shown) -> None:
         self._methods.offer(shown.methods)
@@ -100,6 +116,7 @@ class UnlearningPage(Page):
             self.bars.clear()
             self.trade.clear()
             self.known.clear()
+            self.relearning.clear()
             self.say("No unlearning run has finished yet.")
         else:
             drawn = accuracy_against_step(shown.curves, shown.table, metrics=metrics)
@@ -112,4 +129,8 @@ class UnlearningPage(Page):
                 self.known.clear()
             else:
                 self.known.show(against_known(shown.runs), shown.known)
+            if shown.relearned is None or shown.relearned.empty:
+                self.relearning.clear()
+            else:
+                self.relearning.show(relearning_curves(shown.relearned, shown.runs), relearning_table(shown.relearned))
         self._table.objects = [plain_table(rounded(shown.table), pagination="local", page_size=12)]

@@ -1,0 +1,59 @@
+"""The tab of relearning curves on the page of unlearning: without a browser, and without a thread."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from support.experiments import TASK
+
+from qlab.explorer.pages.unlearning import UnlearningPage
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:sqlalchemy.exc.SADeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:Both 'variant' and 'button_style':PendingDeprecationWarning"),  # Panel's own
+    pytest.mark.filterwarnings("ignore:The inplace keyword:DeprecationWarning"),  # HoloViews' own
+]
+
+PLAIN = f"""
+name = "relearned"
+{TASK}
+[corruption]
+type = "LabelFlip"
+ratio = 0.5
+known = 0.5
+[[model]]
+type = "MLP"
+hidden = [2]
+training = {{ epochs = 1 }}
+[[unlearner]]
+type = "Finetune"
+steps = 1
+[run]
+seeds = 2
+oracles = 1
+"""
+
+AUDITED = PLAIN + '[audit]\noracles = 2\nmetrics = ["relearning"]\nrelearn_steps = 3\n'
+
+
+def page(opened: Callable[..., Any], text: str) -> Any:
+    found = opened(UnlearningPage, text)
+    found.update()
+    assert not found._notice.object
+    return found
+
+
+def test_an_audit_has_curves_of_known_and_hidden_rows(opened: Callable[..., Any]) -> None:
+    found = page(opened, AUDITED)
+    table = found.relearning.table
+    assert set(table["method"]) == {"Finetune", "trained model", "oracle"}
+    assert set(table["metric"]) == {"relearning_known", "relearning_hidden"}
+    assert set(table["step"]) == {0, 1, 2, 3}
+    assert set(table["runs"]) == {2}
+    assert len(found.relearning.figure) == 2
+
+
+def test_without_one_there_are_none(opened: Callable[..., Any]) -> None:
+    assert page(opened, PLAIN).relearning.figure is None
