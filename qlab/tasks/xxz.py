@@ -85,7 +85,7 @@ class XXZ(Task):
             least 2 depth - 1 of a ring circuit.
         where: the "last" k sites; or, of rings and infinite chains, "around" the last one, as many to its right (0, 1,
             ...) as to its left, which is where the light cone of a ring circuit lies; k is odd then.
-        bond_dimension: the largest that DMRG may use; "auto" is 64, of rings 256.
+        bond_dimension: the largest that DMRG may use; "auto" is 64, of rings 256, of an infinite chain 32.
         symmetry: "kept", or "broken": DMRG starts with the Neel state whose last spin is down, and nothing is averaged.
             In the gapped phase <Z> of one site then tells the class, in long chains.
     """
@@ -108,9 +108,9 @@ class XXZ(Task):
     symmetry: Annotated[Literal["kept", "broken"], AbsentMeans("kept")] = "kept"
 
     def __post_init__(self) -> None:
-        if self.solver != "dmrg":
-            _check_exact(self.length)
         super().__post_init__()
+        if self.solver == "exact":
+            _check_exact(self.length)
         for name, points, low, high in (
             ("gapless", self.gapless, -1.0, 1.0),
             ("gapped", self.gapped, 1.0, math.inf),
@@ -253,18 +253,13 @@ class XXZ(Task):
         return torch.polar(torch.ones_like(angles), angles)
 
 
-def _check_exact(length: object) -> None:
+def _check_exact(length: int | str) -> None:
     """Refuses lengths of chains that another solver takes, if any does.
 
     Raises:
         ConfigError: exact diagonalisation does not.
     """
-    other = (
-        isinstance(length, int)
-        and not isinstance(length, bool)
-        and not (4 <= length <= LONGEST_EXACT and length % 2 == 0)
-    )
-    if other or length == "infinite":
+    if isinstance(length, str) or length > LONGEST_EXACT:
         raise ConfigError(
             f"XXZ: length: got {show(length)}, accepts an integer in [4, {LONGEST_EXACT}] divisible by 2 for "
             f'amplitudes by exact diagonalisation. With solver = "dmrg" it hands over density matrices of up to '

@@ -239,7 +239,7 @@ def test_grid_stops_below_a_last_value_between_points():
     ("fields", "given_text", "accepted"),
     [
         pytest.param({"length": 5}, "got 5", "divisible by 2", id="odd length"),
-        pytest.param({"length": 2}, "got 2", "[4, 20]", id="short chain"),
+        pytest.param({"length": 2}, "got 2", "[4, 512]", id="short chain"),
         pytest.param({"length": 22}, "got 22", "[4, 20]", id="long chain"),
         pytest.param({"length": "12"}, 'got "12"', "an integer", id="length is a string"),
         pytest.param({"length": 12.0}, "got 12.0", "an integer", id="length is a float"),

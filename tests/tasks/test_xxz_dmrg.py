@@ -5,12 +5,14 @@ from __future__ import annotations
 import functools
 import importlib.util
 import itertools
+import math
 
 import numpy as np
 import pytest
 import torch
 
 from qlab import making
+from qlab.circuits.blocks import Block
 from qlab.circuits.pauli import pauli_expectations
 from qlab.errors import ConfigError, DataError
 from qlab.tasks import XXZ
@@ -109,6 +111,27 @@ def test_a_broken_state_has_its_last_spin_down_and_tells_the_class_by_it():
     assert kept_whole.train.x[:, z].abs().max() < 1e-12
     zz = task.block.strings.index("ZZ")
     np.testing.assert_allclose(kept_whole.train.x[:, zz], data.train.x[:, zz], atol=1e-5)
+
+
+@needs_tenpy
+def test_an_infinite_heisenberg_chain_has_the_energy_of_the_bethe_ansatz():
+    """1/4 - ln 2 for each bond in units of spins, 1 - 4 ln 2 in Pauli matrices, a third from each."""
+    energy = 1.0 - 4.0 * math.log(2.0)
+    found = finding.ground_states([Wanted(None, True, 1.0, 3, 32, False)])[0]
+    assert found.energy == pytest.approx(energy, abs=5e-5)
+    block = Block.of_infinite(3)
+    by_string = dict(zip(block.strings, found.pauli, strict=True))
+    for letters in ("XX", "YY", "ZZ"):
+        assert by_string[f"I{letters}"] == pytest.approx(energy / 3.0, abs=1e-3)
+        assert by_string[f"{letters}I"] == pytest.approx(by_string[f"I{letters}"], abs=1e-9)
+    assert by_string["ZII"] == pytest.approx(0.0, abs=1e-9)
+
+
+def test_an_infinite_chain_is_a_block_without_a_length():
+    task = small(length="infinite", block_sites=3, where="around")
+    assert task.expected_features == (64, False)
+    assert task.block.words == "3 neighbours on an infinite chain"
+    assert torch.equal(task.random_features(2, torch.Generator())[:, 1:].abs() < 1e-12, torch.ones(2, 63).bool())
 
 
 @needs_tenpy

@@ -16,7 +16,7 @@ import numpy as np
 from qlab import interrupts, making
 from qlab.errors import ConfigError, DataError
 from qlab.tasks.dmrg import kept
-from qlab.tasks.dmrg.states import LARGEST_CHANGE, LARGEST_TRUNCATION, Found, Wanted
+from qlab.tasks.dmrg.states import LARGEST_TRUNCATION, Found, Wanted
 from qlab.words import counted
 
 _CHUNK: Final = 12
@@ -95,14 +95,17 @@ def _chunks(missing: Sequence[Wanted], processes: int) -> list[list[Wanted]]:
 
 def _find_chunk(chunk: Sequence[Wanted], tell: Any = None) -> None:
     """Finds and keeps states one after the other."""
-    from qlab.tasks.dmrg.solver import ground_state  # TeNPy: kept states are read without
+    from qlab.tasks.dmrg import finite, infinite  # TeNPy: kept states are read without
 
     state = None
     for wanted in chunk:
         interrupts.check()
-        found, state = ground_state(wanted, state)
+        if wanted.length is None:  # cold each time: iterations that start in another state go astray
+            found = infinite.ground_state(wanted)
+        else:
+            found, state = finite.ground_state(wanted, state)
         kept.write(wanted, found)
-        if wanted.broken or not found.converged:
+        if wanted.broken or not found.converged(wanted):
             state = None
         if tell is not None:
             tell()
@@ -172,7 +175,7 @@ def _check(every: Sequence[Wanted], found: Sequence[Found]) -> None:
         DataError: some did not.
     """
     pairs = zip(every, found, strict=True)
-    bad = {wanted.delta: (wanted, item) for wanted, item in pairs if not item.converged}
+    bad = {wanted.delta: (wanted, item) for wanted, item in pairs if not item.converged(wanted)}
     if not bad:
         return
     said = [
@@ -181,9 +184,14 @@ def _check(every: Sequence[Wanted], found: Sequence[Found]) -> None:
         for delta, (_, item) in sorted(bad.items())
     ]
     more = f" and {len(said) - _MOST_NAMED} more" if len(said) > _MOST_NAMED else ""
-    dimension = next(iter(bad.values()))[0].bond_dimension
+    worst = next(iter(bad.values()))[0]
+    way = (
+        "such iterations go astray at large bond dimensions: leave bond_dimension out, or take a long open chain"
+        if worst.length is None
+        else f"take {2 * worst.bond_dimension}, or an open chain (periodic = false), which needs less"
+    )
     raise DataError(
         f"XXZ: DMRG did not converge at {'; '.join(said[:_MOST_NAMED])}{more}; accepts truncation errors up to "
-        f"{LARGEST_TRUNCATION:g} and changes up to {LARGEST_CHANGE:g}. Got bond_dimension = {dimension}: take "
-        f"{2 * dimension}, or an open chain (periodic = false), which needs less."
+        f"{LARGEST_TRUNCATION:g} and changes up to {worst.largest_change:g}. Got bond_dimension = "
+        f"{worst.bond_dimension}: {way}."
     )

@@ -19,6 +19,9 @@ LARGEST_TRUNCATION: Final = 1e-6
 LARGEST_CHANGE: Final = 1e-6
 """Of a state that is accepted: how much of the block's density matrix the last sweep changed, in trace norm."""
 
+LARGEST_CHANGE_OF_INFINITE: Final = 1e-4
+"""The same of an infinite chain, for the last twenty sweeps; its finite bond dimension errs by about as much."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Wanted:
@@ -39,6 +42,11 @@ class Wanted:
     sites: int
     bond_dimension: int
     broken: bool
+
+    @property
+    def largest_change(self) -> float:
+        """By so much the last sweeps may change the block's density matrix, in trace norm."""
+        return LARGEST_CHANGE_OF_INFINITE if self.length is None else LARGEST_CHANGE
 
     @property
     def key(self) -> str:
@@ -69,11 +77,10 @@ class Found:
     asymmetry: float
     sweeps: int
 
-    @property
-    def converged(self) -> bool:
-        """Whether the state is accepted."""
+    def converged(self, wanted: Wanted) -> bool:
+        """Whether the state is accepted as the one that was wanted."""
         finite = bool(np.isfinite(self.pauli).all()) and bool(np.isfinite(self.energy))
-        return finite and self.truncation_error <= LARGEST_TRUNCATION and self.change <= LARGEST_CHANGE
+        return finite and self.truncation_error <= LARGEST_TRUNCATION and self.change <= wanted.largest_change
 
     def as_arrays(self) -> dict[str, Any]:
         """For a file."""

@@ -1,19 +1,15 @@
-"""DMRG for XXZ chains of any length, by TeNPy; nothing else imports it."""
+"""DMRG for finite XXZ chains, by TeNPy."""
 
 from __future__ import annotations
 
-import contextlib
 import copy
-import logging
-import warnings
-from collections.abc import Iterator
 from typing import Any, Final
 
-import numpy as np
 from tenpy.algorithms.dmrg import TwoSiteDMRGEngine
 from tenpy.models.spins import SpinModel
 from tenpy.networks.mps import MPS
 
+from qlab.tasks.dmrg.models import block_at, model_of, quiet
 from qlab.tasks.dmrg.states import Found, Wanted
 from qlab.tasks.dmrg.symmetries import Matrix, average, distance, mirrored, pauli_of, reordered
 
@@ -56,7 +52,7 @@ class _Engine(TwoSiteDMRGEngine):  # type: ignore[misc]  # of a package without 
 
     def is_converged(self) -> bool:
         """Whether the last sweep changed neither the block nor the energy."""
-        block = _block_at(self.psi, 0, self._wanted.sites)
+        block = block_at(self.psi, 0, self._wanted.sites)
         if not self._wanted.broken:
             block = average([block])
         if self._block is not None:
@@ -83,8 +79,8 @@ def ground_state(wanted: Wanted, start: MPS | None = None) -> tuple[Found, MPS]:
         start: the state of another delta, all else being the same; changed in place. Not for ``broken``: it would bring
             the symmetry along.
     """
-    with _quiet():
-        model = _model(wanted)
+    with quiet():
+        model = model_of(wanted)
         cold = start is None
         psi = _first_state(wanted, model) if start is None else start
         options = {
@@ -109,23 +105,6 @@ def ground_state(wanted: Wanted, start: MPS | None = None) -> tuple[Found, MPS]:
     return found, psi
 
 
-def _model(wanted: Wanted) -> SpinModel:
-    shape = {"bc_x": "periodic", "order": "folded"} if wanted.periodic else {"bc_x": "open"}
-    return SpinModel(
-        {
-            "L": wanted.length,
-            "S": 0.5,  # spin operators are half of Pauli's
-            "conserve": "Sz",
-            "sort_charge": True,
-            "Jx": 4.0,
-            "Jy": 4.0,
-            "Jz": 4.0 * wanted.delta,
-            "bc_MPS": "finite",
-            **shape,
-        }
-    )
-
-
 def _places(model: SpinModel) -> list[int]:
     """The site of the lattice at each position of the matrix product state."""
     return [int(place[0]) for place in model.lat.order]
@@ -143,17 +122,10 @@ def _first_state(wanted: Wanted, model: SpinModel) -> MPS:
     return MPS.from_singlets(site, wanted.length, pairs, lonely=[], bc="finite", unit_cell_width=wanted.length)
 
 
-def _block_at(psi: MPS, first: int, sites: int) -> Matrix:
-    """The density matrix of neighbouring positions, up before down as |0> before |1>, first position first."""
-    theta = psi.get_theta(first, sites).to_ndarray()
-    theta = theta.reshape(theta.shape[0], 2**sites, theta.shape[-1]).swapaxes(0, 1).reshape(2**sites, -1)
-    return np.ascontiguousarray((theta @ theta.T)[::-1, ::-1])  # TeNPy puts down first
-
-
 def _symmetrised(wanted: Wanted, model: SpinModel, psi: MPS) -> tuple[Matrix, float]:
     """The block's density matrix in the order of sites, averaged, and how much that changed it."""
     k = wanted.sites
-    start, end = _block_at(psi, 0, k), _block_at(psi, psi.L - k, k)
+    start, end = block_at(psi, 0, k), block_at(psi, psi.L - k, k)
     if not wanted.periodic:  # position p is site L - 1 - p; a mirror image of the chain has its other end there
         own, images = mirrored(start), [mirrored(start), end]
     else:  # both folds of the ring, each either way around
@@ -170,17 +142,3 @@ def _around(rho: Matrix, sites: list[int], length: int) -> Matrix:
     """A density matrix of neighbours on a ring, in their order around it."""
     first = next(site for site in sites if (site - 1) % length not in sites) if len(sites) < length else 0
     return reordered(rho, sorted(range(len(sites)), key=lambda number: (sites[number] - first) % length))
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keeps TeNPy from printing: what matters of a state is in what is found."""
-    logger = logging.getLogger("tenpy")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.setLevel(level)
