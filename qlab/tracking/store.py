@@ -308,8 +308,11 @@ class Store:
 
     def local_file(self, run_id: str, path: str) -> Path | None:
         """Where one of a run's artifacts is on this machine, or would be; None if they are elsewhere."""
-        place = self.artifact_place(run_id)
-        return Path(place) / path if Path(place).is_absolute() else None
+        uri = self._places.get(run_id)
+        if uri is None and self._file is not None:  # of a server who has made or read the run knows it
+            uri = self._patiently(lambda again: self._place(run_id))
+        place = None if uri is None else Path(_on_this_machine(uri))
+        return place / path if place is not None and place.is_absolute() else None
 
     def _files(self, run_id: str, folder: str | None) -> list[entities.FileInfo]:
         return list(self._artifacts(run_id).list_artifacts(folder))
@@ -500,8 +503,7 @@ class Store:
 
     def artifact_place(self, run_id: str) -> str:
         """Where a run's artifacts are: a folder of this machine, or a URI."""
-        uri = self._patiently(lambda again: self._place(run_id))
-        return url2pathname(urlsplit(uri).path) if uri.startswith("file:") else uri
+        return _on_this_machine(self._patiently(lambda again: self._place(run_id)))
 
     def _experiments_page(self, token: str | None) -> PagedList[entities.Experiment]:
         return self._patiently(lambda again: self.client.search_experiments(page_token=token))
@@ -572,6 +574,11 @@ class Store:
     def _waiting(self, patience: float) -> str:
         reason = "does not answer yet" if self._file is None else "is locked by another process, or slow"
         return f"Waiting for the store {self.location}, which {reason}; for up to {patience:.0f} s, then this stops."
+
+
+def _on_this_machine(uri: str) -> str:
+    """A folder of this machine, or the URI."""
+    return url2pathname(urlsplit(uri).path) if uri.startswith("file:") else uri
 
 
 def now_ms() -> int:

@@ -10,9 +10,11 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import shutil
 import tempfile
 import threading
 import time
+import weakref
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -70,7 +72,7 @@ class Groups:
         self._known: dict[str, dict[tuple[str, str], str]] = {}
         self._pending: dict[str, Change] = {}
         self._forgotten: set[str] = set()
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._folder: Path | None = None
         self._written = 0.0
         self._took = 0.0
         self.flaws: dict[str, Flaw] = {}
@@ -432,12 +434,17 @@ class Groups:
                 raise StoreError(f"{local} is missing")
             return local
         kept = self._place() / Path(path).name
-        return kept if kept.is_file() else self._runs.fetch_file(run_id, path, self._place() / run_id)
+        if kept.is_file():
+            return kept
+        folder = self._place() / run_id
+        folder.mkdir(exist_ok=True)
+        return self._runs.fetch_file(run_id, path, folder)
 
     def _place(self) -> Path:
         if self._folder is None:
-            self._folder = tempfile.TemporaryDirectory(prefix="qlab-parts-")
-        return Path(self._folder.name)
+            self._folder = Path(tempfile.mkdtemp(prefix="qlab-parts-"))
+            weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
+        return self._folder
 
     def _flaw(self, group: Group, name: str, members: int, what: str) -> None:
         if name in self.flaws:
