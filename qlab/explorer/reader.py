@@ -17,6 +17,7 @@ from qlab.explorer.cache import MEBIBYTE, Kept
 from qlab.landscape.result import ProbeResult
 from qlab.models import Model, checkpoint
 from qlab.reading.claims import claims_of
+from qlab.reading.margins import Arrays, read_margins
 from qlab.tracking import frames, names
 from qlab.tracking.configs import read_configs
 from qlab.tracking.query import Query
@@ -186,6 +187,11 @@ class Reader:
     def result(self, run_id: str) -> ProbeResult:
         """What a probe's run found."""
         found: ProbeResult = self._file(run_id, names.PROBE_RESULT, ProbeResult.load)
+        return found
+
+    def margins(self, run_id: str, path: str) -> Arrays:
+        """What an audit kept of single rows, see :func:`qlab.reading.margins.read_margins`."""
+        found: Arrays = self._file(run_id, path, read_margins)
         return found
 
     def claims(self, experiment: str) -> pd.DataFrame:

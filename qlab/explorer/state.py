@@ -35,6 +35,8 @@ class State(param.Parameterized):
     metrics = param.List(
         default=["validation_accuracy", "forget_accuracy_polluted"], item_type=str, doc="Metrics over steps."
     )
+    margins_of = param.String(default="", doc="Title of the audited run whose margins are drawn; empty: the first.")
+    margin_rows = param.String(default="forget", doc="Kind of rows whose margins are drawn.")
 
     points = param.List(default=[], item_type=str, doc="Run ids of the checkpoints whose landscapes are drawn.")
     samples = param.String(default="train", doc="On which samples the loss is taken.")

@@ -10,10 +10,10 @@ from typing import Any
 import pandas as pd
 
 from qlab.errors import DataError
+from qlab.reading.audited import Audited
 from qlab.reading.axes import Axes
 from qlab.reading.claims import write_claims
 from qlab.reading.lengths import inches
-from qlab.reading.mapped import Mapped
 from qlab.reading.table_files import FORMATS, suffix_of, write_table
 from qlab.reading.tables import UNLEARNED, axes_of, summaries_of, table_of
 from qlab.reading.tidy import Kind, kind_of
@@ -42,7 +42,7 @@ def results(*experiments: str | Sequence[str], tracking_uri: str | None = None) 
     return Results.of(Store(tracking_uri, create=False), wanted)
 
 
-class Results(Mapped):
+class Results(Audited):
     """What a store held of some experiments when it was read: see :class:`~qlab.reading.contents.Contents`, and below.
 
     Of a trial (unlearning run, probe) that was run several times the last finished run counts; ``runs`` has them all.

@@ -13,6 +13,7 @@ from qlab.attempts import Attempts
 from qlab.reading.along_steps import along_steps, figures_along, stepped
 from qlab.reading.claims import claims_of
 from qlab.reading.known import against_known, known_table, sweeps_known
+from qlab.reading.margins import audited_runs, margins_of_runs, one_of_each, stored_margins
 from qlab.report.data import Shown, shown_data
 from qlab.report.reference import References, agreement, matched_by_task
 from qlab.tracking import frames, names, params
@@ -20,6 +21,7 @@ from qlab.tracking.store import Store
 from qlab.views.curvature import figures_of, summarize_probes
 from qlab.views.labels import labelled, natural, numbers
 from qlab.views.mapped import sketches
+from qlab.views.margins import ridges
 from qlab.views.relearning import relearning_curves, relearning_history, was_audited
 from qlab.views.resilience import accuracy_against_ratio
 from qlab.views.summary import METRICS, summarize
@@ -49,6 +51,13 @@ _KNOWN_CAPTION = (
     "Unlearning methods by the fraction of corrupted rows that they are told: mean and standard deviation over runs. "
     "Corrective accuracy is that under true labels on corrupted training rows, known and hidden; with a trigger, on "
     "validation rows that were given it."
+)
+
+
+_MARGINS_CAPTION = (
+    "Margins of single rows over oracles, over models before unlearning and over unlearned ones: of each kind of rows "
+    "the worst, the median and the best by KLoM, for every method on one trained model. Above 0 a row is given the "
+    "label that it was trained with. Each density is scaled to the same height; margins are cut off at 100 on either side."
 )
 
 
@@ -165,6 +174,10 @@ def _unlearning(store: Store, runs: pd.DataFrame, references: References | None)
     if sweeps_known(runs):
         figures["known"] = (_KNOWN_CAPTION, lambda: against_known(runs))
         tables["known"] = (_KNOWN_CAPTION, known_table(runs))
+    if len(audited := one_of_each(audited_runs(runs))):
+        margins = margins_of_runs(audited, stored_margins(store))
+        figures["margins"] = (_MARGINS_CAPTION, lambda: ridges(margins))
+        tables["margins"] = (_MARGINS_CAPTION, margins)
     if history.empty:
         return _Part({}, tables)
     curves = curves_of(history)

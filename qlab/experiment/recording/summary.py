@@ -21,6 +21,7 @@ from qlab.experiment.recording.figure_files import write_figure
 from qlab.experiment.recording.followed import write_relearning, write_steps
 from qlab.experiment.recording.known import write_known
 from qlab.experiment.recording.maps import worth_drawing, write_maps
+from qlab.experiment.recording.margins import write_margins
 from qlab.experiment.recording.probe_files import write_probes
 from qlab.experiment.recording.recorder import Recorder
 from qlab.landscape import ProbeResult
@@ -90,7 +91,7 @@ def _summarised(recorder: Recorder, parent: str, figures: Attempts, draw: bool) 
     maps = worth_drawing(trials, unlearnings, figures)
     audited = [own for own in unlearnings[names.AUDITED] if own] if recorder.experiment.audit is not None else []
     said: list[Any] = [claims.to_json()] if len(claims) else []
-    told = [*said, *([sorted(maps)] if maps else []), *([audited] if audited else [])]
+    told = [*said, *([sorted(maps)] if maps else []), *([audited, "margins"] if audited else [])]
     digest = content_hash(
         [_FORM, *(part.to_numpy().tolist() for part in shown), *([measured] if measured else []), *told]
     )
@@ -175,6 +176,7 @@ def _summarise_audits(
             with recorder.tracking():
                 read = recorder.store.metric_history
                 drawn += write_relearning(frame, read, Path(folder), title, figures)
+                drawn += write_margins(recorder.store, frame, Path(folder), title, figures)
             _log(recorder, parent, [csv, *drawn])
     return table
 

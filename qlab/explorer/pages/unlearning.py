@@ -12,6 +12,7 @@ import panel_material_ui as pmui
 from qlab.explorer.controls import Control
 from qlab.explorer.figure import Figure
 from qlab.explorer.page import Page
+from qlab.explorer.pages.margins import Margins
 from qlab.explorer.tables import plain_table
 from qlab.reading.known import against_known, known_table, sweeps_known
 from qlab.tracking import frames, names
@@ -63,6 +64,8 @@ class UnlearningPage(Page):
         self.trade = Figure("unlearning_trade_off")
         self.known = Figure("unlearning_known")
         self.relearning = Figure("unlearning_relearning")
+        self.margins = Figure("unlearning_margins")
+        self._margins = Margins(self, self.margins)
         self._table = pn.Column(sizing_mode="stretch_width")
         tabs = pmui.Tabs(
             ("Over steps", self.curves.view),
@@ -70,6 +73,7 @@ class UnlearningPage(Page):
             ("Trade-off", self.trade.view),
             ("Known rows", self.known.view),
             ("Relearning", self.relearning.view),
+            ("Margins", self._margins.view),
             ("Table", self._table),
         )
         return [pmui.Row(self._methods.widget, self._metrics.widget), tabs]
@@ -133,4 +137,5 @@ class UnlearningPage(Page):
                 self.relearning.clear()
             else:
                 self.relearning.show(relearning_curves(shown.relearned, shown.runs), relearning_table(shown.relearned))
+        self._margins.show(shown.runs)
         self._table.objects = [plain_table(rounded(shown.table), pagination="local", page_size=12)]
