@@ -57,7 +57,7 @@ _KNOWN_CAPTION = (
 _MARGINS_CAPTION = (
     "Margins of single rows over oracles, over models before unlearning and over unlearned ones: of each kind of rows "
     "the worst, the median and the best by KLoM, for every method on one trained model. Above 0 a row is given the "
-    "label that it was trained with. Each density is scaled to the same height; margins are cut off at 100 on either side."
+    "label that it was trained with. Each density is scaled to the same height; margins are cut off at -100 and 100."
 )
 
 

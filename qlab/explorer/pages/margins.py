@@ -32,7 +32,7 @@ class Margins:
         self._controls = pmui.Row(self._of.widget, rows, visible=False)
         self._none = pn.pane.Str("No run was audited with klom: see [audit] in `qlab describe audit`.")
         self.view = pn.Column(self._none, self._controls, figure.view, sizing_mode="stretch_width")
-        page.state.param.watch(lambda _: self._draw(), ["margins_of", "margin_rows"])
+        page.state.param.watch(lambda *_: self._draw(), ["margins_of", "margin_rows"])
 
     def show(self, runs: pd.DataFrame) -> None:
         """Offers the audited ones among unlearning runs."""
