@@ -225,12 +225,20 @@ def test_own_probe(folder):
     assert "4 probes taken" in result.stdout
 
 
+@pytest.fixture(scope="module")
+def filled(folder):
+    """The folder with a store that has the first experiment and one with a claim."""
+    for name in ("depth", "claimed"):
+        assert qlab("run", f"{name}.toml", "--no-figures", cwd=folder).exit_code == 0
+    return folder
+
+
 @pytest.mark.parametrize("line", COMMANDS)
-def test_commands_do_what_the_pages_say(line, folder):
+def test_commands_do_what_the_pages_say(line, filled):
     command = line.split()
     if command[1] == "run" and "--dry-run" not in command:
         command.append("--dry-run")
-    result = qlab(*command[1:], cwd=folder)
+    result = qlab(*command[1:], cwd=filled)
     assert result.exit_code == 0, result.output
 
 
