@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -87,11 +88,11 @@ def afforded(
     *,
     loss: Loss = CROSS_ENTROPY,
     weight_decay: float = 0.0,
-    only_first: bool = False,
 ) -> Afforded:
     """The steps that a method's budget pays for: as many whole ones as fit; of closed forms those that it has.
 
-    What a step costs does not depend on values: it is counted with learners that compute nothing.
+    What a step costs does not depend on values: it is counted with learners that compute nothing; once for all steps,
+    if the method does not ask for their number.
 
     Args:
         unlearner: the method, with a budget.
@@ -100,27 +101,39 @@ def afforded(
         row: one prepared row, ``[1, ...]``.
         loss: that the teacher was trained with.
         weight_decay: of its L2 penalty.
-        only_first: whether to count the fewest steps only, for who asks whether the budget is enough.
 
     Raises:
         ConfigError: it is not, or steps cost nothing.
     """
     pricing = _Pricing(unlearner, model, sizes, row, loss, weight_decay)
-    fewest = 1 if unlearner.fills_budget else unlearner.steps
+    fewest, most = 1 if unlearner.fills_budget else unlearner.steps, PASSES * unlearner.budget
     with torch.no_grad():
         taken, total = 0, pricing.begin()
-        while taken < fewest or (unlearner.fills_budget and not only_first):
-            cost = pricing.step(taken + 1)
-            if taken >= fewest and total + cost > PASSES * unlearner.budget:
+        while taken < fewest or unlearner.fills_budget:
+            cost, same = pricing.step(taken + 1)
+            if taken >= fewest and total + cost > most:
                 break
-            taken, total = taken + 1, total + cost
-    if total > PASSES * unlearner.budget:
+            further = max(0, (most - total) // cost - 1) if same and unlearner.fills_budget else 0
+            taken, total = taken + 1 + further, total + (1 + further) * cost
+    if total > most:
         raise ConfigError(
             f"budget: got {unlearner.budget:,} gradient evaluations, accepts at least {-(-total // PASSES):,}, which "
             f"is what {'one step costs' if taken == 1 else f'its {taken} steps cost'} with {sizes.retain} rows to "
             f"retain and {sizes.forget} to forget; raise the budget, or let the method do less in a step."
         )
     return Afforded(taken + int(unlearner.rewinds), total / PASSES)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Watched(UnlearningData):
+    """Data that note whether the number of the step is asked for: without it a method does the same in all."""
+
+    asked: set[str] = dataclasses.field(default_factory=set)
+
+    def __getattribute__(self, name: str) -> Any:
+        if name == "step":
+            self.asked.add(name)
+        return super().__getattribute__(name)
 
 
 class _Pricing:
@@ -147,8 +160,8 @@ class _Pricing:
         spent = self._counted(lambda: self._begun(data))
         return spent + (self._sizes.forget + self._sizes.unseen if self._unlearner.rewinds else 0)
 
-    def step(self, step: int) -> int:
-        """Forward passes of a step, all its mini-batches.
+    def step(self, step: int) -> tuple[int, bool]:
+        """Forward passes of a step, all its mini-batches, and whether all steps cost the same.
 
         Raises:
             ConfigError: nothing.
@@ -156,16 +169,18 @@ class _Pricing:
         size = self._unlearner.batch_size or self._sizes.retain
         rows = [min(size, self._sizes.retain - start) for start in range(0, self._sizes.retain, size)]
         call = self._unlearner.update if self._unlearner.has_update() else self._unlearner.loss
-        spent = 0
+        spent, same = 0, True
         for n in rows:
             data = self._data(n, step)
+            data.asked.clear()
             spent += self._counted(functools.partial(call, self._student, self._teacher, data))
+            same = same and not data.asked
         if spent == 0:
             raise ConfigError(
                 f"budget: step {step} of {type(self._unlearner).__name__} costs no gradient evaluations, so that a "
                 "budget cannot say how many steps to take; leave the budget out."
             )
-        return spent + (self._sizes.forget if self._unlearner.rewinds else 0)
+        return spent + (self._sizes.forget if self._unlearner.rewinds else 0), same
 
     def _begun(self, data: UnlearningData) -> None:
         self._kept = self._unlearner.begin(self._teacher, data)
@@ -185,9 +200,9 @@ class _Pricing:
             ) from error
         return self._cost.passes - before
 
-    def _data(self, retain: int, step: int) -> UnlearningData:
+    def _data(self, retain: int, step: int) -> _Watched:
         forget = self._rows(self._sizes.forget)
-        return UnlearningData(
+        return _Watched(
             self._rows(retain),
             forget,
             forget,
