@@ -123,6 +123,7 @@ def unlearning_table(table: pd.DataFrame, title: str) -> Table:
     }
     measured = ("validation", "forget, polluted labels", "steps to 95 % of oracle", "gap to oracle")
     spent = ("gradient evaluations", "seconds")
+    chosen = ("chosen",) if "chosen" in table else ()
 
     def cells(row: Mapping[Hashable, Any]) -> list[str]:
         reached = row["steps_to_oracle_n"]
@@ -135,10 +136,11 @@ def unlearning_table(table: pd.DataFrame, title: str) -> Table:
             *(_spread(row[f"{name}_mean"], row[f"{name}_std"]) for name in partial),
             _counted(row.get("gradient_evaluations_mean", np.nan)),
             _seconds(row["unlearning_seconds_mean"]),
+            *([str(row["chosen"])] if chosen else []),
             f"{row['kept']} of {row['runs']}" + (f" ({row['left_out']})" if row["left_out"] else ""),
         ]
 
-    return _table_of_methods(table, title, (*measured, *partial.values(), *spent, "kept"), cells)
+    return _table_of_methods(table, title, (*measured, *partial.values(), *spent, *chosen, "kept"), cells)
 
 
 def _counted(evaluations: float) -> str:

@@ -10,6 +10,7 @@ from qlab.experiment.asking.claim_groups import Made
 from qlab.experiment.asking.experiment import Experiment, compared
 from qlab.experiment.asking.selection import Selection
 from qlab.experiment.asking.space import SearchTable
+from qlab.experiment.asking.trial import Trial
 from qlab.experiment.choosing import check_reportable
 from qlab.experiment.jobs.materials import Materials, Setting
 from qlab.experiment.planning.audited import costs
@@ -86,16 +87,22 @@ def _print_choices(experiment: Experiment, chosen: Selection, store: Store | Non
         trial for group in chosen.groups for option in group.options for trial in group.candidates(option, chosen.seeds)
     ]
     plan = Plan.of(compared(experiment, candidates), store)
-    for trial in plan.experiment.trials:
-        click.echo(f"{plan.state(trial.key):11} {trial.key}  {trial.label}, to choose from")
+    for item in plan.experiment.items:
+        click.echo(f"{plan.state(item.key):11} {item.key}  {item.label}, to choose from")
     if isinstance(chosen.table, SearchTable):
         _print_search(chosen, chosen.table)
     else:
-        click.echo(
-            f"{counted(len(candidates), 'trial')} to choose from: {len(plan.done)} done, {len(plan.todo)} would run"
-        )
+        if plan.experiment.unlearnings:
+            own = counted(len(plan.experiment.unlearnings), "unlearning run")
+            left = len(plan.todo_unlearnings)
+            click.echo(f"{own} to choose from: {len(plan.unlearned)} done, {left} would run")
+        own = counted(len(plan.experiment.trials), "trial")
+        click.echo(f"{own} to choose from: {len(plan.done)} done, {len(plan.todo)} would run")
+    of_methods = chosen.criterion is not None
+    what, word = (experiment.unlearnings, "unlearning run") if of_methods else (experiment.trials, "trial")
+    reported = counted(len(what), word)
     click.echo(
-        f"then, with what is chosen by {chosen.score}: {counted(len(experiment.trials), 'trial')} to report, with "
+        f"then, with what is chosen by {chosen.score}: {reported} to report, with "
         f"{counted(len({trial.seed for trial in experiment.trials}), 'other seed')}"
     )
 
@@ -108,7 +115,7 @@ def _print_search(chosen: Selection, table: SearchTable) -> None:
         if not ranges:
             click.echo(f"{group.label}: has nothing to search")
             continue
-        slots = len({trial.seedless_key for trial in group.templates})
+        slots = len({trial.seedless_key for trial in group.templates if isinstance(trial, Trial)})
         trials += each * seeds * slots
         click.echo(f"{group.label}: {counted(each, 'configuration')} of {ranges}")
     click.echo(f"{counted(trials, 'trial')} to search, each configuration with {counted(seeds, 'seed')}")

@@ -8,7 +8,7 @@ from qlab.errors import DataError
 from qlab.experiment.asking.experiment import Experiment, compared
 from qlab.experiment.asking.selection import Group, Selection
 from qlab.experiment.asking.space import SearchTable
-from qlab.experiment.asking.trial import Trial
+from qlab.experiment.asking.trial import Trial, Unlearning
 from qlab.experiment.asking.values import with_values
 from qlab.experiment.jobs.materials import Materials
 from qlab.experiment.planning.choosing import Choice, Scored, Scores, choose, reported
@@ -129,8 +129,8 @@ class Choosing:
         return begun
 
     @property
-    def candidates(self) -> list[Trial]:
-        """The trials that are compared, so far."""
+    def candidates(self) -> list[Trial | Unlearning]:
+        """The trials, or unlearning runs, that are compared, so far."""
         seeds = self._selection.seeds
         found = (
             trial
@@ -145,7 +145,7 @@ class Choosing:
         return not is_written(self._recorder, parent, self.choices)
 
     def _possible(self) -> set[str]:
-        """The keys of all trials that could be reported."""
+        """The keys of all that could be reported."""
         return {
             with_values(template, option).key
             for group in self._selection.groups

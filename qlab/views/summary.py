@@ -67,7 +67,7 @@ def labelled_trials(frame: pd.DataFrame, group_by: Sequence[str] = ()) -> pd.Dat
     work["reason"] = pd.Series([ended or _lacking(own) for ended, *own in found], index=frame.index, dtype=str)
     work["kept"] = work["reason"] == ""
     if OVER in frame and frame[OVER].notna().any():
-        work["chosen"] = [_chosen(row) for row in frame.to_dict("records")]
+        work["chosen"] = [chosen_text(row) for row in frame.to_dict("records")]
     further = [flaws(frame, metric) for metric in measured(frame)]
     flawed = [[flaw for flaw in own if flaw and not flaw.startswith("no ")] for own in zip(*further, strict=True)]
     work["flawed"] = pd.Series([", ".join(own) for own in flawed] or "", index=frame.index, dtype=str)
@@ -86,10 +86,15 @@ def rounded(table: pd.DataFrame, digits: int = 4) -> pd.DataFrame:
     return table.round({name: digits for name in table.columns if name != "ratio"})
 
 
-def _chosen(row: Mapping[Any, Any]) -> str:
-    """What was chosen for a trial: "learning_rate 0.03"."""
+def chosen_text(row: Mapping[Any, Any]) -> str:
+    """What was chosen for a trial, or for a method: "learning_rate 0.03"; and whether an oracle chose it."""
     over = row[OVER] if isinstance(row[OVER], tuple) else ()
     known = [(name, row.get(name)) for name in over]
+    oracle = f" by an oracle: {row.get('select.metric')}" if row.get("select.oracle") is True and over else ""
+    return _values(known) + oracle
+
+
+def _values(known: Sequence[tuple[str, Any]]) -> str:
     return ", ".join(f"{name.partition('.')[2]} {shown(value)}" for name, value in known if value is not None)
 
 

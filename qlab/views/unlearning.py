@@ -9,13 +9,14 @@ import holoviews as hv
 import numpy as np
 import pandas as pd
 
+from qlab.tracking.groups import OVER
 from qlab.views.backends import literal, styled
 from qlab.views.deviations import deviations
 from qlab.views.kept import ending, flaws, joined, measured, numbers_of, spread
 from qlab.views.labels import labelled, ratio_text
 from qlab.views.palette import Style, styles
 from qlab.views.panels import row
-from qlab.views.summary import TEST
+from qlab.views.summary import TEST, chosen_text
 from qlab.views.words import APART, TITLES
 
 FINAL = (
@@ -78,7 +79,8 @@ def summarize_unlearning(frame: pd.DataFrame) -> pd.DataFrame:
     Columns: those, then ``<metric>_mean``, ``<metric>_std`` (n - 1) and ``<metric>_n`` of :data:`FINAL`, and of
     :data:`PARTIAL` where some run has them, over the runs kept that have a finite value, ``kept``, ``runs`` and
     ``left_out``. A run is kept if it finished and did not diverge; ``left_out`` says why others were not, and which
-    metrics of those kept are no finite numbers. ``steps_to_oracle`` and ``relearn_steps`` exist only for runs that got
+    metrics of those kept are no finite numbers. ``chosen`` says what a selection chose, if there was one, and whether
+    it saw what is hidden. ``steps_to_oracle`` and ``relearn_steps`` exist only for runs that got
     there: ``_n`` says how many did.
 
     Args:
@@ -88,6 +90,8 @@ def summarize_unlearning(frame: pd.DataFrame) -> pd.DataFrame:
     tested = tuple(name for name in (*PARTIAL, TEST) if np.isfinite(numbers_of(frame, name)).any())
     metrics = (*FINAL, *tested, *(name for name in measured(frame) if name not in (*FINAL, *PARTIAL, TEST)))
     work["reason"] = pd.Series(ending(frame), index=frame.index, dtype=str)
+    if is_chosen := OVER in frame and bool(frame[OVER].notna().any()):
+        work["chosen"] = [chosen_text(row) for row in frame.to_dict("records")]
     for metric in metrics:
         work[metric] = numbers_of(frame, metric)
         found = [flaw if not ended else "" for flaw, ended in zip(flaws(frame, metric), work["reason"], strict=True)]
@@ -104,6 +108,8 @@ def summarize_unlearning(frame: pd.DataFrame) -> pd.DataFrame:
             values = values[np.isfinite(values)]
             summary[f"{metric}_mean"], summary[f"{metric}_std"] = spread(values)
             summary[f"{metric}_n"] = len(values)
+        if is_chosen:
+            summary["chosen"] = "; ".join(sorted(set(members["chosen"]) - {""}))
         rows.append(summary | {"kept": len(kept), "runs": len(members), "left_out": joined(reasons)})
     return pd.DataFrame(rows)
 

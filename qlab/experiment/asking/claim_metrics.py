@@ -21,7 +21,7 @@ UNLEARNED: Final = frozenset(
         *("steps_to_oracle", "oracle_accuracy", "oracle_accuracy_std", "oracle_gap", "oracle_kl", "oracle_kl_floor"),
         *("certificate_bound", "certificate_trivial", "certificate_epsilon", "certificate_hessian_norm"),
         *("membership_auc", "membership_auc_oracle", "relearn_steps", "unlearning_seconds"),
-        *("loss_evaluations", "gradient_evaluations"),
+        *("loss_evaluations", "gradient_evaluations", "given_accuracy_forget", "given_accuracy_retain"),
         *("corrective_accuracy", "corrective_accuracy_teacher", "corrective_accuracy_oracle"),
         *("known_accuracy_polluted", "known_accuracy_clean", "hidden_accuracy_polluted", "hidden_accuracy_clean"),
         *("false_alarm_accuracy", "reachable_accuracy", "reachable_accuracy_std", "reachable_gap", "reachable_kl"),

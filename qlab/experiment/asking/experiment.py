@@ -14,7 +14,7 @@ from qlab.claims import Claim, ClaimTable
 from qlab.component import Component
 from qlab.experiment.asking.audit import Audit, AuditTable, audits_of
 from qlab.experiment.asking.measurement import AskedMetric, Measurement
-from qlab.experiment.asking.naming import told_apart
+from qlab.experiment.asking.naming import methods_told_apart, told_apart
 from qlab.experiment.asking.selection import Selection
 from qlab.experiment.asking.trial import ProbeRun, Trial, Unlearning, content_hash
 from qlab.fields import NonNegativeFloat, NonNegativeInt, PositiveInt
@@ -173,13 +173,35 @@ def remapped(experiment: Experiment, trials: Mapping[str, Trial]) -> Experiment:
     )
 
 
-def compared(experiment: Experiment, candidates: Sequence[Trial]) -> Experiment:
-    """The stage of an experiment that trains what is compared."""
-    selection = experiment.selection
+def with_methods(experiment: Experiment, methods: Mapping[str, Unlearning]) -> Experiment:
+    """A stage of an experiment with other methods in place of its own, by key; what is of no other is left out."""
+    found = dict(zip(methods, methods_told_apart(methods.values()), strict=True))
+    probe_runs = [
+        dataclasses.replace(
+            item, unlearnings={name: found[own.key] for name, own in item.unlearnings.items() if own.key in found}
+        )
+        for item in experiment.probe_runs
+        if all(own.key in found for own in item.unlearnings.values())
+    ]
     return dataclasses.replace(
         experiment,
-        trials=tuple(told_apart(candidates)),
-        unlearnings=(),
+        unlearnings=tuple({item.key: item for item in found.values()}.values()),
+        probe_runs=tuple(probe_runs),
+        asked=experiment.asked or experiment,
+    )
+
+
+def compared(experiment: Experiment, candidates: Sequence[Trial | Unlearning]) -> Experiment:
+    """The stage of an experiment that trains, or unlearns, what is compared."""
+    selection = experiment.selection
+    methods = [item for item in candidates if isinstance(item, Unlearning)]
+    trials = [item for item in candidates if isinstance(item, Trial)]
+    teachers = {item.teacher.key: item.teacher for item in methods}
+    return dataclasses.replace(
+        experiment,
+        trials=tuple(told_apart([*trials, *teachers.values()])),
+        unlearnings=tuple(methods_told_apart(methods)),
+        audit=None,
         probe_runs=(),
         metrics=() if selection is None or selection.asked is None else (selection.asked,),
         asked=experiment,

@@ -23,6 +23,7 @@ from qlab.experiment.asking.experiment import Experiment, RunTable
 from qlab.experiment.asking.landmarks import Landmarks
 from qlab.experiment.asking.measurement import AskedMetric, check_asked
 from qlab.experiment.asking.memory import parse_size
+from qlab.experiment.asking.method_selection import is_of_methods, method_selection, templates_of
 from qlab.experiment.asking.naming import methods_told_apart, probes_told_apart, told_apart
 from qlab.experiment.asking.selection import Selection, SelectTable, check_table, search, selection
 from qlab.experiment.asking.space import SearchTable, range_of, split_table
@@ -212,9 +213,12 @@ class _Reader:
         metrics = tuple(self._metrics(raw, every))
         chosen = self._selection(raw, run, every, metrics)
         if chosen is not None:
-            every = [trial for group in chosen.groups for trial in group.templates]
+            every = [trial for group in chosen.groups for trial in group.templates if isinstance(trial, Trial)]
         trials = {trial.key: trial for trial in told_apart(every)}
-        methods = methods_told_apart(self._unlearnings(raw, trials.values(), run))
+        made = list(self._unlearnings(raw, trials.values(), run))
+        if (of_methods := self._method_selection(raw, run, made, metrics)) is not None:
+            chosen, made = of_methods, templates_of(of_methods)
+        methods = methods_told_apart(made)
         unlearnings = {item.key: item for item in methods}
         audit = self._audit(raw, unlearnings.values())
         probes = probes_told_apart(self._probe_runs(raw, trials.values(), unlearnings.values()))
@@ -280,7 +284,21 @@ class _Reader:
             return None
         table = self._tables.make(SelectTable, self._listed(raw["select"], "select", "over", "per"), "select")
         check_table(table, run.seed_list, "select")
-        return selection(table, trials, metrics)
+        return None if is_of_methods(table) else selection(table, trials, metrics)
+
+    def _method_selection(
+        self, raw: dict[str, Any], run: RunTable, unlearnings: Sequence[Unlearning], metrics: Sequence[AskedMetric]
+    ) -> Selection | None:
+        if "select" not in raw:
+            return None
+        table = self._tables.make(SelectTable, self._listed(raw["select"], "select", "over", "per"), "select")
+        if not is_of_methods(table):
+            return None
+        if not unlearnings:
+            raise ConfigError(
+                f'select.over: got "{table.over[0]}", but the file has no [[unlearner]] with settings to choose.'
+            )
+        return method_selection(table, unlearnings, metrics)
 
     def _listed(self, value: Any, where: str, *lists: str) -> dict[str, Any]:
         """A table in which some lists of strings may be one string."""

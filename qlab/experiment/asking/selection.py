@@ -5,20 +5,23 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 import annotated_types as at
 
 from qlab.component import Component
 from qlab.errors import ConfigError, unknown
+from qlab.experiment.asking.criteria import Criterion
 from qlab.experiment.asking.measurement import AskedMetric
-from qlab.experiment.asking.trial import Trial, content_hash
-from qlab.experiment.asking.values import TABLES, has, plain, value_at, with_values
-from qlab.fields import NonNegativeInt, PositiveInt, show
+from qlab.experiment.asking.trial import Trial, Unlearning, content_hash
+from qlab.experiment.asking.values import METHOD, TABLES, has, plain, value_at, with_values
+from qlab.fields import AbsentMeans, NonNegativeInt, PositiveInt, identity_of, show
 from qlab.metrics import Accuracy, LogLoss
 
 FIRST_SEED: Final = 100_000
 """The first of so many seeds that are only counted: none that ``run.seeds`` counts."""
+
+T = TypeVar("T", bound="Trial | Unlearning")
 
 Option = Mapping[str, Any]
 """Values that can be chosen, by dotted key."""
@@ -34,6 +37,8 @@ class ChoiceTable(Component):
         seeds: of the trials that are compared: how many, from 100000 on, or a list. No seeds of ``run.seeds``.
         validation: "polluted": the validation split after the corruption of the trial, at the same ratio, by a draw of
             its own, as who chooses has no clean rows (arXiv:2012.04193 shows when that is enough); or "clean".
+        oracle: of a choice among settings of unlearning methods: allows a metric that takes clean labels of corrupted
+            rows, or which rows are hidden, such as corrective_accuracy. Nobody could choose so; it is a bound.
         report: "test" refuses tasks without a test split; with "validation" the clean validation rows are reported.
     """
 
@@ -41,6 +46,7 @@ class ChoiceTable(Component):
     per: tuple[str, ...] = ("model", "corruption.ratio")
     seeds: PositiveInt | Annotated[tuple[NonNegativeInt, ...], at.MinLen(1)] = 3
     validation: Literal["polluted", "clean"] = "polluted"
+    oracle: Annotated[bool, AbsentMeans(False)] = False
     report: Literal["test", "validation"] = "test"
 
     @property
@@ -54,7 +60,10 @@ class SelectTable(ChoiceTable):
     """The ``[select]`` table: one of some values is chosen on validation rows, and reported with other seeds.
 
     Args:
-        over: dotted keys whose lists hold the values to choose from: "training.learning_rate".
+        over: dotted keys whose lists hold the values to choose from: "training.learning_rate"; or keys of unlearning
+            methods alone: "unlearner.beta", of which one choice is made for each method, each corruption and what is
+            known of it. Settings of methods are also chosen by "given_accuracy_retain", "given_accuracy_forget" (lower
+            is better) or "utility_and_forgetting", the mean of validation accuracy and 1 - given_accuracy_forget.
     """
 
     over: Annotated[tuple[str, ...], at.MinLen(1)]
@@ -72,22 +81,27 @@ class Group:
     """
 
     label: str
-    templates: tuple[Trial, ...]
+    templates: tuple[Trial | Unlearning, ...]
     options: tuple[Option, ...]
     space: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
-    def candidates(self, option: Option, seeds: Sequence[int]) -> list[Trial]:
-        """The trials that are compared for one option; none if there is no other."""
+    def candidates(self, option: Option, seeds: Sequence[int]) -> list[Trial | Unlearning]:
+        """The trials, or unlearning runs, that are compared for one option; none if there is no other."""
         if len(self.options) == 1 and not self.space:
             return []
-        first: dict[str, Trial] = {}
-        for trial in self.templates:
-            first.setdefault(trial.seedless_key, trial)
-        return [
-            dataclasses.replace(with_values(trial, option), seed=seed, select={"candidate": True})
-            for trial in first.values()
-            for seed in seeds
-        ]
+        first: dict[Any, Trial | Unlearning] = {}
+        for item in self.templates:
+            key = item.teacher.seedless_key if isinstance(item, Unlearning) else item.seedless_key
+            first.setdefault(key, item)
+        return [_candidate(with_values(item, option), seed) for item in first.values() for seed in seeds]
+
+
+def _candidate(item: Trial | Unlearning, seed: int) -> Trial | Unlearning:
+    """What is compared, of one seed: a method is applied to a model trained for that, and once."""
+    if isinstance(item, Unlearning):
+        teacher = dataclasses.replace(item.teacher, seed=seed, select={"candidate": True})
+        return dataclasses.replace(item, teacher=teacher, repeat=0, select=None)
+    return dataclasses.replace(item, seed=seed, select={"candidate": True})
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -98,21 +112,31 @@ class Selection:
         table: the settings.
         groups: one choice each.
         asked: the metric, if it has to be computed; else it is one that every trial has.
+        criterion: what settings of unlearning methods are chosen by.
     """
 
     table: ChoiceTable
     groups: tuple[Group, ...]
     asked: AskedMetric | None
+    criterion: Criterion | None = None
 
     @property
     def score(self) -> str:
         """The metric's name in the store."""
+        if self.criterion is not None:
+            return self.criterion.name
         return self.table.metric if self.asked is None else self.asked.name
 
     @property
     def higher_is_better(self) -> bool:
         """Whether the greatest value is chosen."""
+        if self.criterion is not None:
+            return self.criterion.higher_is_better
         return self.table.metric == "validation_accuracy" if self.asked is None else self.asked.metric.higher_is_better
+
+    def value(self, row: Mapping[str, Any]) -> Any:
+        """What is chosen by, of a run."""
+        return row.get(self.score) if self.criterion is None else self.criterion.value(row)
 
     @functools.cached_property
     def seeds(self) -> tuple[int, ...]:
@@ -187,19 +211,39 @@ def selection(table: SelectTable, trials: Sequence[Trial], metrics: Iterable[Ask
             raise ConfigError(
                 f'select.over: "{key}" has one value, so that there is nothing to choose; give it a list of values.'
             )
+    if table.oracle:
+        raise ConfigError(
+            "select.oracle: got true, but settings of models are chosen by validation rows; accepts it with keys of "
+            'unlearning methods only: over = ["unlearner.learning_rate"].'
+        )
     asked = score_metric(table, metrics, "select")
+    return Selection(table, alike_groups(table, trials, table.per, asked), asked)
+
+
+def alike_groups(
+    table: SelectTable, items: Sequence[Trial] | Sequence[Unlearning], per: Sequence[str], asked: AskedMetric | None
+) -> tuple[Group, ...]:
+    """What one choice each is made for.
+
+    Args:
+        table: the ``[select]`` table.
+        items: trials, or unlearning runs, with all values.
+        per: what tells choices apart.
+        asked: the metric that is computed, if there is one.
+
+    Raises:
+        ConfigError: there are not the same values for all that one choice is made for.
+    """
     found = []
-    for label, members in grouped(trials, table.per, table.over).items():
+    for label, members in grouped(items, per, table.over).items():
         options: dict[str, Option] = {}
         by_slot: dict[str, dict[str, None]] = {}
-        templates: dict[str, dict[str, Trial]] = {}
         for trial in members:
             option = {key: value_at(trial, key) for key in table.over if has(trial, key)}
             name = content_hash({key: plain(value) for key, value in option.items()})
             slot = _without(trial, table.over)
             options.setdefault(name, option)
             by_slot.setdefault(slot, {})[name] = None
-            templates.setdefault(slot, {}).setdefault(name, trial)
         if any(set(names) != set(options) for names in by_slot.values()):
             raise ConfigError(
                 f"select.over: the trials of {label} do not all have the same values to choose from; let per tell them "
@@ -208,11 +252,13 @@ def selection(table: SelectTable, trials: Sequence[Trial], metrics: Iterable[Ask
         first = next(iter(options))
         own = tuple(trial for trial in members if _option_name(trial, table.over) == first)
         study = study_of(table, own, asked, [list(map(plain, option.items())) for option in options.values()])
-        marked = {"over": list(table.over), "metric": table.metric, "validation": table.validation, "study": study}
+        over = [key for key in table.over if isinstance(members[0], Trial) or has(members[0], key)]
+        marked: dict[str, Any] = {"over": over, "metric": table.metric, "validation": table.validation, "study": study}
+        marked |= {"oracle": True} if table.oracle else {}
         found.append(
             Group(label, tuple(dataclasses.replace(trial, select=marked) for trial in own), tuple(options.values()))
         )
-    return Selection(table, tuple(found), asked)
+    return tuple(found)
 
 
 def search(
@@ -255,29 +301,30 @@ def search(
     return Selection(table, tuple(found), asked)
 
 
-def study_of(table: ChoiceTable, templates: Sequence[Trial], asked: AskedMetric | None, space: Any) -> str:
+def study_of(table: ChoiceTable, templates: Sequence[Trial | Unlearning], asked: AskedMetric | None, space: Any) -> str:
     """A digest of what decides a choice, other than the training of its candidates; equal for groups that differ only
     in what ``per`` names, so that they are points of one curve."""
     over = [*getattr(table, "over", ()), *(space if isinstance(space, Mapping) else ())]
     alike = sorted({_without(trial, over, table.per) for trial in templates})
     by = None if asked is None else {"name": asked.name, "digest": asked.digest}
-    settings = {key: value for key, value in table.config().items() if key not in ("per", "report", "seeds")}
+    stated = identity_of(type(table), table.config())
+    settings = {key: value for key, value in stated.items() if key not in ("per", "report", "seeds")}
     return content_hash([settings, list(table.seed_list), by, alike, space])
 
 
-def grouped(trials: Iterable[Trial], per: Sequence[str], over: Sequence[str]) -> dict[str, list[Trial]]:
-    """Trials by the name of what one choice is made for."""
-    keys: dict[str, list[Trial]] = {}
-    for trial in trials:
+def grouped(items: Iterable[T], per: Sequence[str], over: Sequence[str]) -> dict[str, list[T]]:
+    """Trials, or unlearning runs, by the name of what one choice is made for."""
+    keys: dict[str, list[T]] = {}
+    for trial in items:
         keys.setdefault(content_hash([_part(trial, key, over) for key in per]), []).append(trial)
-    named: dict[str, list[Trial]] = {}
+    named: dict[str, list[T]] = {}
     for key, members in keys.items():
-        label = ", ".join(_named(members[0], entry) for entry in per) or "all trials"
+        label = ", ".join(filter(None, (_named(members[0], entry) for entry in per))) or "all trials"
         named[label if label not in named else f"{label} #{key[:4]}"] = members
     return named
 
 
-def _part(trial: Trial, entry: str, over: Sequence[str]) -> Any:
+def _part(trial: Trial | Unlearning, entry: str, over: Sequence[str]) -> Any:
     """What of a trial an entry of ``per`` names."""
     if "." in entry:
         return plain(value_at(trial, entry)) if has(trial, entry) else None
@@ -288,7 +335,12 @@ def _part(trial: Trial, entry: str, over: Sequence[str]) -> Any:
     }
 
 
-def _named(trial: Trial, entry: str) -> str:
+def _named(item: Trial | Unlearning, entry: str) -> str:
+    trial = item.teacher if isinstance(item, Unlearning) else item
+    if entry == METHOD and isinstance(item, Unlearning):
+        return item.name
+    if entry == "corruption" and isinstance(item, Unlearning):
+        return ", ".join(filter(None, (trial.names[entry], item.knowledge.label)))
     if entry == "corruption.ratio":
         return f"ratio {trial.corruption.ratio:g}"
     if "." in entry:
@@ -296,11 +348,11 @@ def _named(trial: Trial, entry: str) -> str:
     return trial.names.get(entry, entry)
 
 
-def _option_name(trial: Trial, over: Sequence[str]) -> str:
+def _option_name(trial: Trial | Unlearning, over: Sequence[str]) -> str:
     return content_hash({key: plain(value_at(trial, key)) for key in over if has(trial, key)})
 
 
-def _without(trial: Trial, over: Sequence[str], per: Sequence[str] = ()) -> str:
+def _without(trial: Trial | Unlearning, over: Sequence[str], per: Sequence[str] = ()) -> str:
     """Equal for trials that differ only in seed, in what is chosen, and in what is named."""
     left = {"model", "training"} if "model" in per else set()
     return content_hash(

@@ -19,7 +19,7 @@ from qlab.models import Estimator, Model
 from qlab.registry import code_digest
 from qlab.tasks import Task
 from qlab.tracking.groups import keys_of
-from qlab.tracking.names import CURVE, GROUP, SELECTION, TRIAL
+from qlab.tracking.names import CURVE, GROUP, SELECTION, TRIAL, UNLEARNING
 from qlab.tracking.params import shown, write
 from qlab.training import Trainer
 from qlab.unlearning import Unlearner
@@ -226,6 +226,7 @@ class Unlearning(_Recorded):
         repeat: index of the repeat; each draws its own fresh parameters and batches.
         called: what the method is called beside others of the experiment; by default its class.
         knowledge: what the method is told of the corrupted rows.
+        select: of a method whose settings ``[select]`` has chosen: how; part of its identity.
     """
 
     teacher: Trial
@@ -235,6 +236,12 @@ class Unlearning(_Recorded):
     repeat: int = 0
     called: str = ""
     knowledge: Knowledge = ALL_KNOWN
+    select: Mapping[str, Any] | None = None
+
+    @property
+    def kind(self) -> str:
+        """The kind of its run: what is compared with others, to choose among them, is no result."""
+        return SELECTION if self.teacher.kind == SELECTION else UNLEARNING
 
     @property
     def seed(self) -> int:
@@ -249,7 +256,8 @@ class Unlearning(_Recorded):
             del table["steps"]  # which the budget decides
         repeat = {"repeat": self.repeat} if self.repeat else {}
         told = self.teacher.config_with(self.knowledge)
-        return {**told, "unlearner": table, "oracles": self.oracles, **repeat}
+        selected = {} if self.select is None else {"select": dict(self.select)}
+        return {**told, **selected, "unlearner": table, "oracles": self.oracles, **repeat}
 
     @property
     def oracle_keys(self) -> list[str]:

@@ -23,7 +23,7 @@ from qlab.training import Member, ensemble
 from qlab.training.data import EnsembleData, prepare
 from qlab.training.drawn import Draws
 from qlab.training.health import Health, health_of
-from qlab.training.metrics import evaluate_split, logits_of
+from qlab.training.metrics import accuracy, evaluate_split, logits_of
 from qlab.training.threads import suited_threads
 from qlab.unlearning import Samples, oracle
 from qlab.unlearning.engine import Partition, Unlearned, unlearn
@@ -172,6 +172,10 @@ class Unlearn(Job):
             item.key: _ended(taught, item, positions[index], result, index, relearned[index], inputs)
             for index, item in enumerate(able)
         }
+        for index, item in enumerate(able):
+            if (found := ended[item.key]).failed_at is None:
+                given = _as_given(data, result.logits, index)
+                ended[item.key] = dataclasses.replace(found, metrics={**found.metrics, **given})
         buffers = taught.model.state_dict()
         states = {
             item.key: {**buffers, **ensemble.member(result.parameters, index)}
@@ -238,6 +242,14 @@ def _ended(
     final |= {"unlearning_seconds": result.seconds, "loss_evaluations": float(result.loss_evaluations)}
     final["gradient_evaluations"] = float(result.gradient_evaluations)
     return Ended(health_of(result.history["train_loss"][index][-1:], result.logits[index]), None, final)
+
+
+def _as_given(data: EnsembleData, logits: Tensor, index: int) -> dict[str, float]:
+    """Accuracy with the labels that rows have: what one who does not know the hidden rows can compute."""
+    y, told = data.train_y.cpu()[index : index + 1].double(), data.to_forget.cpu()[index : index + 1]
+    z = logits[index : index + 1, : y.shape[1]]
+    rows = {"given_accuracy_forget": told, "given_accuracy_retain": ~told}
+    return {name: float(accuracy(z, y, own)[0]) for name, own in rows.items()}
 
 
 def _stacked(taught: Taught, item: Unlearning, knowledge: Knowledge, inputs: Inputs) -> ensemble.Parameters:

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from qlab.experiment.asking.experiment import Experiment, remapped
+from qlab.experiment.asking.experiment import Experiment, remapped, with_methods
 from qlab.experiment.asking.selection import Group, Option, Selection
-from qlab.experiment.asking.trial import Trial
+from qlab.experiment.asking.trial import Trial, Unlearning
 from qlab.experiment.asking.values import plain, with_values
 from qlab.experiment.planning.measured import standing_of
 from qlab.fields import show
@@ -119,7 +119,7 @@ class Scores:
         known = frames.latest_per_trial(every) if len(every) else every
         self._rows: dict[str, dict[str, Any]] = {str(row["trial"]): row for row in known.to_dict("records")}  # type: ignore[misc]
 
-    def of(self, trial: Trial) -> tuple[float | None, str]:
+    def of(self, trial: Trial | Unlearning) -> tuple[float | None, str]:
         """The score of a candidate, and what is wrong if there is none."""
         row = self._rows.get(trial.key)
         if row is None:
@@ -130,7 +130,7 @@ class Scores:
         measurement = None if asked is None else asked.measurement(trial)
         if measurement is not None and standing_of(measurement, row[names.MEASURED]) != "done":
             return None, "not measured"
-        value = row.get(self._selection.score)
+        value = self._selection.value(row)
         if not isinstance(value, float) or not math.isfinite(value):
             return None, "not a number"
         return value, ""
@@ -163,10 +163,15 @@ def choose(selection: Selection, group: Group, scored: Sequence[Scored]) -> Choi
 def reported(experiment: Experiment, choices: Sequence[Choice]) -> Experiment:
     """The experiment with what was chosen, and without what nothing was chosen for."""
     trials: dict[str, Trial] = {}
+    methods: dict[str, Unlearning] = {}
     for choice in choices:
         for template in choice.group.templates if choice.option is not None else ():
-            trials[template.key] = with_values(template, choice.option or {})
-    return remapped(experiment, trials)
+            if isinstance(template, Unlearning):
+                methods[template.key] = with_values(template, choice.option or {})
+            else:
+                trials[template.key] = with_values(template, choice.option or {})
+    of_methods = any(isinstance(item, Unlearning) for choice in choices for item in choice.group.templates)
+    return with_methods(experiment, methods) if of_methods else remapped(experiment, trials)
 
 
 def table_of(choices: Sequence[Choice]) -> pd.DataFrame:

@@ -17,20 +17,23 @@ _SEED = re.compile(r"(.*) seed (-?\d+)(.*)")
 
 
 def failure_lines(
-    experiment: Experiment, failed: Mapping[str, tuple[str, str]], candidates: Iterable[Trial] = ()
+    experiment: Experiment, failed: Mapping[str, tuple[str, str]], candidates: Iterable[Trial | Unlearning] = ()
 ) -> tuple[str, ...]:
     """A text for each reason: "2 of 3 trials (MLP LabelFlip 0.1 seeds 0, 1): ValueError: no".
 
     Args:
         experiment: what was run.
-        candidates: trials that were compared with each other for a choice.
+        candidates: what was compared with each other for a choice.
         failed: for each trial, unlearning run or probe that failed (or metric), by key, its label and why.
     """
     words = ((Trial, "trials"), (Unlearning, "unlearning runs"), (ProbeRun, "probes"))
     kinds = {item.key: next(word for kind, word in words if isinstance(item, kind)) for item in experiment.items}
     kinds |= {item.key: "metrics" for item in experiment.measurements}
     kinds |= {item.key: "audits" for item in experiment.audits}
-    kinds |= {item.key: "trials to choose from" for item in candidates}
+    for item in candidates:
+        kinds[item.key] = "trials to choose from"
+        if isinstance(item, Unlearning):
+            kinds |= {item.key: "unlearning runs to choose from", item.teacher.key: "trials to choose from"}
     groups: dict[tuple[str, str], list[str]] = {}
     for key, (label, error) in failed.items():
         kind = "choices" if key.startswith(UNCHOSEN) else kinds.get(key, "runs")

@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from qlab.experiment.asking.trial import Trial, content_hash
+from qlab.experiment.asking.trial import Trial, Unlearning, content_hash
 from qlab.experiment.planning.choosing import Choice, marks, table_of
 from qlab.experiment.recording.recorder import Recorder
 from qlab.tracking import names
@@ -16,7 +16,9 @@ from qlab.tracking.query import Query
 _TAG_CHARACTERS = 4500
 
 
-def write_selection(recorder: Recorder, parent: str, choices: Sequence[Choice], candidates: Iterable[Trial]) -> None:
+def write_selection(
+    recorder: Recorder, parent: str, choices: Sequence[Choice], candidates: Iterable[Trial | Unlearning]
+) -> None:
     """Writes ``selection.csv``, the configurations of what was compared and chosen, and a tag with the choices."""
     with tempfile.TemporaryDirectory() as folder:
         table, configs = Path(folder) / Path(names.SELECTION_TABLE).name, Path(folder) / names.CONFIGS
@@ -50,12 +52,13 @@ def supersede(recorder: Recorder, keys: Iterable[str]) -> None:
         recorder: of the experiment, which has what is reported now.
         keys: what could have been reported.
     """
-    now = {item.key for item in recorder.experiment.trials}
+    now = {item.key for item in (*recorder.experiment.trials, *recorder.experiment.unlearnings)}
     others = set(keys) - now
-    for kind, wanted, becomes in (
-        (names.TRIAL, others, names.SUPERSEDED),
-        (names.SUPERSEDED, now, names.TRIAL),
-    ):
+    for kind, wanted in ((names.TRIAL, others), (names.UNLEARNING, others), (names.SUPERSEDED, now)):
         for run in list(recorder.store.search([recorder.experiment_id], Query({names.KIND: kind}))):
-            if run.data.tags.get(names.TRIAL_KEY) in wanted:
-                recorder.store.set_tags(str(run.info.run_id), {names.KIND: becomes})
+            if run.data.tags.get(names.TRIAL_KEY) not in wanted:
+                continue
+            # A method's run is one of a trained model.
+            own = names.UNLEARNING if names.TEACHER in run.data.tags else names.TRIAL
+            becomes = own if kind == names.SUPERSEDED else names.SUPERSEDED
+            recorder.store.set_tags(str(run.info.run_id), {names.KIND: becomes})

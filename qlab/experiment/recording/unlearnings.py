@@ -54,7 +54,7 @@ class UnlearnRecording(RunsRecording[Forgotten, Unlearning]):
         with self.recorder.tracking(), self.recorder.starting() as run_ids:
             for item in able:
                 teacher = self.recorder.run_ids[item.teacher.key]
-                tags = self.recorder.tags(names.UNLEARNING, item.key, teacher, item.teacher.seed)
+                tags = self.recorder.tags(item.kind, item.key, teacher, item.teacher.seed)
                 tags |= {names.TEACHER: item.teacher.key, **item.group_tags}
                 run_ids.append(self.recorder.create(item.label, params=item.params, tags=tags))
         self.opened(run_ids, able)
