@@ -133,6 +133,15 @@ def test_methods_with_equal_budgets(folder):
     assert "6 unlearning runs" in result.stdout
 
 
+def test_settings_of_methods_are_chosen(folder):
+    planned = qlab("run", "chosen_method.toml", "--dry-run", cwd=folder)
+    assert "4 unlearning runs to choose from" in planned.stdout
+    assert "then, with what is chosen by utility_and_forgetting: 8 unlearning runs to report" in planned.stdout
+    result = qlab("run", "chosen_method.toml", "--no-figures", cwd=folder)
+    assert result.exit_code == 0, result.output
+    assert "chosen: MLP, ratio 0.3, LabelFlip, known 0.25, GradientAscent: beta" in result.stdout
+
+
 def test_some_rows_are_known(folder):
     result = qlab("run", "partly.toml", "--no-figures", cwd=folder)
     assert result.exit_code == 0, result.output
