@@ -12,7 +12,7 @@ from torch import Tensor
 
 from qlab.circuits.blocks import Block, in_site_order
 from qlab.errors import ConfigError
-from qlab.tasks.dmrg.finding import check_extra, ground_states
+from qlab.tasks.dmrg.finding import chain_of, check_extra, ground_states
 from qlab.tasks.dmrg.states import Wanted
 
 LONGEST: Final = 512
@@ -69,11 +69,9 @@ class Blocks:
             )
         least = self.least_bond_dimension
         if self.bond_dimension is not None and self.bond_dimension < least:
-            chain = "an infinite chain" if self.length is None else f"{'an open chain' if ends else 'a ring'} of "
-            chain += "" if self.length is None else f"{self.length} spins"
             raise ConfigError(
-                f"XXZ: bond_dimension: got {self.bond_dimension} for {chain}, accepts at least {least}: with less DMRG "
-                'cannot converge. Leave it out, or take "auto".'
+                f"XXZ: bond_dimension: got {self.bond_dimension} for {chain_of(self.wanted(0.0))}, accepts at least "
+                f'{least}: with less DMRG cannot converge. Leave it out, or take "auto".'
             )
         check_extra([self.wanted(delta) for delta in deltas])
 

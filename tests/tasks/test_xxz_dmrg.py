@@ -171,7 +171,7 @@ def test_processes_find_the_same_states_and_it_is_told():
     with making.made(2, told.append):
         again = load_data(small(length=6, gapless=(-0.9, 0.9, 0.3)))
     np.testing.assert_allclose(again.train.x, first.train.x, atol=1e-9)
-    assert told[0] == f"XXZ: 10 ground states of 6 spins by DMRG, kept in {kept.folder()}, 2 processes"
+    assert told[0] == f"XXZ: 10 ground states of a ring of 6 spins by DMRG, kept in {kept.folder()}, 2 processes"
 
 
 @needs_tenpy

@@ -56,17 +56,30 @@ def ground_states(every: Sequence[Wanted]) -> list[Found]:
     if len(there) < len(found):
         raise DataError(f"XXZ: files of ground states in {kept.folder()} are gone or damaged; run it again.")
     _check(every, there)
+    making.current().tell(
+        f"XXZ: {counted(len(there), 'ground state')} of {chain_of(every[0])} by DMRG: bond dimension "
+        f"{max(item.bond_dimension for item in there)}, truncation error at most "
+        f"{max(item.truncation_error for item in there):.1e}"
+    )
     return there
+
+
+def chain_of(wanted: Wanted) -> str:
+    """For people."""
+    if wanted.length is None:
+        return "an infinite chain"
+    return f"{'a ring' if wanted.periodic else 'an open chain'} of {wanted.length} spins"
 
 
 def _find(missing: Sequence[Wanted]) -> None:
     """Finds states, the likely worst one first: if it does not converge, the others are not tried."""
     how, begun = making.current(), time.monotonic()
     worst = min(missing, key=lambda wanted: abs(wanted.delta - 1.0))
-    length = "an infinite chain" if worst.length is None else f"{worst.length} spins"
     processes = min(how.processes, len(missing))
     beside = f", {processes} processes" if processes > 1 else ""
-    how.tell(f"XXZ: {counted(len(missing), 'ground state')} of {length} by DMRG, kept in {kept.folder()}{beside}")
+    how.tell(
+        f"XXZ: {counted(len(missing), 'ground state')} of {chain_of(worst)} by DMRG, kept in {kept.folder()}{beside}"
+    )
     _find_chunk([worst])
     _check([worst], [item for item in [kept.read(worst)] if item is not None])
     chunks = _chunks([wanted for wanted in missing if wanted != worst], processes)

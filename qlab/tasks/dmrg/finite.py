@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 from typing import Any, Final
 
 from tenpy.algorithms.dmrg import TwoSiteDMRGEngine
@@ -17,6 +18,9 @@ _MIXED_SWEEPS: Final = 4
 """So many sweeps of a state that starts cold are perturbed, so that it gets out of what is local."""
 
 _MOST_SWEEPS: Final = 40
+
+_FROM_BELOW: Final = 1.5
+"""States at larger delta start with the one of this: singlets are far from the Neel phase, and take many sweeps."""
 
 _SETTLED: Final = 1e-8
 """A finite chain is swept until its block changes no more than this, or than what truncation makes it change."""
@@ -79,6 +83,8 @@ def ground_state(wanted: Wanted, start: MPS | None = None) -> tuple[Found, MPS]:
         start: the state of another delta, all else being the same; changed in place. Not for ``broken``: it would bring
             the symmetry along.
     """
+    if start is None and not wanted.broken and wanted.delta > _FROM_BELOW:
+        start = ground_state(dataclasses.replace(wanted, delta=_FROM_BELOW))[1]
     with quiet():
         model = model_of(wanted)
         cold = start is None
