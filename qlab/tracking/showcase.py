@@ -17,6 +17,7 @@ from urllib.parse import urlencode
 
 from qlab.tracking import names
 from qlab.tracking.curves import Curve, metric_names
+from qlab.tracking.grouped.address import group_of
 from qlab.tracking.store import Store, now_ms
 
 MAIN: Final = "qlab"
@@ -62,8 +63,8 @@ def address(experiment_id: str, key: str = MAIN) -> str:
 
 
 def run_address(experiment_id: str, run_id: str) -> str:
-    """Where the UI shows a run, relative to the UI's own address, as a run and not as an evaluation."""
-    return f"#/experiments/{experiment_id}/runs/{run_id}?{urlencode(_WORKSPACE)}"
+    """Where the UI shows a run (or the group that keeps it), relative to its own address, as a run, no evaluation."""
+    return f"#/experiments/{experiment_id}/runs/{group_of(run_id)}?{urlencode(_WORKSPACE)}"
 
 
 _WORKSPACE = {"workflowType": "machine_learning"}
@@ -72,8 +73,8 @@ _WORKSPACE = {"workflowType": "machine_learning"}
 
 def view_state(view: View) -> dict[str, Any]:
     """A view as MLflow's UI says it to itself."""
-    every = {names.CLAIMS, names.SELECTION, names.TRIAL, names.ORACLE, names.SHADOW, names.UNLEARNING, names.PROBE}
-    others = every - {view.kind}
+    every = {names.SELECTION, names.TRIAL, names.ORACLE, names.SHADOW, names.UNLEARNING, names.PROBE} - {view.kind}
+    others = every | {names.CLAIMS} | {f"{kind}{names.GROUPED}" for kind in every}
     charts = [*_line_charts(view), *(_chart("BAR", metric, [metric]) for metric in view.bars)]
     return {
         "searchFilter": " AND ".join(f"tags.`{names.KIND}` != '{kind}'" for kind in sorted(others)),

@@ -11,6 +11,7 @@ import mlflow.entities as entities
 
 from qlab.experiment.asking import schema
 from qlab.experiment.runner import Runner
+from qlab.reading import Results
 from qlab.tracking.store import Store
 from qlab.tracking.writes import DatasetRecord
 
@@ -63,3 +64,22 @@ def test_tracking_of_tiny_trials(tmp_path, capsys):
         alone = bare(store, last.info.run_id, 100)
         with capsys.disabled():
             print(f"\n{trials} trials: {1e3 * own:.0f} ms each; MLflow's own calls alone {1e3 * alone:.0f} ms")
+
+
+def test_tracking_of_ten_thousand_tiny_trials_in_groups(tmp_path, capsys):
+    """Targets: 20 s of tracking; 2 s for the frame; processor seconds beside, as the machine may be shared."""
+    store = Store(f"sqlite:///{tmp_path}/mlflow.db")
+    experiment = schema.parse(TEXT.format(seeds=2000), source="tiny.toml", assignments=[("run.track", "groups")])
+    processor = time.process_time()
+    outcome = Runner(store).run(experiment)
+    processor = time.process_time() - processor
+    assert outcome.trained == 10_000
+    wall, own = time.perf_counter(), time.process_time()
+    frame = Results.of(Store(store.uri), ["tiny"]).frame
+    wall, own = time.perf_counter() - wall, time.process_time() - own
+    assert len(frame) == 10_000
+    with capsys.disabled():
+        print(
+            f"\n10,000 trials in groups: {outcome.tracking_seconds:.0f} s of tracking (the run {processor:.0f} s of a "
+            f"processor); the frame {wall:.1f} s ({own:.1f} s of a processor)"
+        )

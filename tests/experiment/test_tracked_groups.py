@@ -15,10 +15,14 @@ from support.runs import run_text
 
 from qlab.errors import ConfigError, StoreError
 from qlab.experiment.asking import schema
+from qlab.experiment.planning.plan import Plan
+from qlab.experiment.planning.proposing import tracking_notice
 from qlab.experiment.recording.summary import tabulate
 from qlab.experiment.reporting import Silent
 from qlab.experiment.runner import Runner
+from qlab.explorer.reader import Reader
 from qlab.reading import Results
+from qlab.report import section_of, write_report
 from qlab.tracking import names
 from qlab.tracking.copying import copy
 from qlab.tracking.grouped.address import group_of, is_member
@@ -230,3 +234,44 @@ def test_what_failed_in_a_group_is_tried_again_and_counts_once(store: Store, tmp
     assert again.frame["error"].isna().all()
     (group,) = store.groups_of(store.experiment_ids(), Query())
     assert (group.info.status, group.data.tags.get(names.ERROR)) == ("FINISHED", None)
+
+
+def test_the_explorer_and_a_report_read_groups(store: Store, tmp_path: Path) -> None:
+    run_text(store, tmp_path, SMALL, run__track="groups")
+    reader = Reader(store.uri)
+    frame = reader.runs("small")
+    assert frame["kind"].value_counts().to_dict() == {
+        names.ORACLE: 6,
+        names.TRIAL: 2,
+        names.UNLEARNING: 2,
+        names.PROBE: 2,
+        names.EXPERIMENT: 1,
+    }
+    trial = frame[frame["kind"] == names.TRIAL].iloc[0]
+    assert len(reader.histories([trial["run_id"]], ["train_loss"])) == 2
+    assert reader.run_url(trial["run_id"], "1").endswith(
+        f"/runs/{group_of(trial['run_id'])}?workflowType=machine_learning"
+    )
+    assert names.CHECKPOINT in reader.store.files(trial["run_id"])
+    section = section_of(Store(store.uri), "small", None)
+    assert section is not None
+    written = write_report(Store(store.uri), [section], tmp_path / "report", lambda name: None)
+    assert not written.missing
+    assert {"small.accuracy.csv", "small.probes.csv"} <= {file.name for file in written.files}
+
+
+@pytest.mark.parametrize(
+    ("seeds", "track", "proposed"), [(1100, "runs", True), (900, "runs", False), (1100, "groups", False)]
+)
+def test_above_a_thousand_new_runs_groups_are_proposed_and_nothing_asks(
+    seeds: int, track: str, proposed: bool, tmp_path: Path
+) -> None:
+    text = f'name = "many"\n{FLIPPED}\n[run]\nseeds = {seeds}\ntrack = "{track}"'
+    plan = Plan.of(schema.parse(text, source="given.toml", folder=tmp_path), None)
+    said = tracking_notice(plan)
+    assert (said is not None) == proposed
+    if said is not None:
+        assert said.startswith(
+            "1,100 new runs: an MLflow run for each takes about 55 s of tracking. With --track groups"
+        )
+        assert "kept in one, 1 in all, in about 1 s" in said
