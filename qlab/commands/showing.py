@@ -28,7 +28,9 @@ def ui(host: str, port: int, tracking_uri: str | None) -> None:
 
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", type=click.IntRange(0, 65535), default=5006, show_default=True, help="Port to listen on.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), help="Port to listen on. Default: 5006, or the next that is free."
+)
 @click.option(
     "--allow-origin",
     "origins",
@@ -43,8 +45,20 @@ def ui(host: str, port: int, tracking_uri: str | None) -> None:
     type=click.Path(path_type=Path),
     help="JSON file with an object of user names and passwords.",
 )
+@click.option(
+    "--prefix", default="", metavar="PATH", help="What a proxy puts before its addresses: /user/ada/proxy/5006."
+)
+@click.option("--open/--no-open", "browse", default=True, help="Open a browser, where there is a display.")
 @tracking_uri
-def explore(host: str, port: int, origins: Sequence[str], users: Path | None, tracking_uri: str | None) -> None:
+def explore(
+    host: str,
+    port: int | None,
+    origins: Sequence[str],
+    users: Path | None,
+    prefix: str,
+    browse: bool,
+    tracking_uri: str | None,
+) -> None:
     """Open the explorer: curves, unlearning, landscapes and data of the runs in the store.
 
     Only this machine can reach it unless --host says otherwise; --allow-origin then names the address that others use.
@@ -52,7 +66,7 @@ def explore(host: str, port: int, origins: Sequence[str], users: Path | None, tr
     from qlab.resources import folder
     from qlab.tracking.servers import serve_explorer
 
-    serve_explorer(folder("apps") / "explorer.py", tracking_uri, host, port, origins, users)
+    serve_explorer(folder("apps") / "explorer.py", tracking_uri, host, port, origins, users, prefix, browse)
 
 
 @click.command()

@@ -13,8 +13,10 @@ import panel as pn
 import panel_material_ui as pmui
 from panel_material_ui.template.base import Page as Template
 
+from qlab.explorer import design
 from qlab.explorer.address import decode
 from qlab.explorer.controls import Control
+from qlab.explorer.filtered import Filtered
 from qlab.explorer.loaded import Loader
 from qlab.explorer.page import Context, Page
 from qlab.explorer.pages import PAGES
@@ -26,14 +28,6 @@ from qlab.explorer.work import Work
 
 REFRESH_MILLISECONDS = 3000
 """So often the store is asked what is new."""
-
-_THEME = {"typography": {"fontFamily": "system-ui, sans-serif"}}
-"""The design's web font would come from a server elsewhere; the page asks nobody but its own."""
-
-_TABS = {
-    "flexWrap": "wrap",
-    "& .MuiToggleButton-root": {"whiteSpace": "nowrap", "textTransform": "none", "width": "auto", "flex": "0 0 auto"},
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,9 +55,11 @@ class Explorer:
         self.work = Work(later)
         context = Context(self.state, source, loader, self.work)
         self.pages: dict[str, Page] = {page.title: page(context) for page in PAGES}
-        chosen = pmui.Select(label="MLflow experiment", options=[], sizing_mode="stretch_width")
+        chosen = pmui.Select(label="MLflow experiment", options=[], width=design.CONTROL, size="small", searchable=True)
         self._experiments = Control(chosen, self.state, "experiment")
-        self._message = Text(visible=False)
+        self._message = Text(visible=False, styles=design.ALERT)
+        self._filtered = Filtered(self.state, source, self.work)
+        self._controls = pn.Column(width=design.SIDEBAR)
         self._known = self._away = False
         self._drawn: tuple[str, int, bool] | None = None
         self._offered: list[str] = []
@@ -71,17 +67,18 @@ class Explorer:
         self.history.refused = self._refuse
         self.refused: list[str] = []
         self._watchers: list[Any] = []
-        self._busy = pmui.LoadingSpinner(value=False, size=24, margin=(5, 10))
+        self._busy = Text("working …", visible=False, styles={"--size": "12px"}, margin=(10, 4))
         self._main = pn.Column(sizing_mode="stretch_width")
         self._tabs = pmui.RadioButtonGroup(
             options=list(self.pages),
             value=self.state.page,
             size="small",
-            margin=(4, 10),
+            orientation="vertical",
+            width=design.CONTROL,
             button_type="primary",
-            sx=_TABS,
+            sx=design.NAVIGATION,
         )
-        self.work.param.watch(lambda event: setattr(self._busy, "value", event.new), "busy")
+        self.work.param.watch(lambda event: setattr(self._busy, "visible", event.new), "busy")
         self._tabs.link(self.state, value="page")
         self.state.param.watch(lambda _: self._open(), "page")
         fields = sorted({field for page in self.pages.values() for field in page.depends})
@@ -95,9 +92,6 @@ class Explorer:
     def close(self) -> None:
         """Ends the visitor's work, and takes out what would keep the page in memory."""
         self.work.close()
-        for page in self.pages.values():
-            for figure in page.figures():
-                figure.close()
         for watcher in self._watchers:
             pn.state.param.unwatch(watcher)
         self._watchers = []
@@ -141,6 +135,7 @@ class Explorer:
         if changed:
             for page in self.pages.values():
                 page.stale = True
+            self._filtered.count()
         if not self.state.experiment:
             self.history.by_itself(lambda: self.state.param.update(experiment=found.experiment))
         self._experiments.offer(found.experiments)
@@ -158,6 +153,8 @@ class Explorer:
 
     def _changed(self, *events: Any) -> None:
         names = {event.name for event in events}
+        if names & {"experiment", "where"} and self._known:
+            self._filtered.count()
         for page in self.pages.values():
             if names & set(page.depends):
                 page.stale = True
@@ -166,7 +163,9 @@ class Explorer:
     def _open(self) -> None:
         if self._tabs.value != self.page.title:
             self._tabs.value = self.page.title
+        self._filtered.head(self.page.title)
         self._main.objects = [self.page.view]
+        self._controls.objects = self.page.controls
         self._draw()
 
     def _draw(self) -> None:
@@ -202,17 +201,22 @@ class Explorer:
 
     def template(self) -> Any:
         """The whole page."""
-        where = Text(f"Store: {self.reader.location}", styles={"overflow-wrap": "anywhere"})
+        small = {"overflow-wrap": "anywhere", "--size": "12px"}
+        where = Text(f"Store: {self.reader.location}. Times are UTC.", styles=small)
         export = pmui.FileDownload(
             callback=self.standalone, filename="qlab.html", label="This page as HTML", size="small", variant="outlined"
         )
         before = _busy_watchers()
+        chosen = [self._tabs, self._experiments.widget, self._filtered.control, self._controls]
+        shown = [self.history.browser, self._message, self._filtered.view, self._main]
         page = Template(
             title="qlab explorer",
-            sidebar=[self._experiments.widget, pmui.Row(export, self._busy), self._message, where],
-            sidebar_width=230,
-            main=[pn.Column(self.history.browser, self._tabs, self._main, sizing_mode="stretch_width")],
-            theme_config=_THEME,
+            sidebar=[pn.Column(*chosen, pmui.Row(export, self._busy), where, width=design.SIDEBAR)],
+            sidebar_width=design.SIDEBAR + design.SPACE,
+            main=[pn.Column(*shown, sizing_mode="stretch_width")],
+            sidebar_resizable=False,
+            theme_config=design.themes(),
+            sx=design.PAGE,
         )
         # The page follows whether the server is busy, and the server's own state would know it for ever.
         self._watchers = [watcher for watcher in _busy_watchers() if watcher not in before]

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, TypeVar
 import panel as pn
 
 from qlab.errors import DataError
+from qlab.explorer import design
 from qlab.explorer.figure import Figure
 from qlab.explorer.loaded import Loader
 from qlab.explorer.reader import Reader
@@ -17,6 +18,8 @@ from qlab.explorer.text import Text
 from qlab.explorer.work import Meanwhile, Work
 
 T = TypeVar("T")
+
+_READING = "reading"
 
 
 class Context:
@@ -36,8 +39,9 @@ class Context:
 class Page(ABC):
     """One page: controls, and figures that follow the state.
 
-    A subclass makes its controls in :meth:`build`, which is called when the page is first opened. :meth:`update` is
-    called whenever something that the page depends on has changed while it is open.
+    A subclass makes its figures in :meth:`build`, which is called when the page is first opened, and puts what they are
+    chosen by into ``controls``, which stand in the side bar. :meth:`update` is called whenever something that the page
+    depends on has changed while it is open.
     """
 
     title: ClassVar[str]
@@ -48,8 +52,10 @@ class Page(ABC):
         self.context = context
         self.state = context.state
         self.stale = True
+        self.controls: list[Any] = []
         # Plain text: what it says may come from a store.
-        self._notice = Text(visible=False)
+        self._notice = Text(visible=False, styles=design.NOTICE)
+        self._seen = False
         self._said: dict[str, str] = {}
         self._view: pn.viewable.Viewable | None = None
 
@@ -62,7 +68,7 @@ class Page(ABC):
 
     @abstractmethod
     def build(self) -> list[Any]:
-        """The page's controls and figures, from top to bottom."""
+        """The page's figures and tables, from top to bottom; sets ``controls``."""
 
     @abstractmethod
     def update(self) -> None:
@@ -81,15 +87,31 @@ class Page(ABC):
             part: of the page; a newer request of the same part supersedes an older one.
         """
 
-        def shown(result: T) -> None:
-            self.say("", part)
-            show(result)
-
-        self.context.work.submit(f"{self.title} {part}".strip(), compute, shown, lambda said: self.say(said, part))
+        self.context.work.submit(
+            f"{self.title} {part}".strip(), compute, self._showing(show, part), self._failing(part)
+        )
 
     def follow(self, compute: Callable[[Meanwhile[T]], T], show: Callable[[T], None], part: str = "") -> None:
         """As :meth:`compute`, for what is dragged: each result that is newer than the last is shown."""
-        self.context.work.follow(f"{self.title} {part}".strip(), compute, show, lambda said: self.say(said, part))
+        self.context.work.follow(
+            f"{self.title} {part}".strip(), compute, self._showing(show, part), self._failing(part)
+        )
+
+    def _showing(self, show: Callable[[T], None], part: str) -> Callable[[T], None]:
+        def shown(result: T) -> None:
+            self._seen = True
+            self._said.pop(_READING, None)
+            self.say("", part)
+            show(result)
+
+        return shown
+
+    def _failing(self, part: str) -> Callable[[str], None]:
+        def failed(message: str) -> None:
+            self._said.pop(_READING, None)
+            self.say(message, part)
+
+        return failed
 
     def nothing(self, what: str, hint: str) -> DataError:
         """An error that says that the experiment has none of something, and what would make some."""
@@ -99,9 +121,9 @@ class Page(ABC):
         )
 
     def clear(self) -> None:
-        """Says nothing any more."""
+        """Says nothing any more, but that the page is being read as long as it has never shown anything."""
         self._said.clear()
-        self.say("")
+        self.say("" if self._seen else "Reading the runs …", _READING)
 
     def say(self, message: str, part: str = "") -> None:
         """Says what a part of the page lacks, until the part has it; nothing if ``message`` is empty."""

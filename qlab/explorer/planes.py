@@ -25,15 +25,17 @@ from bokeh.palettes import Viridis256
 from bokeh.plotting import figure
 from numpy.typing import NDArray
 
+from qlab.explorer import design
 from qlab.views.backends import literal
 from qlab.views.drawn import Drawn
 from qlab.views.slices import LEVELS, MARK, PATH, axis_labels, has_path, is_log, marks
 
-WIDEST: Final = 760
-"""Width of a plane that stands alone, pixels."""
+HEIGHT: Final = 400
+"""Of a plane, pixels."""
 
-_NARROWEST: Final = 320
-_ASPECT: Final = 1.12
+ALONE: Final = {"height": 540, "max-width": "760px"}
+"""A plane that stands alone is larger."""
+
 _TOOLS: Final = "pan,box_zoom,reset,save"
 _LINE: Final = {"line_color": "#FFFFFF", "line_width": 0.7, "line_alpha": 0.6}
 
@@ -65,7 +67,7 @@ class Planes:
     def __init__(self, tapped: Callable[[float, float], None]) -> None:
         self._tapped = tapped
         self._planes: list[_Plane] = []
-        self.view = pn.Column(sizing_mode="stretch_width", styles={"display": "grid", "gap": "8px 16px"})
+        self.view = pn.Column(sizing_mode="stretch_width", styles=design.GRID)
 
     def show(self, sights: list[Sight]) -> None:
         """Draws planes; those that are there get new numbers."""
@@ -74,10 +76,11 @@ class Planes:
         with pn.io.hold():
             if [plane.log for plane in self._planes] != log:
                 self._planes = [_Plane(self._tapped, each) for each in log]
-                widest = WIDEST if len(sights) == 1 else 2 * WIDEST
-                columns = f"repeat(auto-fit, minmax(min(100%, {_NARROWEST}px), 1fr))"
-                self.view.styles = {**self.view.styles, "grid-template-columns": columns, "max-width": f"{widest}px"}
+                alone = len(sights) == 1
+                widest = {"max-width": str(ALONE["max-width"])} if alone else {}
+                self.view.styles = {**design.columns(len(sights)), **widest}
                 for plane, sight in zip(self._planes, sights, strict=True):
+                    plane.figure.height = ALONE["height"] if alone else HEIGHT
                     plane.show(sight)
                 self.view.objects = [
                     pn.pane.Bokeh(plane.figure, sizing_mode="stretch_width", margin=0) for plane in self._planes
@@ -104,16 +107,16 @@ class _Plane:
         self.figure = figure(
             tools=_TOOLS,
             sizing_mode="stretch_width",
-            aspect_ratio=_ASPECT,
-            min_width=_NARROWEST,
+            height=HEIGHT,
+            min_width=design.NARROWEST,
             x_range=(-1.0, 1.0),
             y_range=(-1.0, 1.0),
             toolbar_location="above",
         )
-        self.figure.toolbar.logo = None
-        self._below = Title(text="", text_font_style="normal", text_font_size="12px")
+        self.figure.toolbar.update(logo=None, autohide=True)
+        self._below = Title(text="", text_font_style="normal", text_font_size=design.SMALL)
         self.figure.add_layout(self._below, "above")
-        self._title = Title(text="", text_font_size="14px")
+        self._title = Title(text="", text_font_size=design.TITLE)
         self.figure.add_layout(self._title, "above")
         self._draw()
         self.figure.on_event(Tap, lambda event: tapped(float(event.x), float(event.y)))

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import logging
 import secrets
+import threading
+import webbrowser
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import click
 from tornado.httputil import HTTPHeaders, HTTPServerRequest
@@ -53,6 +55,9 @@ def policy(nonce: str = "") -> str:
 class Headers(OutputTransform):
     """Adds headers to every answer, and to the scripts that the app's page holds from the start their nonce."""
 
+    prefix: ClassVar[str] = ""
+    """What addresses begin with for visitors."""
+
     def __init__(self, request: HTTPServerRequest) -> None:
         self._is_page = request.path.rstrip("/") == f"/{PAGE}"
         # What embeds the app in pages of others: ours forbids that.
@@ -70,6 +75,9 @@ class Headers(OutputTransform):
             nonce = secrets.token_urlsafe(18)
             chunk = chunk.replace(b"<script", f'<script nonce="{nonce}"'.encode())
             headers["Content-Length"] = str(len(chunk))
+        there = headers.get("Location", "")
+        if there.startswith("/") and not f"{there}/".startswith(f"{self.prefix}/"):
+            headers["Location"] = self.prefix + there
         headers["Content-Security-Policy"] = policy(nonce)
         headers["X-Content-Type-Options"] = "nosniff"
         headers["Referrer-Policy"] = "no-referrer"
@@ -85,12 +93,31 @@ class _NotHere(RequestHandler):
         self.send_error(404)
 
 
+def answer_below(application: Any, prefix: str) -> None:
+    """Makes an application answer below a prefix as it does without: some proxies take it off, and others do not.
+
+    Args:
+        application: Tornado's.
+        prefix: such as "/user/ada/proxy/5006".
+    """
+    find = application.find_handler
+
+    def found(request: HTTPServerRequest, **options: Any) -> Any:
+        if f"{request.path}/".startswith(f"{prefix}/"):
+            request.path = request.path[len(prefix) :] or "/"
+        return find(request, **options)
+
+    application.find_handler = found
+
+
 @click.command()
 @click.argument("app", type=click.Path(path_type=Path))
 @click.option("--address", default="127.0.0.1")
 @click.option("--port", type=int, default=5006)
 @click.option("--basic-auth", "users", type=click.Path(path_type=Path))
-def main(app: Path, address: str, port: int, users: Path | None) -> None:
+@click.option("--prefix", default="")
+@click.option("--open", "opened", default="")
+def main(app: Path, address: str, port: int, users: Path | None, prefix: str, opened: str) -> None:
     """Serves an app until it is interrupted; who may open it is in ``BOKEH_ALLOW_WS_ORIGIN``."""
     from panel.io.server import get_server
 
@@ -103,18 +130,25 @@ def main(app: Path, address: str, port: int, users: Path | None) -> None:
         from qlab.explorer.login import Users
 
         options = {"auth_provider": Users(users), "cookie_secret": secrets.token_hex(32)}
-    get_server(
+    server = get_server(
         {PAGE: app},
         port=port,
         address=address,
-        start=True,
-        transforms=[Headers],
+        start=False,
+        transforms=[type("Headers", (Headers,), {"prefix": prefix})],
         check_unused_sessions_milliseconds=SESSION_SECONDS * 500,
         unused_session_lifetime_milliseconds=SESSION_SECONDS * 1000,
         session_token_expiration=TOKEN_SECONDS,
         extra_patterns=[("/components/.*", _NotHere)],
         **options,
     )
+    if prefix:
+        answer_below(server._tornado, prefix)
+    if opened:
+        # A browser that is started takes its time.
+        server.io_loop.add_callback(threading.Thread(target=webbrowser.open, args=(opened,), daemon=True).start)
+    server.start()
+    server.io_loop.start()
 
 
 if __name__ == "__main__":

@@ -20,6 +20,9 @@ class State(param.Parameterized):
     where = param.String(default="", doc="MLflow filter string that runs must match.")
     runs = param.List(default=[], item_type=str, doc="Ids of the selected runs.")
 
+    standing = param.String(default="all", doc="Which runs the table has: all, running or failed.")
+    columns = param.List(default=[], item_type=str, doc="Columns of the table of runs; empty: the usual ones.")
+
     group_by = param.List(default=[], item_type=str, doc="Params that tell groups apart; empty: all that differ.")
     corruptions = param.List(default=[], item_type=str, doc="Corruptions shown; empty: all.")
     traces = param.Boolean(default=False, doc="Whether single runs are drawn beside the means.")

@@ -2,21 +2,58 @@
 
 from __future__ import annotations
 
-from typing import Any
+import operator
+import re
+from typing import Any, Final
 
 import pandas as pd
 import panel as pn
 
+from qlab.explorer import design
 
-def plain_table(frame: pd.DataFrame, **options: Any) -> pn.widgets.Tabulator:
+_COMPARED: Final = {
+    ">=": operator.ge,
+    "<=": operator.le,
+    "!=": operator.ne,
+    ">": operator.gt,
+    "<": operator.lt,
+    "=": operator.eq,
+}
+
+FILTER: Final = re.compile(r"\s*(>=|<=|!=|>|<|=)?\s*(-?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?)\s*")
+"""A number to compare with, such as "> 0.9"."""
+
+
+class Table(pn.widgets.Tabulator):  # type: ignore[misc]
+    """A table filtered by what is written above its columns: ``> 0.9`` for numbers, else a part of the text."""
+
+    def _get_header_filters(self, df: pd.DataFrame) -> list[Any]:
+        return [
+            matching(df[asked["field"]], str(asked["value"]))
+            for asked in self.filters
+            if asked["field"] in df and str(asked["value"]).strip()
+        ]
+
+
+def matching(column: pd.Series[Any], text: str) -> pd.Series[bool]:
+    """Which values of a column match what is written above it."""
+    number = FILTER.fullmatch(text)
+    values = pd.to_numeric(column, errors="coerce")
+    if number is not None and values.notna().any():
+        return _COMPARED[number[1] or "="](values, float(number[2])) & values.notna()
+    return column.fillna("").astype(str).str.contains(text.strip(), case=False, regex=False)
+
+
+def plain_table(frame: pd.DataFrame, **options: Any) -> Table:
     """A sortable table that shows whatever a store holds as text."""
-    return pn.widgets.Tabulator(
+    return Table(
         frame,
         disabled=True,
         show_index=False,
         layout="fit_data_stretch",
         formatters=formatters(frame),
         sizing_mode="stretch_width",
+        stylesheets=[design.TABLE],
         **options,
     )
 

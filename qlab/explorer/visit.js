@@ -117,9 +117,43 @@ function limit_memory() {
   }
 }
 
+// The theme is the system's, until somebody chooses the other one.
+function follow_theme() {
+  const dark = window.matchMedia("(prefers-color-scheme: dark)")
+  const follow = () => {
+    for (const one of window.Bokeh.documents) {
+      for (const root of one.roots()) {
+        if (root.data && "dark_theme" in root.data.attributes) {
+          root.data.dark_theme = dark.matches
+        }
+      }
+    }
+  }
+  dark.addEventListener("change", follow)
+  follow()
+  return () => dark.removeEventListener("change", follow)
+}
+
+// Material's lists open where their whole field is clicked, which no key does.
+function open_by_keys() {
+  const keys = ["Enter", " ", "ArrowDown", "ArrowUp"]
+  const open = (event) => {
+    const at = event.composedPath()[0]
+    if (!(at instanceof HTMLElement) || at.tagName === "INPUT" || at.getAttribute("role") !== "combobox") {
+      return
+    }
+    if (keys.includes(event.key) && at.getAttribute("aria-expanded") !== "true") {
+      event.preventDefault()
+      at.click()
+    }
+  }
+  document.addEventListener("keydown", open)
+  return () => document.removeEventListener("keydown", open)
+}
+
 export function render({model}) {
   limit_memory()
-  const ends = [history_of(model), connection_of(model)]
+  const ends = [history_of(model), connection_of(model), follow_theme(), open_by_keys()]
   model.on("remove", () => ends.forEach((end) => end()))
   const el = document.createElement("span")
   el.hidden = true

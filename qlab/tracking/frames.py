@@ -116,6 +116,8 @@ def _row(run: Any) -> dict[str, Any]:
         "status": run.info.status,
         "health": tags.get(names.HEALTH),
         "start": run.info.start_time,
+        names.END: run.info.end_time,
+        names.SEEN: _seen(run),
         names.ERROR: tags.get(names.ERROR),
         names.WORKER: tags.get(names.WORKER),
         names.TEACHER: tags.get(names.TEACHER),
@@ -125,6 +127,14 @@ def _row(run: Any) -> dict[str, Any]:
         names.MEASURED: _below(tags, names.METRIC),
         names.AUDITED: audited,
     }
+
+
+def _seen(run: Any) -> tuple[int, int] | None:
+    """The last step and time of a running run's metrics."""
+    if run.info.status != "RUNNING":
+        return None
+    signs = [(metric.step, metric.timestamp) for metric in run.data._metric_objs]
+    return (max(step for step, _ in signs), max(time for _, time in signs)) if signs else None
 
 
 def _below(tags: Mapping[str, str], start: str) -> tuple[tuple[str, str], ...]:

@@ -187,6 +187,12 @@ MEASURED: Final = "qlab.metrics"
 AUDITED: Final = "qlab.audits"
 """Column: a tuple of pairs, the metric of each audit and what its tag says, see :data:`AUDIT`."""
 
+END: Final = "qlab.end"
+"""Column: when a run ended, milliseconds since 1970 as in "start"; missing while it is running."""
+
+SEEN: Final = "qlab.seen"
+"""Column: of a running run the last step of which it logged a metric, and when, milliseconds; a tuple."""
+
 COLUMNS: Final = (
     "run_id",
     "experiment_id",
@@ -197,6 +203,8 @@ COLUMNS: Final = (
     "status",
     "health",
     "start",
+    END,
+    SEEN,
     ERROR,
     WORKER,
     TEACHER,

@@ -23,6 +23,12 @@ from qlab.tracking.uri import embedded_file, is_server, resolve
 if TYPE_CHECKING:  # MLflow, which the explorer is started without
     from qlab.tracking.store import Store
 
+EXPLORER_PORT = 5006
+"""Of the explorer, if it is free."""
+
+_TRIED = 20
+"""So many ports are tried."""
+
 _PAGES = 5
 """So many experiments' pages are printed."""
 
@@ -60,7 +66,14 @@ def serve_ui(uri: str | None, host: str, port: int) -> None:
 
 
 def serve_explorer(
-    app: Path, uri: str | None, host: str, port: int, origins: Sequence[str] = (), users: Path | None = None
+    app: Path,
+    uri: str | None,
+    host: str,
+    port: int | None,
+    origins: Sequence[str] = (),
+    users: Path | None = None,
+    prefix: str = "",
+    browse: bool = False,
 ) -> None:
     """The explorer app; see :func:`serve_ui` for errors.
 
@@ -68,24 +81,28 @@ def serve_explorer(
         app: the app's file.
         uri: of the store.
         host: to listen on; one that others can reach takes ``origins``.
-        port: to listen on.
+        port: to listen on; None: :data:`EXPLORER_PORT`, or the next one that is free.
         origins: addresses under which pages may be opened, besides this machine's own, as
             :func:`qlab.tracking.addresses.origins` takes them.
         users: a JSON file of user names and passwords for basic authentication.
+        prefix: what a proxy puts before the explorer's addresses.
+        browse: whether to open a browser, where somebody sits at this machine.
 
     Raises:
-        ConfigError: the host can be reached by others and no origin is allowed, or one is no origin, or ``users`` is
-            no such file.
+        ConfigError: the prefix is none, the host can be reached by others and no origin is allowed, or one is no
+            origin, or ``users`` is no such file.
     """
     found = _existing(uri)
     host = addresses.bare(host)
+    prefix = _checked_prefix(prefix)
     if not addresses.is_local(host) and not origins:
+        name = socket.gethostname() if host in addresses.EVERY else host
         raise ConfigError(
             f"--host {host}: others could reach the explorer. Name the address under which they open it, for example "
-            f"--allow-origin {addresses.netloc(socket.gethostname() if host in addresses.EVERY else host, port)}, "
+            f"--allow-origin {addresses.netloc(name, port or EXPLORER_PORT)}, "
             "and consider --basic-auth."
         )
-    port = addresses.free_port(host, port)
+    port = _next_port(host) if port is None else addresses.free_port(host, port)
     allowed = [
         *addresses.own_origins(host, port),
         *(one for given in origins for one in addresses.origins(given, port)),
@@ -97,7 +114,41 @@ def serve_explorer(
     if users is not None:
         _check_users(users)
         arguments += ["--basic-auth", str(users.resolve())]
-    _replace_process("explorer", "qlab.explorer.server", arguments, settings, found, host, port, "/explorer")
+    path = f"{prefix}/explorer"
+    if prefix:
+        arguments += ["--prefix", prefix]
+    if browse and _is_desktop():
+        arguments += ["--open", f"{addresses.opened(host, port)}{path}"]
+    _replace_process("explorer", "qlab.explorer.server", arguments, settings, found, host, port, path)
+
+
+def _next_port(host: str) -> int:
+    """The explorer's usual port, or the first free one after it."""
+    for port in range(EXPLORER_PORT, EXPLORER_PORT + _TRIED):
+        try:
+            return addresses.free_port(host, port)
+        except ConfigError:
+            if port == EXPLORER_PORT + _TRIED - 1:
+                raise
+    raise AssertionError
+
+
+def _checked_prefix(prefix: str) -> str:
+    """A prefix without a slash at its end.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    found = prefix.rstrip("/")
+    if found and not re.fullmatch(r"(/[\w.~@+%-]+)+", found, re.ASCII):
+        raise ConfigError(f"--prefix {prefix}: accepts the beginning of a path, such as /user/ada/proxy/5006.")
+    return found
+
+
+def _is_desktop() -> bool:
+    """Whether somebody sits at this machine: a terminal, and a display."""
+    windows = sys.platform in ("win32", "darwin")
+    return sys.stdout.isatty() and (windows or any(map(os.environ.get, ("DISPLAY", "WAYLAND_DISPLAY"))))
 
 
 def _check_users(file: Path) -> None:

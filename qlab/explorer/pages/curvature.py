@@ -9,6 +9,7 @@ import pandas as pd
 import panel as pn
 import panel_material_ui as pmui
 
+from qlab.explorer import design
 from qlab.explorer.figure import Figure
 from qlab.explorer.page import Page
 from qlab.explorer.tables import plain_table
@@ -38,15 +39,17 @@ class CurvaturePage(Page):
         self.hessian = Figure("hessian")
         self.under_noise = Figure("under_noise")
         self.single = Figure("probe")
-        self._one = pmui.Select(label="Result", options=[], width=620)
+        self._one = pmui.Select(label="One result", options=[], **design.FIELD, searchable=True)
         self._one.param.watch(lambda _: self._show_one(), "value")
         self._table = pn.Column(sizing_mode="stretch_width")
+        self.controls = [self._one]
+        self._heading = heading("One result")
+        self._heading.visible = False
         return [
             self.roughening.view,
             self.hessian.view,
             self.under_noise.view,
-            heading("One result"),
-            self._one,
+            self._heading,
             self.single.view,
             self._table,
         ]
@@ -79,6 +82,7 @@ class CurvaturePage(Page):
                 figure.clear()
         selected = [run for run in shown.runs.values() if run in self.state.runs]
         self._one.options = shown.runs
+        self._heading.visible = bool(shown.runs)
         if selected:
             self._one.value = selected[0]
         elif shown.runs and self._one.value not in shown.runs.values():

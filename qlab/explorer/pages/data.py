@@ -8,13 +8,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import holoviews as hv
 import numpy as np
 import pandas as pd
 import panel as pn
 import panel_material_ui as pmui
 
 from qlab.errors import DataError, QlabError
+from qlab.explorer import design
 from qlab.explorer.controls import Control, bound
 from qlab.explorer.figure import Figure
 from qlab.explorer.loaded import Checkpoint, checkpoints, corrupted_of, data_of, fitted_runs
@@ -69,21 +69,21 @@ class DataPage(Page):
         """The map with the sample beside it, then the circuits."""
         state = self.state
         self._shown: _Shown | None = None
-        self._corruption = Control(pmui.Select(label="Corruption", options=[], width=220), state, "corruption")
-        self._ratio = Control(pmui.Select(label="Ratio", options=[], width=110), state, "ratio")
-        self._seed = Control(pmui.Select(label="Seed", options=[], width=110), state, "seed")
+        self._corruption = Control(pmui.Select(label="Corruption", options=[], **design.FIELD), state, "corruption")
+        self._ratio = Control(pmui.Select(label="Ratio", options=[], **design.FIELD), state, "ratio")
+        self._seed = Control(pmui.Select(label="Seed", options=[], **design.FIELD), state, "seed")
         projection = bound(
-            pmui.Select(label="Projection", options={"principal components": "pca", "t-SNE": "tsne"}, width=220),
+            pmui.Select(label="Projection", options={"principal components": "pca", "t-SNE": "tsne"}, **design.FIELD),
             state,
             "projection",
         )
-        self.map = Figure("data_map", self._clickable)
-        self._sample = pn.Column(Text("Click a sample."), min_width=440)
+        self.map = Figure("data_map", self._clicked, height=480)
+        self._sample = pn.Column(Text("Click a sample."), sizing_mode="stretch_width")
         self._circuit = pn.Column(sizing_mode="stretch_width")
         state.param.watch(lambda _: self._show_sample(), "row")
+        self.controls = [self._corruption.widget, self._ratio.widget, self._seed.widget, projection]
         return [
-            pmui.Row(self._corruption.widget, self._ratio.widget, self._seed.widget, projection),
-            pn.Row(self.map.view, self._sample, sizing_mode="stretch_width"),
+            pn.Column(self.map.view, self._sample, sizing_mode="stretch_width", styles=design.columns(2)),
             heading("Circuits, and the light cone of their readout"),
             self._circuit,
         ]
@@ -155,12 +155,8 @@ class DataPage(Page):
         self.map.show(data_map(shown.frame, title), shown.frame)
         self._show_sample()
 
-    def _clickable(self, overlay: Any) -> Any:
-        hv.streams.Tap(source=overlay).add_subscriber(self._clicked)
-        return overlay
-
-    def _clicked(self, x: float | None, y: float | None) -> None:
-        if self._shown is None or x is None or y is None:
+    def _clicked(self, panel: int, x: float, y: float) -> None:
+        if self._shown is None:
             return
         frame = self._shown.frame
         width = np.ptp(frame["x"]) or 1.0, np.ptp(frame["y"]) or 1.0

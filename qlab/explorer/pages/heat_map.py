@@ -12,8 +12,9 @@ import panel as pn
 import panel_material_ui as pmui
 
 from qlab.errors import ConfigError
+from qlab.explorer import design
 from qlab.explorer.controls import Control, bound
-from qlab.explorer.figure import WRAPPED, Figure
+from qlab.explorer.figure import Figure
 from qlab.explorer.page import Page
 from qlab.explorer.tables import plain_table
 from qlab.reading.axes import measured
@@ -57,17 +58,17 @@ class HeatMapPage(Page):
     def build(self) -> list[Any]:
         """What to show, the maps, the numbers."""
         state = self.state
-        kinds = bound(pmui.Select(label="Runs", options=list(KINDS), width=130), state, "map_of")
-        self._x = Control(pmui.Select(label="Across", options=[], width=220), state, "map_x")
-        self._y = Control(pmui.Select(label="Up", options=[], width=220), state, "map_y")
-        self._metric = Control(pmui.Select(label="Metric", options=[], width=230), state, "map_metric")
-        contours = bound(pmui.TextInput(label="Contours", placeholder="0.9, 0.8", width=150), state, "contours")
-        group = pmui.MultiChoice(label="Subtract runs with (control)", options=[], width=400)
+        kinds = bound(pmui.Select(label="Runs", options=list(KINDS), **design.FIELD), state, "map_of")
+        self._x = Control(pmui.Select(label="Across", options=[], **design.FIELD), state, "map_x")
+        self._y = Control(pmui.Select(label="Up", options=[], **design.FIELD), state, "map_y")
+        self._metric = Control(pmui.Select(label="Metric", options=[], **design.FIELD), state, "map_metric")
+        contours = bound(pmui.TextInput(label="Contours", placeholder="0.9, 0.8", **design.FIELD), state, "contours")
+        group = pmui.MultiChoice(label="Subtract runs with (control)", options=[], width=design.CONTROL)
         self._control = Control(group, state, "control")
-        self.maps = Figure("heat_map", list)
+        self.maps = Figure("heat_map", height=420)
         self._table = pn.Column(sizing_mode="stretch_width")
-        controls = (kinds, self._x.widget, self._y.widget, self._metric.widget, contours, self._control.widget)
-        return [pn.Row(*controls, styles=WRAPPED), self.maps.view, self._table]
+        self.controls = [kinds, self._x.widget, self._y.widget, self._metric.widget, contours, self._control.widget]
+        return [self.maps.view, self._table]
 
     def update(self) -> None:
         """Reads the runs and crosses them."""

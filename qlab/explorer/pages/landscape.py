@@ -12,8 +12,9 @@ import pandas as pd
 import panel as pn
 import panel_material_ui as pmui
 
+from qlab.explorer import design
 from qlab.explorer.controls import Control, bound
-from qlab.explorer.figure import Figure, fitting
+from qlab.explorer.figure import Figure
 from qlab.explorer.page import Page
 from qlab.explorer.planes import Planes, Sight
 from qlab.explorer.slicing import MOST, Asked, Sliced, Slicer
@@ -24,12 +25,6 @@ from qlab.views.limits import finite_limits
 from qlab.views.panels import row
 from qlab.views.saving import picture_bytes
 from qlab.views.slices import cut_picture, slice_picture, surface_picture
-
-CONTROLS = 240
-"""Width of the controls, pixels."""
-
-PANEL = {"width": 375, "height": 320}
-"""Size of a panel, pixels: two stand beside the controls on a screen of 1280."""
 
 PAUSE_SECONDS = 0.35
 """After so long without a change the fine grid is drawn, even if the slider is still held."""
@@ -57,42 +52,39 @@ class LandscapePage(Page):
     )
 
     def build(self) -> list[Any]:
-        """Controls beside the slices, cuts and lines below."""
+        """The slices; cuts and lines below."""
         state = self.state
         self._slicer = Slicer(self.context.reader, self.context.loader)
         self._shown: Sliced | None = None
         self._dragged = False
         self._points = Control(
-            pmui.MultiChoice(label="Checkpoints (up to four)", options={}, width=CONTROLS - 20, max_items=MOST),
+            pmui.MultiChoice(label="Checkpoints (up to four)", options={}, width=design.CONTROL, max_items=MOST),
             state,
             "points",
         )
         self._planes = Planes(self._clicked)
-        self.slices = Figure("landscape", _narrow)
-        self.cut = Figure("landscape_cut", _narrow)
-        self.line = Figure("landscape_line", _narrow)
+        self.slices = Figure("landscape")
+        self.cut = Figure("landscape_cut")
+        self.line = Figure("landscape_line")
         self._surface = pn.Column(sizing_mode="stretch_width")
         self._between = pmui.Button(label="Line between the first two", icon="timeline", size="small")
         self._between.on_click(lambda _: self._draw_line())
         self.state.param.watch(lambda _: self._show_cut(), "cut")
-        span = pmui.FloatSlider(label="Span", width=CONTROLS - 20, start=0.05, end=3.0, step=0.05)
-        resolution = pmui.IntSlider(label="Resolution", width=CONTROLS - 20, start=11, end=101, step=2)
-        choose = [
+        span = pmui.FloatSlider(label="Span", width=design.CONTROL, start=0.05, end=3.0, step=0.05)
+        resolution = pmui.IntSlider(label="Resolution", width=design.CONTROL, start=11, end=101, step=2)
+        self.controls = [
             self._points.widget,
-            bound(pmui.Select(label="Samples", width=CONTROLS - 20, options=_SAMPLES), state, "samples"),
-            bound(pmui.Select(label="Directions", width=CONTROLS - 20, options=_DIRECTIONS), state, "directions"),
-            bound(pmui.Select(label="Dimensions", width=CONTROLS - 20, options=[1, 2]), state, "dimensions"),
+            bound(pmui.Select(label="Samples", **design.FIELD, options=_SAMPLES), state, "samples"),
+            bound(pmui.Select(label="Directions", **design.FIELD, options=_DIRECTIONS), state, "directions"),
+            bound(pmui.Select(label="Dimensions", **design.FIELD, options=[1, 2]), state, "dimensions"),
             self._slider(span, "span"),
             self._slider(resolution, "resolution"),
-            bound(pmui.IntInput(label="Draw", width=CONTROLS - 20, start=0), state, "draw"),
+            self._slider(pmui.IntSlider(label="Draw", width=design.CONTROL, start=0, end=20), "draw"),
             bound(pmui.Switch(label="Surface"), state, "surface"),
             bound(pmui.Switch(label="One colour scale"), state, "same_colours"),
             self._between,
         ]
-        drawn = pn.Column(
-            self.slices.view, self._surface, self.cut.view, self.line.view, sizing_mode="stretch_width", min_width=320
-        )
-        return [pn.Row(pn.Column(*choose, width=CONTROLS), drawn, sizing_mode="stretch_width")]
+        return [self.slices.view, self._surface, self.cut.view, self.line.view]
 
     def _slider(self, slider: Any, field: str) -> Any:
         """A slider that is followed while it is dragged, and then once more."""
@@ -150,9 +142,8 @@ class LandscapePage(Page):
                 picture_bytes(_surface(shown.titles[name], result, limits[name]), "png", dpi=80)
                 for name, result in results.items()
             ]
-            self._surface.objects = [
-                pn.GridBox(*(pn.pane.PNG(item, width=PANEL["width"]) for item in surfaces), ncols=2)
-            ]
+            panes = [pn.pane.PNG(item, sizing_mode="scale_width", max_width=560) for item in surfaces]
+            self._surface.objects = [pn.Column(*panes, sizing_mode="stretch_width", styles=design.columns(len(panes)))]
         elif flat:
             self._surface.objects = []
             self._planes.show(
@@ -186,11 +177,6 @@ class LandscapePage(Page):
         self.compute(lambda: self._slicer.line(asked), show, "line")
 
 
-def _narrow(figure: Any) -> Any:
-    """Panels beside the controls."""
-    return fitting(figure, **PANEL)
-
-
 def _limits(shown: Sliced, common: bool) -> dict[str, tuple[float, float]]:
     """Of the colours of each slice."""
     losses = {name: result.arrays["loss"].ravel() for name, result in shown.results.items()}
@@ -203,18 +189,18 @@ def _below(result: ProbeResult) -> str:
     """What stands below the title of a slice: on which samples, and how good the model is on them."""
     loss, accuracy = (result.scalars[f"landscape_{name}"] for name in ("loss", "accuracy"))
     samples = str(result.about["samples"]).replace("_", ", ")
-    found = f"{result.about['rows']} {samples} samples; at the centre loss {loss:.3g}, accuracy {accuracy:.3f}"
-    return found if np.isfinite(result.arrays["loss"]).any() else f"{found}: the loss is not a number anywhere"
+    if not np.isfinite(result.arrays["loss"]).any():
+        return f"{samples}: the loss is not a number anywhere"
+    return f"{samples} ({result.about['rows']}): loss {loss:.3g}, accuracy {accuracy:.3f}"
 
 
 def _pictures(shown: Sliced, limits: Mapping[str, tuple[float, float]]) -> hv.Layout:
-    size = {"width": 560, "height": 480} if len(shown.results) == 1 else PANEL
     panels = []
     for name, result in shown.results.items():
         picture = slice_picture(result, limits=limits[name])
         for part in picture if isinstance(picture, hv.Layout) else [picture]:
             title = {"title": shown.titles[name]}
-            panels.append(styled(part, bokeh={**title, **size}, matplotlib=title))
+            panels.append(styled(part, bokeh=title, matplotlib=title))
     return row(panels, columns=2)
 
 

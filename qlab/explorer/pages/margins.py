@@ -9,6 +9,7 @@ import panel_material_ui as pmui
 from qlab.explorer.controls import Control
 from qlab.explorer.figure import Figure
 from qlab.explorer.page import Page
+from qlab.explorer.text import Text
 from qlab.reading.margins import ROW_SETS, audited_runs, margins_of_runs
 from qlab.views.margins import ridges
 
@@ -30,7 +31,7 @@ class Margins:
         rows = pmui.Select(label="Rows", options=list(ROW_SETS), width=160)
         self._rows = Control(rows, page.state, "margin_rows")
         self._controls = pmui.Row(self._of.widget, rows, visible=False)
-        self._none = pn.pane.Str("No run was audited with klom: see [audit] in `qlab describe audit`.")
+        self._none = Text("No run was audited with klom: see [audit] in `qlab describe audit`.")
         self.view = pn.Column(self._none, self._controls, figure.view, sizing_mode="stretch_width")
         page.state.param.watch(lambda *_: self._draw(), ["margins_of", "margin_rows"])
 

@@ -6,15 +6,15 @@ import dataclasses
 import io
 from typing import Any
 
-import holoviews as hv
 import pandas as pd
 import panel as pn
 import panel_material_ui as pmui
 
 from qlab.claims.table import VERDICT_NOTE, short
 from qlab.errors import DataError
+from qlab.explorer import design
 from qlab.explorer.controls import Control, bound
-from qlab.explorer.figure import Figure, fitting
+from qlab.explorer.figure import Figure
 from qlab.explorer.page import Page
 from qlab.explorer.tables import plain_table
 from qlab.explorer.text import Text, heading
@@ -46,23 +46,23 @@ class ResiliencePage(Page):
         self._published: pd.DataFrame | None = None
         self._shown: _Shown | None = None
         self._group_by = Control(
-            pmui.MultiChoice(label="Group by (all but the seed)", options=[], width=330),
+            pmui.MultiChoice(label="Group by (all but the seed)", options=[], width=design.CONTROL),
             self.state,
             "group_by",
         )
         self._corruptions = Control(
-            pmui.MultiChoice(label="Corruptions", options=[], width=220), self.state, "corruptions"
+            pmui.MultiChoice(label="Corruptions", options=[], width=design.CONTROL), self.state, "corruptions"
         )
-        traces = bound(pmui.Switch(label="Every run", margin=(22, 10)), self.state, "traces")
-        reference = pmui.FileInput(label="Published points", accept=".csv", margin=(18, 10))
+        traces = bound(pmui.Switch(label="Every run"), self.state, "traces")
+        reference = pmui.FileInput(label="Published points", accept=".csv", width=design.CONTROL)
         reference.param.watch(self._read_reference, "value")
-        self.curve = Figure("resilience", self._clickable)
+        self.curve = Figure("resilience", self._clicked)
         self.training = Figure("training")
         self._groups = pn.Column(sizing_mode="stretch_width")
         self._claims = pn.Column(sizing_mode="stretch_width")
         self._chosen = Text("Click a point, or a row of the table, to see the training behind it.", margin=(5, 10))
+        self.controls = [self._group_by.widget, self._corruptions.widget, traces, reference]
         return [
-            pmui.Row(self._group_by.widget, self._corruptions.widget, traces, reference),
             self.curve.view,
             self._chosen,
             self.training.view,
@@ -117,26 +117,16 @@ class ResiliencePage(Page):
         shown = [] if claims.empty else [heading("Claims"), plain_table(short(claims)), Text(VERDICT_NOTE)]
         self._claims.objects = shown
 
-    def _clickable(self, layout: Any) -> Any:
-        """The figure with each panel listening for clicks."""
-        corruptions = list(self._shown.table["corruption"].unique()) if self._shown else []
-        metrics = panels_of(self._shown.table) if self._shown else ()
-        kinds = [(corruption, metric) for corruption in corruptions for metric, _ in metrics]
-        for panel, (corruption, metric) in zip(layout, kinds, strict=True):
-            hv.streams.Tap(source=panel).add_subscriber(self._clicked(str(corruption), metric))
-        return fitting(layout)
-
-    def _clicked(self, corruption: str, metric: str) -> Any:
-        def clicked(x: float | None, y: float | None) -> None:
-            if self._shown is None or x is None or y is None:
-                return
-            own = self._shown.table[self._shown.table["corruption"] == corruption]
-            distance = (own["ratio"] - x) ** 2 + (own[f"{metric}_mean"] - y) ** 2
-            distance = distance.fillna(float("inf"))
-            if len(own) and distance.min() < 0.05**2:
-                self._choose(self._rows(own.iloc[int(distance.to_numpy().argmin())]))
-
-        return clicked
+    def _clicked(self, panel: int, x: float, y: float) -> None:
+        if self._shown is None:
+            return
+        metrics = [metric for metric, _ in panels_of(self._shown.table)]
+        corruption = self._shown.table["corruption"].unique()[panel // len(metrics)]
+        own = self._shown.table[self._shown.table["corruption"] == corruption]
+        distance = (own["ratio"] - x) ** 2 + (own[f"{metrics[panel % len(metrics)]}_mean"] - y) ** 2
+        distance = distance.fillna(float("inf"))
+        if len(own) and distance.min() < 0.05**2:
+            self._choose(self._rows(own.iloc[int(distance.to_numpy().argmin())]))
 
     def _rows(self, group: Any) -> list[str]:
         """The runs of a row of the summary."""

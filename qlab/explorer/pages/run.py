@@ -40,7 +40,7 @@ class RunPage(Page):
 
     def build(self) -> list[Any]:
         """Title, curves and tables."""
-        self._title = Text(styles={"font-size": "1.2em", "font-weight": "600"})
+        self._title = Text(styles={"--size": "16px", "--weight": "600"})
         self._link = Link("open in the MLflow UI")
         self.training = Figure("run")
         self._tables = {name: pn.Column(sizing_mode="stretch_width") for name in TABLES}

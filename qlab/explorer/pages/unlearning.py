@@ -9,6 +9,7 @@ import pandas as pd
 import panel as pn
 import panel_material_ui as pmui
 
+from qlab.explorer import design
 from qlab.explorer.controls import Control
 from qlab.explorer.figure import Figure
 from qlab.explorer.page import Page
@@ -56,8 +57,10 @@ class UnlearningPage(Page):
 
     def build(self) -> list[Any]:
         """What to show; curves, bars, trade-off and table."""
-        self._methods = Control(pmui.MultiChoice(label="Methods", options=[], width=360), self.state, "methods")
-        metrics = pmui.MultiChoice(label="Metrics", options=list(TITLES), width=460)
+        self._methods = Control(
+            pmui.MultiChoice(label="Methods", options=[], width=design.CONTROL), self.state, "methods"
+        )
+        metrics = pmui.MultiChoice(label="Metrics", options=list(TITLES), width=design.CONTROL)
         self._metrics = Control(metrics, self.state, "metrics")
         self.curves = Figure("unlearning_curves")
         self.bars = Figure("unlearning_final")
@@ -76,7 +79,8 @@ class UnlearningPage(Page):
             ("Margins", self._margins.view),
             ("Table", self._table),
         )
-        return [pmui.Row(self._methods.widget, self._metrics.widget), tabs]
+        self.controls = [self._methods.widget, self._metrics.widget]
+        return [tabs]
 
     def update(self) -> None:
         """Reads the methods' runs and their histories."""
