@@ -167,10 +167,12 @@ def grids(table: pd.DataFrame, crossing: Crossing, contours: Sequence[float] | N
     Args:
         table: see :func:`qlab.views.crossed.cells`.
         crossing: what it was made with.
-        contours: values at which to draw contours; by default :data:`CONTOURS` of accuracies.
+        contours: values at which to draw contours; by default :data:`CONTOURS` of accuracies, where both axes are of
+            numbers: names have no order that a contour could follow.
     """
     accuracy = "accuracy" in crossing.metric
-    levels = (CONTOURS if accuracy else ()) if contours is None else tuple(contours)
+    ordered = not any(isinstance(value, str) for name in ("x", "y") for value in table[name])
+    levels = (CONTOURS if accuracy and ordered else ()) if contours is None else tuple(contours)
     told = [name for name in LABELS if name in table and table[name].nunique(dropna=False) > 1]
     groups: Any = table.groupby(told, sort=False, dropna=False) if told else [((), table)]
     limits = finite_limits(table["mean"].to_numpy(dtype=float))

@@ -122,6 +122,15 @@ def test_contours_along_one_edge_run_side_by_side_the_higher_nearer_to_the_highe
     assert 0.4 < high < low < 0.6
 
 
+def test_maps_of_names_have_contours_only_where_they_are_asked_for() -> None:
+    table = cells(frame_of(noisy()), CROSSING)
+    named = table.assign(y=[f"method {value:g}" for value in table["y"]])
+    assert [own.levels for own in grids(named, CROSSING)] == [()]
+    assert [own.levels for own in grids(named, CROSSING, (0.9,))] == [(0.9,)]
+    (numbers,) = maps(noisy())
+    assert numbers.levels
+
+
 def test_there_is_no_contour_towards_a_cell_without_a_value() -> None:
     assert len(grid([[0.95, np.nan], [0.95, np.nan]], (0.9,)).contour(0.9)[0]) == 0
 
