@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import subprocess
 import sys
@@ -125,6 +126,12 @@ def test_an_audit(folder):
     assert result.exit_code == 0, result.stderr
     assert "KLoM, forget rows" in result.stdout
     assert "4 audits: 4 done, 0 would be taken" in qlab("run", "audit.toml", "--dry-run", cwd=folder).stdout
+    (text,) = [text for text in blocks("python", "docs/audits.md") if 'qlab.results("audit")' in text]
+    with contextlib.chdir(folder):
+        found = {}
+        exec(text, found)
+    assert len(found["figure"]) == 1
+    assert set(found["table"]["rows"]) == {"forget", "retain"}
 
 
 def test_methods_with_equal_budgets(folder):

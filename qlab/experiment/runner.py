@@ -161,7 +161,7 @@ class Runner:
                             self._store.finish(parent, "RUNNING")
                     self._carry_out(recorder, materials, work, plan, parent)
                 experiment = recorder.experiment
-                working = time.perf_counter() - start - (recorder.tracking_seconds - tracked)
+                working = max(0.0, time.perf_counter() - start - (recorder.tracking_seconds - tracked))
                 with recorder.tracking():
                     settled = self._store.settle(_SETTLE_SECONDS)
                 recorder.close()

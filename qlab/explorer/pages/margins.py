@@ -31,7 +31,7 @@ class Margins:
         rows = pmui.Select(label="Rows", options=list(ROW_SETS), width=160)
         self._rows = Control(rows, page.state, "margin_rows")
         self._controls = pmui.Row(self._of.widget, rows, visible=False)
-        self._none = Text("No run was audited with klom: see [audit] in `qlab describe audit`.")
+        self._none = Text("No run was audited with klom: see [audit] in `qlab describe audit`.", visible=False)
         self.view = pn.Column(self._none, self._controls, figure.view, sizing_mode="stretch_width")
         page.state.param.watch(lambda *_: self._draw(), ["margins_of", "margin_rows"])
 
