@@ -19,7 +19,7 @@ MEBIBYTE = 2**20
 
 
 def held_bytes(value: Any, seen: set[int] | None = None) -> int:
-    """Bytes of the tensors, arrays and tables that an object holds, wherever in it; each memory counted once.
+    """Bytes of the tensors, arrays, tables and files that an object holds, wherever in it; each memory counted once.
 
     Args:
         value: any object; plain Python objects in it count for nothing.
@@ -29,9 +29,12 @@ def held_bytes(value: Any, seen: set[int] | None = None) -> int:
     total, left = 0, [value]
     while left:
         item = left.pop()
-        if isinstance(item, (str, bytes, int, float, type(None), type)) or id(item) in seen:
+        if isinstance(item, (str, int, float, type(None), type)) or id(item) in seen:
             continue
         seen.add(id(item))
+        if isinstance(item, bytes):
+            total += len(item)
+            continue
         if isinstance(item, torch.Tensor):
             storage = item.untyped_storage()
             if storage.data_ptr() not in seen:

@@ -17,6 +17,7 @@ from qlab.explorer.cache import MEBIBYTE, Kept
 from qlab.landscape.result import ProbeResult
 from qlab.models import Model, checkpoint
 from qlab.reading.claims import claims_of
+from qlab.reading.findings import Finding, findings
 from qlab.reading.margins import Arrays, read_margins
 from qlab.tracking import frames, names
 from qlab.tracking.configs import read_configs
@@ -37,6 +38,11 @@ KEPT_EXPERIMENTS = 8
 
 KEPT_FILES = 256 * MEBIBYTE
 """Bytes of models, trajectories and results of probes that are kept in memory."""
+
+LARGEST_PICTURE = 8 * MEBIBYTE
+"""Bytes of a picture that is shown."""
+
+_PNG = b"\x89PNG\r\n\x1a\n"
 
 
 class Reader:
@@ -198,6 +204,30 @@ class Reader:
         """What an experiment claims, and the verdicts, see :func:`qlab.claims.table.claim_table`."""
         with self._lock:
             return claims_of(self.store, {experiment: self._id(experiment)})
+
+    def findings(self) -> list[Finding]:
+        """What all experiments ask and found, that which changed last first."""
+        with self._lock:
+            self.experiments()
+            return findings(self.store, self._ids)
+
+    def picture(self, run_id: str, path: str) -> bytes:
+        """A PNG file of a run.
+
+        Raises:
+            DataError: it is none, or larger than a figure is.
+        """
+
+        def load(file: Path) -> bytes:
+            if file.stat().st_size > LARGEST_PICTURE:
+                raise DataError(f"{path} of run {run_id} is larger than {LARGEST_PICTURE // MEBIBYTE} MiB.")
+            content = file.read_bytes()
+            if not content.startswith(_PNG):
+                raise DataError(f"{path} of run {run_id} is no PNG file.")
+            return content
+
+        found: bytes = self._file(run_id, path, load)
+        return found
 
     def _file(self, run_id: str, path: str, load: Callable[[Path], Any]) -> Any:
         """What a run's file holds; the last read are kept, up to :data:`KEPT_FILES` bytes."""

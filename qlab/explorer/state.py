@@ -6,7 +6,9 @@ from typing import Final
 
 import param
 
-PAGES: Final = ("Runs", "Resilience", "Heat map", "Unlearning", "Landscape", "Curvature", "Data and circuit", "Run")
+PAGES: Final = (
+    *("Findings", "Runs", "Resilience", "Heat map", "Unlearning", "Landscape", "Curvature", "Data and circuit", "Run"),
+)
 
 
 class State(param.Parameterized):
@@ -22,6 +24,7 @@ class State(param.Parameterized):
 
     standing = param.String(default="all", doc="Which runs the table has: all, running or failed.")
     columns = param.List(default=[], item_type=str, doc="Columns of the table of runs; empty: the usual ones.")
+    story = param.Boolean(default=False, doc="Whether one experiment's findings are shown instead of all cards.")
 
     group_by = param.List(default=[], item_type=str, doc="Params that tell groups apart; empty: all that differ.")
     corruptions = param.List(default=[], item_type=str, doc="Corruptions shown; empty: all.")

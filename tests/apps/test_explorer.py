@@ -201,7 +201,20 @@ def test_an_address_that_makes_no_sense_is_said_and_the_page_lives(visitor: Any,
     page.get_by_text("Not understood in the address").wait_for()
     page.locator(FIGURE).first.wait_for()
     page = visitor.open(link(address, page="Nowhere"))
-    page.locator(".tabulator-row").first.wait_for()
+    page.get_by_text('There is no page "Nowhere"').wait_for()
+    page.get_by_role("button", name="Open small").wait_for()
+
+
+def test_a_card_opens_its_story_which_an_address_restores(visitor: Any, address: str) -> None:
+    page = visitor.open(address)
+    page.get_by_role("button", name="Open small").click()
+    page.get_by_role("button", name="All experiments").wait_for()
+    page.get_by_alt_text("accuracy").first.wait_for()
+    until(lambda: query(page).get("story") == "true")
+    again = visitor.open(link(address, page="Findings", story=True))
+    again.get_by_role("button", name="All experiments").click()
+    again.get_by_role("button", name="Open small").wait_for()
+    assert visitor.errors == []
 
 
 def test_a_sample_of_the_map_shows_itself_and_what_models_say(visitor: Any, address: str) -> None:
@@ -268,7 +281,7 @@ def test_the_page_asks_nobody_else(visitor: Any, address: str) -> None:
 
 
 def test_a_run_arrives_while_it_trains(visitor: Any, address: str, store: Store, hostile: str) -> None:
-    page = visitor.open(f"{address}?{urlencode({'experiment': hostile})}")
+    page = visitor.open(f"{address}?{urlencode({'experiment': hostile, 'page': 'Runs'})}")
     page.locator(".tabulator-row").first.wait_for()
     before = page.locator(".tabulator-row").count()
     tags = {names.KIND: names.TRIAL, names.TRIAL_KEY: "y"}

@@ -58,7 +58,7 @@ def test_pages_open_over_ipv6_and_under_the_names_allowed(
     allow = ["--allow-origin", "https://Lab.example.org/", "--allow-origin", "[2001:db8::1]:8443"]
     with serve(store.uri, tmp_path, "--host", "::1", *allow) as address:
         port = re.fullmatch(r"http://\[::1\]:(\d+)/explorer", address)[1]  # type: ignore[index]
-        page = visitor.open(f"{address}?experiment=small")
+        page = visitor.open(f"{address}?experiment=small&page=Runs")
         page.locator(".tabulator-row").first.wait_for()
         assert visitor.errors == []
         for origin in (f"http://[::1]:{port}", "https://lab.example.org", "https://[2001:db8::1]:8443"):

@@ -25,6 +25,6 @@ def until(condition: Callable[[], object], seconds: float = 60.0) -> None:
 
 
 def link(address: str, **fields: object) -> str:
-    """An address of the explorer, of the experiment "small" unless told otherwise."""
+    """An address of the explorer, of the runs of the experiment "small" unless told otherwise."""
     texts = {name: value if isinstance(value, str) else json.dumps(value) for name, value in fields.items()}
-    return f"{address}?{urlencode({'experiment': 'small', **texts})}"
+    return f"{address}?{urlencode({'experiment': 'small', 'page': 'Runs', **texts})}"
