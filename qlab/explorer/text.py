@@ -59,6 +59,7 @@ class Text(pn.viewable.Viewer):  # type: ignore[misc]
     def __init__(self, object: str = "", visible: bool = True, tag: str = "pre", **options: Any) -> None:
         super().__init__(object=object, visible=visible)
         self._tag = tag
+        self._styles = options.get("styles") or {}
         self._pane = pn.pane.HTML(stylesheets=[_STYLE], disable_math=True, **{"margin": (6, 10), **options})
         self.param.watch(self._show, ["object", "visible"])
         self._show()
@@ -67,7 +68,9 @@ class Text(pn.viewable.Viewer):  # type: ignore[misc]
         return self._pane
 
     def _show(self, *_: Any) -> None:
-        self._pane.param.update(object=f"<{self._tag}>{escaped(self.object)}</{self._tag}>", visible=self.visible)
+        # Not Bokeh's own "visible": a pane that is told so before it is drawn fails in the browser.
+        styles = self._styles if self.visible else {**self._styles, "display": "none"}
+        self._pane.param.update(object=f"<{self._tag}>{escaped(self.object)}</{self._tag}>", styles=styles)
 
 
 @dataclasses.dataclass(frozen=True)

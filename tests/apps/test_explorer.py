@@ -209,7 +209,7 @@ def test_a_card_opens_its_story_which_an_address_restores(visitor: Any, address:
     page = visitor.open(address)
     page.get_by_role("button", name="Open small").click()
     page.get_by_role("button", name="All experiments").wait_for()
-    page.get_by_alt_text("accuracy").first.wait_for()
+    page.get_by_role("heading", name="Groups").wait_for()
     until(lambda: query(page).get("story") == "true")
     again = visitor.open(link(address, page="Findings", story=True))
     again.get_by_role("button", name="All experiments").click()

@@ -71,7 +71,7 @@ def texts(page: Any) -> list[str]:
 def test_a_card_says_what_is_asked_and_what_was_found(page: Any) -> None:
     said = texts(page)
     assert not page._notice.object
-    assert "<pre>asked</pre>" in said
+    assert "<h2>asked</h2>" in said
     assert "<pre>Does &lt;b&gt;anything&lt;/b&gt; change?</pre>" in said
     assert any(text.startswith("<pre>1 claim: 1 ") for text in said)
     assert any(text.startswith("<pre>finished 2") and "UTC" in text for text in said)
@@ -100,9 +100,9 @@ def test_a_picture_that_is_none_is_said_and_the_rest_goes_on(page: Any) -> None:
     page.state.story = True
     said = texts(page)
     assert any("is no PNG file" in text for text in said)
-    assert "<pre>Claims</pre>" in said
+    assert "<h2>Claims</h2>" in said
     page.state.story = False
-    assert "<pre>asked</pre>" in texts(page)
+    assert "<h2>asked</h2>" in texts(page)
 
 
 def test_an_experiment_of_somebody_else_has_no_story(page: Any) -> None:

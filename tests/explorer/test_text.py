@@ -49,9 +49,9 @@ def test_any_text_is_text(late: bool, content: str) -> None:
 
 def test_text_can_be_hidden_and_shown() -> None:
     shown = Text("here", visible=False)
-    assert not shown.__panel__().visible
+    assert shown.__panel__().styles == {"display": "none"}
     shown.visible = True
-    assert shown.__panel__().visible
+    assert shown.__panel__().styles == {}
 
 
 @given(st.text(alphabet=st.characters(exclude_categories=["Cs"])))
