@@ -94,7 +94,7 @@ def described(state: State, counted: tuple[int, int] | None, refused: bool = Fal
     where = " ".join(state.where.split())
     parts = [state.experiment] if state.experiment else []
     if not where:
-        parts += [f"all {counted[1]:,} runs"] if counted else []
+        parts += ["1 run" if counted[1] == 1 else f"all {counted[1]:,} runs"] if counted else []
     else:
         short = where if len(where) <= LONGEST else f"{where[: LONGEST - 1]}…"
         parts.append(f"filter {short}")

@@ -69,7 +69,7 @@ class Text(pn.viewable.Viewer):  # type: ignore[misc]
 
     def _show(self, *_: Any) -> None:
         # Not Bokeh's own "visible": a pane that is told so before it is drawn fails in the browser.
-        styles = self._styles if self.visible else {**self._styles, "display": "none"}
+        styles = {**self._styles, "display": "block" if self.visible else "none"}
         self._pane.param.update(object=f"<{self._tag}>{escaped(self.object)}</{self._tag}>", styles=styles)
 
 

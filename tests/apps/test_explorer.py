@@ -76,7 +76,7 @@ def test_the_table_of_runs_selects_for_every_page(visitor: Any, address: str, st
 
 def test_an_mlflow_filter_narrows_the_runs(visitor: Any, address: str) -> None:
     page = visitor.open(link(address, where="params.`model.type` = 'MLP' and tags.`qlab.kind` = 'trial'"))
-    page.get_by_text("6 runs").wait_for()
+    page.get_by_text("6 runs, ").wait_for()
     page = visitor.open(link(address, where="what is this"))
     page.get_by_text("MLflow does not accept the filter").wait_for()
 
@@ -287,7 +287,7 @@ def test_a_run_arrives_while_it_trains(visitor: Any, address: str, store: Store,
     tags = {names.KIND: names.TRIAL, names.TRIAL_KEY: "y"}
     params = {"model.type": "Newcomer", "corruption.type": "LabelFlip", "corruption.ratio": "0.0", "task.type": "XXZ"}
     run_id = store.create_run(store.experiment_id(hostile), "new", params=params, tags=tags)
-    page.get_by_text("Newcomer").first.wait_for()
+    page.get_by_text("new", exact=True).first.wait_for()
     assert page.locator(".tabulator-row").count() == before + 1
     page.get_by_text("1 interrupted").wait_for()  # no worker has it
     store.finish(run_id)

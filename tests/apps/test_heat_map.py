@@ -76,15 +76,11 @@ def test_a_metric_is_chosen_and_stands_in_the_address(page: Any) -> None:
     until(lambda: query(page).get("map_metric") == "train_loss")
 
 
-def test_names_of_pages_stand_in_one_row_where_there_is_room_and_in_sight_where_there_is_not(page: Any) -> None:
-    def ends() -> list[dict[str, float]]:
-        return [page.get_by_role("button", name=name, exact=True).bounding_box() for name in ("Runs", "Run")]
-
-    first, last = ends()
-    assert first["y"] == last["y"]
-    page.set_viewport_size({"width": 800, "height": 720})
-    until(lambda: ends()[1]["x"] + ends()[1]["width"] <= 800)
-    assert ends()[1]["y"] < ends()[0]["y"] + 3 * first["height"]
+def test_names_of_pages_stand_below_each_other_beside_the_figures(page: Any) -> None:
+    first, last = (page.get_by_role("button", name=name, exact=True).bounding_box() for name in ("Findings", "Run"))
+    assert first["x"] == last["x"]
+    assert first["y"] + 5 * first["height"] < last["y"]
+    assert last["x"] + last["width"] <= page.locator(FIGURE).first.bounding_box()["x"]
 
 
 def test_the_pointer_is_told_the_counts(page: Any) -> None:

@@ -51,7 +51,7 @@ def test_text_can_be_hidden_and_shown() -> None:
     shown = Text("here", visible=False)
     assert shown.__panel__().styles == {"display": "none"}
     shown.visible = True
-    assert shown.__panel__().styles == {}
+    assert shown.__panel__().styles == {"display": "block"}
 
 
 @given(st.text(alphabet=st.characters(exclude_categories=["Cs"])))

@@ -9,6 +9,7 @@ import pandas as pd
 import panel as pn
 import panel_material_ui as pmui
 
+from qlab import words
 from qlab.explorer import design, standing
 from qlab.explorer.controls import bound
 from qlab.explorer.page import Page
@@ -79,7 +80,7 @@ class RunsPage(Page):
         if self._table.selection != ticked:
             self._table.selection = ticked
         states = every["state"].str.partition(",")[0].value_counts()
-        parts = [f"{len(every)} runs", *(f"{count} {state}" for state, count in states.items())]
+        parts = [words.counted(len(every), "run"), *(f"{count} {state}" for state, count in states.items())]
         self._count.object = ", ".join([*parts, f"{len(ticked)} selected"])
         self._open.disabled = not self.state.runs
         if every.empty:
