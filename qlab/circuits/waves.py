@@ -7,7 +7,9 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from qlab.circuits.gate_matrices import bind
@@ -71,16 +73,23 @@ def _is_rotation(gate: Gate) -> bool:
     return len(gate.slots) == 1 and name in _ROTATIONS and type(gate.operation) is getattr(qml, name)
 
 
-@functools.cache
 def _rotation_parts(name: str) -> Tensor | None:
-    """The parts of one of PennyLane's rotations, kept; not to be written to."""
+    """The parts of one of PennyLane's rotations; not to be written to."""
+    kept = _kept_parts(name)
+    return None if kept is None else torch.from_numpy(kept)
+
+
+@functools.cache
+def _kept_parts(name: str) -> NDArray[np.float64] | None:
+    """An array, as all that is kept: tensors that are first made inside a transform would belong to it."""
     cls = getattr(qml, name)
 
     def found() -> Tensor | None:
         with qml.QueuingManager.stop_recording():
             return _parts(cls(0.0, wires=range(cls.num_wires)))
 
-    return untransformed(found)
+    parts = untransformed(found)
+    return None if parts is None else parts.numpy()
 
 
 def _parts(operation: qml.operation.Operator) -> Tensor | None:

@@ -228,7 +228,7 @@ def test_what_cannot_be_done_is_refused_with_what_to_do():
         again.to_qnode()(np.zeros(4))
     with pytest.raises(DataError, match="no circuit yet; build it"):
         PennyLaneQNN().to_qnode()
-    with pytest.raises(MissingExtraError, match=r'device = "nowhere" cannot be used here.*qlab\[qiskit\]'):
+    with pytest.raises(MissingExtraError, match=r'device = "nowhere" cannot be used here.*qlab-unlearning\[qiskit\]'):
         again.to_qnode("nowhere")
 
 

@@ -195,12 +195,15 @@ MALFORMED = {
     ),
     "field of the wrong type": (
         '[task]\ntype = "XXZ"\nlength = "four"\n' + MLP,
-        ["task.length", 'got "four"', "accepts an integer", "[4, 20]"],
+        ["task.length", 'got "four"', "accepts an integer", "[4, 512]"],
     ),
     "a number for an integer": ('[task]\ntype = "XXZ"\nlength = 4.0\n' + MLP, ["task.length", "got 4.0", "an integer"]),
     "true for an integer": ('[task]\ntype = "XXZ"\nlength = true\n' + MLP, ["task.length", "got true", "an integer"]),
     "odd length": ('[task]\ntype = "XXZ"\nlength = 5\n' + MLP, ["task.length", "got 5", "divisible by 2"]),
-    "length out of range": ('[task]\ntype = "XXZ"\nlength = 22\n' + MLP, ["task.length", "got 22", "[4, 20]"]),
+    "length out of range": (
+        '[task]\ntype = "XXZ"\nlength = 22\n' + MLP,
+        ["XXZ: length: got 22", "[4, 20]", 'solver = "dmrg"'],
+    ),
     "misspelt choice": (
         '[task]\ntype = "XXZ"\ngauge = "randomphase"\n' + MLP,
         ["task.gauge", 'got "randomphase"', '"random-sign"', 'Did you mean "random-phase"?'],

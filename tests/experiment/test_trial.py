@@ -94,6 +94,12 @@ OTHER_VALUES: dict[type, dict[str, Any]] = {
         "gauge": "fixed",
         "gauge_seed": 1,
         "layout": "real-imaginary",
+        "solver": "dmrg",
+        "periodic": False,
+        "block_sites": 3,
+        "where": "around",
+        "bond_dimension": 128,
+        "symmetry": "broken",
     },
     LabelFlip: {"ratio": 0.25},
     MLP: {
@@ -150,6 +156,8 @@ NEEDED: dict[str, dict[str, Any]] = {
     "encoding_scale": {"encoding": "angle"},
     "reupload": {"encoding": "angle"},
     "sites": {"inputs": "pauli"},
+    **{name: {"solver": "dmrg"} for name in ("periodic", "block_sites", "bond_dimension", "symmetry")},
+    "where": {"solver": "dmrg", "block_sites": 1},
 }
 """What other fields must be for a field to mean anything."""
 

@@ -222,6 +222,9 @@ FINAL = {
     "corrective_accuracy_oracle",
     "unlearning_seconds",
     "loss_evaluations",
+    "gradient_evaluations",
+    "given_accuracy_forget",
+    "given_accuracy_retain",
 }
 
 

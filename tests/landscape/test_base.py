@@ -60,7 +60,7 @@ def test_a_probe_of_a_user(landscape, tmp_path):
     assert 0.0 < found.scalars["sharpness"] < 2.0
     assert found.arrays["rise"].shape == (51,)
     assert found.probe == "Sharpness"
-    assert found.config == {"samples": "validation", "n_samples": 4, "at": "trained", "radius": 0.5}
+    assert found.config == {"samples": "validation", "n_samples": 4, "at": "trained", "step": -1, "radius": 0.5}
     assert (found.about["rows"], found.about["samples"], found.about["seed"]) == (4, "validation", 2)
     loaded = ProbeResult.load(found.save(tmp_path / "sharpness"))
     assert loaded.scalars == found.scalars
