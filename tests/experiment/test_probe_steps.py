@@ -130,6 +130,7 @@ def test_steps_that_are_none_are_refused_before_anything_runs(tmp_path, write_em
     refused_alone(store)
 
 
+@pytest.mark.usefixtures("figures")
 def test_the_summary_has_a_figure_over_steps(tmp_path, monkeypatch, write_empty_store) -> None:
     monkeypatch.chdir(tmp_path)
     write_empty_store(tmp_path / "mlruns" / "mlflow.db")
