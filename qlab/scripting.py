@@ -52,7 +52,7 @@ def run(
         jobs: number of worker processes; 1 for none but this one. A script has to call this below
             ``if __name__ == "__main__":`` then, since processes read the script again.
         cluster: the address of a Dask scheduler to run on instead.
-        track: ``"runs"`` or ``"groups"``, see ``[run]`` in the README and docs/running.md.
+        track: ``"runs"`` or ``"groups"``, see docs/running.md.
         figures: whether to draw, which takes seconds; by default unless ``QLAB_NO_FIGURES`` is set.
         wait: whether to wait for another command that runs the same experiment; else that is an error.
         tracking_uri: an MLflow tracking URI; by default ``MLFLOW_TRACKING_URI``, else the store under ``mlruns``.
