@@ -158,7 +158,7 @@ def test_workers_elsewhere_without_a_store_give_what_one_process_gives(
     with running(folder, cluster[0]) as process:
         output, errors = process.communicate(timeout=240)
     assert process.returncode == 0, (output, errors)
-    assert "2 workers on 1 machines" in output
+    assert "2 workers on 1 machine" in output
     assert "8 trials trained, 0 from the store, 8 unlearning runs, 8 probes taken" in output
     alone = Store(write_empty_store(folder / "alone" / "mlflow.db"))
     Runner(alone).run(schema.load(folder / "shared.toml"))

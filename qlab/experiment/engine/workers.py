@@ -21,6 +21,7 @@ from qlab.experiment.asking.memory import budget
 from qlab.experiment.engine.distributing import Distributed
 from qlab.experiment.engine.versions import check_versions, own_versions, versions_of
 from qlab.experiment.jobs.materials import Materials
+from qlab.words import counted
 
 CONNECT_SECONDS: Final = 10.0
 
@@ -151,8 +152,8 @@ class Cluster:
         workers = self._workers()
         hosts = len({str(worker["host"]) for worker in workers.values()})
         self._tell(
-            f"{len(workers)} workers on {hosts} machines, by the scheduler at {self._address}; dashboard: "
-            f"{self._client.dashboard_link}"
+            f"{counted(len(workers), 'worker')} on {counted(hosts, 'machine')}, scheduler at {self._address}; "
+            f"dashboard: {self._client.dashboard_link}"
         )
         yield Distributed(self._client, materials)
 
