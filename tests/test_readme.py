@@ -185,11 +185,12 @@ def test_results_in_a_notebook(folder):
 
 def test_exports(folder):
     assert qlab("run", "depth.toml", cwd=folder).exit_code == 0
-    (text,) = [text for text in blocks("sh") if "qlab export depth --table" in text]
-    for line in text.splitlines():
+    texts = [text for text in blocks("sh") if "qlab export depth --table" in text]
+    assert texts
+    for line in "\n".join(texts).splitlines():
         result = qlab(*line.split("#")[0].split()[1:], cwd=folder)
         assert result.exit_code == 0, result.output
-        assert (folder / result.stdout.strip()).is_file()
+        assert (folder / result.stdout.strip().split(": ")[0]).is_file()
 
 
 def test_controls(folder):
