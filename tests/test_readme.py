@@ -187,7 +187,7 @@ def test_exports(folder):
     assert qlab("run", "depth.toml", cwd=folder).exit_code == 0
     texts = [text for text in blocks("sh") if "qlab export depth --table" in text]
     assert texts
-    for line in "\n".join(texts).splitlines():
+    for line in filter(None, "\n".join(texts).splitlines()):
         result = qlab(*line.split("#")[0].split()[1:], cwd=folder)
         assert result.exit_code == 0, result.output
         assert (folder / result.stdout.strip().split(": ")[0]).is_file()
