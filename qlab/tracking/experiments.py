@@ -2,14 +2,72 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import mlflow.entities as entities
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
+from mlflow.store.entities import PagedList
 
-from qlab.errors import StoreError, StoreShutError
-from qlab.tracking import names
+from qlab.errors import StoreError, StoreShutError, nearest
+from qlab.tracking import names, writes
+from qlab.tracking.connection import Connection
 from qlab.tracking.moving import Home
 from qlab.tracking.places import check_place
+
+
+class Experiments(Connection):
+    """What a store does with MLflow experiments. Args: see :class:`qlab.tracking.store.Store`."""
+
+    def experiment_id(self, name: str) -> str:
+        """The MLflow experiment of that name, created if there is none."""
+        return self._patiently(lambda again: find_or_make(self.client, self.uri, self._home, name))
+
+    def find_experiment(self, name: str) -> str | None:
+        """The MLflow experiment of that name, or None."""
+        found = self._patiently(lambda again: self.client.get_experiment_by_name(name))
+        return str(found.experiment_id) if found is not None and found.lifecycle_stage == "active" else None
+
+    def experiments(self) -> dict[str, str]:
+        """The ids of all MLflow experiments that are not deleted, by name."""
+        found: dict[str, str] = {}
+        token = None
+        while True:
+            page = self._experiments_page(token)
+            found |= {item.name: str(item.experiment_id) for item in page}
+            token = page.token
+            if not token:
+                return found
+
+    def experiment_names(self) -> set[str]:
+        """The names of all MLflow experiments that are not deleted."""
+        return set(self.experiments())
+
+    def experiment_ids(self, wanted: Sequence[str] = ()) -> list[str]:
+        """The ids of the experiments named, by default of all.
+
+        Raises:
+            StoreError: no experiment of such a name.
+        """
+        every = self.experiments()
+        for name in wanted:
+            if name not in every:
+                choices = ", ".join(sorted(every)) or "none"
+                raise StoreError(
+                    f'The store {self.location} has no experiment "{name}".{nearest(name, every)} It has: {choices}.'
+                )
+        return [every[name] for name in wanted or every]
+
+    def experiment_tags(self, experiment_id: str) -> dict[str, str]:
+        """The tags of an MLflow experiment."""
+        return dict(self._patiently(lambda again: self.client.get_experiment(experiment_id)).tags)
+
+    def set_experiment_tags(self, experiment_id: str, tags: Mapping[str, str]) -> None:
+        """Sets tags of an MLflow experiment."""
+        self._write(writes.SetExperimentTags(experiment_id, dict(tags)))
+
+    def _experiments_page(self, token: str | None) -> PagedList[entities.Experiment]:
+        return self._patiently(lambda again: self.client.search_experiments(page_token=token))
 
 
 def find_or_make(client: MlflowClient, uri: str, home: Home | None, name: str) -> str:

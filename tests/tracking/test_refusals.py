@@ -65,7 +65,7 @@ def test_a_refusal_is_said_at_once_with_what_to_set(case: str, opened: Callable[
 
 @pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504])
 def test_what_may_be_different_later_is_waited_for(status: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("qlab.tracking.store._PATIENCE_SECONDS", {"file": 0.5, "server": 0.5})
+    monkeypatch.setattr("qlab.tracking.connection._PATIENCE_SECONDS", {"file": 0.5, "server": 0.5})
     with saying(status, "busy", "text/plain") as uri:
         start = time.monotonic()
         with pytest.raises(StoreError) as raised:

@@ -23,12 +23,12 @@ from qlab.digests import file_digest
 from qlab.errors import StoreAwayError, StoreError
 from qlab.tracking import names
 from qlab.tracking.grouped.address import address, group_of, key_of
-from qlab.tracking.grouped.backing import Runs
 from qlab.tracking.grouped.group import Group
 from qlab.tracking.grouped.member import DELETED, ENDED, Change, Member, Series, series_of
 from qlab.tracking.grouped.part import FOLDER, TABLE, Entry, Part, write_part
 from qlab.tracking.grouped.stack import SUFFIX
 from qlab.tracking.groups import differs_within
+from qlab.tracking.mlflow_runs import MlflowRuns
 from qlab.tracking.query import Query
 from qlab.tracking.writes import DatasetRecord, MetricRow
 
@@ -65,7 +65,7 @@ class Groups:
         touched: the groups that members were written to, by the ids of their runs.
     """
 
-    def __init__(self, runs: Runs) -> None:
+    def __init__(self, runs: MlflowRuns) -> None:
         self._runs = runs
         self._lock = threading.RLock()
         self._loaded: dict[str, Group] = {}
