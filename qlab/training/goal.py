@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from qlab.training.ensemble import Parameters
+from qlab.training.stops import Stops
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,53 +44,18 @@ NO_GOAL: Final = Goal()
 """All members are trained to the end."""
 
 
-class Aim:
-    """Which of some members have stopped, and with which parameters.
+class Aim(Stops):
+    """Which of some members have stopped, with the parameters that they had then.
 
     Args:
         goal: where they stop.
-        parameters: of the members; those of a member that has stopped stay as they were.
-        device: where they are.
-        begun: what :meth:`state` said, and the parameters they stopped with, to go on from.
+        parameters: of the members.
     """
 
-    def __init__(
-        self,
-        goal: Goal,
-        parameters: Parameters,
-        device: torch.device,
-        begun: tuple[Mapping[str, Tensor], Parameters] | None,
-    ) -> None:
+    def __init__(self, goal: Goal, parameters: Parameters) -> None:
+        super().__init__(parameters)
         self._goal = goal
-        n = len(next(iter(parameters.values())))
-        self.epoch = torch.zeros(n, dtype=torch.int64, device=device)
-        self.stopped = torch.zeros(n, dtype=torch.bool, device=device)
-        self.best = {name: value.detach().clone() for name, value in parameters.items()}
-        if begun is not None:
-            known, best = begun
-            self.epoch, self.stopped = (known[name].to(device, copy=True) for name in ("epoch", "stopped"))
-            self.best = {name: best[name].to(device, copy=True) for name in parameters}
 
-    def state(self) -> dict[str, Tensor]:
-        """Everything but the parameters, first axis: member."""
-        return {"epoch": self.epoch, "stopped": self.stopped}
-
-    @property
-    def is_over(self) -> bool:
-        """Whether all members have stopped."""
-        return bool(self.stopped.all())
-
-    @torch.no_grad()
-    def hold(self, parameters: Parameters) -> None:
-        """Puts back, after an epoch's steps, the parameters of members that have stopped before it.
-
-        Args:
-            parameters: of the members.
-        """
-        for name, parameter in parameters.items():
-            parameter[self.stopped] = self.best[name][self.stopped]
-
-    @torch.no_grad()
     def note(self, metrics: Mapping[str, Tensor], parameters: Parameters, epoch: int) -> None:
         """Stops whoever has reached the goal after an epoch.
 
@@ -101,8 +67,7 @@ class Aim:
         stopping = ~self.stopped & self._goal.reached(metrics)
         self.epoch = torch.where(self.stopped, self.epoch, epoch)
         self.stopped = self.stopped | stopping
-        for name, parameter in parameters.items():
-            self.best[name][stopping] = parameter[stopping]
+        self.keep(stopping, parameters)
 
     def metrics(self) -> dict[str, Tensor]:
         """``trained_epochs`` so far, ``[members]``, float64: it stays as it is from the epoch on at which one stops."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -11,6 +12,7 @@ from torch import Tensor
 from qlab import seeding
 from qlab.errors import DataError
 from qlab.training.ensemble import Parameters
+from qlab.training.stops import Stops
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,47 +44,23 @@ class Patience:
         return orders[:, held:], orders[:, :held]
 
 
-class Watch:
+class Watch(Stops):
     """What is known of some members whose training may stop: their best parameters, and how long ago that was.
 
     Args:
         patience: when a member stops.
         held: positions of the rows held out, ``[members, n]``.
         parameters: of the members; those of a member that has stopped are set to its best.
-        begun: what :meth:`state` said, and the best parameters, to go on from.
     """
 
-    def __init__(
-        self,
-        patience: Patience,
-        held: Tensor,
-        parameters: Parameters,
-        begun: tuple[Mapping[str, Tensor], Parameters] | None,
-    ) -> None:
+    names: ClassVar[tuple[str, ...]] = ("loss", "epoch", "waited", "stopped")
+
+    def __init__(self, patience: Patience, held: Tensor, parameters: Parameters) -> None:
+        super().__init__(parameters)
         self.patience, self.held = patience, held
-        n, device = len(held), held.device
-        self.loss = torch.full((n,), torch.inf, dtype=torch.float64, device=device)
-        self.epoch = torch.zeros(n, dtype=torch.int64, device=device)
-        self.waited = torch.zeros(n, dtype=torch.int64, device=device)
-        self.stopped = torch.zeros(n, dtype=torch.bool, device=device)
-        self.best = {name: value.detach().clone() for name, value in parameters.items()}
-        if begun is not None:
-            known, best = begun
-            self.loss, self.epoch, self.waited, self.stopped = (
-                known[name].to(device, copy=True) for name in ("loss", "epoch", "waited", "stopped")
-            )
-            self.best = {name: best[name].to(device, copy=True) for name in parameters}
+        self.loss = torch.full(self.epoch.shape, torch.inf, dtype=torch.float64, device=self.epoch.device)
+        self.waited = torch.zeros_like(self.epoch)
 
-    def state(self) -> dict[str, Tensor]:
-        """Everything but the best parameters, first axis: member."""
-        return {"loss": self.loss, "epoch": self.epoch, "waited": self.waited, "stopped": self.stopped}
-
-    @property
-    def is_over(self) -> bool:
-        """Whether all members have stopped."""
-        return bool(self.stopped.all())
-
-    @torch.no_grad()
     def note(self, losses: Tensor, parameters: Parameters, epoch: int, *, last: bool) -> None:
         """Compares the losses after an epoch with the lowest so far, and stops whoever has waited long enough.
 
@@ -101,9 +79,8 @@ class Watch:
         # Whose loss never was a number keeps what it has, so that nobody takes it for a sound model.
         taken = better | (stopping & ~self.loss.isfinite())
         self.stopped = self.stopped | stopping
-        for name, parameter in parameters.items():
-            self.best[name][taken] = parameter[taken]
-            parameter[self.stopped] = self.best[name][self.stopped]
+        self.keep(taken, parameters)
+        self.put_back(parameters)
 
     def metrics(self, losses: Tensor) -> dict[str, Tensor]:
         """``holdout_loss`` of the present parameters, and ``best_epoch``, after which it was lowest; ``[members]``."""

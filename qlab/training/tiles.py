@@ -17,6 +17,7 @@ from qlab.training.metrics import Metrics, evaluate, logits_of_rows, mean_loss
 from qlab.training.schedule import Schedule
 from qlab.training.state import TrainingState
 from qlab.training.stopping import Watch
+from qlab.training.stops import Stops
 
 TILE_BYTES = 5 * 2**20
 """On a CPU so many bytes of parameters are trained together, an epoch at a time: with their gradients and Adam's two
@@ -56,13 +57,10 @@ class Tile:
         self.parameters = ensemble.trainable(model, parameters)
         begun = ((), 0) if resume is None else (resume.moments, resume.steps)
         self.optimizer = schedule.rule.make(self.parameters, schedule.rate.initial, *begun)
-        known = None if resume is None else (resume.stopping, resume.best)
-        self.watch: Watch | None = None
-        if held is not None:
-            self.watch = Watch(schedule.patience, held, self.parameters, known)
-        self.aim: Aim | None = None
-        if schedule.goal:
-            self.aim = Aim(schedule.goal, self.parameters, data.train_y.device, known)
+        self.watch = None if held is None else Watch(schedule.patience, held, self.parameters)
+        self.aim = Aim(schedule.goal, self.parameters) if schedule.goal else None
+        if resume is not None and self.stopping is not None:
+            self.stopping.go_on(resume.stopping, resume.best)
         self._losses = torch.empty(0)  # on the held-out rows
         self._seen: tuple[Metrics, Tensor] | None = None  # after the last epoch that was trained, where a goal needs it
         self._measured: tuple[Metrics, Tensor] | None = None  # of members that have all stopped
@@ -71,7 +69,7 @@ class Tile:
         return len(self.data.train_y)
 
     @property
-    def stopping(self) -> Watch | Aim | None:
+    def stopping(self) -> Stops | None:
         """What may end a member's training before the last epoch; None if nothing does."""
         return self.watch or self.aim
 
@@ -110,7 +108,7 @@ class Tile:
         if self.aim is not None:
             if not self.aim.is_over:
                 self._steps(order, epoch)
-                self.aim.hold(self.parameters)
+                self.aim.put_back(self.parameters)
                 self._seen = self.evaluated(epoch)
                 self.aim.note(self._seen[0], self.parameters, epoch)
         elif self.watch is None:

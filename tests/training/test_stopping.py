@@ -141,7 +141,7 @@ def test_nothing_is_computed_once_all_have_stopped(fit, monkeypatch):
 
 
 def test_the_best_of_equal_losses_is_the_first():
-    watch = Watch(Patience(2), torch.zeros(1, 1, dtype=torch.int64), {"a": torch.zeros(1)}, None)
+    watch = Watch(Patience(2), torch.zeros(1, 1, dtype=torch.int64), {"a": torch.zeros(1)})
     for epoch, loss in enumerate([3.0, 1.0, 1.0, 1.0], start=1):
         parameters = {"a": torch.full((1,), float(epoch))}
         watch.note(torch.tensor([loss], dtype=torch.float64), parameters, epoch, last=False)
