@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar
 
 import annotated_types as at
 import numpy as np
 import torch
 from torch import Tensor
 
-from qlab.circuits.blocks import MOST_SITES, Block, in_site_order
+from qlab.circuits.blocks import Block
 from qlab.errors import ConfigError
 from qlab.tasks.base import Dataset, Split, Task
+from qlab.tasks.chain_blocks import BlockSites, Where, block_of, check_block, in_order_of
 from qlab.tasks.free_fermions import LARGEST_DECOMPOSED, open_chain, ring
 from qlab.tasks.gaussian_strings import pauli_strings_of
 from qlab.tasks.grids import Grid, checked_grid, grid
 from qlab.tasks.random_densities import random_densities
 
 LONGEST = 10_000
-
-Where = Literal["last", "around"]
 
 
 class TransverseIsing(Task):
@@ -66,7 +65,7 @@ class TransverseIsing(Task):
     validation: Grid = (0.015, 1.995, 0.01)
     gamma: Annotated[float, at.Interval(gt=0.0, le=1.0)] = 1.0
     periodic: bool = False
-    block_sites: Annotated[int, at.Interval(ge=1, le=MOST_SITES)] = 4
+    block_sites: BlockSites = 4
     where: Where = "last"
 
     def __post_init__(self) -> None:
@@ -80,30 +79,18 @@ class TransverseIsing(Task):
                 )
             if any(abs(h - 1.0) < 1e-9 for h in fields):
                 raise ConfigError(f"TransverseIsing: {name}: the grid hits h = 1, the transition itself; shift it.")
-        if self.block_sites > self.length:
-            raise ConfigError(
-                f"TransverseIsing: block_sites: got {self.block_sites} of {self.length} spins, accepts 1 to "
-                f"{min(self.length, MOST_SITES)}."
-            )
         if self.gamma < 1.0 and not self.periodic and self.length > LARGEST_DECOMPOSED:
             raise ConfigError(
                 f"TransverseIsing: length: got {self.length} for an open chain with gamma = {self.gamma:g}, accepts at "
                 f"most {LARGEST_DECOMPOSED}; take periodic = true, or gamma = 1, which have a closed form up to "
                 f"{LONGEST:,}."
             )
-        if self.where == "around" and (not self.periodic or self.block_sites % 2 == 0):
-            raise ConfigError(
-                f'TransverseIsing: where: got "around" for block_sites = {self.block_sites} of '
-                f"{'a ring' if self.periodic else 'an open chain'}, accepts it for an odd number of sites of a ring "
-                "(periodic = true): as many to the right of the last spin as to its left."
-            )
+        check_block("TransverseIsing", self.length, self.block_sites, self.where, periodic=self.periodic)
 
     @property
     def block(self) -> Block:
         """The sites whose reduced density matrices are features."""
-        if self.where == "around":
-            return Block.around_last(self.length, self.block_sites)
-        return Block.last(self.length, self.block_sites)
+        return block_of(self.length, self.block_sites, self.where)
 
     @property
     def expected_features(self) -> tuple[int, bool]:
@@ -132,8 +119,6 @@ class TransverseIsing(Task):
         h = np.array(fields)
         solve = ring if self.periodic else open_chain
         found = solve(self.length, h, self.gamma, self.block_sites)
-        x = torch.from_numpy(pauli_strings_of(found.block))
-        if self.where == "around":
-            x = in_site_order(x, self.block)
+        x = in_order_of(self.block, self.where, torch.from_numpy(pauli_strings_of(found.block)))
         about = {"h": torch.from_numpy(h), "energy": torch.from_numpy(found.energy)}
         return Split(x, torch.from_numpy(h > 1.0).long(), about)

@@ -10,11 +10,12 @@ import torch
 from torch import Tensor
 
 from qlab import seeding
-from qlab.circuits.blocks import MOST_SITES, Block
+from qlab.circuits.blocks import Block
 from qlab.errors import ConfigError
 from qlab.fields import AbsentMeans, NonNegativeInt, fields_of, show
 from qlab.tasks import xxz_blocks
 from qlab.tasks.base import Dataset, Split, Task
+from qlab.tasks.chain_blocks import BlockSites, Where
 from qlab.tasks.features import FeatureRows, TiedFeatures
 from qlab.tasks.grids import Grid, checked_grid, grid
 from qlab.tasks.random_densities import random_densities
@@ -102,8 +103,8 @@ class XXZ(Task):
     layout: Annotated[Layout, AbsentMeans("complex")] = "complex"
     solver: Annotated[Literal["exact", "dmrg"], AbsentMeans("exact")] = "exact"
     periodic: Annotated[bool, AbsentMeans(True)] = True
-    block_sites: Annotated[int, at.Interval(ge=1, le=MOST_SITES), AbsentMeans(4)] = 4
-    where: Annotated[Literal["last", "around"], AbsentMeans("last")] = "last"
+    block_sites: Annotated[BlockSites, AbsentMeans(4)] = 4
+    where: Annotated[Where, AbsentMeans("last")] = "last"
     bond_dimension: Annotated[xxz_blocks.BondDimension | Literal["auto"], AbsentMeans("auto")] = "auto"
     symmetry: Annotated[Literal["kept", "broken"], AbsentMeans("kept")] = "kept"
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final
 
 import annotated_types as at
 import torch
 from torch import Tensor
 
-from qlab.circuits.blocks import Block, in_site_order
+from qlab.circuits.blocks import Block
 from qlab.errors import ConfigError
+from qlab.tasks.chain_blocks import Where, block_of, check_block, in_order_of
 from qlab.tasks.dmrg.finding import chain_of, check_extra, ground_states
 from qlab.tasks.dmrg.states import Wanted
 
@@ -40,16 +41,14 @@ class Blocks:
     length: int | None
     periodic: bool
     sites: int
-    where: Literal["last", "around"]
+    where: Where
     bond_dimension: int | None
     broken: bool
 
     @property
     def block(self) -> Block:
         """The sites of the block."""
-        if self.length is None:
-            return Block.of_infinite(self.sites, around=self.where == "around")
-        return (Block.around_last if self.where == "around" else Block.last)(self.length, self.sites)
+        return block_of(self.length, self.sites, self.where)
 
     def check(self, deltas: Sequence[float]) -> None:
         """Refuses what cannot be, before anything is computed.
@@ -58,15 +57,7 @@ class Blocks:
             ConfigError: the block does not fit, the bond dimension cannot do, or TeNPy is not here and states are not
                 kept.
         """
-        if self.length is not None and self.sites > self.length:
-            raise ConfigError(f"XXZ: block_sites: got {self.sites} of {self.length} spins, accepts 1 to {self.length}.")
-        ends = self.length is not None and not self.periodic
-        if self.where == "around" and (ends or self.sites % 2 == 0):
-            raise ConfigError(
-                f'XXZ: where: got "around" for block_sites = {self.sites} of {"an open chain" if ends else "a ring"}, '
-                "accepts it for an odd number of sites of a ring (periodic = true): as many to the right of the last "
-                "spin as to its left."
-            )
+        check_block("XXZ", self.length, self.sites, self.where, periodic=self.periodic)
         least = self.least_bond_dimension
         if self.bond_dimension is not None and self.bond_dimension < least:
             raise ConfigError(
@@ -96,9 +87,7 @@ class Blocks:
             DataError: some did not converge, or cannot be kept.
         """
         found = ground_states([self.wanted(delta) for delta in deltas])
-        x = torch.stack([torch.from_numpy(item.pauli) for item in found])
-        if self.where == "around":
-            x = in_site_order(x, self.block)
+        x = in_order_of(self.block, self.where, torch.stack([torch.from_numpy(item.pauli) for item in found]))
         about = {
             "delta": list(deltas),
             "energy": [item.energy for item in found],
