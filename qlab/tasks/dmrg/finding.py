@@ -48,10 +48,12 @@ def ground_states(every: Sequence[Wanted]) -> list[Found]:
     Raises:
         DataError: some did not converge, named by delta; or they cannot be kept.
     """
-    missing = [wanted for wanted in dict.fromkeys(every) if kept.read(wanted) is None]
+    known = {wanted: kept.read(wanted) for wanted in dict.fromkeys(every)}
+    missing = [wanted for wanted, item in known.items() if item is None]
     if missing:
         _find(missing)
-    found = [kept.read(wanted) for wanted in every]
+        known |= {wanted: kept.read(wanted) for wanted in missing}
+    found = [known[wanted] for wanted in every]
     there = [item for item in found if item is not None]
     if len(there) < len(found):
         raise DataError(f"XXZ: files of ground states in {kept.folder()} are gone or damaged; run it again.")
