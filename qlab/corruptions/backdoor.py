@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from qlab.circuits.blocks import Block
-from qlab.corruptions.base import Corrupted, Corruption, take_rows
+from qlab.corruptions.base import Corrupted, Corruption
 from qlab.corruptions.triggers import Axis, Corner, n_sites, patch, rotate, rotate_density
 from qlab.errors import ConfigError, DataError
 from qlab.fields import PositiveInt, Ratio, fields_of, show
@@ -91,9 +91,7 @@ class Backdoor(Corruption):
 
     def apply(self, split: Split, task: Task, generator: torch.Generator) -> Corrupted:
         """A copy of ``split`` with triggered rows, labelled as the target."""
-        wanted, there = int(self.ratio * len(split) + 0.5), int((split.y != self.target).sum())
-        others, own = min(wanted, there), max(wanted - there, 0)
-        mask = take_rows(split, (own, others) if self.target == 0 else (others, own), generator)
+        mask = self.choose_rows(split, generator)
         if not mask.any():
             return Corrupted(split, mask, split.y)
         x, y = self._triggered(split.x, mask, task), torch.where(mask, self.target, split.y)
@@ -103,6 +101,12 @@ class Backdoor(Corruption):
                 f"value {self.value:g} in a corner that has it anyway; take another value or corner."
             )
         return Corrupted(Split(x, y, split.about), mask, split.y)
+
+    def counts_of(self, labels: Tensor) -> tuple[int, int]:
+        """See the base class: of the class that is not the target, as far as there are rows of it."""
+        wanted, there = int(self.ratio * len(labels) + 0.5), int((labels != self.target).sum())
+        others, own = min(wanted, there), max(wanted - there, 0)
+        return (own, others) if self.target == 0 else (others, own)
 
     def apply_to_unseen(self, split: Split, task: Task, generator: torch.Generator) -> Corrupted:
         """Triggers all rows of the other class."""

@@ -133,9 +133,20 @@ class Corruption(Component):
             generator: draws them.
             scores: ``[N]``: rows with the lowest are taken first, those that are equal at random; by default all are.
         """
-        per_class = int(self.ratio * len(split) / 2 + 0.5)
-        missing = [max(per_class - int((split.y == label).sum()), 0) for label in (0, 1)]
-        return take_rows(split, (per_class + missing[1], per_class + missing[0]), generator, scores)
+        return take_rows(split, self.counts_of(split.y), generator, scores)
+
+    def counts_of(self, labels: Tensor) -> tuple[int, int]:
+        """How many rows of class 0 and of class 1 :meth:`choose_rows` takes.
+
+        A corruption of qlab's takes so many, whatever the features are: it is known before data are loaded.
+
+        Args:
+            labels: of the clean rows, ``[N]``.
+        """
+        per_class = int(self.ratio * len(labels) / 2 + 0.5)
+        zeros, ones = there = tuple(int((labels == label).sum()) for label in (0, 1))
+        missing = [max(per_class - number, 0) for number in there]
+        return min(per_class + missing[1], zeros), min(per_class + missing[0], ones)
 
 
 def take_rows(

@@ -7,8 +7,9 @@ from typing import Annotated, ClassVar
 
 import annotated_types as at
 import torch
+from torch import Tensor
 
-from qlab.corruptions.base import Corrupted, Corruption, flip, take_rows
+from qlab.corruptions.base import Corrupted, Corruption, flip
 from qlab.errors import ConfigError
 from qlab.tasks.base import Split, Task
 
@@ -53,8 +54,12 @@ class ClassFlip(Corruption):
 
     def apply(self, split: Split, task: Task, generator: torch.Generator) -> Corrupted:
         """A copy of ``split`` with flipped labels; the features are the same tensor."""
-        first, second = (int(rate * int((split.y == label).sum()) + 0.5) for label, rate in enumerate(self.rates))
-        return flip(split, take_rows(split, (first, second), generator))
+        return flip(split, self.choose_rows(split, generator))
+
+    def counts_of(self, labels: Tensor) -> tuple[int, int]:
+        """See the base class: by the rate of each class."""
+        zeros, ones = (int(rate * int((labels == label).sum()) + 0.5) for label, rate in enumerate(self.rates))
+        return zeros, ones
 
     def apply_to_unseen(self, split: Split, task: Task, generator: torch.Generator) -> Corrupted:
         """Flips as many rows as the balance allows."""

@@ -82,27 +82,41 @@ class Knowledge:
         Raises:
             DataError: no row is named, or every row, or there are not as many clean rows as false alarms.
         """
-        corrupted, clean = int(mask.sum()), int((~mask).sum())
         told = torch.zeros_like(mask)
-        if corrupted == 0:
+        known, alarms = self.counts(int(mask.sum()), int((~mask).sum()))
+        if not known:
             return told
+        told[self._ordered(mask, split, task, seed)[:known]] = True
+        told[_shuffled(~mask, seed, "false-alarms")[:alarms]] = True
+        return told
+
+    def counts(self, corrupted: int, clean: int) -> tuple[int, int]:
+        """How many corrupted rows are named, and how many clean ones beside them.
+
+        Args:
+            corrupted: how many rows are corrupted; if none is, none is named.
+            clean: how many are not.
+
+        Raises:
+            DataError: no row is named, or every row, or there are not as many clean rows as false alarms.
+        """
+        if corrupted == 0:
+            return 0, 0
         wanted = int(self.known * corrupted + 0.5)
         if wanted == 0:
             raise DataError(
                 f"known: got {self.known:g}, which names none of the {corrupted} corrupted rows; accepts at least "
                 f"{_rounded_up(0.5 / corrupted):g} there, or give a higher ratio."
             )
-        told[self._ordered(mask, split, task, seed)[:wanted]] = True
         alarms = int(self.false_alarms * wanted + 0.5)
-        if alarms > clean or (alarms and alarms + wanted == len(mask)):
+        if alarms > clean or (alarms and alarms + wanted == corrupted + clean):
             why = "which leaves nothing to retain" if alarms <= clean else f"but only {clean} rows are clean"
             bound, most = "at most" if wanted < corrupted else "less than", int(1000 * clean / wanted) / 1000
             raise DataError(
                 f"false_alarms: got {self.false_alarms:g}, which is {alarms} clean rows beside {wanted} known ones, "
                 f"{why}; accepts {bound} {most:g} there."
             )
-        told[_shuffled(~mask, seed, "false-alarms")[:alarms]] = True
-        return told
+        return wanted, alarms
 
     def _ordered(self, mask: Tensor, split: Split, task: Task, seed: int) -> Tensor:
         """The positions of the corrupted rows, those first that are known first; of equally far ones at random."""

@@ -160,6 +160,14 @@ class Task(Component):
         return None
 
     @property
+    def expected_labels(self) -> Tensor | None:
+        """The labels of the training rows, ``[N]``, int64, where the fields say so; None by default.
+
+        What comes of their number is checked before anything is loaded.
+        """
+        return None
+
+    @property
     def block(self) -> Block | None:
         """The sites whose reduced density matrices the task hands over instead of states; None by default.
 

@@ -97,6 +97,11 @@ class TransverseIsing(Task):
         """4^k real numbers."""
         return self.block.dimension, False
 
+    @property
+    def expected_labels(self) -> Tensor:
+        """By h of the training grids."""
+        return (torch.tensor([*grid(self.ordered), *grid(self.disordered)], dtype=torch.float64) > 1.0).long()
+
     def load(self) -> Dataset:
         """The density matrices on both training grids and on the validation grid."""
         train = self._split([*grid(self.ordered), *grid(self.disordered)])

@@ -208,6 +208,11 @@ class XXZ(Task):
         is_complex = self.layout == "complex"
         return 2 ** (self._spins if is_complex else self._spins + 1), is_complex
 
+    @property
+    def expected_labels(self) -> Tensor:
+        """By delta of the training grids."""
+        return (torch.tensor([*grid(self.gapless), *grid(self.gapped)], dtype=torch.float64) > 1.0).long()
+
     def boundary_distance(self, split: Split) -> Tensor:
         """How far a state is from the transition: |delta - 1|."""
         return (split.about["delta"] - 1.0).abs()

@@ -666,6 +666,8 @@ def test_data_have_the_documented_shapes_and_types(task):
         assert all(values.shape == (n,) for values in split.about.values())
     assert data.train.x.dtype == data.validation.x.dtype
     assert set(data.train.about) == set(data.validation.about)
+    expected = make(task).expected_labels
+    assert expected is None or torch.equal(expected, data.train.y)
 
 
 @every_task
@@ -723,6 +725,16 @@ def test_some_of_the_corrupted_rows_can_be_known(corruption, task):
     known = int(found.mask.sum() * 0.5 + 0.5)
     assert int((told & found.mask).sum()) == known
     assert int((told & ~found.mask).sum()) == int(0.1 * known + 0.5)
+
+
+@every_corruption_of_a_task
+def test_how_many_rows_are_corrupted_is_known_from_their_labels(corruption, task):
+    made = make(task)
+    split = made.load().train
+    for ratio in {some_ratio(corruption), some_ratio(corruption) / 7.0}:
+        item = corruption(ratio=ratio)
+        mask = item.apply(split, made, generator(0)).mask
+        assert item.counts_of(split.y) == tuple(int((mask & (split.y == label)).sum()) for label in (0, 1))
 
 
 @every_corruption

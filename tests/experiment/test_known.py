@@ -27,6 +27,7 @@ from qlab.experiment.jobs.materials import Materials, Setting
 from qlab.experiment.jobs.oracles import TrainOracles
 from qlab.experiment.jobs.unlearn import Forgotten, Unlearn
 from qlab.explorer.loaded import checkpoints, related
+from qlab.tasks import XXZ
 from qlab.tracking import frames, names
 from qlab.tracking.store import Store
 from qlab.unlearning import oracle
@@ -291,6 +292,27 @@ def test_a_dry_run_counts_where_data_are_quick_to_load(tmp_path: Path, monkeypat
     result = CliRunner().invoke(main, ["run", "known.toml", "--dry-run"])
     assert result.exit_code == 2
     assert "which names none of the" in result.output
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ("known = [0.5, 0.001]", "corruption.known: got 0.001, which names none of the 8 corrupted rows"),
+        ("false_alarms = 3.0", "corruption.false_alarms: got 3, which is 24 clean rows"),
+    ],
+)
+def test_a_dry_run_counts_rows_of_states_without_finding_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fields: str, message: str
+) -> None:
+    """Of XXZ the fields say how many rows there are of each class; the run then says the same."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "known.toml").write_text("".join((NAME, TASK, FLIPS, fields + "\n", MODEL, FINETUNE)))
+    done = CliRunner().invoke(main, ["run", "known.toml"])
+    monkeypatch.setattr(XXZ, "load", None)
+    planned = CliRunner().invoke(main, ["run", "known.toml", "--dry-run"])
+    assert (planned.exit_code, done.exit_code) == (2, 2)
+    assert message in planned.stderr
+    assert planned.stderr.partition("Error: ")[2] == done.stderr.partition("Error: ")[2]
 
 
 def test_a_user_s_corruption_has_known_rows_too(store: Store, tmp_path: Path) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from typing import Any, TypeVar
 
 import torch
@@ -121,10 +122,8 @@ class Materials:
         if knowledge.is_complete:
             return corrupted.mask
         task = trial.task.with_data(self.dataset(trial.task))
-        try:
+        with told_of(trial):
             return knowledge.rows(corrupted.mask, corrupted.split, task, trial.seed)
-        except DataError as error:
-            raise DataError(f"corruption.{error} [{trial.label}]") from None
 
     def build(self, trial: Trial) -> Model:
         """A trial's model, built, after a check that it takes the trial's data."""
@@ -170,6 +169,15 @@ class Materials:
             if shared:
                 self._digests[id(split.x)] = features
         return content_hash([features, digest(split.y)])
+
+
+@contextlib.contextmanager
+def told_of(trial: Trial) -> Iterator[None]:
+    """Has what is refused of the rows that methods are told name the table and the trial."""
+    try:
+        yield
+    except DataError as error:
+        raise DataError(f"corruption.{error} [{trial.label}]") from None
 
 
 def _key(task: Task) -> str:

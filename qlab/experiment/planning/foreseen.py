@@ -11,7 +11,7 @@ import torch
 from qlab.errors import ConfigError, DataError, QlabError
 from qlab.experiment.asking.memory import parse_size
 from qlab.experiment.asking.trial import Trial, Unlearning, content_hash
-from qlab.experiment.jobs.materials import Materials
+from qlab.experiment.jobs.materials import Materials, told_of
 from qlab.experiment.planning.inputs import refused_by_model
 from qlab.experiment.planning.methods import check_applicable
 from qlab.experiment.planning.plan import Plan
@@ -27,8 +27,8 @@ from qlab.tasks import Task
 def check_foreseeable(plan: Plan, materials: Materials) -> None:
     """Looks at what is left of the tasks that are quick to load: tables, and what comes with scikit-learn.
 
-    Tasks that compute or download their data are left to the run, but for :func:`check_noise`, :func:`check_blocks`
-    and :func:`check_methods`. So is the memory of the machine that it will be on, unless the file says how much models
+    Tasks that compute or download their data are left to the run, but for :func:`check_noise`, :func:`check_blocks`,
+    :func:`check_methods` and :func:`check_known`. So is the memory of the machine that it will be on, unless the file says how much models
     may take.
 
     Args:
@@ -47,6 +47,7 @@ def check_foreseeable(plan: Plan, materials: Materials) -> None:
     check_methods(plan)
     quick = plan.without(slow | others)
     check_seeds(materials, quick.todo)
+    check_known(plan)
     Work(materials, quick, sys.maxsize if experiment.memory is None else parse_size(experiment.memory))
 
 
@@ -153,6 +154,24 @@ def check_methods(plan: Plan) -> None:
         for item in items:
             with contextlib.suppress(DataError):
                 check_applicable(item, model)
+
+
+def check_known(plan: Plan) -> None:
+    """Whether rows are named to methods, of tasks that say without loading how their rows are labelled.
+
+    Args:
+        plan: what is left.
+
+    Raises:
+        DataError: no corrupted row is known, or there are more false alarms than clean rows.
+    """
+    for item in plan.todo_unlearnings:
+        trial, task, corruption = item.teacher, item.teacher.task, item.teacher.corruption
+        if is_own(type(task)) or is_own(type(corruption)) or (labels := task.expected_labels) is None:
+            continue
+        corrupted = sum(corruption.counts_of(labels))
+        with told_of(trial):
+            item.knowledge.counts(corrupted, len(labels) - corrupted)
 
 
 def _features(task: Task, materials: Materials) -> Features | None:
