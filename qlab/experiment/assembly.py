@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Iterable, Sequence
 
@@ -61,9 +62,10 @@ class Assembly:
         self._nodes: list[Node] = []
         self._made_by: dict[str, Node] = {}
         self._traced_by: dict[str, Node] = {}
-        self._oracles = (
-            _stored_oracles(recorder) if plan.todo_unlearnings or plan.todo_probe_runs or plan.audits else {}
-        )
+        self._oracles: dict[str, str] = {}
+        self._unsound: dict[str, str] = {}
+        if plan.todo_unlearnings or plan.todo_probe_runs or plan.audits:
+            self._oracles, self._unsound = _stored_oracles(recorder)
         self._read = _Reader(recorder, self._oracles)
         self._measurements: dict[str, list[Measurement]] = {}
         for item in plan.measurements:
@@ -215,7 +217,13 @@ class Assembly:
             self._add_oracles([(teacher, n) for n in range(table.models)], kind=TrainShadows, groups=groups)
         job = TakeAudits(tuple(audits), self._work.audited_at_once(first))
         stored = self._stored(job.model_keys)
-        recording = AuditRecording(self._recorder, job, lambda made: self._read(made, stored))
+        unsound = {key: self._unsound[key] for key in stored if key in self._unsound}
+
+        def read(made: Inputs) -> Inputs:
+            found = self._read(made, stored)
+            return dataclasses.replace(found, unsound={**unsound, **found.unsound})
+
+        recording = AuditRecording(self._recorder, job, read)
         self._nodes.append(Node(job, recording, self._makers(job.model_keys), bool(stored)))
 
     def _add_oracles(
@@ -315,15 +323,18 @@ class _Reader:
                 run_id = self._recorder.run_ids[path]
                 if self._recorder.store.has_file(run_id, names.TRAJECTORY):
                     trajectories[path] = self._recorder.load_tensors(run_id, names.TRAJECTORY)
-        return Inputs({**made.states, **self._states}, trajectories, made.known)
+        return dataclasses.replace(made, states={**made.states, **self._states}, trajectories=trajectories)
 
 
-def _stored_oracles(recorder: Recorder) -> dict[str, str]:
-    """The runs of finished oracles and shadow models, by key."""
+def _stored_oracles(recorder: Recorder) -> tuple[dict[str, str], dict[str, str]]:
+    """The runs of finished oracles and shadow models, by key; and the health of those that are in no mean."""
     found: dict[str, str] = {}
+    unsound: dict[str, str] = {}
     for kind in (names.ORACLE, names.SHADOW):
         with recorder.tracking():
             known = frames.runs_of_kind(recorder.store, [recorder.experiment_id], kind)
         finished = known[known["status"] == "FINISHED"]
         found |= dict(zip(finished["trial"], finished["run_id"], strict=True))
-    return found
+        bad = finished[finished["health"].isin(names.LEFT_OUT)]
+        unsound |= dict(zip(bad["trial"], bad["health"], strict=True))
+    return found, unsound

@@ -104,6 +104,9 @@ metric follows."""
 METRIC_FAILED: Final = "failed: "
 """How the value of such a tag begins if the metric failed."""
 
+LEFT_OUT_OF_AUDITS: Final = "qlab.left_out_of_audits"
+"""Tag: how many oracles and shadow models audits did not take, and why; "none" if they took all."""
+
 AUDIT: Final = "qlab.audit."
 """How the names of tags of unlearning runs begin that say what an audit was measured with (a digest), or that it failed
 (:data:`METRIC_FAILED`); the audit's metric follows."""

@@ -47,11 +47,15 @@ class Slow(Finetune):
 
 
 class Odd(MLP):
-    '''Two oracles and a shadow model of seed 0 have no numbers; with a file "raise" they fail.'''
+    '''Two oracles and a shadow model of seed 0 have no numbers; with a file "raise" they fail, with "stuck" they
+    say the same of every row, whatever they are trained on.'''
 
     def reset_parameters(self, generator):
         super().reset_parameters(generator)
         if generator.initial_seed() in BAD:
+            if (HERE / "stuck").exists():
+                for parameter in self.parameters():
+                    torch.nn.init.zeros_(parameter)
             if (HERE / "raise").exists():
                 raise RuntimeError("the kettle is dry")
             if (HERE / "odd").exists():
@@ -178,9 +182,37 @@ def test_models_without_numbers_are_left_out_and_said(store: Store, tmp_path: Pa
     told = Told()
     given = schema.parse(text("own:Odd"), source="given.toml", folder=tmp_path)
     assert not runner(store, told).run(given).failed
-    assert told.remarks == ["1 of 16 oracles and 1 of 16 shadow models left out, whose logits are not finite"]
+    assert told.remarks == ["1 of 16 oracles left out (1 diverged) and 1 of 16 shadow models left out (1 diverged)"]
     (row,) = frames.runs_of_kind(store, store.experiment_ids(), names.UNLEARNING).to_dict("records")
     assert (row["klom_oracles"], row["klom_models"]) == (15, 15)
+
+
+def test_shadow_models_that_never_fit_as_many_flips_are_left_out_and_said(store: Store, tmp_path: Path) -> None:
+    """Also those that a run finds in its store. Oracles have no flips to fit."""
+    (tmp_path / "own.py").write_text(OWN)
+    (tmp_path / "stuck").touch()
+    goal = text("own:Odd").replace("epochs = 40, batch_size = 8", "epochs = 60, learning_rate = 0.05, stop_at = 0.7")
+    for metrics in ('"klom", "distance"', '"klom", "distance", "corrective_accuracy"'):
+        told = Told()
+        given = goal.replace('"klom", "distance"', metrics)
+        assert not runner(store, told).run(schema.parse(given, source="given.toml", folder=tmp_path)).failed
+        shadows = frames.runs_of_kind(store, store.experiment_ids(), names.SHADOW)
+        missed = int((shadows["health"] == "unreached").sum())
+        assert 1 <= missed <= 12
+        assert told.remarks == [f"{missed} of 16 shadow models left out ({missed} unreached)"]
+        [run] = store.search(store.experiment_ids(), f"tags.`{names.KIND}` = '{names.UNLEARNING}'")
+        assert run.data.tags[names.LEFT_OUT_OF_AUDITS] == told.remarks[0]
+        assert run.data.metrics["klom_models"] == 16 - missed
+    with np.load(store.fetch_file(run.info.run_id, names.AUDIT_FILE.format("corrective_accuracy"), tmp_path)) as found:
+        assert found["unlearned"].shape == (16 - missed,)
+
+
+def test_an_audit_of_too_few_that_are_sound_fails_and_says_how_many_there_are(store: Store, tmp_path: Path) -> None:
+    never = text().replace("epochs = 40, batch_size = 8", "epochs = 2, stop_at = 1.0")
+    outcome = run_text(store, tmp_path, never)
+    ((label, why),) = outcome.failed.values()
+    assert label == "klom of Finetune of MLP LabelFlip 0.5 seed 0"
+    assert "it takes 4 unlearned models, and only 0 of 16 can be compared (16 unreached)" in why
 
 
 def test_oracles_that_fail_fail_their_audits_and_leave_no_old_numbers_in_their_place(

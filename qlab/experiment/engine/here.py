@@ -56,7 +56,7 @@ class Here:
                 node.recording.abandon(why(stopped))
                 raise
             # Trajectories are large, and can be read again.
-            results[node] = Result(states=result.states, error=result.error)
+            results[node] = Result(states=result.states, unsound=result.unsound, error=result.error)
             for done in wanted.done(node):
                 results.pop(done, None)
 

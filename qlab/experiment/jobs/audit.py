@@ -27,7 +27,7 @@ class Audited(Result):
     Args:
         found: by key of the audit.
         failed: why the others found nothing, by key.
-        left_out: models whose logits are not finite, in words.
+        left_out: oracles and shadow models that are in none of them, in words.
     """
 
     found: Mapping[str, Found] = dataclasses.field(default_factory=dict)

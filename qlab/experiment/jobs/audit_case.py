@@ -52,10 +52,11 @@ def enough(group: Group, fewest: int, what: str) -> None:
     """Refuses distributions of few models.
 
     Raises:
-        DataError: too few have finite logits.
+        DataError: too many are left out, see :attr:`qlab.experiment.jobs.audited.Group.lost`.
     """
     if len(group) < fewest:
-        raise DataError(f"only {len(group)} of {group.asked} {what} have finite logits, and it takes {fewest}.")
+        why = f" ({group.reasons})" if group.lost else ""
+        raise DataError(f"it takes {fewest} {what}, and only {len(group)} of {group.asked} can be compared{why}.")
 
 
 def compared(case: Case) -> tuple[Group, Group, Group]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import torch
@@ -33,21 +34,35 @@ class Group:
     """Models of one kind on the rows of one trial.
 
     Args:
-        parameters: stacked, on the CPU; those whose logits are not finite are left out.
+        parameters: stacked, on the CPU.
         z: logits on training, then validation rows, ``[models, N + M]``, float64.
         corrective: logits on the rows of corrective accuracy, ``[models, n]``.
         seeds: of the models.
-        asked: how many there were, finite or not.
+        lost: why others are left out, "diverged" if their logits are not finite or "unreached", and how many.
     """
 
     parameters: ensemble.Parameters
     z: Tensor
     corrective: Tensor
     seeds: tuple[int, ...]
-    asked: int
+    lost: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.z)
+
+    @property
+    def asked(self) -> int:
+        """How many there were."""
+        return len(self) + sum(self.lost.values())
+
+    @property
+    def reasons(self) -> str:
+        """Why models are left out: "2 diverged, 1 unreached"; "" if none is."""
+        return ", ".join(f"{number} {reason}" for reason, number in sorted(self.lost.items()) if number)
+
+    def without(self, lost: Mapping[str, int]) -> Group:
+        """The same, and further models that are left out."""
+        return dataclasses.replace(self, lost=Counter(self.lost) + Counter(lost))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -86,11 +101,17 @@ class Subject:
 
     @property
     def left_out(self) -> str:
-        """How many oracles and shadow models have no finite logits, so that no audit takes them; "" if all have."""
-        groups = {"oracles": self.oracles, "shadow models": self.shadows}
-        lost = {word: (group.asked - len(group), group.asked) for word, group in groups.items()}
-        found = [f"{number} of {asked} {word}" for word, (number, asked) in lost.items() if number]
-        return f"{' and '.join(found)} left out, whose logits are not finite" if found else ""
+        """How many oracles and shadow models no audit takes, and why; "" if they take all.
+
+        A model that diverged, or was to be trained up to a goal and never got there, is not what was asked for: like a
+        trial, it is in no mean.
+        """
+        found = [
+            f"{group.asked - len(group)} of {group.asked} {word} left out ({group.reasons})"
+            for word, group in (("oracles", self.oracles), ("shadow models", self.shadows))
+            if group.lost
+        ]
+        return " and ".join(found)
 
     def once(self, what: str, group: Group, compute: Callable[[], T]) -> T:
         """What is computed of a group: of those that every method is compared with only the first time.
@@ -131,10 +152,17 @@ class Subject:
             ("oracles", first.oracle_keys, [oracle.seed_of(trial.seed, i) for i in range(first.table.oracles)]),
             ("shadows", shadows, [oracle.shadow_seed_of(trial.seed, i) for i in range(len(shadows))]),
         ):
-            stacked = ensemble.stack([dict(inputs.state_of(key, name)) for key in own], model) if own else {}
-            groups[name] = group_of(model, data, stacked, seeds, corrective_x, materials.device)
+            states = {key: dict(inputs.state_of(key, name)) for key in own}
+            unsound = {} if name == "teacher" else {key: inputs.unsound[key] for key in own if key in inputs.unsound}
+            sound = {key: seed for key, seed in zip(own, seeds, strict=True) if key not in unsound}
+            stacked = ensemble.stack([states[key] for key in sound], model) if sound else {}
+            found = group_of(model, data, stacked, list(sound.values()), corrective_x, materials.device)
+            groups[name] = found.without(Counter(unsound.values()))
         if not len(groups["oracles"]):
-            raise DataError(f"none of the {first.table.oracles} oracles of {trial.label} has finite logits.")
+            raise DataError(
+                f"none of the {first.table.oracles} oracles of {trial.label} can be compared with: "
+                f"{groups['oracles'].reasons}."
+            )
         return cls(
             trial=trial,
             table=first.table,
@@ -190,7 +218,7 @@ def unlearned(subject: Subject, item: Unlearning, at_once: int, materials: Mater
         parts.append(result.parameters)
     stacked = {name: torch.cat([part[name] for part in parts]) for name in parts[0]} if parts else {}
     found = group_of(subject.model, subject.data, stacked, seeds, subject.corrective_x, materials.device)
-    return dataclasses.replace(found, asked=subject.shadows.asked)
+    return found.without(subject.shadows.lost)
 
 
 def group_of(
@@ -213,7 +241,7 @@ def group_of(
     """
     n, m, rows = data.train_y.shape[1], len(data.validation_y), len(corrective_x)
     if not seeds:
-        return Group({}, torch.empty(0, n + m), torch.empty(0, rows), (), 0)
+        return Group({}, torch.empty(0, n + m), torch.empty(0, rows), ())
     model.to(device)
     there = {name: value.to(device) for name, value in parameters.items()}
     with suited_threads(model, len(seeds)):
@@ -223,4 +251,5 @@ def group_of(
     finite = z.isfinite().all(1)
     kept = {name: value[finite].cpu() for name, value in parameters.items()}
     own = tuple(seed for seed, is_kept in zip(seeds, finite.tolist(), strict=True) if is_kept)
-    return Group(kept, z[finite], corrective[finite], own, len(seeds))
+    lost = {"diverged": len(seeds) - len(own)} if len(own) < len(seeds) else {}
+    return Group(kept, z[finite], corrective[finite], own, lost)

@@ -40,12 +40,14 @@ class Result:
         seconds: wall time.
         states: models that it made, by key.
         trajectories: parameters that they passed during training, by name, ``[T, ...]``, by key.
+        unsound: what is wrong with those of them that are in no mean, such as "diverged", by key.
         error: why it failed; then it has made nothing.
     """
 
     seconds: float = 0.0
     states: Mapping[str, State] = dataclasses.field(default_factory=dict)
     trajectories: Mapping[str, State] = dataclasses.field(default_factory=dict)
+    unsound: Mapping[str, str] = dataclasses.field(default_factory=dict)
     error: str | None = None
 
 
@@ -57,19 +59,22 @@ class Inputs:
         states: models, by key.
         trajectories: see :class:`Result`.
         known: the keys of all models that are in the store, here or not.
+        unsound: see :class:`Result`.
     """
 
     states: Mapping[str, State] = dataclasses.field(default_factory=dict)
     trajectories: Mapping[str, State] = dataclasses.field(default_factory=dict)
     known: frozenset[str] = frozenset()
+    unsound: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def with_results(self, results: Iterable[Result]) -> Inputs:
         """These and what other jobs have made."""
-        states, trajectories = dict(self.states), dict(self.trajectories)
+        states, trajectories, unsound = dict(self.states), dict(self.trajectories), dict(self.unsound)
         for result in results:
             states |= result.states
             trajectories |= result.trajectories
-        return Inputs(states, trajectories, self.known)
+            unsound |= result.unsound
+        return Inputs(states, trajectories, self.known, unsound)
 
     def state_of(self, key: str, label: str) -> State:
         """A model.

@@ -106,6 +106,7 @@ class TrainOracles(Job):
         return TrainedOracles(
             seconds=trained.seconds,
             states={key: trained.state_of(row) for row, key in enumerate(keys)},
+            unsound={key: health for key, health in zip(keys, trained.health, strict=True) if health in names.LEFT_OUT},
             last={
                 key: {name: float(trained.history[name][row, -1]) for name in EVERY_EPOCH}
                 | {name: float(values[row]) for name, values in trained.final.items()}

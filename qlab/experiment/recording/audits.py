@@ -80,6 +80,7 @@ class AuditRecording(Recording[Audited]):
                 self.recorder.fail([audit], error)
                 tags[self._tag(audit)] = _failed(error)
         if tags:
+            tags[names.LEFT_OUT_OF_AUDITS] = result.left_out or "none"
             store.log(run_id, metrics=rows, tags=tags)
 
     @staticmethod
