@@ -28,8 +28,8 @@ def check_foreseeable(plan: Plan, materials: Materials) -> None:
     """Looks at what is left of the tasks that are quick to load: tables, and what comes with scikit-learn.
 
     Tasks that compute or download their data are left to the run, but for :func:`check_noise`, :func:`check_blocks`,
-    :func:`check_methods` and :func:`check_known`. So is the memory of the machine that it will be on, unless the file says how much models
-    may take.
+    :func:`check_methods` and :func:`check_known`. So is the memory of the machine that it will be on, unless the file
+    says how much models may take.
 
     Args:
         plan: what is left.
