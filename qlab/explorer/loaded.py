@@ -8,10 +8,12 @@ import functools
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 
 from qlab.corruptions import Corrupted
 from qlab.errors import DataError
@@ -29,6 +31,7 @@ from qlab.tracking import names
 from qlab.training import Member
 from qlab.training.fitting import Fitted, decide, probabilities, rows_for
 from qlab.training.refitting import is_estimator, refit
+from qlab.views.distinct import distinct
 
 KEPT_LANDSCAPES = 256 * MEBIBYTE
 """Bytes of landscapes that stay in memory, their models, data and prepared features among them."""
@@ -38,6 +41,8 @@ KEPT_FITTED = 64 * MEBIBYTE
 
 KEPT_DATASETS = 256 * MEBIBYTE
 """Bytes of data sets that stay in memory."""
+
+_OF_RUN: Final = ["run_id", "name", "kind", "trial", "parent_id"]
 
 _datasets: Kept[str, tuple[Task, Dataset]] = Kept(KEPT_DATASETS)
 
@@ -88,14 +93,22 @@ def checkpoints(frame: pd.DataFrame) -> list[Checkpoint]:
     experiments = dict(zip(trials["trial"], trials["parent_id"], strict=True))
     found = []
     done = frame[(frame["status"] == "FINISHED") & frame["kind"].isin([names.TRIAL, names.UNLEARNING, names.ORACLE])]
-    for run in done.to_dict("records"):
+    for run, estimator in zip(done[_OF_RUN].to_dict("records"), _estimators(done), strict=True):
         trial = run["trial"] if run["kind"] == names.TRIAL else own.get(run["parent_id"])
-        if trial is None or is_estimator({str(name): value for name, value in run.items()}):
+        if trial is None or estimator:
             continue  # the run of its teacher is not here: nothing says what data it belongs to; or it keeps no model
         found.append(
             Checkpoint(str(run["run_id"]), str(run["name"]), str(run["kind"]), str(trial), experiments.get(trial))
         )
     return sorted(found, key=lambda item: (item.label, item.run_id))
+
+
+def _estimators(frame: pd.DataFrame) -> NDArray[np.bool_]:
+    """Which runs are of estimators, see :func:`qlab.training.refitting.is_estimator`."""
+    told = [name for name in frame.columns if name == "model.type" or name.startswith("training.")]
+    first, places = distinct(frame, told)
+    known = [is_estimator({str(name): row[name] for name in row}) for row in frame[told].iloc[first].to_dict("records")]
+    return np.array(known, dtype=bool)[places]
 
 
 def fitted_runs(frame: pd.DataFrame) -> dict[str, Checkpoint]:
@@ -105,7 +118,7 @@ def fitted_runs(frame: pd.DataFrame) -> dict[str, Checkpoint]:
         frame: all runs of the experiment.
     """
     trials = frame[(frame["kind"] == names.TRIAL) & (frame["status"] == "FINISHED") & frame["trial"].notna()]
-    rows = [row for row in trials.to_dict("records") if is_estimator({str(name): row[name] for name in row})]
+    rows = trials.loc[_estimators(trials), _OF_RUN].to_dict("records")
     return {
         str(row["run_id"]): Checkpoint(
             str(row["run_id"]), str(row["name"]), names.TRIAL, str(row["trial"]), str(row["parent_id"])

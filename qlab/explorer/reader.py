@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -14,27 +13,24 @@ import pandas as pd
 
 from qlab.errors import DataError, StoreError
 from qlab.explorer.cache import MEBIBYTE, Kept
+from qlab.explorer.run_tables import RunTables, Stamp
 from qlab.landscape.result import ProbeResult
 from qlab.models import Model, checkpoint
 from qlab.reading.claims import claims_of
 from qlab.reading.findings import Finding, findings
 from qlab.reading.margins import Arrays, read_margins
-from qlab.tracking import frames, names
+from qlab.tracking import names
 from qlab.tracking.configs import read_configs
-from qlab.tracking.query import Query
 from qlab.tracking.redaction import bare, shown
 from qlab.tracking.showcase import run_address
 from qlab.tracking.store import Store
 from qlab.tracking.uri import embedded_file, is_server, resolve
 
-WHOLE_SECONDS = 60.0
-"""After so long all runs are read again: tags of finished runs may have changed."""
-
 KEPT_POINTS = 500_000
 """Steps of metric histories of finished runs that are kept in memory, about 70 MB."""
 
-KEPT_EXPERIMENTS = 8
-"""Experiments whose table of runs is kept in memory."""
+KEPT_CONFIGS = 32
+"""Experiments' runs whose trials' configurations are kept in memory."""
 
 KEPT_FILES = 256 * MEBIBYTE
 """Bytes of models, trajectories and results of probes that are kept in memory."""
@@ -57,14 +53,14 @@ class Reader:
         self._store: Store | None = None
         self._lock = threading.RLock()
         self._ids: dict[str, str] = {}
-        self._frames: dict[str, pd.DataFrame] = {}
-        self._versions: dict[str, int] = {}
-        self._whole: dict[str, float] = {}
+        self._database = embedded_file(self.uri)
+        self._tables = RunTables(lambda: self.store, self._id, self._database)
         self._histories: dict[tuple[str, str], list[tuple[int, float]]] = {}
         self._points = 0
         self._inode: tuple[int, int] | None = None
         self._configs: dict[str, dict[str, Any]] = {}
         self._files: Kept[tuple[str, str], Any] = Kept(KEPT_FILES)
+        self._read: dict[tuple[str, ...], tuple[Stamp, Any]] = {}
 
     @property
     def location(self) -> str:
@@ -98,33 +94,16 @@ class Reader:
             where: an MLflow filter, which the store is then asked to apply.
         """
         with self._lock:
-            if experiment not in self._frames:
-                self.refresh(experiment)
-            frame = self._frames[experiment]
-            if not where.strip():
-                return frame
-            found = frames.runs(self.store, [self._id(experiment)], where)
-            return frame[frame["run_id"].isin(found["run_id"])]
+            return self._tables.runs(experiment, where)
 
     def refresh(self, experiment: str) -> int:
-        """Reads what is new: runs that began since, and those that had not ended.
+        """Reads what is new, see :meth:`qlab.explorer.run_tables.RunTables.refresh`.
 
         Returns:
             A number that counts up with every change that is found, whichever visitor's question found it.
         """
         with self._lock:
-            self.store.check()
-            old = self._frames.get(experiment)
-            due = time.monotonic() - self._whole.get(experiment, -WHOLE_SECONDS) >= WHOLE_SECONDS
-            if old is None or old.empty or due:
-                new = frames.runs(self.store, [self._id(experiment)])
-                self._whole[experiment] = time.monotonic()
-            else:
-                new = self._newer(experiment, old)
-            if old is None or not _same(old, new):
-                self._keep(experiment, new)
-                self._versions[experiment] = self._versions.get(experiment, 0) + 1
-            return self._versions[experiment]
+            return self._tables.refresh(experiment)
 
     def histories(self, run_ids: Sequence[str], metrics: Sequence[str], running: Sequence[str] = ()) -> pd.DataFrame:
         """Metric values over steps as a table, see :meth:`series`: ``run_id``, ``metric``, ``step`` and ``value``."""
@@ -203,13 +182,32 @@ class Reader:
     def claims(self, experiment: str) -> pd.DataFrame:
         """What an experiment claims, and the verdicts, see :func:`qlab.claims.table.claim_table`."""
         with self._lock:
-            return claims_of(self.store, {experiment: self._id(experiment)})
+            number = self._id(experiment)
+            found: pd.DataFrame = self._once(("claims", number), lambda: claims_of(self.store, {experiment: number}))
+            return found
 
     def findings(self) -> list[Finding]:
         """What all experiments ask and found, that which changed last first."""
         with self._lock:
             self.experiments()
-            return findings(self.store, self._ids)
+            found: list[Finding] = self._once(("findings",), lambda: findings(self.store, self._ids))
+            return found
+
+    def finding(self, experiment: str) -> Finding | None:
+        """What one experiment asks and found; None if qlab has not run it."""
+        with self._lock:
+            number = self._id(experiment)
+            found: list[Finding] = self._once(("finding", number), lambda: findings(self.store, {experiment: number}))
+            return next(iter(found), None)
+
+    def _once(self, key: tuple[str, ...], make: Callable[[], Any]) -> Any:
+        """What was read before, as long as the store's file stays as it was; of a server it is read each time."""
+        stamp = Stamp.of(self._database)
+        if stamp is None:
+            return make()
+        if key not in self._read or self._read[key][0] != stamp:
+            self._read[key] = stamp, make()
+        return self._read[key][1]
 
     def picture(self, run_id: str, path: str) -> bytes:
         """A PNG file of a run.
@@ -245,9 +243,8 @@ class Reader:
 
     def _notice_replaced(self) -> None:
         """Forgets all that was read from a file whose place another has taken."""
-        file = embedded_file(self.uri)
         try:
-            about = None if file is None else file.stat()
+            about = None if self._database is None else self._database.stat()
         except OSError:
             return  # gone: the store says so
         if about is None:
@@ -255,17 +252,10 @@ class Reader:
         inode = (about.st_dev, about.st_ino)
         if self._inode not in (None, inode):
             self.store.reopen()
-            for kept in (self._ids, self._frames, self._whole, self._histories, self._configs):
+            for kept in (self._ids, self._tables, self._read, self._histories, self._configs):
                 kept.clear()
             self._points, self._files = 0, Kept(KEPT_FILES)
         self._inode = inode
-
-    def _keep(self, experiment: str, frame: pd.DataFrame) -> None:
-        self._frames.pop(experiment, None)
-        self._frames[experiment] = frame
-        for oldest in list(self._frames)[:-KEPT_EXPERIMENTS]:
-            del self._frames[oldest]
-            self._configs.clear()
 
     def _id(self, experiment: str) -> str:
         if experiment not in self._ids:
@@ -274,23 +264,12 @@ class Reader:
             raise StoreError(f'The store {self.location} has no experiment "{experiment}".')
         return self._ids[experiment]
 
-    def _newer(self, experiment: str, old: pd.DataFrame) -> pd.DataFrame:
-        ids = [self._id(experiment)]
-        last = pd.to_numeric(old["start"]).max()
-        pieces = [frames.runs(self.store, ids, Query(since=int(last)))]
-        open_runs = old.loc[~old["status"].isin(["FINISHED", "FAILED", "KILLED"]), "run_id"].tolist()
-        for start in range(0, len(open_runs), 100):
-            pieces.append(frames.runs(self.store, ids, Query(run_ids=tuple(open_runs[start : start + 100]))))
-        found = pd.concat([piece for piece in pieces if not piece.empty]) if any(map(len, pieces)) else old.iloc[:0]
-        kept = old[~old["run_id"].isin([*found["run_id"], *open_runs])]
-        every = pd.concat([kept, found]).drop_duplicates("run_id")
-        # As MLflow does: runs may begin together.
-        return frames.restated(every.sort_values(["start", "run_id"], ignore_index=True))
-
     def _trials(self, parent: str) -> dict[str, Any]:
         if parent not in self._configs:
             found = read_configs(self.store, parent) or {}
             folder = self.store.get_run(parent).data.tags.get(names.FOLDER) if found else None
+            for oldest in list(self._configs)[: 1 - KEPT_CONFIGS]:
+                del self._configs[oldest]
             self._configs[parent] = {key: {**config, names.FOLDER: folder} for key, config in found.items()}
         return self._configs[parent]
 
@@ -304,11 +283,6 @@ class Reader:
         if not file.resolve().is_relative_to(folder.resolve()):
             raise DataError(f"{path}: the artifact leads out of the run's folder.")
         return file
-
-
-def _same(old: pd.DataFrame, new: pd.DataFrame) -> bool:
-    """Whether two frames say the same, in whatever order their columns are."""
-    return set(old.columns) == set(new.columns) and new[old.columns].equals(old)
 
 
 @functools.cache

@@ -43,6 +43,12 @@ DEFAULT: Final = ("name", "state", "validation", "train", "ratio", "seed", "heal
 _FAILED: Final = ("failed", "killed", "interrupted")
 
 
+_OF_STANDING: Final = (
+    *("run_id", "kind", "status", "start", names.END, names.ERROR, names.SEEN),
+    *("unlearner.steps", "training.epochs"),
+)
+
+
 def table_of(frame: pd.DataFrame, now: float) -> pd.DataFrame:
     """Runs for a table, newest first, with the columns of :data:`COLUMNS`.
 
@@ -51,7 +57,8 @@ def table_of(frame: pd.DataFrame, now: float) -> pd.DataFrame:
         now: milliseconds since 1970.
     """
     table = listing.run_table(frame).set_index("run", drop=False)
-    rows = {str(row["run_id"]): _standing(row, now) for row in frame.to_dict("records")}
+    own = frame[[name for name in _OF_STANDING if name in frame]]
+    rows = {str(row["run_id"]): _standing(row, now) for row in own.to_dict("records")}
     going = pd.DataFrame([rows[str(run)] for run in table["run"]], index=table.index, columns=list(_EMPTY))
     found = pd.concat([table.drop(columns=["status"]), going], axis=1)
     return found[list(COLUMNS)].reset_index(drop=True)

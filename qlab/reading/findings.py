@@ -65,7 +65,7 @@ def findings(store: Store, experiments: Mapping[str, str]) -> list[Finding]:
         experiments: ids by name.
     """
     every: dict[str, list[Any]] = {}
-    for run in store.search(list(experiments.values()), Query({names.KIND: names.EXPERIMENT})):
+    for run in store.search(list(experiments.values()), Query({names.KIND: names.EXPERIMENT}), brief=True):
         every.setdefault(str(run.info.experiment_id), []).append(run)
     found = [
         _finding(store, name, number, sorted(every[number], key=lambda run: (run.info.start_time, run.info.run_id)))

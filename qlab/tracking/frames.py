@@ -34,7 +34,7 @@ def runs(store: Store, experiment_ids: Sequence[str], query: Query | str = "") -
         experiment_ids: in which MLflow experiments.
         query: which runs, or an MLflow filter, such as ``"params.\\`model.type\\` = 'MLP'"``.
     """
-    return frame_of(store, store.search(experiment_ids, query))
+    return frame_of(store, store.search(experiment_ids, query, brief=True))
 
 
 def frame_of(store: Store, found: Iterable[entities.Run], tags: Sequence[str] = ()) -> pd.DataFrame:

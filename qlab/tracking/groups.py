@@ -18,7 +18,7 @@ OVER = "select.over"
 _SEEDS = ("seed", "repeat", "oracle", "probe.label")
 """Params that differ within a group, and one that repeats what others say."""
 
-_POINTS = "points."
+POINTS = "points."
 """Params that name the runs whose models a probe needs: other ones for every seed."""
 
 
@@ -36,7 +36,7 @@ class Keys(NamedTuple):
 
 def differs_within(name: str) -> bool:
     """Whether a param may differ within a group."""
-    return name in (*_SEEDS, "shadow") or name.startswith(_POINTS)
+    return name in (*_SEEDS, "shadow") or name.startswith(POINTS)
 
 
 def keys_of(settings: Mapping[str, Any]) -> Keys:
@@ -45,7 +45,7 @@ def keys_of(settings: Mapping[str, Any]) -> Keys:
     Args:
         settings: values by dotted name, as :func:`qlab.tracking.params.read` gives them.
     """
-    own = {name: value for name, value in settings.items() if name not in _SEEDS and not name.startswith(_POINTS)}
+    own = {name: value for name, value in settings.items() if name not in _SEEDS and not name.startswith(POINTS)}
     chosen = own.get(OVER)
     left = {RATIO, *(chosen if isinstance(chosen, list | tuple) else ())}
     return Keys(_hash(own), _hash({name: value for name, value in own.items() if name not in left}))

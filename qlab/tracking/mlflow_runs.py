@@ -7,13 +7,14 @@ import dataclasses
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import mlflow.entities as entities
 from mlflow.store.entities import PagedList
 
 from qlab import interrupts
 from qlab.errors import StoreAwayError, StoreError
-from qlab.tracking import ending, names, params, writes
+from qlab.tracking import bulk, ending, names, params, writes
 from qlab.tracking.clock import now_ms
 from qlab.tracking.faults import explain
 from qlab.tracking.query import Query
@@ -142,16 +143,29 @@ class MlflowRuns(RunFiles):
 
         One query for a hundred runs of a database; a tracking server is asked for several runs at a time.
         """
-        bulk = getattr(self.client._tracking_client.store, "get_metric_history_bulk", None)
-        if bulk is None:
+        if self._file is not None and (sessions := ending.database(self.client)) is not None:
+            return self._histories_in_database(sessions, run_ids, name)
+        in_bulk = getattr(self.client._tracking_client.store, "get_metric_history_bulk", None)
+        if in_bulk is None:
             with concurrent.futures.ThreadPoolExecutor(_AT_ONCE) as pool:
                 histories = pool.map(lambda run_id: self.metric_history(run_id, name), run_ids)
                 return {run_id: values for run_id, values in zip(run_ids, histories, strict=True) if values}
         found: dict[str, list[tuple[int, float]]] = {}
         for start in range(0, len(run_ids), _RUNS_AT_ONCE):
             part = list(run_ids[start : start + _RUNS_AT_ONCE])
-            for item in self._patiently(lambda again, part=part: bulk(part, name, _EVERY)):  # type: ignore[misc]
+            for item in self._patiently(lambda again, part=part: in_bulk(part, name, _EVERY)):  # type: ignore[misc]
                 found.setdefault(item.run_id, []).append((item.step, params.metric(item.value)))
+        return {run_id: sorted(values) for run_id, values in found.items()}
+
+    def _histories_in_database(
+        self, sessions: Any, run_ids: Sequence[str], name: str
+    ) -> dict[str, list[tuple[int, float]]]:
+        found: dict[str, list[tuple[int, float]]] = {}
+        for start in range(0, len(run_ids), bulk.AT_ONCE):
+            part = list(run_ids[start : start + bulk.AT_ONCE])
+            read = self._patiently(lambda again, part=part: bulk.histories_in_database(sessions, part, name))  # type: ignore[misc]
+            for run_id, step, value in read:
+                found.setdefault(run_id, []).append((step, params.metric(value)))
         return {run_id: sorted(values) for run_id, values in found.items()}
 
     def last_steps(self, run_ids: Sequence[str], metrics: Iterable[str]) -> list[dict[str, int]]:
@@ -164,8 +178,20 @@ class MlflowRuns(RunFiles):
                     steps[metric] = histories[run_id][-1][0]
         return found
 
-    def search_kept(self, experiment_ids: Sequence[str], query: Query) -> Iterator[entities.Run]:
-        """Runs as MLflow has them, oldest first: those of groups instead of their members, and those of locks."""
+    def search_kept(
+        self, experiment_ids: Sequence[str], query: Query, *, brief: bool = False
+    ) -> Iterator[entities.Run]:
+        """Runs as MLflow has them, oldest first: those of groups instead of their members, and those of locks.
+
+        Args:
+            experiment_ids: in which MLflow experiments.
+            query: which runs.
+            brief: without the data sets that they used, which is quicker.
+        """
+        sessions = ending.database(self.client) if brief and self._file is not None and not query.text else None
+        if sessions is not None:
+            yield from self._search_in_database(sessions, experiment_ids, query)
+            return
         token: str | None = None
         while experiment_ids:
             page = self._page(list(experiment_ids), query.filter, token)
@@ -174,6 +200,15 @@ class MlflowRuns(RunFiles):
             token = page.token
             if not token:
                 return
+
+    def _search_in_database(self, sessions: Any, experiment_ids: Sequence[str], query: Query) -> Iterator[entities.Run]:
+        infos = self._patiently(lambda again: bulk.runs_in_database(sessions, experiment_ids, query))
+        for start in range(0, len(infos), bulk.AT_ONCE):
+            part = infos[start : start + bulk.AT_ONCE]
+            found = self._patiently(lambda again, part=part: bulk.with_data(sessions, part))  # type: ignore[misc]
+            # Where that is now is worked out for those whose files are read.
+            self._stated |= {info.run_id: info.artifact_uri for info in part}
+            yield from found
 
     def groups_of(self, experiment_ids: Sequence[str], query: Query) -> Iterator[entities.Run]:
         """The runs of groups that are asked for, as MLflow has them."""

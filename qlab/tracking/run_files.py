@@ -30,6 +30,7 @@ class RunFiles(Experiments):
     ) -> None:
         super().__init__(uri, create=create, read_only=read_only, tell=tell)
         self._places: dict[str, str] = {}
+        self._stated: dict[str, str] = {}
 
     def log_file(self, run_id: str, file: Path, folder: str | None = None) -> None:
         """Copies a file to a run's artifacts."""
@@ -87,11 +88,19 @@ class RunFiles(Experiments):
     def _place(self, run_id: str) -> str:
         """The URI of a run's artifacts; asked once, as MLflow's client does for some runs only."""
         if run_id not in self._places:
-            self._places[run_id] = self._artifacts_of(self.client.get_run(self.known_as(run_id)).info)
+            stated = self._stated.get(run_id)
+            if stated is None:
+                self._places[run_id] = self._artifacts_of(self.client.get_run(self.known_as(run_id)).info)
+            else:
+                self._places[run_id] = self._present(stated, run_id)
         return self._places[run_id]
 
     def _artifacts_of(self, run: entities.RunInfo) -> str:
-        return str(run.artifact_uri if self._home is None else self._home.present(run.artifact_uri, run.run_id))
+        return self._present(run.artifact_uri, run.run_id)
+
+    def _present(self, uri: str, run_id: str) -> str:
+        """Where a run's artifacts are now, which the store says are at ``uri``."""
+        return str(uri if self._home is None else self._home.present(uri, run_id))
 
 
 def _on_this_machine(uri: str) -> str:

@@ -239,22 +239,24 @@ class SpoolingStore(Store):
             self._gave_up = None
 
     def search(
-        self, experiment_ids: Sequence[str], query: Query | str = "", *, claims: bool = False
+        self, experiment_ids: Sequence[str], query: Query | str = "", *, claims: bool = False, brief: bool = False
     ) -> Iterator[entities.Run]:
         """See the base class; asked for at once, so that what the store knows is what it knew then."""
-        return iter(list(super().search(experiment_ids, query, claims=claims)))
+        return iter(list(super().search(experiment_ids, query, claims=claims, brief=brief)))
 
-    def search_kept(self, experiment_ids: Sequence[str], query: Query) -> Iterator[entities.Run]:
+    def search_kept(
+        self, experiment_ids: Sequence[str], query: Query, *, brief: bool = False
+    ) -> Iterator[entities.Run]:
         """Runs that are asked for, oldest first; while the server is away, those this process knows of.
 
         From :meth:`settle` until the next run is created, the server's answer is waited for: a summary has to be right.
         """
-        brief = not self._exact and self._memory.knows(experiment_ids)
+        hurried = not self._exact and self._memory.knows(experiment_ids)
         try:
-            with self._briefly() if brief else contextlib.nullcontext():
-                found = list(super().search_kept(experiment_ids, query))
+            with self._briefly() if hurried else contextlib.nullcontext():
+                found = list(super().search_kept(experiment_ids, query, brief=brief))
         except StoreAwayError:
-            known = self._memory.search(experiment_ids, query) if brief else None
+            known = self._memory.search(experiment_ids, query) if hurried else None
             if known is None:
                 raise
             return iter(known)

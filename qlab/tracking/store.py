@@ -62,16 +62,17 @@ class Store(MlflowRuns):
     # Both forms
 
     def search(
-        self, experiment_ids: Sequence[str], query: Query | str = "", *, claims: bool = False
+        self, experiment_ids: Sequence[str], query: Query | str = "", *, claims: bool = False, brief: bool = False
     ) -> Iterator[entities.Run]:
         """Runs that are asked for, oldest first; those that only hold locks if ``claims`` says so.
 
-        Members of groups are among them (those of a group one after the other), their groups' own runs are not.
+        Members of groups are among them (those of a group one after the other), their groups' own runs are not. With
+        ``brief`` they are without the data sets that they used, which is quicker.
         """
         query = Query.of(query)
         self.groups.flush()
         if (own := runs_asked(query)) is not None:
-            for run in self.search_kept(experiment_ids, own):
+            for run in self.search_kept(experiment_ids, own, brief=brief):
                 if names.MEMBERS not in run.data.tags:
                     if claims or run.data.tags.get(names.KIND) != names.CLAIMS:
                         yield run

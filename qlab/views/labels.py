@@ -19,6 +19,7 @@ from qlab.tracking import names
 from qlab.tracking.groups import OVER, RATIO, keys_of
 from qlab.tracking.missing import is_missing
 from qlab.tracking.params import shown
+from qlab.views.distinct import distinct, telling
 
 UNKNOWN = "unknown"
 """What runs are of that have no params (yet)."""
@@ -58,6 +59,11 @@ def labelled(
         kind: what the runs are of beside a model and a corruption.
         group_by: tell models apart by these params instead, whatever else differs.
     """
+    first, places = distinct(frame, telling(frame, group_by))
+    return _labelled(frame.iloc[first], kind, group_by).iloc[places].set_axis(frame.index)
+
+
+def _labelled(frame: pd.DataFrame, kind: Literal["method", "probe"] | None, group_by: Sequence[str]) -> pd.DataFrame:
     found = pd.DataFrame({"model": label_models(frame, group_by)}, index=frame.index)
     found["corruption"] = _labels(frame, "corruption", ()) if group_by else label_corruptions(frame)
     found["ratio"] = pd.to_numeric(frame[RATIO]) if RATIO in frame else float("nan")
@@ -113,6 +119,7 @@ def label_probes(frame: pd.DataFrame) -> pd.Series[str]:
 
 def varying(frame: pd.DataFrame) -> list[str]:
     """The params in which trials differ, other than the seed and what a curve runs over: what can tell groups apart."""
+    frame = frame.iloc[distinct(frame, telling(frame))[0]]
     columns = [name for name in frame.columns if name.startswith(_TABLES) and name not in _CURVE]
     different = []
     for name in columns:
@@ -155,6 +162,9 @@ def in_order(table: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
 
 def _labels(frame: pd.DataFrame, kind: str, tables: tuple[str, ...] | None = None) -> pd.Series[str]:
     """The type of a kind, followed by the settings in these tables that differ among rows of the type."""
+    first, places = distinct(frame, telling(frame))
+    if len(first) < len(frame):
+        return _labels(frame.iloc[first], kind, tables).iloc[places].set_axis(frame.index)
     tables = (f"{kind}.",) if tables is None else tables
     types = _names(_values(frame, f"{kind}.type"))
     labels = [text or UNKNOWN for text in types]

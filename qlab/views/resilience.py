@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import holoviews as hv
+import numpy as np
 import pandas as pd
 
 from qlab.views.backends import literal, styled
@@ -13,6 +14,9 @@ from qlab.views.summary import TEST, further_metrics
 
 PANELS = (("validation_accuracy", "validation accuracy (clean data)"), ("train_accuracy", "training accuracy"))
 """Metrics drawn, a column of panels for each, and what to write beside their axes."""
+
+MOST_PLACES = 20_000
+"""So many places of single runs are drawn of a model in a panel: more make a page heavy, and nobody sees them."""
 
 
 def panels_of(table: pd.DataFrame) -> tuple[tuple[str, str], ...]:
@@ -74,7 +78,7 @@ def _panel(
     for model, group in rows.groupby("model", sort=False, dropna=False):
         if traces is not None:
             runs = traces[traces["kept"] & (traces["model"] == model) & (traces["corruption"] == corruption)]
-            parts += _traces(runs, metric, by_model[str(model)])
+            parts += _traces(runs, metric, str(model), by_model[str(model)])
         parts += _line(group, metric, str(model), by_model[str(model)])
         if published is not None:
             own = (published["model"] == model) & (published["corruption"] == corruption)
@@ -127,18 +131,22 @@ def _line(group: pd.DataFrame, metric: str, model: str, style: Style) -> list[hv
     ]
 
 
-def _traces(trials: pd.DataFrame, metric: str, style: Style) -> list[hv.Element]:
-    """A thin line for each seed."""
-    x = hv.Dimension("ratio", label="corruption ratio")
-    lines = [
-        trial.sort_values("ratio")[["ratio", metric, "seed"]].rename(columns={metric: "mean"})
-        for _, trial in trials.groupby("seed", sort=False, dropna=False)
-    ]
-    if not lines:
+def _traces(trials: pd.DataFrame, metric: str, model: str, style: Style) -> list[hv.Element]:
+    """A thin line for each seed: one element with gaps between them, as thousands of elements take seconds."""
+    if trials.empty:
         return []
+    seeds, names = pd.factorize(trials["seed"], use_na_sentinel=False)
+    every = -(-len(trials) // MOST_PLACES)  # of many seeds only each so many-th is drawn, whole
+    order = np.lexsort((trials["ratio"], seeds))
+    order = order[seeds[order] % every == 0]
+    gaps = 1 + np.flatnonzero(np.diff(seeds[order]))
+    columns = {"ratio": trials["ratio"], "mean": trials[metric], "seed": trials["seed"]}
+    lines = {name: np.insert(own.to_numpy(dtype=float)[order], gaps, np.nan) for name, own in columns.items()}
+    x = hv.Dimension("ratio", label="corruption ratio")
+    label = "" if every == 1 else f"{model}: single runs of {-(-len(names) // every)} of {len(names)} seeds"
     return [
         styled(
-            hv.Path(lines, [x, "mean"], "seed"),
+            hv.Curve(pd.DataFrame(lines), x, ["mean", "seed"], label=literal(label)),
             bokeh={"color": style.colour, "line_width": 0.8, "line_alpha": 0.5, "tools": ["hover"]},
             matplotlib={"color": style.colour, "linewidth": 0.7, "alpha": 0.5},
         )

@@ -125,15 +125,19 @@ def history_of(
         metrics: which ones.
     """
     labels = label_runs(frame)
-    return pd.DataFrame(
-        [
-            {**label, "metric": metric, "step": step, "value": value}
-            for label, run_id, ended in zip(labels.to_dict("records"), frame["run_id"], ending(frame), strict=True)
-            if not ended
-            for metric in metrics
-            for step, value in read(str(run_id), metric)
-        ]
-    )
+    rows: list[int] = []
+    own: list[str] = []
+    points: list[tuple[int, float]] = []
+    for place, (run_id, ended) in enumerate(zip(frame["run_id"], ending(frame), strict=True)):
+        for metric in metrics if not ended else ():
+            found = list(read(str(run_id), metric))
+            points += found
+            rows += [place] * len(found)
+            own += [metric] * len(found)
+    if not points:
+        return pd.DataFrame()
+    steps, values = zip(*points, strict=True)
+    return labels.iloc[rows].reset_index(drop=True).assign(metric=own, step=steps, value=values)
 
 
 def curves_of(history: pd.DataFrame) -> pd.DataFrame:
@@ -144,7 +148,7 @@ def curves_of(history: pd.DataFrame) -> pd.DataFrame:
     """
     finite = history.assign(value=history["value"].where(np.isfinite(history["value"].astype(float))))
     grouped = finite.groupby([*_GROUP, "metric", "step"], sort=False, dropna=False)["value"]
-    return grouped.agg(mean="mean", deviation=lambda values: values.std(ddof=1), kept="count").reset_index()
+    return grouped.agg(mean="mean", deviation="std", kept="count").reset_index()
 
 
 def accuracy_against_step(

@@ -117,7 +117,7 @@ def test_runs_that_began_together_do_not_look_like_a_change(
     version = reader.refresh("live")
     frame = reader.runs("live")
     assert [reader.refresh("live") for _ in range(3)] == [version] * 3
-    monkeypatch.setattr("qlab.explorer.reader.WHOLE_SECONDS", 0.0)
+    monkeypatch.setattr("qlab.explorer.run_tables.WHOLE_SECONDS", 0.0)
     assert reader.refresh("live") == version
     assert reader.runs("live") is frame
 

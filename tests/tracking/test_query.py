@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+import sqlalchemy
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -25,9 +28,12 @@ def store(tmp_path_factory: pytest.TempPathFactory, write_empty_store: Callable[
     place = made.experiment_id("asked")
     for number, (kind, note) in enumerate((kind, note) for kind in KINDS for note in NOTES):
         tags = {names.KIND: kind} | ({} if note is None else {"said": note})
-        run = made.create_run(place, f"{kind} {note}", tags=tags, start=1000 + number)
+        run = made.create_run(place, f"{kind} {note}", tags=tags, params={"own": str(number)}, start=1000 + number // 2)
+        values = [math.nan, math.inf, 0.1 + 0.2]
+        made.log(run, metrics=[("loss", value, step, 5 + step) for step, value in enumerate(values[: number % 4])])
         if number % 3:
             made.finish(run, "FINISHED" if number % 2 else "KILLED")
+    made.delete_run(made.create_run(place, "deleted", tags={names.KIND: "trial"}))
     return made
 
 
@@ -48,6 +54,27 @@ def test_mlflow_finds_what_matches(store: Store, query: Query, chosen: set[int])
     query = dataclasses.replace(query, run_ids=tuple(every[number].info.run_id for number in sorted(chosen)))
     found = [run.info.run_id for run in store.search(ids, query)]
     assert found == [run.info.run_id for run in every if query.matches(run)]
+    briefly = list(store.search(ids, query, brief=True))
+    assert [said(run) for run in briefly] == [said(run) for run in every if query.matches(run)]
+
+
+def said(run: Any) -> tuple[Any, ...]:
+    """All of a run but its data sets; what is no number is equal to itself."""
+    signs = sorted((metric.step, metric.timestamp) for metric in run.data._metric_objs)
+    return (
+        *(dict(run.info), run.data.params, run.data.tags),
+        {name: str(value) for name, value in run.data.metrics.items()},
+        signs if run.info.status == "RUNNING" else [],
+    )
+
+
+def test_a_brief_search_asks_in_a_few_queries_however_many_runs_there_are(store: Store) -> None:
+    ids = store.experiment_ids(["asked"])
+    asked = []
+    engine = store.client._tracking_client.store.engine
+    sqlalchemy.event.listen(engine, "before_cursor_execute", lambda *given: asked.append(given[2]))
+    assert len(list(store.search(ids, brief=True))) == 9
+    assert len([text for text in asked if text.startswith("SELECT")]) == 4  # the runs, then three tables
 
 
 def test_words_of_mlflow_are_taken_as_they_are(store: Store) -> None:

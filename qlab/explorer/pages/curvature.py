@@ -87,7 +87,7 @@ class CurvaturePage(Page):
             self._one.value = selected[0]
         elif shown.runs and self._one.value not in shown.runs.values():
             self._one.value = next(iter(shown.runs.values()))
-        self._table.objects = [plain_table(rounded(shown.table), pagination="local", page_size=10)]
+        self._table.objects = [plain_table(rounded(shown.table), pagination="remote", page_size=10)]
 
     def _show_one(self) -> None:
         run_id = self._one.value

@@ -111,7 +111,7 @@ class FindingsPage(Page):
         self.state.param.update(experiment=experiment, story=True)
 
     def _read_story(self, experiment: str) -> _Story:
-        finding = next((own for own in self.context.reader.findings() if own.experiment == experiment), None)
+        finding = self.context.reader.finding(experiment)
         if finding is None:
             raise DataError(f'"{experiment}" was not run by qlab: it has runs, but none of an experiment file.')
         pictures, missing = {}, []
@@ -175,7 +175,7 @@ class FindingsPage(Page):
         if len(story.table):
             found += [
                 heading("Groups"),
-                plain_table(rounded(story.table), pagination="local", page_size=12),
+                plain_table(rounded(story.table), pagination="remote", page_size=12),
                 Text(left_out(story.table)),
             ]
         return found

@@ -107,7 +107,7 @@ class HeatMapPage(Page):
             levels = None
         self.maps.show(drawn(grids(shown.table, shown.crossing, levels)), shown.table)
         table = rounded(shown.table.rename(columns=shown.crossing.columns))
-        self._table.objects = [plain_table(table, pagination="local", page_size=12)]
+        self._table.objects = [plain_table(table, pagination="remote", page_size=12)]
 
 
 def _groups(runs: pd.DataFrame) -> list[str]:

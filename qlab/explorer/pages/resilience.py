@@ -109,7 +109,7 @@ class ResiliencePage(Page):
         published = None if self._published is None else matched(shown.table["model"].unique(), self._published)
         traces = shown.trials if self.state.traces else None
         self.curve.show(accuracy_against_ratio(shown.table, published, traces), shown.table)
-        table = plain_table(rounded(shown.table), selectable=1, pagination="local", page_size=10)
+        table = plain_table(rounded(shown.table), selectable=1, pagination="remote", page_size=10)
         table.on_click(lambda event: self._choose(self._rows(shown.table.iloc[event.row])))
         self._groups.objects = [table]
 

@@ -95,7 +95,7 @@ class RunPage(Page):
         else:
             self.training.clear()
         for name, table in shown.tables.items():
-            self._tables[name].objects = [plain_table(table, pagination="local", page_size=12)]
+            self._tables[name].objects = [plain_table(table, pagination="remote", page_size=12)]
 
 
 def _metrics(values: Mapping[str, float]) -> pd.DataFrame:

@@ -142,4 +142,4 @@ class UnlearningPage(Page):
             else:
                 self.relearning.show(relearning_curves(shown.relearned, shown.runs), relearning_table(shown.relearned))
         self._margins.show(shown.runs)
-        self._table.objects = [plain_table(rounded(shown.table), pagination="local", page_size=12)]
+        self._table.objects = [plain_table(rounded(shown.table), pagination="remote", page_size=12)]
