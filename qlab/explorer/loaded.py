@@ -8,7 +8,7 @@ import functools
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 import pandas as pd
@@ -25,7 +25,8 @@ from qlab.losses import CrossEntropy
 from qlab.models import Model
 from qlab.models.rows import prepare_features
 from qlab.registry import make
-from qlab.tasks import Dataset, Task
+from qlab.tasks import Dataset, Split, Task
+from qlab.tasks.features import FeatureRows
 from qlab.tasks.stored import load_stored
 from qlab.tracking import names
 from qlab.training import Member
@@ -39,10 +40,19 @@ KEPT_LANDSCAPES = 256 * MEBIBYTE
 KEPT_FITTED = 64 * MEBIBYTE
 """Bytes of estimators, which were fitted again, that stay in memory."""
 
+KEPT_LOGITS = 32 * MEBIBYTE
+"""Bytes of what models say of whole splits that stay in memory."""
+
 KEPT_DATASETS = 256 * MEBIBYTE
 """Bytes of data sets that stay in memory."""
 
 _OF_RUN: Final = ["run_id", "name", "kind", "trial", "parent_id"]
+
+Samples = Literal["train", "validation"]
+"""Training rows, or validation rows."""
+
+_AT_ONCE = 512
+"""So many rows are evaluated together."""
 
 _datasets: Kept[str, tuple[Task, Dataset]] = Kept(KEPT_DATASETS)
 
@@ -63,6 +73,11 @@ def corrupted_of(config: Mapping[str, Any]) -> Corrupted:
     return Member.of(task, dataset, make("corruption", config["corruption"]), int(config["seed"])).corrupted
 
 
+def split_of(config: Mapping[str, Any], samples: Samples) -> Split:
+    """The training rows of a trial's configuration, as its model met them, or its validation rows."""
+    return corrupted_of(config).split if samples == "train" else data_of(config)[1].validation
+
+
 @dataclasses.dataclass(frozen=True)
 class Checkpoint:
     """A stored model, and what it was trained on.
@@ -73,6 +88,7 @@ class Checkpoint:
         kind: a kind of :mod:`qlab.tracking.names`.
         trial: identity of the trial whose data it belongs to.
         parent: the run of that trial's experiment, if known.
+        fitted: whether it is an estimator, which has no checkpoint and is fitted again.
     """
 
     run_id: str
@@ -80,6 +96,7 @@ class Checkpoint:
     kind: str
     trial: str
     parent: str | None
+    fitted: bool = False
 
 
 def checkpoints(frame: pd.DataFrame) -> list[Checkpoint]:
@@ -121,7 +138,7 @@ def fitted_runs(frame: pd.DataFrame) -> dict[str, Checkpoint]:
     rows = trials.loc[_estimators(trials), _OF_RUN].to_dict("records")
     return {
         str(row["run_id"]): Checkpoint(
-            str(row["run_id"]), str(row["name"]), names.TRIAL, str(row["trial"]), str(row["parent_id"])
+            str(row["run_id"]), str(row["name"]), names.TRIAL, str(row["trial"]), str(row["parent_id"]), fitted=True
         )
         for row in rows
     }
@@ -177,6 +194,7 @@ class Loader:
         self._reader = reader
         self._kept: Kept[tuple[str, ...], Landscape] = Kept(KEPT_LANDSCAPES)
         self._fitted: Kept[str, Fitted] = Kept(KEPT_FITTED)
+        self._logits: Kept[tuple[str, str], NDArray[np.float64]] = Kept(KEPT_LOGITS)
 
     def config(self, experiment: str, item: Checkpoint) -> Mapping[str, Any]:
         """The configuration of the trial a checkpoint belongs to."""
@@ -211,25 +229,12 @@ class Loader:
             criterion=make("loss", loss) if (loss := config["training"].get("loss")) else CrossEntropy(),
         )
 
-    def predictions(self, experiment: str, items: Sequence[Checkpoint], row: int) -> list[tuple[str, float]]:
-        """Each model's probability of class 1 for a training row of its own corrupted data.
+    def predictions(
+        self, experiment: str, items: Sequence[Checkpoint], row: int, samples: Samples = "train"
+    ) -> list[tuple[str, float]]:
+        """Each model's probability of class 1 for a training row of its own corrupted data, or for a validation row.
 
-        Raises:
-            DataError: there is no such row.
-        """
-        found = []
-        for item in items:
-            x = corrupted_of(self.config(experiment, item)).split.x
-            if not 0 <= row < len(x):
-                raise DataError(f"There is no training row {row}; there are {len(x)}.")
-            model = self._reader.model(item.run_id)
-            with torch.no_grad():
-                logit = model(prepare_features(model, x[row : row + 1]))[0]
-            found.append((item.label, float(torch.sigmoid(logit))))
-        return found
-
-    def decisions(self, experiment: str, items: Sequence[Checkpoint], row: int) -> list[tuple[str, float]]:
-        """The same of estimators, which are fitted again; for those without probabilities, the class they decide for.
+        Of estimators, which are fitted again, without probabilities it is the class they decide for.
 
         Raises:
             DataError: there is no such row, or an estimator is another one than it was.
@@ -237,18 +242,42 @@ class Loader:
         found = []
         for item in items:
             config = self.config(experiment, item)
-            x = corrupted_of(config).split.x
+            x = split_of(config, samples).x
             if not 0 <= row < len(x):
-                raise DataError(f"There is no training row {row}; there are {len(x)}.")
-            fitted = self._fitted.get(item.run_id, functools.partial(self._refit, item, config))
-            inputs = rows_for(fitted.estimator, x[row : row + 1])
-            p = probabilities(fitted.estimator, inputs)
-            if p is not None:
-                found.append((item.label, float(p[0])))
-            else:
-                z = decide(fitted.estimator, inputs)[0]
-                found.append((f"{item.label} (decides, {z:+.3g}; no probability)", float(z > 0)))
+                kind = "training" if samples == "train" else samples
+                raise DataError(f"There is no {kind} row {row}; there are {len(x)}.")
+            found.append(said(item.label, *self._asked(item, config, x[row : row + 1])))
         return found
+
+    def logits(self, experiment: str, item: Checkpoint, samples: Samples) -> NDArray[np.float64]:
+        """The logits of a model for all samples, ``[N]``, float64; kept, up to :data:`KEPT_LOGITS` bytes.
+
+        Args:
+            experiment: the experiment's name.
+            item: the model.
+            samples: training rows as its own corrupted data have them, or validation rows.
+        """
+
+        def make() -> NDArray[np.float64]:
+            config = self.config(experiment, item)
+            x = split_of(config, samples).x
+            parts = [self._asked(item, config, x[start : start + _AT_ONCE])[0] for start in range(0, len(x), _AT_ONCE)]
+            return np.concatenate(parts)
+
+        return self._logits.get((item.run_id, samples), make)
+
+    def _asked(
+        self, item: Checkpoint, config: Mapping[str, Any], x: FeatureRows
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
+        """A model's logits for some rows, and its probabilities of class 1; None for one without."""
+        if item.fitted:
+            fitted = self._fitted.get(item.run_id, functools.partial(self._refit, item, config))
+            inputs = rows_for(fitted.estimator, x)
+            return decide(fitted.estimator, inputs), probabilities(fitted.estimator, inputs)
+        model = self._reader.model(item.run_id)
+        with torch.no_grad():
+            logits = model(prepare_features(model, x)).double()
+        return logits.numpy(), torch.sigmoid(logits).numpy()
 
     def _refit(self, item: Checkpoint, config: Mapping[str, Any]) -> Fitted:
         metrics = self._reader.store.get_run(item.run_id).data.metrics
@@ -259,6 +288,14 @@ class Loader:
             return None
         path = self._reader.trajectory(item.run_id)
         return None if path is None else flat_trajectory(model, path)
+
+
+def said(label: str, logits: NDArray[np.float64], probabilities: NDArray[np.float64] | None) -> tuple[str, float]:
+    """A model's name and its probability of class 1 for one row; for those without, what they decide."""
+    if probabilities is not None:
+        return label, float(probabilities[0])
+    z = float(logits[0])
+    return f"{label} (decides, {z:+.3g}; no probability)", float(z > 0)
 
 
 def _alike(one: Model, other: Model) -> bool:

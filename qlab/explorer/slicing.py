@@ -51,6 +51,7 @@ class Sliced:
         missing: what is not there, in words.
         known: all checkpoints of the experiment, by run.
         draft: whether the grids are coarser than was asked.
+        runs: whose they are, by the same names.
     """
 
     results: dict[str, ProbeResult]
@@ -58,6 +59,7 @@ class Sliced:
     missing: list[str]
     known: dict[str, Checkpoint]
     draft: bool
+    runs: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
 class Slicer:
@@ -102,7 +104,8 @@ class Slicer:
                     results[name] = self._slice(asked, name, items, resolution)
                 except QlabError as error:
                     said.append(f"{name}: {error}")
-            return Sliced(results, titles, said, known, resolution < fine)
+            runs = {name: item.run_id for name, item in items.items()}
+            return Sliced(results, titles, said, known, resolution < fine, runs)
 
         if fine <= COARSE or (asked.fields["dimensions"] == 1 and not asked.draft):
             return measured(fine)

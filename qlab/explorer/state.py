@@ -7,7 +7,8 @@ from typing import Final
 import param
 
 PAGES: Final = (
-    *("Findings", "Runs", "Resilience", "Heat map", "Unlearning", "Landscape", "Curvature", "Data and circuit", "Run"),
+    *("Findings", "Runs", "Resilience", "Heat map", "Unlearning"),
+    *("Compare", "Landscape", "Curvature", "Data and circuit", "Run"),
 )
 
 
@@ -43,6 +44,15 @@ class State(param.Parameterized):
     )
     margins_of = param.String(default="", doc="Title of the audited run whose margins are drawn; empty: the first.")
     margin_rows = param.String(default="forget", doc="Kind of rows whose margins are drawn.")
+
+    compare_by = param.String(default="groups", doc="What stands side by side: groups, every seed of them, or runs.")
+    compare_tab = param.String(default="Curves", doc="What is compared: Curves, Samples or Landscapes.")
+    compare_metrics = param.List(default=[], item_type=str, doc="Metrics whose curves are compared; empty: the usual.")
+    reference = param.String(default="A", doc="Letter of the group that others are compared with.")
+    other = param.String(default="", doc="Letter of the group whose samples are compared; empty: the first other.")
+    compare_rows = param.String(default="train", doc="Whose answers are compared: train or validation.")
+    compare_seed = param.Integer(default=-1, doc="Seed whose models are asked; -1: the first.")
+    compare_row = param.Integer(default=-1, doc="The sample looked at; -1: none.")
 
     points = param.List(default=[], item_type=str, doc="Run ids of the checkpoints whose landscapes are drawn.")
     samples = param.String(default="train", doc="On which samples the loss is taken.")

@@ -15,6 +15,7 @@ from qlab.explorer.loaded import Loader
 from qlab.explorer.page import Context, Page
 from qlab.explorer.reader import Reader
 from qlab.explorer.state import State
+from qlab.explorer.work import Meanwhile
 from qlab.tracking.store import Store
 
 
@@ -37,6 +38,15 @@ def loop() -> Loop:
 class Now:
     """Work that is done at once."""
 
+    def follow(
+        self,
+        name: str,
+        compute: Callable[[Meanwhile[Any]], Any],
+        show: Callable[[Any], None],
+        failed: Callable[[str], None],
+    ) -> None:
+        self.submit(name, lambda: compute(Meanwhile(lambda: False, show)), show, failed)
+
     def submit(
         self, name: str, compute: Callable[[], Any], show: Callable[[Any], None], failed: Callable[[str], None]
     ) -> None:
@@ -44,6 +54,12 @@ class Now:
             show(compute())
         except Exception as error:
             failed(str(error))
+
+
+@pytest.fixture
+def at_once() -> Now:
+    """For pages on stores that tests have made themselves."""
+    return Now()
 
 
 @pytest.fixture

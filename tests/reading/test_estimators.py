@@ -105,18 +105,18 @@ def test_the_explorer_shows_what_an_estimator_that_is_fitted_again_decides(reade
     by_label = {item.label: item for item in fitted_runs(reader.runs("mixed")).values()}
     item = next(item for label, item in by_label.items() if "Forest" in label)
     x, expected = forest(reader, item)
-    [(label, p)] = Loader(reader).decisions("mixed", [item], 3)
+    [(label, p)] = Loader(reader).predictions("mixed", [item], 3)
     assert label == item.label
     assert p == pytest.approx(expected.predict_proba(x[3:4])[0, 1], abs=1e-12)
     svc = next(item for label, item in by_label.items() if "SVC" in label)
-    [(label, decided)] = Loader(reader).decisions("mixed", [svc], 3)
+    [(label, decided)] = Loader(reader).predictions("mixed", [svc], 3)
     assert "no probability" in label
     assert decided in (0.0, 1.0)
     with pytest.raises(DataError, match="no training row 99"):
-        Loader(reader).decisions("mixed", [item], 99)
+        Loader(reader).predictions("mixed", [item], 99)
     own = next(item for label, item in by_label.items() if "Sign" in label)
     with pytest.raises(ConfigError, match="not imported"):
-        Loader(reader).decisions("mixed", [own], 3)
+        Loader(reader).predictions("mixed", [own], 3)
 
 
 def test_results_hand_out_an_estimator_that_predicts_new_rows(results, place):

@@ -1,6 +1,7 @@
 """The pages of the explorer."""
 
 from qlab.explorer.page import Page
+from qlab.explorer.pages.compare import ComparePage
 from qlab.explorer.pages.curvature import CurvaturePage
 from qlab.explorer.pages.data import DataPage
 from qlab.explorer.pages.findings import FindingsPage
@@ -17,6 +18,7 @@ PAGES: tuple[type[Page], ...] = (
     ResiliencePage,
     HeatMapPage,
     UnlearningPage,
+    ComparePage,
     LandscapePage,
     CurvaturePage,
     DataPage,

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import panel as pn
 import panel_material_ui as pmui
@@ -19,23 +18,14 @@ from qlab.explorer.controls import Control, bound
 from qlab.explorer.figure import Figure
 from qlab.explorer.loaded import Checkpoint, checkpoints, corrupted_of, data_of, fitted_runs
 from qlab.explorer.page import Page
-from qlab.explorer.tables import plain_table
+from qlab.explorer.sample import Look, nearest, sample_parts
 from qlab.explorer.text import Text, heading
 from qlab.models import Features, PennyLaneQNN
 from qlab.registry import find, make
-from qlab.tasks.features import FeatureRows, dense_rows
-from qlab.tasks.images import ImageTask
+from qlab.tasks.features import FeatureRows
 from qlab.tracking import names
 from qlab.views.circuit import draw_circuit
-from qlab.views.data_map import (
-    amplitudes,
-    data_map,
-    expectation_values,
-    feature_values,
-    map_frame,
-    picture,
-    project_features,
-)
+from qlab.views.data_map import data_map, map_frame, project_features
 from qlab.views.labels import label_corruptions, natural, ratio_text
 
 
@@ -52,9 +42,7 @@ class _Shown:
     chosen: tuple[str, float, int]
     frame: pd.DataFrame
     features: FeatureRows
-    shape: tuple[int, int] | None
-    names: tuple[str, ...]
-    strings: tuple[str, ...]
+    look: Look
     models: list[Checkpoint]
     fitted: list[Checkpoint]
 
@@ -139,11 +127,8 @@ class DataPage(Page):
         runs = set(own["run_id"])
         models = [item for item in checkpoints(frame) if item.run_id in runs]
         fitted = [item for run, item in fitted_runs(frame).items() if run in runs]
-        shape = task.shape if isinstance(task, ImageTask) else None
-        columns = () if dataset.preprocessing is None else dataset.preprocessing.feature_names
-        strings = () if dataset.block is None else dataset.block.strings
         chosen = (corruption, ratio, seed)
-        return _Shown(choices, chosen, mapped, features, shape, columns, strings, models, fitted)
+        return _Shown(choices, chosen, mapped, features, Look.of(task, dataset), models, fitted)
 
     def _show(self, shown: _Shown) -> None:
         self._shown = shown
@@ -158,11 +143,8 @@ class DataPage(Page):
     def _clicked(self, panel: int, x: float, y: float) -> None:
         if self._shown is None:
             return
-        frame = self._shown.frame
-        width = np.ptp(frame["x"]) or 1.0, np.ptp(frame["y"]) or 1.0
-        distance = ((frame["x"] - x) / width[0]) ** 2 + ((frame["y"] - y) / width[1]) ** 2
-        if distance.min() < 0.04**2:
-            self.state.row = int(distance.to_numpy().argmin())
+        if (row := nearest(self._shown.frame, x, y)) is not None:
+            self.state.row = row
 
     def _show_sample(self) -> None:
         shown, number = self._shown, self.state.row
@@ -173,17 +155,12 @@ class DataPage(Page):
 
         def show(predictions: list[tuple[str, float]]) -> None:
             sample = shown.frame.iloc[number]
-            vector = dense_rows(shown.features[number : number + 1])[0].numpy()
             title = f"row {number}: trained on as {sample['polluted_label']}, clean label {sample['clean_label']}"
-            drawn = _drawn(vector, shown, title)
-            table = pd.DataFrame(predictions, columns=["model", "probability of class 1"]).round(4)
             extra = sample.drop(["x", "y", "row", "polluted_label", "clean_label", "kind"])
             known = ", ".join(f"{name} {value:.6g}" for name, value in extra.items())
-            self._sample.objects = [
-                pn.pane.HoloViews(drawn, backend="bokeh"),
-                Text(known or str(sample["kind"])),
-                plain_table(table),
-            ]
+            self._sample.objects = sample_parts(
+                shown.look.drawn(shown.features, number, title), known or str(sample["kind"]), predictions
+            )
 
         loader = self.context.loader
 
@@ -191,7 +168,7 @@ class DataPage(Page):
             found = loader.predictions(experiment, shown.models, number)
             for item in shown.fitted:  # one of a class that is not here keeps nobody else from being shown
                 try:
-                    found += loader.decisions(experiment, [item], number)
+                    found += loader.predictions(experiment, [item], number)
                 except QlabError as error:
                     found.append((f"{item.label}: {error}", float("nan")))
             return found
@@ -220,15 +197,6 @@ class DataPage(Page):
             else pn.pane.PNG(image, sizing_mode="scale_width", max_width=900, alt_text="circuit with its light cone")
             for image in drawn
         ] or [Text("No quantum model in this experiment.")]
-
-
-def _drawn(vector: Any, shown: _Shown, title: str) -> Any:
-    """A picture, amplitudes of a state, or numbers that have names."""
-    if shown.shape:
-        return picture(vector, shown.shape, title)
-    if shown.strings:
-        return expectation_values(vector, shown.strings, title)
-    return feature_values(vector, shown.names, title) if shown.names else amplitudes(vector, title)
 
 
 def _circuit(config: Mapping[str, Any]) -> bytes:

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import collections
-from collections.abc import Mapping
 from typing import Any
 
-import holoviews as hv
-import numpy as np
 import pandas as pd
 import panel as pn
 import panel_material_ui as pmui
@@ -17,14 +14,13 @@ from qlab.explorer.controls import Control, bound
 from qlab.explorer.figure import Figure
 from qlab.explorer.page import Page
 from qlab.explorer.planes import Planes, Sight
+from qlab.explorer.sliced import below, columns_of, limits_of, pictures, table_of
 from qlab.explorer.slicing import MOST, Asked, Sliced, Slicer
 from qlab.landscape import ProbeResult
-from qlab.views.backends import styled, text_options
+from qlab.views.backends import text_options
 from qlab.views.landscape import draw
-from qlab.views.limits import finite_limits
-from qlab.views.panels import row
 from qlab.views.saving import picture_bytes
-from qlab.views.slices import cut_picture, slice_picture, surface_picture
+from qlab.views.slices import cut_picture, surface_picture
 
 PAUSE_SECONDS = 0.35
 """After so long without a change the fine grid is drawn, even if the slider is still held."""
@@ -135,7 +131,7 @@ class LandscapePage(Page):
             self._surface.objects = []
             self.cut.clear()
             return
-        limits = _limits(shown, self.state.same_colours)
+        limits = limits_of(shown, self.state.same_colours)
         if self.state.surface and flat:
             self.slices.clear()
             surfaces = [
@@ -147,12 +143,12 @@ class LandscapePage(Page):
         elif flat:
             self._surface.objects = []
             self._planes.show(
-                [Sight(shown.titles[name], _below(result), result, limits[name]) for name, result in results.items()]
+                [Sight(shown.titles[name], below(result), result, limits[name]) for name, result in results.items()]
             )
-            self.slices.embody(self._planes.view, lambda: (_pictures(shown, limits), _table(results)))
+            self.slices.embody(self._planes.view, lambda: (pictures(shown, limits), table_of(results)))
         else:
             self._surface.objects = []
-            self.slices.show(_pictures(shown, limits), _table(results))
+            self.slices.show(pictures(shown, limits), table_of(results))
         if not shown.draft:
             self._show_cut()
 
@@ -166,63 +162,16 @@ class LandscapePage(Page):
             self.cut.clear()
             return
         place = (self.state.cut[0], self.state.cut[1])
-        self.cut.show(cut_picture(flat, place), _table(flat))
+        self.cut.show(cut_picture(flat, place), table_of(flat))
 
     def _draw_line(self) -> None:
         asked = self._asked()
 
         def show(result: ProbeResult) -> None:
-            self.line.show(draw(result), pd.DataFrame(_columns(result)))
+            self.line.show(draw(result), pd.DataFrame(columns_of(result)))
 
         self.compute(lambda: self._slicer.line(asked), show, "line")
 
 
-def _limits(shown: Sliced, common: bool) -> dict[str, tuple[float, float]]:
-    """Of the colours of each slice."""
-    losses = {name: result.arrays["loss"].ravel() for name, result in shown.results.items()}
-    if common:
-        return dict.fromkeys(losses, finite_limits(np.concatenate(list(losses.values()))))
-    return {name: finite_limits(loss) for name, loss in losses.items()}
-
-
-def _below(result: ProbeResult) -> str:
-    """What stands below the title of a slice: on which samples, and how good the model is on them."""
-    loss, accuracy = (result.scalars[f"landscape_{name}"] for name in ("loss", "accuracy"))
-    samples = str(result.about["samples"]).replace("_", ", ")
-    if not np.isfinite(result.arrays["loss"]).any():
-        return f"{samples}: the loss is not a number anywhere"
-    return f"{samples} ({result.about['rows']}): loss {loss:.3g}, accuracy {accuracy:.3f}"
-
-
-def _pictures(shown: Sliced, limits: Mapping[str, tuple[float, float]]) -> hv.Layout:
-    panels = []
-    for name, result in shown.results.items():
-        picture = slice_picture(result, limits=limits[name])
-        for part in picture if isinstance(picture, hv.Layout) else [picture]:
-            title = {"title": shown.titles[name]}
-            panels.append(styled(part, bokeh=title, matplotlib=title))
-    return row(panels, columns=2)
-
-
 def _surface(title: str, result: ProbeResult, limits: tuple[float, float]) -> Any:
     return surface_picture(result, limits=limits).opts(backend="matplotlib", **text_options({"title": title}))
-
-
-def _columns(result: ProbeResult) -> dict[str, Any]:
-    return {
-        name: result.arrays[name].reshape(-1)
-        for name in ("position", "loss", "accuracy", "validation_loss", "validation_accuracy")
-        if name in result.arrays
-    }
-
-
-def _table(results: Mapping[str, ProbeResult]) -> pd.DataFrame:
-    """Slices as rows: what they are of, coordinates, loss and accuracy."""
-    pieces = []
-    for name, result in results.items():
-        axis, loss = result.arrays["axis"], result.arrays["loss"]
-        places = np.meshgrid(*[axis] * loss.ndim, indexing="ij")
-        coordinates = dict(zip("ab", (place.ravel() for place in places), strict=False))
-        values = {"loss": loss.ravel(), "accuracy": result.arrays["accuracy"].ravel()}
-        pieces.append(pd.DataFrame({"checkpoint": name, **coordinates, **values}))
-    return pd.concat(pieces, ignore_index=True)
