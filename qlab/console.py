@@ -39,7 +39,10 @@ def print_outcome(
     drawn, tables = "summary/accuracy.png, accuracy.html, summary.csv", "summary/summary.csv"
     if len(outcome.unlearning):
         console.print(unlearning_table(outcome.unlearning, f"{name}: unlearning"))
-        drawn += "; unlearning.png, unlearning.html, unlearning.csv"
+        from qlab.views.unlearning import figures_over_steps
+
+        pages = ", ".join(f"{name}.png, {name}.html" for name in figures_over_steps(outcome.unlearning))
+        drawn += f"; {pages}, unlearning.csv"
         tables += ", unlearning.csv"
         if any(" known=" in str(label) for label in outcome.unlearning["corruption"]):  # where it is swept
             drawn += "; known.png, known.html, known.csv"

@@ -9,6 +9,7 @@ import pandas as pd
 
 from qlab.errors import ConfigError, DataError
 from qlab.reading.axes import Axes
+from qlab.reading.histories import Histories
 from qlab.reading.summaries import x_column
 from qlab.reading.tables import WORDS, Parts, summaries_of, table_of
 from qlab.reading.tidy import Kind
@@ -88,9 +89,7 @@ def _curves(store: Store, parts: Parts) -> pd.DataFrame:
     """Means over steps of unlearning runs, see :func:`qlab.views.unlearning.curves_of`."""
     found = []
     for name, frame in parts:
-        run_ids = [str(run) for run in frame["run_id"]]
-        values = {metric: store.metric_histories(run_ids, metric) for metric in DRAWN}
-        history = history_of(frame, lambda run, metric, values=values: values[metric].get(run, []))  # type: ignore[misc]
+        history = history_of(frame, Histories(store, list(frame["run_id"])))
         if not history.empty:
             curves = curves_of(history)
             found.append(curves if len(parts) == 1 else curves.assign(experiment=name))

@@ -12,6 +12,7 @@ import pandas as pd
 from qlab.attempts import Attempts
 from qlab.reading.along_steps import along_steps, figures_along, stepped
 from qlab.reading.claims import claims_of
+from qlab.reading.histories import Histories
 from qlab.reading.known import against_known, known_table, sweeps_known
 from qlab.reading.margins import audited_runs, margins_of_runs, one_of_each, stored_margins
 from qlab.report.data import Shown, shown_data
@@ -25,7 +26,14 @@ from qlab.views.margins import ridges
 from qlab.views.relearning import relearning_curves, relearning_history, was_audited
 from qlab.views.resilience import accuracy_against_ratio
 from qlab.views.summary import METRICS, summarize
-from qlab.views.unlearning import accuracy_against_step, curves_of, history_of, label_runs, summarize_unlearning
+from qlab.views.unlearning import (
+    accuracy_against_step,
+    curves_of,
+    figures_over_steps,
+    history_of,
+    label_runs,
+    summarize_unlearning,
+)
 
 Draw = Callable[[], Any]
 
@@ -168,7 +176,8 @@ def _tasks(runs: pd.DataFrame, labels: pd.DataFrame) -> dict[str, str]:
 
 def _unlearning(store: Store, runs: pd.DataFrame, references: References | None) -> _Part:
     table = summarize_unlearning(runs)
-    history = history_of(runs, store.metric_history)
+    histories = Histories(store, list(runs["run_id"]))
+    history = history_of(runs, histories)
     tables = {"unlearning": ("Unlearning methods at their last step, mean and standard deviation over runs.", table)}
     figures: dict[str, tuple[str, Draw]] = {}
     if sweeps_known(runs):
@@ -190,9 +199,12 @@ def _unlearning(store: Store, runs: pd.DataFrame, references: References | None)
     caption = "Accuracy on the validation split and on the forget set with its polluted labels against the step."
     if published is not None:
         caption += " Dashed: published."
-    drawn = {"unlearning": (caption, lambda: accuracy_against_step(curves, table, published))}
+    drawn: dict[str, tuple[str, Draw]] = {
+        name: (caption, functools.partial(accuracy_against_step, curves, table, published, rows=rows))
+        for name, rows in figures_over_steps(table).items()
+    }
     if was_audited(runs):
-        relearned = relearning_history(runs, store.metric_history)
+        relearned = relearning_history(runs, histories)
         figures["relearning"] = (_RELEARNING_CAPTION, lambda: relearning_curves(relearned, runs))
     return _Part(drawn | figures, tables, compared)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import holoviews as hv
 import numpy as np
@@ -62,6 +62,9 @@ _FLAW = "flaw of "
 
 DRAWN = ("validation_accuracy", "forget_accuracy_polluted")
 """The metrics drawn over steps where nothing else is asked for."""
+
+MOST_ROWS: Final = 6
+"""So many rows of panels over steps has one figure at most: more take minutes to draw, and nobody finds theirs."""
 
 _STEP = hv.Dimension("step", label="unlearning step")
 
@@ -156,8 +159,9 @@ def accuracy_against_step(
     table: pd.DataFrame,
     published: pd.DataFrame | None = None,
     metrics: Sequence[str] = DRAWN,
+    rows: slice = slice(None),
 ) -> hv.Layout:
-    """Metrics against the unlearning step: a line per method, a row of panels per model.
+    """Metrics against the unlearning step: a line per method, a row of panels for each model, corruption and ratio.
 
     The dotted line is the oracles' validation accuracy, the band around it their standard deviation.
 
@@ -167,18 +171,19 @@ def accuracy_against_step(
         published: curves to show beside ours, dashed: columns ``model``, ``corruption``, ``ratio`` and ``method`` (as
             in the table), ``metric``, ``step`` and ``mean``.
         metrics: which ones, a panel for each.
+        rows: which rows of panels, see :func:`figures_over_steps`.
     """
     by_method = styles(table["method"].unique())
     panels = []
-    for (model, corruption, ratio), own in _groups(table):
-        rows = curves[_same(curves, model, corruption, ratio)]
+    for (model, corruption, ratio), own in list(_groups(table))[rows]:
+        here = curves[_same(curves, model, corruption, ratio)]
         for metric in metrics:
             title = (TITLES | APART).get(metric, metric)
-            steps = (rows["step"].min(), rows["step"].max()) if len(rows) else (0, 1)
+            steps = (here["step"].min(), here["step"].max()) if len(here) else (0, 1)
             parts = _oracle_level(own, steps) if metric == "validation_accuracy" else []
             for counts in own.to_dict("records"):
                 method = str(counts["method"])
-                line = rows[(rows["metric"] == metric) & (rows["method"] == method)]
+                line = here[(here["metric"] == metric) & (here["method"] == method)]
                 parts += _line(line, counted(method, counts), by_method[method])
                 if published is not None:
                     same = _same(published, model, corruption, ratio) & (published["method"] == method)
@@ -207,6 +212,21 @@ def accuracy_against_step(
             "sublabel_format": "",
         },
     )
+
+
+def figures_over_steps(table: pd.DataFrame) -> dict[str, slice]:
+    """The figures of :func:`accuracy_against_step` by name, each with the rows of panels that it has.
+
+    One, ``unlearning``; with more than :data:`MOST_ROWS` rows of panels also ``unlearning_2`` and so on.
+
+    Args:
+        table: see :func:`summarize_unlearning`.
+    """
+    starts = range(0, max(table.groupby(_GROUP[:3], sort=False, dropna=False).ngroups, 1), MOST_ROWS)
+    return {
+        "unlearning" if number == 1 else f"unlearning_{number}": slice(start, start + MOST_ROWS)
+        for number, start in enumerate(starts, 1)
+    }
 
 
 def final_bars(table: pd.DataFrame, metrics: Sequence[str] = DRAWN) -> hv.Layout:

@@ -15,8 +15,10 @@ from support.pages import Page
 from qlab.views.saving import save_html, save_png
 from qlab.views.unlearning import (
     FINAL,
+    MOST_ROWS,
     accuracy_against_step,
     curves_of,
+    figures_over_steps,
     history_of,
     label_runs,
     summarize_unlearning,
@@ -256,6 +258,17 @@ def figure(labels: tuple[str, ...] = ("Scrub", "Finetune"), models: tuple[str, .
 def test_a_figure_has_two_panels_for_each_model() -> None:
     assert len(figure()) == 2
     assert len(figure(models=("MLP", "PennyLaneQNN"))) == 4
+
+
+def test_many_rows_of_panels_are_drawn_in_several_figures_and_none_twice() -> None:
+    models = tuple(f"M{number}" for number in range(MOST_ROWS + 2))
+    table = summarize_unlearning(pd.DataFrame([run(model__type=model) for model in models]))
+    pages = figures_over_steps(table)
+    assert list(pages) == ["unlearning", "unlearning_2"]
+    curves = pd.concat([curves_of(history(validation_accuracy=[[0.5]])).assign(model=model) for model in models])
+    drawn = [accuracy_against_step(curves, table, metrics=[FINAL[0]], rows=rows) for rows in pages.values()]
+    titles = [panel.opts.get("plot", backend="bokeh").kwargs["title"] for figure in drawn for panel in figure]
+    assert titles == [f"{model}, LabelFlip 0.3" for model in models]
 
 
 def test_the_legend_says_how_many_runs_are_shown() -> None:

@@ -25,6 +25,7 @@ from qlab.experiment.recording.margins import write_margins
 from qlab.experiment.recording.probe_files import write_probes
 from qlab.experiment.recording.recorder import Recorder
 from qlab.landscape import ProbeResult
+from qlab.reading.histories import Histories
 from qlab.tracking import frames, names
 
 FIRST_FILE = "summary/summary.csv"
@@ -150,7 +151,7 @@ def _summarise_unlearning(
     if not write:
         return table, pd.DataFrame()
     with recorder.tracking():
-        history = history_of(frame, recorder.store.metric_history)
+        history = history_of(frame, Histories(recorder.store, list(frame["run_id"])))
     curves = pd.DataFrame() if history.empty else curves_of(history)
     with tempfile.TemporaryDirectory() as folder:
         files = write_unlearning(table, curves, Path(folder), recorder.experiment.name, figures)
@@ -174,7 +175,7 @@ def _summarise_audits(
             title = recorder.experiment.name
             drawn = write_figure(lambda: bars_beside_oracles(table), Path(folder), "audits", title, figures)
             with recorder.tracking():
-                read = recorder.store.metric_history
+                read = Histories(recorder.store, list(frame["run_id"]))
                 drawn += write_relearning(frame, read, Path(folder), title, figures)
                 drawn += write_margins(recorder.store, frame, Path(folder), title, figures)
             _log(recorder, parent, [csv, *drawn])
@@ -278,15 +279,20 @@ def write_unlearning(
 ) -> list[Path]:
     """Writes ``unlearning.csv`` and, if a run finished, ``unlearning.png`` and ``unlearning.html`` into a folder.
 
-    See :func:`write_summary`; the curves are those of :func:`qlab.views.unlearning.curves_of`.
+    Where there is too much for one figure there are ``unlearning_2.png`` and so on. See :func:`write_summary`; curves
+    are those of :func:`qlab.views.unlearning.curves_of`.
     """
-    from qlab.views.unlearning import accuracy_against_step
+    from qlab.views.unlearning import accuracy_against_step, figures_over_steps
 
     csv = folder / "unlearning.csv"
     table.to_csv(csv, index=False)
     if curves.empty:
         return [csv]
-    return [csv, *write_figure(lambda: accuracy_against_step(curves, table), folder, "unlearning", title, figures)]
+    files = [csv]
+    for name, rows in figures_over_steps(table).items():
+        draw = functools.partial(accuracy_against_step, curves, table, rows=rows)
+        files += write_figure(draw, folder, name, title, figures)
+    return files
 
 
 def _latest(recorder: Recorder, kind: str, items: Sequence[Trial | Unlearning | ProbeRun]) -> pd.DataFrame:
