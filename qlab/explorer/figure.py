@@ -1,24 +1,23 @@
-"""A figure on a page: the picture, and its files."""
+"""A figure on a page: the picture, and what it can be copied as."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
 import pandas as pd
 import panel as pn
-import panel_material_ui as pmui
 
 from qlab.explorer import design, drawing
+from qlab.explorer.copying.menu import CopyMenu
+from qlab.explorer.copying.origin import Origin, Shown
 from qlab.explorer.text import LegendStrip
-from qlab.views.saving import picture_bytes
 
 
 class Figure:
-    """A HoloViews figure with buttons that save it as PNG, SVG and CSV.
+    """A HoloViews figure with a menu of what it can be copied as, see :mod:`qlab.explorer.copying`.
 
-    The files are drawn by the same function as the picture, when they are asked for.
+    Files are made of what the picture is made of, when they are asked for.
 
     Args:
         name: of the files, without suffix.
@@ -36,17 +35,19 @@ class Figure:
         self._tapped, self._height = tapped, height
         self._made: Callable[[], tuple[Any, pd.DataFrame]] | None = None
         self._place = pn.Column(sizing_mode="stretch_width")
-        self._buttons = pmui.Row(*(self._button(form) for form in ("png", "svg", "csv")), visible=False)
-        self.view = pn.Column(self._place, self._buttons, sizing_mode="stretch_width")
+        self._origin: Origin | None = None
+        self.copies = CopyMenu(name, lambda: None if self._made is None else Shown(*self._made(), self._origin))
+        self.view = pn.Column(self._place, self.copies.view, sizing_mode="stretch_width")
 
-    def show(self, figure: Any, table: pd.DataFrame) -> None:
+    def show(self, figure: Any, table: pd.DataFrame, origin: Origin | None = None) -> None:
         """Draws a figure.
 
         Args:
             figure: a HoloViews object.
             table: the numbers in it.
+            origin: where it comes from; without it there are no Python and no experiment file of it.
         """
-        self._made = lambda: (figure, table)
+        self._made, self._origin = lambda: (figure, table), origin
         models = [drawing.rendered(panel, self._height) for panel in drawing.panels_of(figure)]
         if self._tapped is not None:
             drawing.follow_taps(models, self._tapped)
@@ -60,19 +61,25 @@ class Figure:
             ]
         # Fresh panes drop the old figure's models and with them everything they held in memory.
         self._place.objects = parts
-        self._buttons.visible = True
+        self.copies.show(True)
 
-    def embody(self, view: pn.viewable.Viewable, make: Callable[[], tuple[Any, pd.DataFrame]]) -> None:
+    def embody(
+        self,
+        view: pn.viewable.Viewable,
+        make: Callable[[], tuple[Any, pd.DataFrame]],
+        origin: Origin | None = None,
+    ) -> None:
         """Shows what draws itself.
 
         Args:
             view: the picture on the page, which goes on living.
             make: the HoloViews object and the numbers in it, for the files.
+            origin: see :meth:`show`.
         """
-        self._made = make
+        self._made, self._origin = make, origin
         if self._place.objects != [view]:
             self._place.objects = [view]
-        self._buttons.visible = True
+        self.copies.show(True)
 
     @property
     def shown(self) -> bool:
@@ -93,20 +100,4 @@ class Figure:
         """Shows nothing."""
         self._made = None
         self._place.objects = []
-        self._buttons.visible = False
-
-    def file(self, form: Literal["png", "svg", "csv"]) -> io.BytesIO:
-        """The content of one of the files."""
-        if form == "csv":
-            return io.BytesIO(self.table.to_csv(index=False).encode())
-        return io.BytesIO(picture_bytes(self.figure, form))
-
-    def _button(self, form: Literal["png", "svg", "csv"]) -> Any:
-        return pmui.FileDownload(
-            callback=lambda: self.file(form),
-            filename=f"{self.name}.{form}",
-            label=form.upper(),
-            size="small",
-            variant="text",
-            embed=False,
-        )
+        self.copies.show(False)

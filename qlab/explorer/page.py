@@ -10,6 +10,7 @@ import panel as pn
 
 from qlab.errors import DataError
 from qlab.explorer import design
+from qlab.explorer.copying.menu import CopyMenu
 from qlab.explorer.figure import Figure
 from qlab.explorer.loaded import Loader
 from qlab.explorer.reader import Reader
@@ -64,6 +65,9 @@ class Page(ABC):
         """The page, built at the first time."""
         if self._view is None:
             self._view = pn.Column(self._notice, *self.build(), sizing_mode="stretch_width")
+            for value in vars(self).values():
+                if isinstance(value, Figure | CopyMenu):
+                    (value.copies if isinstance(value, Figure) else value).attach(self.context)
         return self._view
 
     @abstractmethod

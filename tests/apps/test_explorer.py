@@ -228,10 +228,13 @@ def test_a_sample_of_the_map_shows_itself_and_what_models_say(visitor: Any, addr
 def test_files_of_a_figure_and_of_a_page(visitor: Any, address: str, tmp_path: Path) -> None:
     page = visitor.open(link(address, page="Resilience"))
     page.locator(FIGURE).first.wait_for()
-    starts = {"PNG": b"\x89PNG", "SVG": b"<?xml", "CSV": b"model,corruption,ratio"}
+    starts = {"PDF, one column": b"%PDF", "SVG, two columns": b"<?xml", "CSV": b"model,corruption,ratio"}
+    menu = page.get_by_role("button", name="Copy as").first
     for form, start in starts.items():
+        menu.focus()
+        menu.press("Enter")
         with page.expect_download() as waiting:
-            page.get_by_role("button", name=form).first.click()
+            page.get_by_role("menuitem", name=form).press("Enter")
         content = Path(waiting.value.path()).read_bytes()
         assert content.startswith(start), form
     with page.expect_download() as waiting:
