@@ -13,13 +13,13 @@ from qlab.unlearning.learner import Learner
 
 
 class BadTeacher(Unlearner):
-    """Learns the retain set of its teacher, and the forget set of an untrained model: no labels are used.
+    """Imitates its teacher on the retain set and an untrained model on the forget set; no labels are used.
 
-    Each trial has an untrained model of its own, the same in all steps. Rows of both sets count alike. The source
-    takes a part of the retain set; here it is all of it.
+    Each trial has its own untrained model, the same in all steps. Rows of both sets count equally. The source uses only
+    a part of the retain set; here all of it is used.
 
     Args:
-        temperature: T, by which the logits of all are divided.
+        temperature: T, by which all logits are divided.
     """
 
     formula: ClassVar[str] = "L = [n_r KL(teacher || student, retain) + n_f KL(untrained || student, forget)] / N"

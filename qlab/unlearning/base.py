@@ -26,17 +26,17 @@ LogitFunction = Callable[[Tensor], Tensor]
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class UnlearningData:
-    """What a method may use. Validation data is out of its reach.
+    """What a method may use; validation data are not among it.
 
     Args:
-        retain: the rows that the method is not told to forget (of a mini-batch, if it asks for mini-batches): the clean
-            ones, and corrupted ones that are hidden, with their polluted labels.
+        retain: the rows that the method is not told to forget (or a mini-batch of them, if it asks for mini-batches):
+            the clean ones, and hidden corrupted ones with their polluted labels.
         forget_polluted: the rows that it is told to forget, as the teacher was trained on them: the corrupted ones, or
-            what of them is known, and clean ones that were named by mistake.
-        forget_clean: the same rows with their labels before corruption (and the same features). An oracle's
-            knowledge: the paper's methods do not use it.
+            those of them that are known, and clean ones that were reported by mistake.
+        forget_clean: the same rows with their labels before corruption (and the same features). Only an oracle knows
+            these: the paper's methods do not use them.
         step: the number of the unlearning step, from 1; 0 in :meth:`Unlearner.begin`.
-        weight_decay: of the L2 penalty weight_decay / 2 |theta|^2 that the teacher was trained with.
+        weight_decay: the weight of the L2 penalty weight_decay / 2 |theta|^2 with which the teacher was trained.
         kept: what :meth:`Unlearner.begin` returned.
         draws: where random numbers come from; use :meth:`randn` and :meth:`rand`.
         fresh: makes an untrained model; use :attr:`untrained`.
@@ -78,27 +78,27 @@ class UnlearningData:
 class Unlearner(Component):
     """A way to remove the influence of the forget set from a trained model.
 
-    Override :meth:`loss`, which an optimizer minimises, or :meth:`update`, which returns new parameters; and declare
-    fields for settings. A method sees one model at a time; qlab runs it on all seeds together, under
-    ``torch.func.vmap``, so it must not branch on the values of tensors, and draws random numbers by
-    :meth:`UnlearningData.randn` and ``rand`` only. qlab takes the steps, evaluates after every one and logs.
+    Override :meth:`loss`, which an optimizer minimises, or :meth:`update`, which returns new parameters, and declare
+    fields for settings. A method sees one model at a time. qlab runs it on all seeds together, under
+    ``torch.func.vmap``, so it must not branch on the values of tensors, and must draw random numbers only with
+    :meth:`UnlearningData.randn` and ``rand``. qlab takes the steps, evaluates after each of them and logs.
 
-    Student and teacher are called with prepared features; they also have parameters, gradients, gradients of each
-    row, Fisher information and Hessians, see :class:`~qlab.unlearning.learner.Learner`. What must be computed only
-    once is computed in :meth:`begin`. Models that draw random numbers in training, as with dropout, draw none while
-    they are unlearned: the student is then in evaluation mode.
+    Student and teacher are called with prepared features; they also provide parameters, gradients, per-row gradients,
+    Fisher information and Hessians, see :class:`~qlab.unlearning.learner.Learner`. What needs to be computed only once
+    is computed in :meth:`begin`. Models that draw random numbers in training, as for dropout, draw none while they are
+    unlearned: the student is then in evaluation mode.
 
     Args:
         steps: unlearning steps. One step is one pass over the retain set.
         learning_rate: the optimizer's step size.
         optimizer: "Adam", or "SGD" without momentum.
-        batch_size: rows of the retain set in a mini-batch; 0 takes the whole set at once, as the paper does. The forget
-            set is always used whole.
+        batch_size: rows of the retain set in a mini-batch; 0 uses the whole set at once, as the paper does. The forget
+            set is always used as a whole.
         start_fresh: start from newly drawn parameters instead of the teacher's.
-        budget: gradient evaluations that the method may spend, forward and backward passes of one row each, see
-            :class:`qlab.unlearning.cost.Cost`: it takes as many whole steps as that pays for, whatever ``steps`` is;
-            methods that are no descent but compute new parameters at once take their ``steps``. 0 for no budget.
-            ``run.budget`` gives all methods the same.
+        budget: gradient evaluations that the method may spend, each a forward and a backward pass of one row, see
+            :class:`qlab.unlearning.cost.Cost`. The method takes as many whole steps as this pays for, whatever
+            ``steps`` is; methods that compute new parameters at once instead of descending take their ``steps``. 0
+            means no budget. ``run.budget`` gives all methods the same budget.
     """
 
     kind: ClassVar[str] = "unlearner"

@@ -16,10 +16,10 @@ class ClosedForm(Unlearner):
     """A method with an update that needs no optimizer and no mini-batches.
 
     Args:
-        steps: how often the update is applied.
-        learning_rate: has no meaning here, and is refused.
-        optimizer: has no meaning here, and is refused.
-        batch_size: has no meaning here, and is refused.
+        steps: the number of times that the update is applied.
+        learning_rate: has no meaning here and is refused.
+        optimizer: has no meaning here and is refused.
+        batch_size: has no meaning here and is refused.
     """
 
     fills_budget: ClassVar[bool] = False

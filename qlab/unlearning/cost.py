@@ -15,15 +15,15 @@ class Cost:
     One gradient evaluation is the gradient of the loss of one row: a forward and a backward pass. By rows n:
 
     - the student's logits in a loss, which are differentiated: n;
-    - logits of the teacher, of an untrained model, and the student's in an update: n / 3 (a forward pass alone);
-    - a gradient, gradients of each row, Fisher information: n;
-    - a Hessian product: 2 n; a Hessian: as many products as it has columns that are not zero;
-    - rewinding: n / 3 for the forget set in each step, and for the rows that the last student is compared on.
+    - logits of the teacher, of an untrained model, and the student's in an update: n / 3 (a forward pass only);
+    - a gradient, per-row gradients, Fisher information: n;
+    - a Hessian product: 2 n; a Hessian: as many products as it has nonzero columns;
+    - rewinding: n / 3 for the forget set in each step, and for the rows on which the last student is compared.
 
-    So many operations they are whichever way qlab computes them. Evaluation of metrics is not counted: it is no part
-    of a method. ``evaluations`` are in this unit. ``spent`` counts in an older one, which stored runs have as
-    ``loss_evaluations``: a step's loss counts as one whatever rows it looks at, derivatives count by rows, n of N, and
-    logits are free.
+    The count is the same whichever way qlab computes these. Evaluating metrics is not counted, as it is not part of a
+    method. ``evaluations`` are in this unit. ``spent`` counts in an older one, which stored runs have as
+    ``loss_evaluations``: a step's loss counts as one, however many rows it covers, derivatives count by rows, n of N,
+    and logits are free.
 
     Args:
         rows: N, of the training split.

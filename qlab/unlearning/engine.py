@@ -46,13 +46,14 @@ class Unlearned:
     Args:
         parameters: by name, first axis: member.
         history: metrics before the first step and after each, shape ``[members, steps + 1]``, float64.
-        failures: for each member whose loss, or update, was not finite the step, from 1, at which it first was not.
+        failures: for each member whose loss or update was not finite, the first step, counted from 1, at which it was
+            not.
         logits: final logits on training, then validation rows, ``[members, N + M]``, float64.
-        seconds: wall time, evaluation after each step included.
-        loss_evaluations: gradient evaluations, see :class:`qlab.unlearning.cost.Cost`: for a method with a loss how
-            often it (and its gradient) was evaluated, and whatever else it asks for.
+        seconds: wall time, including the evaluation after each step.
+        loss_evaluations: gradient evaluations, see :class:`qlab.unlearning.cost.Cost`: for a method with a loss, how
+            often it (and its gradient) was evaluated, plus whatever else it asks for.
         gradient_evaluations: the same in gradients of one row, forward passes included.
-        measured: what the method says of its result, by name, ``[members]``, float64.
+        measured: what the method measures of its result, by name, ``[members]``, float64.
         trajectory: if asked for, parameters by name at the snapshots, ``[members, snapshots, ...]``, on the CPU.
     """
 

@@ -13,7 +13,7 @@ from qlab.unlearning.learner import Learner
 
 
 class Finetune(Unlearner):
-    """Continues training on the retain set alone and relies on catastrophic forgetting."""
+    """Continues training on the retain set only, relying on catastrophic forgetting."""
 
     formula: ClassVar[str] = "L = CE(retain), from the teacher's parameters"
     source: ClassVar[str] = "arXiv:2508.02422, Methods; catastrophic forgetting, also called CF"
@@ -26,13 +26,13 @@ class Finetune(Unlearner):
 class NoisyFinetune(Unlearner):
     """Fine-tuning with Gaussian noise on the gradient, drawn anew in every step: noisy gradient descent (NGD).
 
-    The source takes steps of gradient descent (``optimizer = "SGD"``), theta - learning_rate (g + noise xi). With Adam,
-    the default here as of the paper's methods, its moments are those of the noisy gradient: parameters that the loss
-    does not depend on then make steps of full size.
+    The source uses gradient descent (``optimizer = "SGD"``), theta - learning_rate (g + noise xi). With Adam, the
+    default here as for the paper's methods, the moments are those of the noisy gradient: parameters on which the loss
+    does not depend then take full-sized steps.
 
     Args:
-        noise: standard deviation of the noise, of each element of the gradient. There is no usual value: the source
-            chooses it for each data set.
+        noise: standard deviation of the noise on each element of the gradient. There is no usual value: the source
+            chooses one for each data set.
     """
 
     formula: ClassVar[str] = "L = CE(retain) + noise xi . theta, xi ~ N(0, 1): gradient g + noise xi"
@@ -47,7 +47,7 @@ class NoisyFinetune(Unlearner):
 
 
 class L1Sparse(Unlearner):
-    """Fine-tuning with an L1 penalty, which decays linearly over the steps: sparse models forget more easily.
+    """Fine-tuning with an L1 penalty that decays linearly over the steps: sparse models forget more easily.
 
     In step t of T the penalty's weight is gamma (1 - (t - 1) / T).
 

@@ -14,16 +14,17 @@ from qlab.unlearning.learner import Learner
 
 
 class SSD(ClosedForm):
-    """Selective synaptic dampening: parameters that matter much more for the forget set than otherwise are shrunk.
+    """Selective synaptic dampening: shrinks parameters that matter much more for the forget set than otherwise.
 
-    Importance is the diagonal Fisher information F of the student. Compared with all rows, a parameter's importance for
-    n_f of N rows can be at most N / n_f times as large: with ``alpha`` above that nothing is ever chosen, and the
-    student stays the teacher. So it does for ``alpha = 10`` where a tenth of the rows or more is forgotten.
+    Importance is the diagonal Fisher information F of the student. With n_f of N rows to forget, a parameter's
+    importance for them can be at most N / n_f times that for all rows: with ``alpha`` above that, no parameter is ever
+    chosen and the student stays equal to the teacher. With ``alpha = 10`` this is so where a tenth of the rows or more
+    is forgotten.
 
     Args:
-        alpha: a parameter is chosen if it matters so many times more for the forget set.
-        dampening: lambda, how much of a chosen parameter stays, in units of the ratio of importances.
-        against: what importance is compared with: of "all" rows, as in the source, or of the "retain" set.
+        alpha: a parameter is chosen if its importance for the forget set is more than this many times the other.
+        dampening: lambda; how much of a chosen parameter remains, in units of the ratio of importances.
+        against: what the importance is compared with: that for "all" rows, as in the source, or for the "retain" set.
     """
 
     formula: ClassVar[str] = "theta_i min(lambda F_i / F_forget,i, 1) where F_forget,i > alpha F_i, F of all rows"
@@ -45,13 +46,13 @@ class SSD(ClosedForm):
 
 
 class FisherForgetting(ClosedForm):
-    """Adds noise to parameters, the more the less they matter for the retain set.
+    """Adds noise to parameters; the less a parameter matters for the retain set, the more.
 
-    F is the diagonal Fisher information of the retain set. Its inverse is bounded, as in the source's code: what the
-    retain set does not depend on gets noise of standard deviation noise / floor^(1/4), 100 times ``noise``.
+    F is the diagonal Fisher information of the retain set. Its inverse is bounded, as in the source's code: parameters
+    on which the retain set does not depend get noise of standard deviation noise / floor^(1/4), 100 times ``noise``.
 
     Args:
-        noise: (lambda sigma^2)^(1/4) of the source, the scale of the noise; the source chooses it for each data set.
+        noise: the scale of the noise, (lambda sigma^2)^(1/4) in the source, which chooses it for each data set.
         floor: added to F.
     """
 

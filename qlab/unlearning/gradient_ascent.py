@@ -13,10 +13,11 @@ from qlab.unlearning.divergences import cross_entropy
 
 
 class GradientAscent(Unlearner):
-    """Descends on the retain set while it ascends on the polluted forget set.
+    """Descends on the retain set while ascending on the polluted forget set.
 
-    The literature calls this NegGrad+ (or gradient difference); gradient ascent elsewhere means :class:`PureAscent`.
-    Eq. 7 writes sums; here, as in the released code, both terms are means, so ``beta`` does not depend on set sizes.
+    The literature calls this NegGrad+ (or gradient difference); what it calls gradient ascent is :class:`PureAscent`.
+    Eq. 7 writes sums; here, as in the released code, both terms are means, so ``beta`` does not depend on the sizes of
+    the sets.
 
     Args:
         beta: weight of the ascent.
@@ -34,7 +35,7 @@ class GradientAscent(Unlearner):
 
 
 class PureAscent(Unlearner):
-    """Ascends on the polluted forget set and does nothing for the retain set. Unbounded: it may destroy the model."""
+    """Ascends on the polluted forget set and ignores the retain set. Unbounded: it may destroy the model."""
 
     formula: ClassVar[str] = "L = -CE(forget, polluted labels)"
     source: ClassVar[str] = "gradient ascent of Golatkar et al., arXiv:1911.04933, and Graves et al., arXiv:2010.10981"
@@ -45,7 +46,7 @@ class PureAscent(Unlearner):
 
 
 class NPO(Unlearner):
-    """Negative preference optimisation: ascent that saturates once a label is much less likely than for the teacher.
+    """Negative preference optimisation: ascent that saturates once a label is much less likely than under the teacher.
 
     With r = p_student(y|x) / p_teacher(y|x) the forget term is (2 / beta) log(1 + r^beta), at least 0; its gradient is
     that of plain ascent times a weight between 0 and 2 that vanishes as r does. As beta goes to 0 it becomes plain

@@ -16,12 +16,12 @@ OtherLabels = Literal["random", "complement"]
 
 
 class RandomLabels(Unlearner):
-    """Learns the retain set, and random labels of the forget set.
+    """Learns the retain set, and random labels on the forget set.
 
     Args:
         labels: "random" draws them anew in every step, 0 or 1 with probability one half, as the code of SalUn does;
-            "complement" takes the other label of the two: of two classes the only wrong one, as arXiv:2010.10981 draws.
-        weight: of the forget set.
+            "complement" uses the other of the two labels, the only wrong one, from which arXiv:2010.10981 draws.
+        weight: weight of the forget set.
     """
 
     formula: ClassVar[str] = "L = CE(retain) + weight CE(forget, y'), y' ~ U{0, 1} or 1 - y"
@@ -38,13 +38,13 @@ class RandomLabels(Unlearner):
 
 
 class Relabel(Unlearner):
-    """Learns the retain set, and the true labels of the forget set: what correcting labels by hand would reach.
+    """Learns the retain set, and the true labels of the forget set: what correcting the labels by hand would achieve.
 
-    The labels before corruption are an oracle's knowledge: beside methods that are only told which rows to forget this
-    is a bound, and no competitor. Where features were corrupted, they stay so.
+    Only an oracle knows the labels before corruption: compared with methods that are only told which rows to forget,
+    this is a bound and not a competitor. Corrupted features stay as they are.
 
     Args:
-        weight: of the forget set.
+        weight: weight of the forget set.
     """
 
     formula: ClassVar[str] = "L = CE(retain) + weight CE(forget, labels before corruption)"

@@ -14,10 +14,10 @@ from qlab.unlearning.finetune import Finetune
 class CFk(Finetune):
     """Fine-tunes the last k layers on the retain set; all others stay as they are.
 
-    Layers are those of the model, of a circuit its rows: the last row is the nearest to the readout.
+    The layers are those of the model; for a circuit, its rows, of which the last is nearest to the readout.
 
     Args:
-        k: so many layers are changed.
+        k: the number of layers that are changed.
     """
 
     formula: ClassVar[str] = "L = CE(retain), in the last k layers"
@@ -49,10 +49,10 @@ class CFk(Finetune):
 
 
 class EUk(CFk):
-    """Draws the last k layers anew and trains them on the retain set; all others stay as they are.
+    """Reinitialises the last k layers and trains them on the retain set; all others stay as they are.
 
     Args:
-        start_fresh: newly drawn parameters, in the last k layers alone.
+        start_fresh: newly drawn parameters, in the last k layers only.
     """
 
     formula: ClassVar[str] = "L = CE(retain), in the last k layers, from new parameters there"

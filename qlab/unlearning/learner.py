@@ -29,11 +29,12 @@ class Setting:
 
     Args:
         model: the built model; its own parameters are not used.
-        loss: that the teachers were trained with.
+        loss: with which the teachers were trained.
         cost: where derivatives are counted.
-        changed: positions in the model's flat parameter vector of those that the method changes, ascending; None for
-            all. The model's vector holds its parameters in the order of ``named_parameters``, frozen ones left out.
-        members: how many models are evaluated together: bounds what is computed at once for each.
+        changed: positions, in the model's flat parameter vector, of the parameters that the method changes, ascending;
+            None for all. The model's vector holds its parameters in the order of ``named_parameters``, without frozen
+            ones.
+        members: how many models are evaluated together; this limits what is computed at once for each.
         training: the mode in which logits are computed.
     """
 
@@ -58,19 +59,21 @@ class Setting:
 class Learner:
     """A model at a point of its parameter space: the student, or the teacher.
 
-    Called with prepared features ``[n, ...]`` it gives logits ``[n]``. Derivatives are those of the mean loss of some
-    rows, with the loss that the teacher was trained with, or another. They are tensors of flat parameter vectors:
-    theta ``[P]`` holds the parameters in the order of ``model.named_parameters()``, each flattened row by row (last
-    index fastest). Parameters that the model has frozen, as the angles of RandomQNN, and those that the method leaves
-    as they are (:meth:`~qlab.unlearning.Unlearner.changed_layers`), are no part of it. Derivatives are of the model's
-    dtype; no gradient flows through them. Models that draw random numbers in training draw none here.
+    Called with prepared features ``[n, ...]``, it returns logits ``[n]``. Derivatives are those of the mean loss over
+    some rows, with the loss with which the teacher was trained, or another. They are taken with respect to the flat
+    parameter vector: theta ``[P]`` holds the parameters in the order of ``model.named_parameters()``, each flattened
+    row by row (last index fastest). Parameters that the model has frozen, such as the angles of RandomQNN, and those
+    that the method leaves as they are (:meth:`~qlab.unlearning.Unlearner.changed_layers`) are not part of it.
+    Derivatives have the model's dtype; no gradient flows through them. Models that draw random numbers in training draw
+    none here.
 
-    What logits and derivatives cost is counted, see :class:`~qlab.unlearning.cost.Cost`.
+    The cost of logits and derivatives is counted, see :class:`~qlab.unlearning.cost.Cost`.
 
     Args:
         setting: what it has in common with other learners.
         parameters: by name.
-        differentiated: whether its logits are, as the student's are in a loss: for what they cost.
+        differentiated: whether its logits are differentiated, as the student's are in a loss; this decides what they
+            cost.
     """
 
     def __init__(self, setting: Setting, parameters: Mapping[str, Tensor], *, differentiated: bool = False) -> None:

@@ -22,34 +22,34 @@ EXACT_PARAMETERS: Final = 2_000
 
 
 class NewtonStep(ClosedForm):
-    """A Newton step on the retain set: removal of the influence of the forget set, with damping.
+    """A damped Newton step on the retain set, which removes the influence of the forget set.
 
     The objective is the mean trained loss of the retain set plus the L2 penalty of training, (w / 2) |theta|^2. At a
-    minimum of the objective on all rows its gradient g is - (n_f / n_r) times that of the forget set, so that the step
-    is the influence of the forget set. For a convex model with damping 0 a few steps land on the minimum: the oracle.
+    minimum of the objective on all rows, its gradient g is - (n_f / n_r) times that of the forget set, so the step is
+    the influence of the forget set. For a convex model with damping 0, a few steps reach the minimum: the oracle.
 
-    The source asks for ``damping`` above the spectral norm of H. Where it is so small that an eigenvalue of H + w I +
-    damping I is below damping / 2, all are raised until it is that, by mu = max(0, -lambda_min - damping / 2), so that
-    the step leads downhill; of convex models mu is 0.
-    The loss is differentiated exactly, at n_r P^2 cost; noise is added once, after the last step.
+    The source requires ``damping`` above the spectral norm of H. Where it is so small that an eigenvalue of H + w I +
+    damping I is below damping / 2, all are raised by mu = max(0, -lambda_min - damping / 2) to reach it, so that the
+    step leads downhill; for convex models mu is 0. The loss is differentiated exactly, at a cost of n_r P^2; noise is
+    added once, after the last step.
 
     Args:
-        steps: how many are taken.
-        damping: lambda, added to all eigenvalues of the Hessian: the larger, the shorter the step.
-        solver: "exact" writes the Hessian down, up to 1 GiB, and decomposes it, at P^3 cost for each model (minutes at
-            P = 9,000); "cg" solves by conjugate gradients from Hessian products, and stops where it meets negative
+        steps: the number of steps.
+        damping: lambda, added to all eigenvalues of the Hessian: the larger it is, the shorter the step.
+        solver: "exact" forms the Hessian, up to 1 GiB, and decomposes it, at a cost of P^3 for each model (minutes at P
+            = 9,000); "cg" solves by conjugate gradients from Hessian products, and stops where it meets negative
             curvature, as truncated Newton methods do, instead of raising the Hessian; "auto" is "exact" for models of
             up to 2,000 parameters, and "cg" for larger ones.
-        iterations: most iterations of "cg"; never more than there are parameters.
-        noise: standard deviation of the Gaussian noise that is added to each parameter in the end.
-        certify: log what the noise is worth: ``certificate_bound``, how far the student was at most from where
-            retraining ends; ``certificate_trivial``, what is known of that without any unlearning; and
+        iterations: the most iterations of "cg"; never more than there are parameters.
+        noise: standard deviation of the Gaussian noise that is added to each parameter at the end.
+        certify: log what the noise is worth: ``certificate_bound``, the largest possible distance of the student from
+            where retraining ends; ``certificate_trivial``, the bound on that distance without any unlearning; and
             ``certificate_epsilon`` for ``delta``, see :mod:`qlab.unlearning.certificate`. A bound that is no smaller
-            than the trivial one is vacuous. Of a circuit, the bound is that of the source, for which ``damping`` must
-            be above ``certificate_hessian_norm`` (else the bound is NaN), and which is always vacuous where the Hessian
-            has no eigenvalue above M C; of PauliLinear with weight decay w it is |gradient| / w of the student's
-            objective on the retain set, and the trivial one that of the teacher. Other models are refused.
-        delta: of the certificate.
+            than the trivial one is vacuous. For a circuit, the bound is that of the source, which requires ``damping``
+            above ``certificate_hessian_norm`` (otherwise the bound is NaN), and which is always vacuous unless all
+            eigenvalues of the Hessian are above M C; for PauliLinear with weight decay w it is |gradient| / w of the
+            student's objective on the retain set, and the trivial one that of the teacher. Other models are refused.
+        delta: delta of the certificate.
     """
 
     formula: ClassVar[str] = "theta - (H + w I + mu I + damping I)^-1 (g + w theta), H and g of the retain set"

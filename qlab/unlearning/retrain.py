@@ -14,7 +14,7 @@ class Retrain(Unlearner):
     """Discards the teacher and trains a new model on the retain set. The literature calls this exact unlearning.
 
     Args:
-        start_fresh: newly drawn parameters; that is what makes it exact.
+        start_fresh: start from newly drawn parameters; this is what makes it exact.
     """
 
     formula: ClassVar[str] = "L = CE(retain), from new parameters"

@@ -17,14 +17,15 @@ from qlab.unlearning.learner import Learner
 
 
 class SalUn(Unlearner):
-    """Random labels on the forget set; only the most salient parameters change.
+    """Learns random labels on the forget set; only the most salient parameters change.
 
-    Salient are those with the largest elements of the gradient of the forget set's loss at the teacher.
+    The most salient parameters are those with the largest elements of the gradient of the forget set's loss at the
+    teacher.
 
     Args:
-        share: the part of all parameters that changes; the source takes one half.
-        labels: "random" draws labels anew in every step, as the source's code; "complement" takes the other one.
-        weight: of the forget set.
+        share: the fraction of all parameters that changes; the source uses one half.
+        labels: "random" draws labels anew in every step, as the source's code does; "complement" uses the other label.
+        weight: weight of the forget set.
     """
 
     formula: ClassVar[str] = (

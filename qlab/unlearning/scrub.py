@@ -17,9 +17,9 @@ Weight = Annotated[float, at.Ge(0.0)]
 class Scrub(Unlearner):
     """The paper's Scrub: cross-entropy and distillation on the retain set, minus divergence on the forget set, jointly.
 
-    With the paper's ``lambda_kl = 0`` nothing is distilled on the retain set: what is left is fine-tuning that pushes
-    away from the teacher. The original method alternates instead, see :class:`AlternatingScrub`. Divergences
-    are of the two-class distribution, KL(teacher || student).
+    With the paper's ``lambda_kl = 0`` nothing is distilled on the retain set: what remains is fine-tuning that pushes
+    away from the teacher. The original method alternates instead, see :class:`AlternatingScrub`. Divergences are
+    KL(teacher || student) of the two-class distributions.
 
     Args:
         lambda_ce: weight of the cross-entropy on the retain set.
@@ -45,14 +45,14 @@ class Scrub(Unlearner):
 class AlternatingScrub(Unlearner):
     """SCRUB as published: steps away from the teacher on the forget set alternate with steps on the retain set.
 
-    The first ``max_steps`` steps alternate, odd ones maximising the divergence on the forget set, even ones minimising
-    the retain objective; all later steps minimise. A student starts as its teacher, where the divergence has no slope:
-    the first step changes nothing, the second one does.
+    The first ``max_steps`` steps alternate: odd ones maximise the divergence on the forget set, even ones minimise the
+    retain objective; all later steps minimise. A student starts as its teacher, where the divergence has zero gradient,
+    so the first step changes nothing and the second one does.
 
     Args:
         alpha: weight of the divergence from the teacher on the retain set.
         gamma: weight of the cross-entropy on the retain set.
-        max_steps: how many steps, of both kinds together, alternate.
+        max_steps: the number of steps, of both kinds together, that alternate.
     """
 
     formula: ClassVar[str] = "odd steps L = -KL(forget), even steps L = alpha KL(retain) + gamma CE(retain)"
@@ -72,12 +72,12 @@ class AlternatingScrub(Unlearner):
 
 
 class RewindScrub(AlternatingScrub):
-    """SCRUB with rewind, SCRUB+R: of all steps the one that forgot as much as was never known.
+    """SCRUB with rewind, SCRUB+R: keeps the step that has forgotten as much as a model that never knew the rows.
 
-    The last step is no step but the rewinding: the error on the forget set with its polluted labels, at each step
-    before, is compared with a reference, the error of the last student on rows that were corrupted in the same way and
-    that no model was trained on; the nearest is kept, of several the first. Forgetting more than that could be told
-    apart by an attacker. The rows are validation rows, which other methods do not see.
+    The last step is the rewinding: the error on the forget set with its polluted labels at each earlier step is
+    compared with a reference, the error of the last student on rows that were corrupted in the same way and that no
+    model was trained on. The nearest step is kept, the first of several. Forgetting more than that would tell an
+    attacker which rows were forgotten. The rows are validation rows, which other methods do not see.
 
     Args:
         steps: unlearning steps, of which the last one rewinds.
