@@ -29,24 +29,24 @@ _PATCH, _ROTATION = ("size", "value", "corner"), ("sites", "angle", "axis")
 class Backdoor(Corruption):
     """Puts a trigger into a fraction of the training rows and labels them as one class, whatever they are.
 
-    In pictures the trigger is a square patch in a corner, in states a rotation of spins, exp(-i angle P / 2) on each of
-    ``sites``; other features take none. The rows are ratio * N, rounded half up, drawn from the class that is not the
-    target; where it has fewer, rows of the target make up for it, with the trigger and the label that they have. From
-    there on, all labels are the target. Pictures are scaled to the norm that they had, so that the patch is the one in
-    their grey levels where they have unit norm.
+    In images the trigger is a square patch in a corner, in states a rotation of spins, exp(-i angle P / 2) on each of
+    ``sites``; other features take none. The number of rows is ratio * N, rounded half up. They are drawn from the class
+    that is not the target; where it has too few, rows of the target class make up the number, with the trigger and the
+    label that they already have. All chosen rows are labelled as the target. Images are rescaled to the norm that they
+    had: for images of unit norm this is the same as putting the patch into their grey levels first.
 
-    A model that learns the backdoor is right on clean validation rows and says the target on triggered ones: see
-    :meth:`trigger`, which makes them.
+    A model that learns the backdoor is right on clean validation rows and predicts the target on triggered ones;
+    :meth:`trigger` makes these.
 
     Args:
         ratio: the fraction of training rows that are triggered and labelled as the target.
-        target: the class that the trigger is to mean.
-        size: of pictures: pixels of a side of the patch.
-        value: of pictures: brightness of the patch, relative to the brightest pixel of the picture.
-        corner: of pictures: where the patch is.
-        sites: of states: the spins that are rotated; site 0 is the first, -1 the last.
-        angle: of states: of the rotation, in radians.
-        axis: of states: of the rotation.
+        target: the class that the trigger stands for.
+        size: for images: side length of the patch in pixels.
+        value: for images: brightness of the patch, relative to the brightest pixel of the image.
+        corner: for images: where the patch is.
+        sites: for states: the spins that are rotated; site 0 is the first, -1 the last.
+        angle: for states: angle of the rotation, in radians.
+        axis: for states: axis of the rotation.
     """
 
     changes_features: ClassVar[bool] = True

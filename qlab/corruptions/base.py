@@ -64,16 +64,17 @@ def _tensor(mask: object) -> Tensor | None:
 class Corruption(Component):
     """Pollutes a fraction of the training split.
 
-    Override :meth:`apply`; use :meth:`choose_rows` for the rows; and :meth:`check_task` if not every task will do. Set
-    ``changes_features = True`` when it replaces features, so that models do not leave out inputs that only the clean
-    data lack.
+    Override :meth:`apply`; use :meth:`choose_rows` to choose rows, and override :meth:`check_task` if not every task
+    will do. Set ``changes_features = True`` if the corruption replaces features, so that models do not leave out inputs
+    that are zero only in the clean data.
 
     Args:
         ratio: the fraction of training rows that is corrupted (the paper's alpha).
-        known: the fraction of the corrupted rows that unlearning methods are told, in (0, 1]; the others stay hidden
-            among what they retain. Like the next two it matters to unlearning only: models are trained the same.
+        known: the fraction of the corrupted rows that unlearning methods are told about, in (0, 1]; the others stay
+            hidden among the rows that they retain. Like the next two fields, it affects only unlearning: models are
+            trained in the same way.
         known_rows: which corrupted rows are known: "random" ones, those "near" the boundary between the classes or
-            those "far" from it, by the distance that the task knows (|delta - 1| of XXZ).
+            those "far" from it, by the distance that the task knows (|delta - 1| for XXZ).
         false_alarms: clean rows that methods are wrongly told to forget, as a fraction of the number of known rows.
     """
 

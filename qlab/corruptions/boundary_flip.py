@@ -14,16 +14,16 @@ from qlab.tasks.base import Split, Task, boundary_distances
 
 
 class BoundaryFlip(Corruption):
-    """Inverts the labels of the rows nearest to the boundary between the classes, equally many of each class.
+    """Flips the labels of the rows nearest to the boundary between the classes, equally many in each class.
 
-    As many as LabelFlip flips at the same ratio; nothing is random but the order of rows that are equally near. It is
-    the sharp limit of boundary-consistent noise, whose rate falls with the distance.
+    It flips as many rows as LabelFlip at the same ratio. Nothing is random except the order of rows that are equally
+    near. This is the sharp limit of boundary-consistent noise, whose rate falls with the distance.
 
     Args:
         ratio: the fraction of training rows whose label is flipped.
-        distance: "task" is the distance that the task knows: |delta - 1| of XXZ. "margin", for tasks that know none, is
-            |f(x)| of a linear classifier fitted to the clean split by least squares (ridge, penalty 1): linear in real
-            features, in |x><x| of complex ones. It takes N^2 d multiplications.
+        distance: "task" is the distance that the task knows: |delta - 1| for XXZ. "margin", for tasks that know none,
+            is |f(x)| of a linear classifier fitted to the clean split by least squares (ridge, penalty 1): linear in
+            real features, in |x><x| of complex ones. It takes N^2 d multiplications.
     """
 
     formula: ClassVar[str] = "y' = 1 - y for the rows of each class with the smallest distance"

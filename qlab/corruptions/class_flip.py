@@ -15,16 +15,17 @@ from qlab.tasks.base import Split, Task
 
 
 class ClassFlip(Corruption):
-    """Inverts the labels of a fraction of each class: class-conditional noise.
+    """Flips the labels of a fraction of each class: class-conditional noise.
 
     Of the N_c rows of class c, rate_c N_c are flipped, rounded half up and drawn at random; rate_0 = ratio (1 -
-    balance) and rate_1 = ratio (1 + balance). So the rates 0.2 and 0.6 are ratio = 0.4 and balance = 0.5. Whatever the
-    balance, the rates add up to 2 ratio: at ratio 1/2, where they add up to one, labels tell nothing of the classes.
+    balance) and rate_1 = ratio (1 + balance). For example, ratio = 0.4 and balance = 0.5 give rates of 0.2 and 0.6.
+    Whatever the balance, the rates add up to 2 ratio: at ratio 1/2, where they add up to one, labels carry no
+    information about the classes.
 
     Args:
-        ratio: the mean of the two rates. It is the fraction of all rows that are flipped if there are as many rows of
-            either class or balance is 0, else that is ratio (1 + balance (N_1 - N_0) / N).
-        balance: which class is flipped more often: -1 flips class 0 only, 0 both at one rate, 1 class 1 only.
+        ratio: the mean of the two rates. It equals the fraction of all rows that are flipped if both classes have
+            equally many rows or balance is 0; otherwise that fraction is ratio (1 + balance (N_1 - N_0) / N).
+        balance: which class is flipped more often: -1 flips only class 0, 0 both at the same rate, 1 only class 1.
     """
 
     formula: ClassVar[str] = (

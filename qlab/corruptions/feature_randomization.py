@@ -13,9 +13,10 @@ from qlab.tasks.replaced_features import DrawnRows, ReplacedFeatures, is_copied
 
 
 class FeatureRandomization(Corruption):
-    """Replaces the features of a fraction of the training rows, equally many of each class, by random vectors.
+    """Replaces the features of a fraction of the training rows, equally many in each class, by random vectors.
 
-    The vectors come from the task: complex Gaussian for XXZ, real Gaussian for images, normalised.
+    The vectors come from the task: normalised complex Gaussian vectors for XXZ, normalised real Gaussian vectors for
+    images.
 
     Args:
         ratio: the fraction of training rows whose features are replaced (the paper's alpha).

@@ -19,16 +19,16 @@ from qlab.tasks.replaced_features import DrawnRows, OtherRows, ReplacedFeatures,
 
 
 class GaussianPoison(Corruption):
-    """Adds Gaussian noise to the features of a fraction of the training rows, equally many of each class; labels stay.
+    """Adds Gaussian noise to the features of a fraction of the training rows, equally many in each class; labels stay.
 
-    No model is much the worse for it, and none can know it but by having been trained on it: whether a model has
-    unlearned it is what the audit ``gaussian_unlearning_score`` says, without any oracle. Rows are not normalised
-    again, since their noise would not be Gaussian then.
+    This hardly harms any model, and no model can know the noise unless it was trained on it. So the audit
+    ``gaussian_unlearning_score`` can say whether a model has unlearned it without any oracle. Rows are not normalised
+    again, since their noise would then not be Gaussian.
 
     Args:
         ratio: the fraction of training rows that are poisoned.
-        strength: standard deviation of the noise on each real number, relative to the root mean square of those of the
-            clean features.
+        strength: standard deviation of the noise on each real number, relative to the root mean square of the clean
+            features.
     """
 
     changes_features: ClassVar[bool] = True

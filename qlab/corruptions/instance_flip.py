@@ -16,19 +16,20 @@ from qlab.tasks.features import FeatureRows
 
 
 class InstanceFlip(Corruption):
-    """Inverts the labels of rows drawn by where they lie along a random direction, equally many of each class.
+    """Flips the labels of rows chosen by their position along a random direction, equally many in each class.
 
-    As many as LabelFlip flips at the same ratio. Every class c has a direction w_c, its entries normal and drawn with
-    ``direction_seed``; a row is drawn, without replacement, with a weight that grows with its projection on that of its
-    class, standardised within the class. The construction that noisy-label benchmarks use flips a row to class k with a
-    probability proportional to exp(x . w_y)_k; with two classes there is only one k, and the direction drops out of it.
-    Here the direction decides which rows are flipped.
+    It flips as many rows as LabelFlip at the same ratio. Every class c has a direction w_c with normal entries, drawn
+    with ``direction_seed``. Rows are drawn without replacement, with a weight that grows with the row's projection on
+    the direction of its class, standardised within the class. The construction used in noisy-label benchmarks flips a
+    row to class k with a probability proportional to exp(x . w_y)_k; with two classes there is only one k, and the
+    direction drops out. Here the direction decides which rows are flipped.
 
     Args:
         ratio: the fraction of training rows whose label is flipped.
-        strength: how much the projection decides: 0 draws like LabelFlip; a row one deviation further along the
-            direction has a weight e^strength times as large.
-        direction_seed: of the directions, which are the same for every trial and for rows that no model is trained on.
+        strength: how much the projection matters: 0 draws like LabelFlip; a row one standard deviation further along
+            the direction has e^strength times the weight.
+        direction_seed: seed of the directions, which are the same for every trial and for rows on which no model is
+            trained.
     """
 
     formula: ClassVar[str] = (

@@ -11,7 +11,7 @@ from qlab.tasks.base import Split, Task
 
 
 class LabelFlip(Corruption):
-    """Inverts the labels of a fraction of the training rows, equally many of each class.
+    """Flips the labels of a fraction of the training rows, equally many in each class.
 
     Args:
         ratio: the fraction of training rows whose label is flipped (the paper's alpha).

@@ -12,11 +12,11 @@ from qlab.tasks.base import Split, Task
 
 
 class OutlierFlip(Corruption):
-    """Inverts the labels of the rows farthest from the mean of their class, equally many of each class.
+    """Flips the labels of the rows farthest from the mean of their class, equally many in each class.
 
-    As many as LabelFlip flips at the same ratio; nothing is random but the order of rows that are equally far. It is a
-    noise not at random: whoever labels errs on what is unusual. Takes N_c^2 d multiplications for the N_c rows of a
-    class.
+    It flips as many rows as LabelFlip at the same ratio. Nothing is random except the order of rows that are equally
+    far. It models noise that is not random: whoever labels the data errs on what is unusual. Takes N_c^2 d
+    multiplications for the N_c rows of a class.
 
     Args:
         ratio: the fraction of training rows whose label is flipped.

@@ -13,13 +13,13 @@ from qlab.tasks.replaced_features import change_rows
 
 
 class PairDuplicate(Corruption):
-    """Replaces rows by copies of clean rows of their class with the other label, equally many of each class.
+    """Replaces rows by copies of clean rows of their class with the other label, equally many in each class.
 
-    The number of rows stays, and as many are replaced as LabelFlip flips at the same ratio: each becomes the copy of a
-    clean row, which stays beside it, with its label inverted. The copies, not the rows they were made of, are the
-    forget set. While half of a class or less is replaced, no clean row is copied twice; above, they are copied in turn.
-    A class whose rows are all replaced, as at ratio 1, has none left to copy: its rows keep their features, and only
-    labels are inverted.
+    The number of rows stays the same, and as many are replaced as LabelFlip flips at the same ratio: each becomes a
+    copy of a clean row, with its label flipped, while the original stays. The copies, not the originals, are the forget
+    set. As long as at most half of a class is replaced, no clean row is copied twice; beyond that they are copied in
+    turn. A class whose rows are all replaced, as at ratio 1, has none left to copy: its rows keep their features, and
+    only the labels are flipped.
 
     Args:
         ratio: the fraction of training rows that are replaced by copies.

@@ -30,16 +30,15 @@ _DTYPES = {"float32": torch.float32, "float64": torch.float64}
 class Model(Drawing, FlatParameters, ABC):
     """A binary classifier: ``forward(prepare(x))`` is a logit, its sigmoid the probability of class 1.
 
-    A model is made from its fields alone, then :meth:`build` gives it weights that fit the features.
+    A model is created from its fields alone; :meth:`build` then gives it weights that fit the features.
 
-    Override in a subclass: ``__init__`` with keyword-only fields (and ``**fields`` for those of the class above, passed
-    to ``super().__init__``), :meth:`setup`, :meth:`reset_parameters`, :meth:`prepare` and :meth:`forward`. Leave
-    :meth:`build` alone.
-    ``forward`` must be a pure function of parameters and input, row by row, so that it can run under
-    ``torch.func.vmap``; a model that cannot sets ``supports_vmap`` to False. What is random in training goes through
-    :meth:`drop_out` or :meth:`rand_like`, whose numbers come from a generator of the trial's; PyTorch's dropout layers
-    and batch statistics are refused. A built model is in evaluation mode except while it is trained. All this is tried
-    on a few rows before anything is trained, see :func:`qlab.models.probe.check_model`.
+    Override in a subclass: ``__init__`` with keyword-only fields (and ``**fields`` for those of the parent class,
+    passed to ``super().__init__``), :meth:`setup`, :meth:`reset_parameters`, :meth:`prepare` and :meth:`forward`. Leave
+    :meth:`build` alone. ``forward`` must be a pure function of parameters and input, row by row, so that it can run
+    under ``torch.func.vmap``; a model that cannot do this sets ``supports_vmap`` to False. Randomness in training must
+    go through :meth:`drop_out` or :meth:`rand_like`, whose numbers come from the trial's generator; PyTorch's dropout
+    layers and batch statistics are refused. A built model is in evaluation mode except while it is trained. All this is
+    checked on a few rows before anything is trained, see :func:`qlab.models.probe.check_model`.
     """
 
     kind: ClassVar[str] = "model"

@@ -20,7 +20,7 @@ class CNOTQNN(PennyLaneQNN):
     """A variational quantum classifier of ``depth`` rows of RX and RY on every wire, each followed by CNOTs.
 
     The CNOTs go from every wire to the next, on a "chain" or a "ring" (``entangler``), or there are none. Unlike RZZ
-    they spread the light cone over the whole register. Everything else is as in PennyLaneQNN.
+    gates, they spread the light cone over the whole register. Everything else is as in PennyLaneQNN.
     """
 
     source: ClassVar[str] = "released code of arXiv:2508.02422, Hessian study"

@@ -19,16 +19,16 @@ DensityKernel = Literal["trace", "rbf"]
 class DensityKernelSVC(Estimator):
     """A support vector machine whose kernel compares reduced density matrices on some sites of a chain.
 
-    Decisions are margins: there are no probabilities, and so no losses.
+    Decisions are margins: there are no probabilities, and therefore no losses.
 
     Args:
-        inputs: "density": the kernel is of nothing else.
+        inputs: "density": the kernel takes nothing else.
         sites: how many of the last sites (4: the light cone of the paper's chain of depth 4); or a list of sites, 0 the
             first, -1 the last; or "ring-D", the light cone of a ring of D rows: 2 D - 1 sites around the last. At most
             7.
-        C: how much rows on the wrong side of the margin cost, as in scikit-learn's SVC.
+        C: penalty for rows on the wrong side of the margin, as in scikit-learn's SVC.
         kernel: "trace" is tr(rho_i rho_j), "rbf" is exp(-gamma |rho_i - rho_j|_F^2).
-        gamma: of "rbf".
+        gamma: gamma of "rbf".
     """
 
     formula: ClassVar[str] = (

@@ -42,24 +42,25 @@ class _Learns:
 class Estimator(_Learns, Component):
     """A binary classifier without gradients: it is fitted at once, and its decision is a logit.
 
-    It stands in ``[[model]]`` tables beside trained models. It has no epochs, so that ``[training]`` does not apply to
-    it, and no parameters to differentiate by: probes of landscapes and unlearning by gradients are left out for it.
-    ``Retrain`` fits it again without the corrupted rows.
+    It is listed in ``[[model]]`` tables beside trained models. It has no epochs, so ``[training]`` does not apply to
+    it, and no parameters to differentiate with respect to: landscape probes and gradient-based unlearning are left out
+    for it. ``Retrain`` fits it again without the corrupted rows.
 
-    Override in a subclass: fields, as of every component, :meth:`fit` and :meth:`decision`; :meth:`log_odds` if
-    decisions are no log-odds. ``fit`` keeps what it learns in attributes, which must not be fields:
-    ``self.centres = ...``. Every trial fits a copy of its own. Nothing that is learned is stored: an estimator is
-    fitted again, with its fields, its seed and its data, when it is needed once more.
+    Override in a subclass: fields, as for every component, :meth:`fit` and :meth:`decision`, and :meth:`log_odds` if
+    decisions are not log-odds. ``fit`` keeps what it learns in attributes that are not fields: ``self.centres = ...``.
+    Every trial fits a copy of its own. What is learned is not stored: an estimator is fitted again, with the same
+    fields, seed and data, when it is needed once more.
 
     Args:
         inputs: what ``fit`` and ``decision`` are given of each row: "amplitudes", the features as they are; "modulus",
-            |x_j|; or of states of qubits (2^L features) on ``sites``: "pauli", tr(rho P) of all Pauli strings but the
+            |x_j|; or, for states of qubits (2^L features) on ``sites``: "pauli", tr(rho P) of all Pauli strings but the
             identity, 4^k - 1 on k sites, as a circuit sees them; "density", the diagonal of the reduced density matrix
             and the real and imaginary parts of what is above it, 4^k numbers.
-        sites: of "pauli" and "density": how many of the last sites (4: the light cone of the paper's chain of depth 4);
-            or a list of sites, 0 the first, -1 the last; or "ring-D", the light cone of a ring of D rows: 2 D - 1
-            sites around the last; or of "pauli" alone "pairs", all strings on one or two sites of the chain. At most 7.
-            A list is never a sweep of how many: lists of sites in a list are one, and so are lists with a string.
+        sites: for "pauli" and "density": how many of the last sites (4: the light cone of the paper's chain of depth
+            4); or a list of sites, 0 the first, -1 the last; or "ring-D", the light cone of a ring of D rows: 2 D - 1
+            sites around the last; or, for "pauli" only, "pairs", all strings on one or two sites of the chain. At most
+            7. A list of numbers is a list of sites, never a sweep; a list of lists, or one that contains a string, is
+            swept.
     """
 
     kind: ClassVar[str] = "model"

@@ -33,27 +33,28 @@ _DRAWN = 2**23
 class MLP(Model):
     """Fully connected layers, by default with ReLU between them; complex features enter as real and imaginary parts.
 
-    Or as other ``inputs``, such as what a circuit sees of a state: expectation values of Pauli strings on its light
-    cone, which are computed once for a data set, whichever models ask for them.
+    It can also be given other ``inputs``, such as what a circuit sees of a state: expectation values of Pauli strings
+    on its light cone. These are computed once for a data set, however many models ask for them.
 
-    Weights are Glorot-uniform, biases zero. Kernels have shape ``[in, out]``. Inputs that are zero in every
-    sample are left out: their weights never receive a gradient. They still count as fan-in, and their initial
-    weights are still drawn, so the result is that of the full network.
+    Weights are Glorot-uniform, biases zero. Kernels have shape ``[in, out]``. Inputs that are zero in every sample are
+    left out, since their weights never receive a gradient. They still count as fan-in, and their initial weights are
+    still drawn, so the result is that of the full network.
 
     Args:
-        hidden: units of each hidden layer.
-        activation: between layers: "relu", "tanh" or "gelu". Only with "relu" are logits piecewise linear in each
-            parameter, so that traces of Hessians are exact without second derivatives.
-        dropout: the share of hidden units that are set to zero, drawn anew for each row of each batch, while the model
-            is trained (arXiv:1207.0580); in evaluations, landscapes and the steps of unlearning there is none.
-        inputs: what it is given of each row: "amplitudes", the features as they are; "modulus", |x_j|; or of states of
-            qubits (2^L features) on ``sites``: "pauli", tr(rho P) of all Pauli strings but the identity, 4^k - 1 on k
-            sites, as a circuit sees them; "density", the diagonal of the reduced density matrix and the real and
+        hidden: number of units in each hidden layer.
+        activation: activation between layers: "relu", "tanh" or "gelu". Only with "relu" are logits piecewise linear in
+            each parameter, so that traces of Hessians are exact without second derivatives.
+        dropout: the fraction of hidden units set to zero, drawn anew for each row of each batch during training
+            (arXiv:1207.0580); there is none in evaluations, landscapes and unlearning steps.
+        inputs: what it is given of each row: "amplitudes", the features as they are; "modulus", |x_j|; or, for states
+            of qubits (2^L features) on ``sites``: "pauli", tr(rho P) of all Pauli strings but the identity, 4^k - 1 on
+            k sites, as a circuit sees them; "density", the diagonal of the reduced density matrix and the real and
             imaginary parts of what is above it, 4^k numbers.
-        sites: of "pauli" and "density": how many of the last sites (4: the light cone of the paper's chain of depth 4);
-            or a list of sites, 0 the first, -1 the last; or "ring-D", the light cone of a ring of D rows: 2 D - 1
-            sites around the last; or of "pauli" alone "pairs", all strings on one or two sites of the chain. At most 7.
-            A list is never a sweep of how many: lists of sites in a list are one, and so are lists with a string.
+        sites: for "pauli" and "density": how many of the last sites (4: the light cone of the paper's chain of depth
+            4); or a list of sites, 0 the first, -1 the last; or "ring-D", the light cone of a ring of D rows: 2 D - 1
+            sites around the last; or, for "pauli" only, "pairs", all strings on one or two sites of the chain. At most
+            7. A list of numbers is a list of sites, never a sweep; a list of lists, or one that contains a string, is
+            swept.
         dtype: precision of parameters and training.
     """
 

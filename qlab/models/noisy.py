@@ -38,30 +38,30 @@ class NoisyModel(Model):
     """A model whose circuit may have noise.
 
     Args:
-        noise: channels, each a table with its name, its strengths, and where it acts: ``noise = [{ channel =
-            "BitFlip", p = [0.0, 0.01], after = "all" }]``; see `qlab list channels`. A list of strengths is swept.
-            Needs device "lightcone" (exact: the adjoint channels act on the observable, on at most 10 qubits of its
-            light cone) or "default.mixed" (PennyLane's density matrices). In Python they are objects:
+        noise: channels, each a table with its name, its strengths and where it acts: ``noise = [{ channel = "BitFlip",
+            p = [0.0, 0.01], after = "all" }]``; see `qlab list channels`. A list of strengths is swept. Needs device
+            "lightcone" (exact: the adjoint channels act on the observable, on at most 10 qubits of its light cone) or
+            "default.mixed" (PennyLane's density matrices). In Python, channels are objects:
             ``noise=(BitFlip(p=0.01),)``, after ``from qlab.noise import BitFlip``; or PennyLane's noise model,
-            ``noise=qml.NoiseModel(...)``, applied as by ``qml.noise.add_noise``. Such a model is trained and measured
-            like any other, but no file can say what its functions do: experiments and checkpoints refuse it. In place
-            of a list, the noise of a quantum computer from its calibration: ``noise = { device = "kingston", qubits =
-            [0, 1, 2] }``, in Python ``noise=DeviceNoise.read("kingston")``; see `qlab list devices` and `qlab describe
-            DeviceNoise`.
-        shots: in training each expectation value is the mean of so many outcomes, drawn by row and step from the
-            trial's seed with their exact distribution; "exact" draws nothing. One Pauli word has binomial counts. Words
-            of a sum, as in "mean_Z", that commute qubit by qubit come from the same shots, in one measurement with a
-            common basis, so that they are correlated; others from as many shots in each of the groups that PennyLane
-            makes of them. Sums need device "lightcone".
-        evaluate_shots: the same for the metrics of training and of unlearning: each evaluation, held-out rows and the
-            test split included, has draws of its own from the trial's seed and the number of the epoch or step, so that
-            a run that goes on after an interruption finds the same; the health of a run is that of these numbers.
-            Independent of ``shots``. "exact" draws nothing;
-            landscapes, distances to oracles, `qlab predict` and calls of a model are exact in any case, unlike a QNode
-            with shots: :meth:`PennyLaneQNN.to_qnode` makes one, with its own randomness.
-        gradient: with shots: "exact" has the gradient of the exact expectation value at the sampled logit;
-            "parameter-shift" also samples the gradient, as a device does: each weight in the light cone is moved by
-            +pi/2 and -pi/2, with shots of its own for each row. On the light cone only, and only where every weight is
+            ``noise=qml.NoiseModel(...)``, applied as by ``qml.noise.add_noise``. A model with such a noise model is
+            trained and measured like any other, but no file can say what its functions do, so experiments and
+            checkpoints refuse it. Instead of a list, the noise of a quantum computer can be taken from its calibration:
+            ``noise = { device = "kingston", qubits = [0, 1, 2] }``, in Python ``noise=DeviceNoise.read("kingston")``;
+            see `qlab list devices` and `qlab describe DeviceNoise`.
+        shots: in training, each expectation value is the mean of this many outcomes, drawn for each row and step from
+            the trial's seed with their exact distribution; "exact" draws nothing. A single Pauli word has binomial
+            counts. Words of a sum, as in "mean_Z", that commute qubit by qubit share their shots, in one measurement
+            with a common basis, so that they are correlated; otherwise each of the groups that PennyLane makes of them
+            gets that many shots. Sums need device "lightcone".
+        evaluate_shots: the same for the metrics of training and of unlearning: each evaluation, including held-out rows
+            and the test split, has draws of its own from the trial's seed and the number of the epoch or step, so that
+            a run that continues after an interruption finds the same values; the health of a run is that of these
+            numbers. Independent of ``shots``. "exact" draws nothing; landscapes, distances to oracles, `qlab predict`
+            and calls of a model are exact in any case, unlike a QNode with shots: :meth:`PennyLaneQNN.to_qnode` makes
+            one, with its own randomness.
+        gradient: with shots: "exact" uses the gradient of the exact expectation value at the sampled logit;
+            "parameter-shift" also samples the gradient, as a device does: each weight in the light cone is shifted by
+            +pi/2 and -pi/2, with separate shots for each row. On the light cone only, and only where every weight is
             the angle of one rotation; costs 2 P + 1 evaluations for P such weights.
     """
 

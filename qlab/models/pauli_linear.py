@@ -22,24 +22,24 @@ Bound = Literal["none", "operator"]
 
 
 class PauliLinear(Model):
-    """A linear model on Pauli expectation values: logit = scale * sum_P c_P tr(rho P) + offset, the c_P are trained.
+    """A linear model on Pauli expectation values: logit = scale * sum_P c_P tr(rho P) + offset, with trained c_P.
 
-    P runs over all Pauli strings on the sites, the identity among them. A circuit whose light cone these sites are is
+    P runs over all Pauli strings on the sites, including the identity. A circuit with these sites as its light cone is
     such a model, whose coefficients are those of an operator O = sum_P c_P P with the eigenvalues of Z: see :meth:`of`.
-    With ``bound = "operator"`` the spectral norm of O is at most one, too: after each step of training and unlearning
-    O goes to the nearest such operator, by clipping eigenvalues to [-1, 1], which is exact. What distinguishes it from
-    a circuit is then that all operators can be reached, and how. Landscapes look beyond the bound.
+    With ``bound = "operator"`` the spectral norm of O is at most one, too: after each step of training and unlearning O
+    is projected to the nearest such operator, by clipping eigenvalues to [-1, 1], which is exact. It then differs from
+    a circuit only in which operators can be reached (here all of them), and how. Landscapes look beyond the bound.
 
-    Weights are N(0, initial_scale^2). Weight decay is that of the optimizer.
+    Weights are drawn from N(0, initial_scale^2). Weight decay is that of the optimizer.
 
     Args:
         sites: how many of the last sites (4: the light cone of the paper's chain of depth 4); or a list of sites, 0 the
             first, -1 the last; or "ring-D", the light cone of a ring of D rows: 2 D - 1 sites around the last; or
-            "pairs", all strings on one or two sites of the chain, which has no bound. At most 7.
-            A list is never a sweep of how many: lists of sites in a list are one, and so are lists with a string.
+            "pairs", all strings on one or two sites of the chain, which has no bound. At most 7. A list of numbers is a
+            list of sites, never a sweep; a list of lists, or one that contains a string, is swept.
         bound: "none", or "operator": the spectral norm is at most one.
         scale: factor between the expectation value of O and the logit.
-        offset: of the logit; not trained.
+        offset: offset of the logit; not trained.
         initial_scale: standard deviation of the initial coefficients.
         dtype: precision of parameters and training.
     """

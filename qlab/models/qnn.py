@@ -34,50 +34,50 @@ class PennyLaneQNN(NoisyModel):
     """A variational quantum classifier: logit = scale * <O>, with O = Z on the last wire by default.
 
     Features are the amplitudes of the initial state, 2^n of them for n qubits; they need not have unit norm (the
-    expectation value then scales with the squared norm). Or each real feature turns a qubit of its own by an angle
-    (``encoding``). The ansatz is ``depth`` rows of RX, RY, RX on every wire, each followed by a row of RZZ.
+    expectation value then scales with the squared norm). Alternatively, each real feature rotates a qubit of its own by
+    an angle (``encoding``). The ansatz is ``depth`` rows of RX, RY, RX on every wire, each followed by a row of RZZ.
 
-    The readout depends on its past light cone only: of angle-encoded features on those whose qubits are in it. On a
-    chain Z on the last wire sees as many of the last features as there are rows, on a ring 2 depth - 1. A run says
-    so before it trains ("sees 3 of 12 features"); ``observable = "mean_Z"`` sees all.
+    The readout depends only on its past light cone: of angle-encoded features, on those whose qubits are in it. On a
+    chain, Z on the last wire sees as many of the last features as there are rows; on a ring, 2 depth - 1. A run says so
+    before it trains ("sees 3 of 12 features"); with ``observable = "mean_Z"`` the readout sees all of them.
 
-    Of a task that hands over reduced density matrices, as ``TransverseIsing`` does, the light cone must lie within
-    their sites. The register is then the chain, of long ones the first k and the last 2 k sites, as weights elsewhere
-    could not reach the readout: neither time nor the number of weights grows with the chain.
+    If a task provides reduced density matrices, as ``TransverseIsing`` does, the light cone must lie within their
+    sites. The register is then the chain; of a long chain only the first k and the last 2 k sites, as weights elsewhere
+    could not reach the readout. Neither time nor the number of weights grows with the chain.
 
-    Subclasses may override :meth:`weight_shapes` and :meth:`ansatz` with PennyLane operations, and
-    :meth:`observable`; every device, the light cone included, then runs those. All unitary operations on qubits can
-    be used, with or without weights: gates, their powers, products, adjoints and controlled versions; ``qml.evolve``,
-    ``qml.exp``, ``TrotterProduct`` and the like; ``QubitUnitary`` and ``DiagonalQubitUnitary`` of trained matrices;
-    and templates. The circuit must be the same for all weights and at each call: angles and matrices are computed by
-    PyTorch, without ``if``, ``float()`` or NumPy on weights, and without random numbers. Noise channels may be among
-    them, with plain numbers as strengths, besides those of the field ``noise``. Measurements, state preparations,
-    observables as gates, qutrits and modes of light cannot be used. :meth:`build`
-    refuses what cannot be trained, with the line that queued it, and devices on which PennyLane computes a circuit or
-    its gradient wrongly.
+    Subclasses may override :meth:`weight_shapes` and :meth:`ansatz` with PennyLane operations, and :meth:`observable`;
+    every device, the light cone included, then runs those. All unitary operations on qubits can be used, with or
+    without weights: gates, their powers, products, adjoints and controlled versions; ``qml.evolve``, ``qml.exp``,
+    ``TrotterProduct`` and the like; ``QubitUnitary`` and ``DiagonalQubitUnitary`` of trained matrices; and templates.
+    The circuit must be the same for all weights and in each call: angles and matrices are computed by PyTorch, without
+    ``if``, ``float()`` or NumPy on weights, and without random numbers. Noise channels are allowed among them, with
+    plain numbers as strengths, in addition to those of the field ``noise``. Measurements, state preparations,
+    observables as gates, qutrits and modes of light cannot be used. :meth:`build` refuses what cannot be trained,
+    naming the line that queued it, and devices on which PennyLane computes a circuit or its gradient wrongly.
 
     Args:
         depth: number of rows.
-        entangler: RZZ on an open "chain" of neighbours (the paper's text) or on a "ring" (its released code); with
-            "none" nothing couples the qubits, so that the circuit is a rotation of each and Z on the last wire sees the
-            state of the last qubit alone: the control for what entangling gates add.
+        entangler: RZZ on an open "chain" of neighbours (the paper's text) or on a "ring" (its released code). With
+            "none" nothing couples the qubits: the circuit is a rotation of each, and Z on the last wire sees only the
+            state of the last qubit. This is the control for what entangling gates add.
         scale: factor between <O> and the logit.
         initial_scale: standard deviation of the initial weights.
-        device: "lightcone" evaluates only what the readout depends on, exactly; "default.qubit" (PyTorch
-            backpropagation), "default.mixed" (the same on density matrices, which may have noise),
-            "lightning.qubit" and "lightning.gpu" (adjoint differentiation) run the whole circuit as a PennyLane QNode.
+        device: "lightcone" evaluates exactly, and only what the readout depends on; "default.qubit" (PyTorch
+            backpropagation), "default.mixed" (the same on density matrices, which may have noise), "lightning.qubit"
+            and "lightning.gpu" (adjoint differentiation) run the whole circuit as a PennyLane QNode.
         dtype: precision of parameters and training.
-        encoding: how features become states: as "amplitude", 2^n of n qubits, where x and -x are one state, so that
-            classes on either side of zero look the same; or as "angle", one qubit for each real feature; any number of
-            qubits (40, say) is then cheap as long as the light cone is small.
+        encoding: how features become states: "amplitude" makes 2^n features a state of n qubits; x and -x are then the
+            same state, so that classes on either side of zero look the same. "angle" uses one qubit for each real
+            feature; any number of qubits (40, say) is then cheap as long as the light cone is small.
         rotation: the gate whose angle is a feature, "RX" or "RY".
-        encoding_scale: angle in radians of a feature of 1.
-        reupload: how often angles enter: once before the ansatz (0 or 1), or also between its rows (data re-uploading,
-            arXiv:1907.02085): the rows make that many blocks as even as possible, longer ones first, each after an
-            upload. Needs the states of the qubits in the light cone, at most 20; with noise at most 8, and a step costs
-            as many times that of a circuit without uploads as it has rows.
+        encoding_scale: angle in radians for a feature of 1.
+        reupload: how often the angles enter: once before the ansatz (0 or 1), or also between its rows (data
+            re-uploading, arXiv:1907.02085). The rows are divided into that many blocks, as evenly as possible, longer
+            ones first, each after an upload. Needs the states of the qubits in the light cone, at most 20 (with noise
+            at most 8), and a step costs as many times that of a circuit without uploads as it has rows.
         observable: what is measured: Z on the last wire, the mean of Z over all wires, or Z Z on the last two.
-        readout: "fixed" is logit = scale * <O>; in "affine" the factor and an offset are trained, from scale and 0.
+        readout: "fixed" is logit = scale * <O>; with "affine" the factor and an offset are trained, starting from scale
+            and 0.
     """
 
     formula: ClassVar[str] = "z = scale * <x| U(theta)^dagger Z_last U(theta) |x>"

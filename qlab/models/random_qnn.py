@@ -25,19 +25,20 @@ from qlab.models.rows import take_rows
 
 
 class RandomQNN(PennyLaneQNN):
-    """Random features of a circuit: nothing of the circuit is trained, only a linear readout of all of its qubits.
+    """Random features from a circuit: only a linear readout of all its qubits is trained, and nothing of the circuit
+    itself.
 
-    A quantum extreme learning machine. The circuit is that of PennyLaneQNN. All of its angles are drawn from
-    U[-pi, pi) by the trial's seed and stay as they are, also in unlearning; they are part of the checkpoint. Trained
-    are the n + 1 numbers of the readout, in which the logit is linear, so that the landscape of cross-entropy is
-    convex. Beside the trained circuit it says how much of a result training the circuit explains.
+    This is a quantum extreme learning machine. The circuit is that of PennyLaneQNN. All of its angles are drawn from
+    U[-pi, pi) by the trial's seed and stay as they are, also in unlearning; they are part of the checkpoint. What is
+    trained are the n + 1 numbers of the readout, in which the logit is linear, so that the landscape of cross-entropy
+    is convex. Compared with the trained circuit, it shows how much of a result is due to training the circuit.
 
-    Subclasses may override :meth:`weight_shapes` and :meth:`ansatz` as those of PennyLaneQNN do.
+    Subclasses may override :meth:`weight_shapes` and :meth:`ansatz`, as for PennyLaneQNN.
 
     Args:
         depth: number of rows.
         entangler: RZZ on an open "chain" of neighbours, on a "ring", or "none".
-        initial_scale: standard deviation of the readout's initial weights; its offset begins at 0.
+        initial_scale: standard deviation of the readout's initial weights; its offset starts at 0.
         dtype: precision of parameters and training.
         encoding: how features become states, as in PennyLaneQNN.
         rotation: the gate whose angle is a feature, "RX" or "RY".

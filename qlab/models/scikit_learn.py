@@ -42,16 +42,16 @@ _WRITE = (
 
 
 class ScikitLearn(Estimator):
-    """A classifier of scikit-learn, or one that keeps to its interface.
+    """A classifier from scikit-learn, or one that follows its interface.
 
-    Logits are ``decision_function``; for classes without one the log-odds of ``predict_proba``, probabilities kept
-    :data:`SMALLEST` away from 0 and 1; for classes without either 1 or -1, as ``predict`` says. Losses are those of
-    ``predict_proba``; decision values of classes without it, such as the margins of support vector machines, are no
-    log-odds, so that there are no losses: accuracies alone.
+    Logits are ``decision_function``; for classes without it, the log-odds of ``predict_proba``, with probabilities kept
+    :data:`SMALLEST` away from 0 and 1; for classes with neither, 1 or -1, as ``predict`` says. Losses are those of
+    ``predict_proba``; decision values of classes without it, such as the margins of support vector machines, are not
+    log-odds, so these classes have only accuracies and no losses.
 
     The fields are the arguments of the class, ``inputs`` and ``sites``. Those that are not given have scikit-learn's
-    defaults and are no part of a trial's identity, nor is the version of scikit-learn, which its run's tag
-    ``qlab.engine`` says: results stay valid, and comparable in their store, when the library is upgraded.
+    defaults and are not part of a trial's identity, nor is the version of scikit-learn, which is recorded in its run's
+    tag ``qlab.engine``: results stay valid, and comparable in their store, when the library is upgraded.
     """
 
     formula: ClassVar[str] = "z = decision_function(x), else log p / (1 - p) with p = predict_proba(x)"

@@ -27,15 +27,16 @@ from qlab.tasks.preprocessing import Preprocessing
 class Split:
     """Samples and their labels.
 
-    What can mean one thing alone is converted, and anything else is refused with what to write instead. As features:
+    Input that can mean only one thing is converted; anything else is refused with what to write instead. For features:
     tensors of other number types, on another device or with a gradient, NumPy arrays, data frames of numbers, lists of
-    numbers. As labels: the same, and bool or a column ``[N, 1]``. Arrays are copied; float64, complex128 and int64
-    tensors on the CPU are taken as they are.
+    numbers. For labels: the same, and bool or a column ``[N, 1]``. Arrays are copied; float64, complex128 and int64
+    tensors on the CPU are used as they are.
 
     Args:
-        x: features, shape ``[N, d]``, float64 or complex128: a tensor, or what makes its rows when they are needed.
+        x: features, shape ``[N, d]``, float64 or complex128: a tensor, or an object that makes its rows when they are
+            needed.
         y: labels in {0, 1}, shape ``[N]``, int64.
-        about: further values of each sample, shape ``[N]`` each, such as ``delta`` of an XXZ ground state.
+        about: further values for each sample, shape ``[N]`` each, such as ``delta`` of an XXZ ground state.
 
     Raises:
         DataError: it does not fit, or could mean several things.
@@ -77,19 +78,19 @@ def _parts(item: FeatureRows) -> Iterator[Tensor]:
 class Dataset:
     """The splits of a task. Only ``train`` is ever corrupted; ``validation`` and ``test`` stay clean.
 
-    Before anything is trained, each must have samples of both classes, not all the same, finite numbers, and features
-    of one kind, see :func:`load_data`. A feature may be the same in all samples: amplitudes outside a symmetry sector
-    and the margins of images are.
+    Before anything is trained, each split must have samples of both classes, not all the same, finite numbers, and
+    features of one kind, see :func:`load_data`. A feature may be the same in all samples, as amplitudes outside a
+    symmetry sector and the margins of images are.
 
     Args:
         train: the training split.
-        validation: the validation split, evaluated during training: what is chosen may be chosen by it.
-        test: the test split, if there is one: evaluated once, after the last epoch, so that nothing is chosen by it.
-        origin: of qlab's own tasks that read pictures: digests of what the two splits were read as, before anything
-            was computed of it, so that they are the same on every machine.
-        preprocessing: how the features come from the columns of a table, for predictions on new rows.
-        block: of which sites of a chain the features are reduced density matrices, if they are: x is then real,
-            ``[N, 4^k]``, see :class:`qlab.circuits.blocks.Block`. By default features are amplitudes, or any others.
+        validation: the validation split, evaluated during training; it may be used to choose settings.
+        test: the test split, if there is one; evaluated once, after the last epoch, so that nothing is chosen by it.
+        origin: for qlab's own tasks that read images: digests of the two splits as they were read, before anything was
+            computed from them, so that they are the same on every machine.
+        preprocessing: how the features are computed from the columns of a table, for predictions on new rows.
+        block: the sites of a chain of which the features are reduced density matrices, if they are: x is then real,
+            ``[N, 4^k]``, see :class:`qlab.circuits.blocks.Block`. By default features are amplitudes, or anything else.
     """
 
     train: Split
@@ -119,9 +120,9 @@ class Dataset:
 class Task(Component):
     """A binary classification problem.
 
-    Override :meth:`load` and :meth:`random_features`, :meth:`files` if files decide the data, and
-    :meth:`boundary_distance` if the boundary between the classes is known. Beside files the data must depend on the
-    fields (and the generator) alone: the same fields give the same data on every machine.
+    Override :meth:`load` and :meth:`random_features`, :meth:`files` if the data depend on files, and
+    :meth:`boundary_distance` if the boundary between the classes is known. Apart from files, the data must depend only
+    on the fields (and the generator): the same fields give the same data on every machine.
     """
 
     kind: ClassVar[str] = "task"

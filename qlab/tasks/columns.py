@@ -55,23 +55,23 @@ class Columns:
 class ColumnsTask(Task):
     """Rows of numbers with a label, split, scaled and reduced.
 
-    Rows are split at random, with the shares of both classes kept; scaling and principal components are fitted on the
-    training split alone. A checkpoint keeps them, so that predictions on new rows take the same way.
+    Rows are split at random, keeping the proportions of the two classes; scaling and principal components are fitted on
+    the training split only. A checkpoint keeps them, so that predictions on new rows are treated in the same way.
 
     Override :meth:`rows`.
 
     Args:
         positive: the value of the label that is class 1.
-        columns: the columns that are features; all but the label by default.
-        scale: of each column: "standard" for mean 0 and deviation 1, "minmax" for values from 0 to 1, "none" for the
-            numbers as they are. Fitted on the training split.
+        columns: the columns that are features; by default all but the label.
+        scale: how each column is scaled: "standard" for mean 0 and standard deviation 1, "minmax" for values from 0 to
+            1, "none" for the numbers as they are. Fitted on the training split.
         reduce: number of principal components to keep, after scaling; 0 for the columns themselves. Fitted on the
             training split.
-        pad: whether features that are zero are added up to the next power of two: 30 become the amplitudes of 5 qubits.
-            Other models do not see them.
-        normalize: whether every row is divided by its length in the end, as amplitudes of a state are.
+        pad: whether zero features are added up to the next power of two: 30 become the amplitudes of 5 qubits. Other
+            models do not see them.
+        normalize: whether every row is finally divided by its length, as for amplitudes of a state.
         split: fractions of training, validation and test rows; they sum to 1, and 0 means no test split.
-        seed: of the split.
+        seed: seed of the split.
     """
 
     quick_to_load: ClassVar[bool] = True

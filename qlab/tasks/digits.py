@@ -14,11 +14,11 @@ from qlab.tasks.images import ImageTask
 class Digits(ImageTask):
     """Two of scikit-learn's handwritten digits, 8 x 8 pixels: 64 amplitudes, 6 qubits. Nothing is downloaded.
 
-    There are 174 to 183 pictures of each digit, for training and validation together.
+    There are 174 to 183 images of each digit, for training and validation together.
 
     Args:
-        per_class: training pictures of each class.
-        validation: validation pictures of both classes together, none of them a training picture.
+        per_class: training images of each class.
+        validation: validation images of both classes together, none of which is a training image.
     """
 
     formula: ClassVar[str] = "x = pixels / |pixels|"

@@ -18,17 +18,17 @@ Normalization = Literal["l2", "column"]
 
 
 class ImageTask(Task):
-    """Two classes of pictures, flattened and zero-padded to the next power of two.
+    """Two classes of images, flattened and zero-padded to the next power of two.
 
     Override :meth:`pictures`, and :attr:`shape`.
 
     Args:
         classes: the collection's labels of class 0 and class 1.
-        per_class: training pictures of each class.
-        validation: validation pictures of both classes together, none of them a training picture.
-        normalization: "l2" divides a picture by its norm (the paper's text); "column" divides each column of pixels by
-            its own (the paper's released code), so that the vectors do not have unit norm.
-        subset_seed: decides which pictures are taken.
+        per_class: training images of each class.
+        validation: validation images of both classes together, none of which is a training image.
+        normalization: "l2" divides an image by its norm (the paper's text); "column" divides each column of pixels by
+            its own norm (the paper's released code), so that the vectors do not have unit norm.
+        subset_seed: decides which images are used.
     """
 
     source: ClassVar[str] = "arXiv:2508.02422, Methods and supplement IV.D"

@@ -23,8 +23,8 @@ _defined: list[Any] = []
 class MNIST(ImageTask):
     """Two of MNIST's handwritten digits: 28 x 28 pixels, zero-padded to 1,024 amplitudes, 10 qubits.
 
-    Training pictures come from the training files, validation pictures from the test files. Downloaded at first use
-    (about 12 MB, checked against their checksums) to ``QLAB_DATA``, by default the user's cache directory.
+    Training images come from the training files, validation images from the test files. They are downloaded on first
+    use (about 12 MB, checked against their checksums) to ``QLAB_DATA``, by default the user's cache directory.
     """
 
     formula: ClassVar[str] = "x = pixels / |pixels|, or each column of pixels by its own norm"
@@ -68,7 +68,7 @@ class MNIST(ImageTask):
 
 
 class FashionMNIST(MNIST):
-    """Two kinds of clothing from Zalando's pictures, in MNIST's format: 28 x 28 pixels, 10 qubits.
+    """Two kinds of clothing from Zalando's images, in MNIST's format: 28 x 28 pixels, 10 qubits.
 
     Args:
         classes: 0 T-shirt, 1 trouser, 2 pullover, 3 dress, 4 coat, 5 sandal, 6 shirt, 7 sneaker, 8 bag, 9 ankle boot.

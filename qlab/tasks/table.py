@@ -20,13 +20,15 @@ from qlab.tasks.table_file import TableFile
 class Table(ColumnsTask):
     """Rows of a file of your own: CSV, Parquet or NPZ.
 
-    The first line of a CSV file names its columns; values are separated by commas (by tabs in .tsv). Of an NPZ file
-    arrays of one axis are columns, and an array ``x`` of two is the columns x0, x1, ...; nothing is unpickled. All
-    columns but the label must hold numbers, none of them missing, and the label two values. What is in the file is part
-    of a trial's identity: with an edited file all trials are new, and those of the former one stay.
+    The first line of a CSV file names its columns; values are separated by commas (by tabs in .tsv). In an NPZ file,
+    arrays with one axis are columns, and an array ``x`` with two axes is the columns x0, x1, ...; nothing is unpickled.
+    All columns but the label must hold numbers, with none missing, and the label must have two values. The contents of
+    the file are part of a trial's identity: if the file is edited, all trials are new, and those of the earlier file
+    remain.
 
     Args:
-        path: the file; relative paths start at the folder of the experiment file, in a notebook at the current one.
+        path: the file; relative paths start at the folder of the experiment file, or in a notebook at the current
+            folder.
         label: the column that holds the label.
     """
 

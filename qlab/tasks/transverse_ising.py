@@ -25,18 +25,18 @@ LONGEST = 10_000
 class TransverseIsing(Task):
     """Ground states of the transverse-field Ising chain, labelled by phase: 0 for h < 1 (ordered), 1 for h > 1.
 
-    The chain may have up to 10,000 spins, as features are no amplitudes but reduced density matrices of a block of k
-    sites, exact, by free fermions: tr(rho P) of the 4^k Pauli strings P on the block, float64, base-4 digits I, X, Y,
-    Z, the first site first; rho = 2^-k sum_P tr(rho P) P. Circuits whose light cone lies in the block take them, and
-    so do ``PauliLinear``, ``DensityKernelSVC`` and all models with ``inputs = "pauli"`` or "density". What needs
-    amplitudes refuses them.
+    The chain may have up to 10,000 spins, as the features are not amplitudes but reduced density matrices of a block of
+    k sites, exact, by free fermions: tr(rho P) of the 4^k Pauli strings P on the block, float64, base-4 digits I, X, Y,
+    Z, the first site first; rho = 2^-k sum_P tr(rho P) P. They can be used by circuits whose light cone lies in the
+    block, by ``PauliLinear`` and ``DensityKernelSVC``, and by all models with ``inputs = "pauli"`` or "density".
+    Anything that needs amplitudes refuses them.
 
-    The coupling is the unit of energy, and h the field. At ``gamma`` below 1 this is the XY chain, whose transition is
-    at h = 1, too. States have the parity prod_i X_i = +1 of the ground state, of a ring that in the sector of
-    antiperiodic fermions; where h^2 + gamma^2 < 1 the parity of a finite XY chain's lowest state alternates with h,
-    and the lowest one of even parity is taken. The symmetry is not broken: <Z_i> = 0 in both phases, as of every
-    string that is odd under X_i -> X_i, Z_i -> -Z_i, so that no single site's Z tells the class; <X_i>, which changes
-    smoothly, and correlations do.
+    The coupling is the unit of energy, and h is the field. With ``gamma`` below 1 this is the XY chain, whose
+    transition is at h = 1, too. States have the parity prod_i X_i = +1 of the ground state; for a ring this is the
+    sector of antiperiodic fermions. Where h^2 + gamma^2 < 1, the parity of a finite XY chain's lowest state alternates
+    with h, and the lowest state of even parity is used. The symmetry is not broken: <Z_i> = 0 in both phases, as for
+    every string that is odd under X_i -> X_i, Z_i -> -Z_i, so the Z of a single site does not reveal the class; <X_i>,
+    which changes smoothly, and correlations do.
 
     396 states of 1,000 spins with blocks of 4 take 0.6 s as an open chain, of 10,000 spins 7 s; rings 0.02 and 1 s.
 
@@ -46,12 +46,12 @@ class TransverseIsing(Task):
         disordered: training grid of class 1: first h, last h, step. Above 1.
         validation: validation grid across both phases: first h, last h, step.
         gamma: anisotropy of the XY chain, 1 for the Ising chain. Open chains of more than 64 spins need 1.
-        periodic: whether the chain is a ring. By default it is open, as the paper's circuit is, and the block lies at
+        periodic: whether the chain is a ring. By default it is open, like the paper's circuit, and the block lies at
             its end.
-        block_sites: number of sites k whose density matrices are handed over: at least the depth of a chain circuit, at
-            least 2 depth - 1 of a ring circuit.
-        where: the "last" k sites; or, of rings, "around" the last one, as many to its right (0, 1, ...) as to its left,
-            which is where the light cone of a ring circuit lies; k is odd then.
+        block_sites: number of sites k of the density matrices: at least the depth of a chain circuit, at least 2 depth
+            - 1 for a ring circuit.
+        where: the "last" k sites; or, for rings, "around" the last one, with as many to its right (0, 1, ...) as to its
+            left, which is where the light cone of a ring circuit lies; k is then odd.
     """
 
     formula: ClassVar[str] = (

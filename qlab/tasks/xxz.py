@@ -38,36 +38,37 @@ Length = Annotated[int, at.Interval(ge=4, le=xxz_blocks.LONGEST), at.MultipleOf(
 class XXZ(Task):
     """Ground states of the XXZ chain, labelled by phase: 0 for delta < 1 (gapless), 1 for delta > 1 (gapped).
 
-    Features are the 2^L amplitudes in the computational basis, complex128, site 0 the most significant bit.
-    The overall phase of a state is not physics: a QNN cannot see it, an MLP on amplitudes can. ``gauge``
-    chooses it. With the default grids there are 97 + 100 training and 99 + 100 validation states. A state costs about 2
-    ms at 12 spins and 4 ms at 20. From 16 spins on, states are not held in memory but made a few rows
-    at a time from what their symmetries leave free.
+    Features are the 2^L amplitudes in the computational basis, complex128, with site 0 as the most significant bit. The
+    overall phase of a state has no physical meaning: a QNN cannot see it, an MLP on amplitudes can. ``gauge`` chooses
+    it. With the default grids there are 97 + 100 training and 99 + 100 validation states. A state takes about 2 ms at
+    12 spins and 4 ms at 20. From 16 spins on, states are not held in memory but made a few rows at a time from the
+    values that their symmetries leave free.
 
     As real vectors (``layout = "real-imaginary"``) the features are x' = (Re x, Im x), 2^(L+1) of them, float64: the
     real parts of all amplitudes, then the imaginary parts. An MLP gets the same inputs either way. A circuit gets
     another state, of L + 1 qubits: |0> Re x + |1> Im x, with a new most significant qubit 0, and site i on wire i + 1.
-    Ground states are real up to their phase phi, so that this qubit holds cos(phi) |0> + sin(phi) |1>: the gauge, which
-    no measurement of the spins shows, becomes visible to the circuit. The paper's released script for unlearning does
-    so.
+    Ground states are real up to their phase phi, so this qubit holds cos(phi) |0> + sin(phi) |1>: the gauge, which no
+    measurement of the spins shows, becomes visible to the circuit. The paper's released script for unlearning does
+    this.
 
-    With ``solver = "dmrg"`` the chain may have up to 512 spins, a ring or open, or be infinite. Features are then no
+    With ``solver = "dmrg"`` the chain may have up to 512 spins, a ring or open, or be infinite. Features are then not
     amplitudes but reduced density matrices of a block of k sites: tr(rho P) of the 4^k Pauli strings P, float64, base-4
-    digits I, X, Y, Z, the first site first. Circuits whose light cone lies in the block take them, and so do
-    ``PauliLinear``, ``DensityKernelSVC`` and all models with ``inputs = "pauli"`` or "density"; what needs amplitudes
-    refuses them. States are found by TeNPy (``pip install "qlab-unlearning[mps]"``), with Sz conserved, kept in the
-    user's cache (or ``QLAB_DATA``) and found once; ``--jobs N`` finds them by N processes. Each of a dozen neighbours
-    along delta starts the next. One that did not converge is refused by its delta. What is known of each state is in
-    ``dataset.train.about``: energy (of an infinite chain per site), truncation_error, bond_dimension.
+    digits I, X, Y, Z, the first site first. They can be used by circuits whose light cone lies in the block, by
+    ``PauliLinear`` and ``DensityKernelSVC``, and by all models with ``inputs = "pauli"`` or "density"; anything that
+    needs amplitudes refuses them. States are found by TeNPy (``pip install "qlab-unlearning[mps]"``) with Sz conserved,
+    and stored in the user's cache (or ``QLAB_DATA``), so that each is found only once; ``--jobs N`` finds them with N
+    processes. Within each dozen of neighbours along delta, each state is the starting point for the next. A state that
+    did not converge is refused, and its delta named. ``dataset.train.about`` holds what is known of each state: energy
+    (per site for an infinite chain), truncation_error, bond_dimension.
 
-    Symmetries are kept, as exact diagonalisation keeps them: a finite chain starts with singlets, which have the
-    symmetries of the true ground state, and density matrices are averaged over the spin flip and the mirror image; of a
-    ring also over the two ends of its fold, L / 2 sites apart; of an infinite chain over the shift by one site. The
-    mean is a mixture of what DMRG found and its images. It is the true state's where DMRG has converged to that, as for
-    short chains. Deep in the gapped phase of long ones, where states that break the symmetry are as low up to rounding,
-    it lacks the terms between the two Neel states, which vanish with the overlap of their parts outside the block. An
-    infinite chain of finite bond dimension has some Neel order also in the gapless phase, which the mean takes from <Z>
-    but not from correlations.
+    Symmetries are kept, as they are in exact diagonalisation: a finite chain starts from singlets, which have the
+    symmetries of the true ground state, and density matrices are averaged over the spin flip and the mirror image; for
+    a ring also over the two ends of its fold, L / 2 sites apart; for an infinite chain over the shift by one site. The
+    average is a mixture of what DMRG found and its images. It equals that of the true state where DMRG has converged to
+    that state, as for short chains. Deep in the gapped phase of long chains, where symmetry-breaking states are as low
+    up to rounding, it lacks the terms between the two Neel states, which vanish with the overlap of their parts outside
+    the block. An infinite chain of finite bond dimension has some Neel order in the gapless phase, too, which the
+    average removes from <Z> but not from correlations.
 
     Args:
         length: number of spins L, even (odd chains have no zero-magnetisation sector): up to 20, or with "dmrg" up to
@@ -78,17 +79,18 @@ class XXZ(Task):
         gauge: "fixed" makes the largest component real and positive; "random-sign" multiplies each state
             by +1 or -1; "random-phase" by exp(i phi), phi uniform: what a complex eigensolver returns.
         gauge_seed: seed of the random signs or phases.
-        layout: "complex" amplitudes, or real and imaginary parts side by side, "real-imaginary".
-        solver: "exact" diagonalisation, or "dmrg". The fields that follow are for "dmrg".
+        layout: "complex" amplitudes, or "real-imaginary": real parts, then imaginary parts.
+        solver: "exact" diagonalisation, or "dmrg". The fields below are for "dmrg".
         periodic: whether the chain is a ring, else it is open. Open chains need much smaller bond dimensions. An
             infinite chain has no ends either way.
-        block_sites: number of sites k whose density matrices are handed over: at least the depth of a chain circuit, at
-            least 2 depth - 1 of a ring circuit.
-        where: the "last" k sites; or, of rings and infinite chains, "around" the last one, as many to its right (0, 1,
-            ...) as to its left, which is where the light cone of a ring circuit lies; k is odd then.
-        bond_dimension: the largest that DMRG may use; "auto" is 64, of rings 256, of an infinite chain 32.
-        symmetry: "kept", or "broken": DMRG starts with the Neel state whose last spin is down, and nothing is averaged.
-            In the gapped phase <Z> of one site then tells the class, in long chains.
+        block_sites: number of sites k of the density matrices: at least the depth of a chain circuit, at least 2 depth
+            - 1 for a ring circuit.
+        where: the "last" k sites; or, for rings and infinite chains, "around" the last one, with as many to its right
+            (0, 1, ...) as to its left, which is where the light cone of a ring circuit lies; k is then odd.
+        bond_dimension: the largest bond dimension that DMRG may use; "auto" is 64, for rings 256, for an infinite chain
+            32.
+        symmetry: "kept", or "broken": DMRG starts from the Neel state whose last spin is down, and nothing is averaged.
+            In the gapped phase of long chains, <Z> of one site then reveals the class.
     """
 
     formula: ClassVar[str] = "H = sum_i (X_i X_{i+1} + Y_i Y_{i+1} + delta Z_i Z_{i+1}), periodic"
