@@ -64,5 +64,5 @@ def draw(model: PennyLaneQNN, path: Path, *, cone: bool) -> Path:
     from qlab.views.circuit import draw_circuit
 
     if path.suffix.lower() not in PICTURES:
-        raise ConfigError(f'--output: got "{path.name}", accepts pictures as {", ".join(PICTURES)}.')
+        raise ConfigError(f'--output: got "{path.name}", accepts images as {", ".join(PICTURES)}.')
     return draw_circuit(model, path, cone_only=cone)

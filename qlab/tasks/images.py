@@ -76,7 +76,7 @@ class ImageTask(Task):
         (x, labels), other = self.pictures()
         drawn = [_permuted(torch.nonzero(labels == label).flatten(), generator) for label in self.classes]
         for label, rows in zip(self.classes, drawn, strict=True):
-            self._enough("per_class", self.per_class, len(rows), f"pictures of class {label}")
+            self._enough("per_class", self.per_class, len(rows), f"images of class {label}")
         train = torch.cat([rows[: self.per_class] for rows in drawn])
         if other is None:
             rest = torch.cat([rows[self.per_class :] for rows in drawn])
@@ -85,7 +85,7 @@ class ImageTask(Task):
             x_validation, labels_validation = other
             kept = torch.isin(labels_validation, torch.tensor(self.classes))
             x_validation, labels_validation = x_validation[kept], labels_validation[kept]
-        self._enough("validation", self.validation, len(labels_validation), "pictures for validation")
+        self._enough("validation", self.validation, len(labels_validation), "images for validation")
         chosen = _permuted(torch.arange(len(labels_validation)), generator)[: self.validation]
         pictures = (x[train], labels[train]), (x_validation[chosen], labels_validation[chosen])
         # Of grey levels and labels as they are in the files: what is computed of them may differ in its last digits.

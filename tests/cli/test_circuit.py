@@ -110,7 +110,7 @@ def test_pictures(runs: dict[str, str], folder: Path, suffix: str, begins: bytes
     [
         ("plain", ["--qasm", "--draw"], "--qasm: cannot be combined with --draw"),
         ("plain", ["--rows", "rows.csv"], "--rows: belongs to --qasm"),
-        ("plain", ["-o", "picture.txt"], 'got "picture.txt", accepts pictures as .png, .svg, .pdf'),
+        ("plain", ["-o", "picture.txt"], 'got "picture.txt", accepts images as .png, .svg, .pdf'),
         ("plain", ["-o", "nowhere/picture.png"], "there is no folder nowhere"),
         ("plain", ["--qasm", "--rows", "rows.csv", "--row", "2"], "--row: got 2, and rows.csv has the rows 0 to 1"),
         ("again", ["--qasm"], "give a row of features: --rows FILE --row N"),

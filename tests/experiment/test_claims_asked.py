@@ -111,7 +111,7 @@ REFUSED = {
     "seed": (changed("ratio = 0.3 }", "ratio = 0.3, seed = 1 }"), r"claim\.of: seed tells apart what is averaged"),
     "pooled pair": (
         changed(", hidden = [4]", ""),
-        r"claim\.than: its runs differ in model\.hidden \(\[4\], \[8, 2\]\): they are no one group.*pool = \[",
+        r"claim\.than: its runs differ in model\.hidden \(\[4\], \[8, 2\]\): they are not one group.*pool = \[",
     ),
     "pooled ratios": (
         changed(", ratio = 0.3 }", " }"),
@@ -172,7 +172,7 @@ REFUSED = {
     "slope over nothing": (CLAIM + 'effect = "slope"\n', r"claim\.over: missing; a slope is over a swept field"),
     "slope over one value": (
         CLAIM + 'effect = "slope"\nover = "ratio"\n',
-        r"claim\.of: corruption\.ratio has one value, and a slope takes two at least",
+        r"claim\.of: corruption\.ratio has one value, and a slope needs at least two",
     ),
     "slope over words": (
         changed("ratio = 0.3 }", 'ratio = 0.3, model = ["MLP", "PennyLaneQNN"] }').replace(
@@ -207,7 +207,7 @@ def test_refused_before_anything_runs(claims, message):
 
 
 def test_one_seed_is_refused():
-    with pytest.raises(ConfigError, match=r"claim: has 1 seed, and a test takes two at least; raise run\.seeds\."):
+    with pytest.raises(ConfigError, match=r"claim: has 1 seed, and a test needs at least two; raise run\.seeds\."):
         read(text=FILE.replace("seeds = 2", "seeds = 1"))
 
 

@@ -106,7 +106,7 @@ def test_the_best_by_a_criterion_is_reported_with_other_seeds(
     ],
 )
 def test_what_nobody_knows_is_refused_by_name(metric: str, taken: str) -> None:
-    with pytest.raises(ConfigError, match=f'select.metric: got "{metric}", which takes {taken}: who chooses'):
+    with pytest.raises(ConfigError, match=f'select.metric: got "{metric}", which needs {taken}: whoever chooses'):
         parse(BASE + SELECT + f'metric = "{metric}"\n', source="peek.toml")
 
 

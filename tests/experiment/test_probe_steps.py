@@ -119,8 +119,8 @@ def test_what_methods_are_told_counts(tmp_path, write_empty_store) -> None:
     [
         ('at = "Retrain"\nstep = 4', r"got step = 4, accepts 0 to 3, as Retrain takes 3 steps"),
         ('at = "Retrain"\nstep = -2', r"step: got -2, accepts an integer of at least -1"),
-        ("step = 1", r'step = 1, but at = "trained" is no unlearner of the file'),
-        ('at = "oracle"\nstep = 0', r'step = 0, but at = "oracle" is no unlearner of the file'),
+        ("step = 1", r'step = 1, but at = "trained" is not an unlearner of the file'),
+        ('at = "oracle"\nstep = 0', r'step = 0, but at = "oracle" is not an unlearner of the file'),
     ],
 )
 def test_steps_that_are_none_are_refused_before_anything_runs(tmp_path, write_empty_store, probe, message) -> None:

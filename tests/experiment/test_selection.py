@@ -306,7 +306,7 @@ def test_a_group_without_any_candidate_is_named_and_the_others_are_reported(fold
     ("change", "said"),
     [
         (('"training.learning_rate"', '"training.learning_rat"'), 'select.over: no trial has "training.learning_rat"'),
-        (('"training.learning_rate"', '"training.epochs"'), "has one value, so that there is nothing to choose"),
+        (('"training.learning_rate"', '"training.epochs"'), "has one value, so there is nothing to choose"),
         (('"training.learning_rate"', '"corruption.ratio"'), "accepts keys of model, training and task"),
         (("seeds = 2", "seeds = [2, 7]"), "select.seeds: [2] are also seeds of [run]"),
         (("seeds = 2", "seeds = [7, 7]"), "accepts each seed only once"),

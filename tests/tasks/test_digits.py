@@ -112,10 +112,10 @@ def test_nothing_is_downloaded(monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"per_class": 200}, "Digits: per_class: got 200, but there are 182 pictures of class 1"),
-        ({"per_class": 181}, "Digits: per_class: got 181, but there are 180 pictures of class 9"),
-        ({"validation": 163}, "Digits: validation: got 163, but there are 162 pictures for validation"),
-        ({"per_class": 180, "validation": 3}, "Digits: validation: got 3, but there are 2 pictures for validation"),
+        ({"per_class": 200}, "Digits: per_class: got 200, but there are 182 images of class 1"),
+        ({"per_class": 181}, "Digits: per_class: got 181, but there are 180 images of class 9"),
+        ({"validation": 163}, "Digits: validation: got 163, but there are 162 images for validation"),
+        ({"per_class": 180, "validation": 3}, "Digits: validation: got 3, but there are 2 images for validation"),
     ],
 )
 def test_more_pictures_than_there_are(fields, message):

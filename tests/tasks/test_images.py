@@ -324,14 +324,14 @@ def test_bad_fields_say_what_was_given_and_what_is_accepted(fields, got, accepte
 
 @pytest.mark.parametrize("cls", [One, Two])
 def test_more_training_pictures_than_there_are(cls):
-    with pytest.raises(DataError, match=f"^{cls.__name__}: per_class: got 13, but there are 12 pictures of class 9"):
+    with pytest.raises(DataError, match=f"^{cls.__name__}: per_class: got 13, but there are 12 images of class 9"):
         small(cls, per_class=EACH + 1, classes=(9, 1)).load()
 
 
 @pytest.mark.parametrize(("cls", "there"), [(One, 10), (Two, 24)])
 def test_more_validation_pictures_than_there_are(cls, there):
     assert len(small(cls, validation=there).load().validation) == there
-    message = f"^{cls.__name__}: validation: got {there + 1}, but there are {there} pictures for validation"
+    message = f"^{cls.__name__}: validation: got {there + 1}, but there are {there} images for validation"
     with pytest.raises(DataError, match=message):
         small(cls, validation=there + 1).load()
 
@@ -344,7 +344,7 @@ def test_a_class_without_pictures_says_so():
             x, labels = drawn_pictures(0)
             return (x[labels != 9], labels[labels != 9]), None
 
-    with pytest.raises(DataError, match="per_class: got 7, but there are 0 pictures of class 9"):
+    with pytest.raises(DataError, match="per_class: got 7, but there are 0 images of class 9"):
         small(Fewer).load()
 
 

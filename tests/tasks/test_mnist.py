@@ -140,8 +140,8 @@ def test_the_seed_decides_which_pictures_are_taken(folder):
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"per_class": 11, "validation": 5}, "MNIST: per_class: got 11, but there are 10 pictures of class 1"),
-        ({"per_class": 5, "validation": 11}, "MNIST: validation: got 11, but there are 10 pictures for validation"),
+        ({"per_class": 11, "validation": 5}, "MNIST: per_class: got 11, but there are 10 images of class 1"),
+        ({"per_class": 5, "validation": 11}, "MNIST: validation: got 11, but there are 10 images for validation"),
         ({}, "MNIST: per_class: got 250, but there are 10 pictures"),
     ],
 )

@@ -97,7 +97,7 @@ class AuditTable(Component):
                     f"{metric}: one half chooses the attack, the other tests it."
                 )
         if {TUG_OF_WAR, DISTANCE} & set(self.metrics) and self.oracles < 2:
-            raise ConfigError("oracles: got 1, accepts at least 2: distances are told from those between oracles.")
+            raise ConfigError("oracles: got 1, accepts at least 2: distances are compared with those between oracles.")
 
     @property
     def needs_models(self) -> bool:
@@ -186,7 +186,7 @@ def check_audit(table: AuditTable, unlearnings: Iterable[Unlearning]) -> Iterato
     """
     items = [item for item in unlearnings if item.teacher.has_gradients]
     if not items:
-        raise ConfigError("nothing is unlearned by gradients, so that there is nothing to audit; add an [[unlearner]].")
+        raise ConfigError("nothing is unlearned by gradients, so there is nothing to audit; add an [[unlearner]].")
     for metric in table.metrics:
         refused = {item.teacher.names["corruption"]: said for item in items if (said := refusal(metric, item))}
         if refused and all(refusal(metric, item) for item in items):

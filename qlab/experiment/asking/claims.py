@@ -144,13 +144,13 @@ def _claim(
     if table.independent == "repeats" and len({seed for seed, _ in set().union(*units)}) > 1:
         raise UnmadeError(
             f'{where}.independent: got "repeats", and there are several seeds: repeats of one seed share its model, so '
-            "that they are not independent beside those of others; leave it out, and they are averaged for each seed."
+            "they are not independent of one another; leave it out, and they are averaged for each seed."
         )
     if fewest < FEWEST:
         repeats = table.independent == "repeats"
         hint = ' Repeats of one seed are tested with independent = "repeats".' if unlearned and not repeats else ""
         raise UnmadeError(
-            f"{where}: has {counted(fewest, 'repeat' if repeats else 'seed')}, and a test takes two at least; raise "
+            f"{where}: has {counted(fewest, 'repeat' if repeats else 'seed')}, and a test needs at least two; raise "
             f"run.{table.independent}.{hint}"
         )
     return claim
@@ -228,8 +228,8 @@ class _Candidates(Made):
         for key in claim.table.pool:
             if all(len(distinct(self.settings(item).get(key) for item in self.members(own))) < 2 for own in groups):
                 raise UnmadeError(
-                    f"{where}.pool: {key} has one value in each group, so that there is nothing to average over; "
-                    "sweep it with a list and name no one value of it, or leave it out."
+                    f"{where}.pool: {key} has one value in each group, so there is nothing to average over; "
+                    "sweep it with a list and do not name one value of it, or leave it out."
                 )
 
     def _made(self, items: Sequence[Item], key: str, value: Any) -> str:
@@ -258,10 +258,10 @@ class _Candidates(Made):
                 differing[key] = values
         if table.over and len(differing.get(table.over, ())) < 2:
             raise UnmadeError(
-                f"{where}: {table.over} has one value, and a slope takes two at least: sweep it with a list."
+                f"{where}: {table.over} has one value, and a slope needs at least two: sweep it with a list."
             )
         if table.over and any(number(value) is None for value in differing[table.over]):
-            raise ConfigError(f"{where}: {table.over} has values that are no numbers; a slope is over numbers.")
+            raise ConfigError(f"{where}: {table.over} has values that are not numbers; a slope is over numbers.")
         for key in (*table.pool, table.over):
             differing.pop(key, None)
         types = [key for key in differing if key.endswith(".type")]
@@ -274,7 +274,7 @@ class _Candidates(Made):
             first = next(iter(told))
             said = " and ".join(f"{key} ({_listed(values)})" for key, values in list(told.items())[:_SHOWN])
             raise UnmadeError(
-                f"{where}: its runs differ in {said}: they are no one group. Name one value of each, or ask for means "
+                f"{where}: its runs differ in {said}: they are not one group. Name one value of each, or ask for means "
                 f'over them: pool = ["{first}"].'
             )
 

@@ -76,9 +76,9 @@ def criterion_of(
         higher, taken = ORACLES[metric]
         if not oracle:
             raise ConfigError(
-                f'{where}.metric: got "{metric}", which takes {taken}: who chooses settings of a method does not know '
-                f"that. Accepts {', '.join(honest)}; or oracle = true, which is recorded, and shown beside what is "
-                "chosen."
+                f'{where}.metric: got "{metric}", which needs {taken}: whoever chooses settings of a method does not '
+                f"know that. Accepts {', '.join(honest)}; or oracle = true, which is recorded, and shown beside what "
+                "is chosen."
             )
         return Criterion(f"{metric} (oracle)", ((metric, 1.0),), higher_is_better=higher)
     if oracle:

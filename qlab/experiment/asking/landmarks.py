@@ -68,8 +68,8 @@ class Landmarks:
         methods = [own[probe.at] for own in self._methods.values() if probe.at in own]
         if not methods:
             raise ConfigError(
-                f'{name}: step = {probe.step}, but at = "{probe.at}" is no unlearner of the file; name one, such as '
-                'at = "Finetune", or leave step out.'
+                f'{name}: step = {probe.step}, but at = "{probe.at}" is not an unlearner of the file; name one, such '
+                'as at = "Finetune", or leave step out.'
             )
         # What a budget pays for is known once the method has been applied.
         most = min((item.unlearner.steps for item in methods if not item.unlearner.budget), default=probe.step)

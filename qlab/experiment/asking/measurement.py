@@ -158,7 +158,7 @@ def check_asked(asked: AskedMetric, where: str, seen: Mapping[str, str], trials:
         raise ConfigError(f"{where}: {asked.type_name} cannot be measured with {kinds}: {refusals[0]}.")
     if not any(asked.applies_to(trial.corruption.ratio) for trial in trials):
         raise ConfigError(
-            f'{where}: on = "{on}", but in no trial a row is {"corrupted" if on == "forget" else "clean"}: the '
+            f'{where}: on = "{on}", but no trial has a {"corrupted" if on == "forget" else "clean"} row: the '
             f"corruption ratio is {0 if on == 'forget' else 1} in all; give corruption a ratio "
             f"{'above 0' if on == 'forget' else 'below 1'}, or take other rows."
         )

@@ -57,8 +57,7 @@ def method_selection(
     if all(len(group.options) == 1 for group in groups):
         keys = ", ".join(table.over)
         raise ConfigError(
-            f"select.over: each method has one value of {keys}, so that there is nothing to choose; give lists of "
-            "values."
+            f"select.over: each method has one value of {keys}, so there is nothing to choose; give lists of values."
         )
     needed = {name for name, _ in criterion.parts}
     return Selection(table, groups, asked if asked is not None and asked.name in needed else None, criterion)

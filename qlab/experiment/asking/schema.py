@@ -310,7 +310,7 @@ class _Reader:
             return None
         table = self._listed(raw["audit"], "audit", "metrics")
         if "unlearner" not in raw:
-            raise ConfigError("audit: the file has no [[unlearner]], so that there is nothing to audit; add one.")
+            raise ConfigError("audit: the file has no [[unlearner]], so there is nothing to audit; add one.")
         made = self._tables.make(AuditTable, table, "audit")
         try:
             for line in check_audit(made, unlearnings):

@@ -209,7 +209,7 @@ def selection(table: SelectTable, trials: Sequence[Trial], metrics: Iterable[Ask
             )
         if len({content_hash(plain(value_at(trial, key))) for trial in having}) == 1:
             raise ConfigError(
-                f'select.over: "{key}" has one value, so that there is nothing to choose; give it a list of values.'
+                f'select.over: "{key}" has one value, so there is nothing to choose; give it a list of values.'
             )
     if table.oracle:
         raise ConfigError(

@@ -125,7 +125,7 @@ class Trial(_Recorded):
             ConfigError: it has some.
         """
         if not isinstance(self.model, Estimator):
-            raise ConfigError(f"{self.label}: {self.names['model']} is trained; it is no estimator.")
+            raise ConfigError(f"{self.label}: {self.names['model']} is trained; it is not an estimator.")
         return self.model
 
     @functools.cached_property
