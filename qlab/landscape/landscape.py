@@ -132,7 +132,7 @@ class Landscape:
 
     @property
     def about(self) -> dict[str, Any]:
-        """What the landscape is of: for the provenance of results."""
+        """What the landscape was taken of, for the provenance of results."""
         return {
             "model": self.model.described(),
             "parameters": self.n_parameters,

@@ -53,12 +53,12 @@ class UnlearningData:
 
     @property
     def trained_on(self) -> Samples:
-        """All rows as the teacher was trained on them: retain, then forget set."""
+        """All rows as the teacher was trained on them, the retain set first, then the forget set."""
         return self.retain.joined(self.forget_polluted)
 
     @property
     def untrained(self) -> Learner:
-        """The model with newly drawn parameters: each trial's seed gives it others, the same in every step."""
+        """The model with newly drawn parameters, which depend on the trial's seed and are the same in every step."""
         if self.fresh is None:
             raise ConfigError("There is no untrained model beside data that were put together by hand.")
         return self.fresh()

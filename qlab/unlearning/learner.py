@@ -63,7 +63,7 @@ class Learner:
     some rows, with the loss with which the teacher was trained, or another. They are taken with respect to the flat
     parameter vector: theta ``[P]`` holds the parameters in the order of ``model.named_parameters()``, each flattened
     row by row (last index fastest). Parameters that the model has frozen, such as the angles of RandomQNN, and those
-    that the method leaves as they are (:meth:`~qlab.unlearning.Unlearner.changed_layers`) are not part of it.
+    that the method leaves as they are (:meth:`~qlab.Unlearner.changed_layers`) are not part of it.
     Derivatives have the model's dtype; no gradient flows through them. Models that draw random numbers in training draw
     none here.
 
