@@ -179,7 +179,7 @@ REFUSED = {
             'model = "PennyLaneQNN", ', ""
         )
         + 'effect = "slope"\nover = "model"\n',
-        r"claim\.of: model\.type has values that are no numbers",
+        r"claim\.of: model\.type has values that are not numbers",
     ),
     "over without a slope": (CLAIM + 'over = "ratio"\n', r"claim\.over: is of slopes"),
     "ratio to zero": (
