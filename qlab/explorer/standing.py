@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 import pandas as pd
@@ -13,7 +13,7 @@ from qlab.tracking import listing, names
 SILENT_MINUTES: Final = 5
 """A running run that has logged nothing for so long is said to give no sign of life."""
 
-SHOWN: Final = ("all", "running", "failed")
+SHOWN: Final = ("all", "running", "failed", "selected")
 """Which runs are shown, by how they stand."""
 
 COLUMNS: Final = {
@@ -65,12 +65,20 @@ def table_of(frame: pd.DataFrame, now: float) -> pd.DataFrame:
 
 
 def counts(table: pd.DataFrame) -> dict[str, int]:
-    """How many runs there are of each of :data:`SHOWN`."""
-    return {name: int(mask(table, name).sum()) for name in SHOWN}
+    """How many runs there are of each of :data:`SHOWN` but those selected."""
+    return {name: int(mask(table, name).sum()) for name in SHOWN if name != "selected"}
 
 
-def mask(table: pd.DataFrame, shown: str) -> pd.Series[bool]:
-    """Which rows are shown."""
+def mask(table: pd.DataFrame, shown: str, selected: Collection[str] = ()) -> pd.Series[bool]:
+    """Which rows are shown.
+
+    Args:
+        table: see :func:`table_of`.
+        shown: one of :data:`SHOWN`.
+        selected: ids of the runs that are.
+    """
+    if shown == "selected":
+        return table["run"].isin(list(selected))
     state = table["state"].astype(str)
     if shown == "running":
         return state.str.startswith("running")
@@ -113,7 +121,7 @@ def _standing(run: Mapping[Any, Any], now: float) -> dict[str, str]:
         found["state"] = f"running, no sign of life for {int(silent)} min"
     steps = _number(run.get("unlearner.steps" if run.get("kind") == names.UNLEARNING else "training.epochs"))
     if steps > 0 and step > 0:
-        found["progress"] = f"{step} of {steps:.0f}"
+        found["progress"] = f"{step} of {steps:.0f} {'steps' if run.get('kind') == names.UNLEARNING else 'epochs'}"
         found["left"] = clock((last - started) / step * max(0.0, steps - step) / 1e3)
     return found
 

@@ -23,7 +23,7 @@ class State(param.Parameterized):
     where = param.String(default="", doc="MLflow filter string that runs must match.")
     runs = param.List(default=[], item_type=str, doc="Ids of the selected runs.")
 
-    standing = param.String(default="all", doc="Which runs the table has: all, running or failed.")
+    standing = param.String(default="all", doc="Which runs the table has: all, running, failed or selected.")
     columns = param.List(default=[], item_type=str, doc="Columns of the table of runs; empty: the usual ones.")
     story = param.Boolean(default=False, doc="Whether one experiment's findings are shown instead of all cards.")
 
@@ -38,6 +38,9 @@ class State(param.Parameterized):
     contours = param.String(default="", doc="Values of contours, commas between; empty: those of accuracies.")
     control = param.List(default=[], item_type=str, doc="Params and values of runs to subtract, name = value.")
 
+    unlearning_tab = param.String(default="Scoreboard", doc="What is shown of unlearning.")
+    models = param.List(default=[], item_type=str, doc="Models of unlearning runs shown; empty: all.")
+    board_sort = param.String(default="", doc="Column that the scoreboard is sorted by, and which way.")
     methods = param.List(default=[], item_type=str, doc="Unlearning methods shown; empty: all.")
     metrics = param.List(
         default=["validation_accuracy", "forget_accuracy_polluted"], item_type=str, doc="Metrics over steps."

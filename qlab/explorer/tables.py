@@ -10,6 +10,7 @@ import pandas as pd
 import panel as pn
 
 from qlab.explorer import design
+from qlab.views.readable import Written
 
 _COMPARED: Final = {
     ">=": operator.ge,
@@ -25,7 +26,10 @@ FILTER: Final = re.compile(r"\s*(>=|<=|!=|>|<|=)?\s*(-?(?:[0-9]+\.?[0-9]*|\.[0-9
 
 
 class Table(pn.widgets.Tabulator):  # type: ignore[misc]
-    """A table filtered by what is written above its columns: ``> 0.9`` for numbers, else a part of the text."""
+    """A table filtered by what is written above its columns: ``> 0.9`` for numbers, else a part of the text.
+
+    Numbers that are written as text are sorted by their value, where the server sorts (``pagination="remote"``).
+    """
 
     def _get_header_filters(self, df: pd.DataFrame) -> list[Any]:
         return [
@@ -34,11 +38,36 @@ class Table(pn.widgets.Tabulator):  # type: ignore[misc]
             if asked["field"] in df and str(asked["value"]).strip()
         ]
 
+    def _sort_df(self, df: pd.DataFrame) -> pd.DataFrame:
+        asked = [(own["field"], own["dir"] == "asc") for own in self.sorters if own["field"] in df]
+        if not asked:
+            return df
+        keys = {str(place): _key(df[field]).to_numpy() for place, (field, _) in enumerate(asked)}
+        order = pd.DataFrame(keys).sort_values(list(keys), ascending=[way for _, way in asked], kind="stable").index
+        return df.iloc[order]
+
+
+def _key(column: pd.Series[Any]) -> pd.Series[Any]:
+    """What a column is sorted by: numbers by value, missing ones last, text whatever its case."""
+    written = values_of(column)
+    if written is not None:
+        return written
+    return column if column.dtype.kind in "biufM" else column.fillna("").astype(str).str.lower()
+
+
+def values_of(column: pd.Series[Any]) -> pd.Series[float] | None:
+    """The values of a column of :class:`qlab.views.readable.Written`; None of another."""
+    if column.dtype != object or not any(isinstance(cell, Written) for cell in column):
+        return None
+    values = [cell.value if isinstance(cell, Written) else float("nan") for cell in column]
+    return pd.Series(values, index=column.index, dtype=float)
+
 
 def matching(column: pd.Series[Any], text: str) -> pd.Series[bool]:
     """Which values of a column match what is written above it."""
     number = FILTER.fullmatch(text)
-    values = pd.to_numeric(column, errors="coerce")
+    written = values_of(column)
+    values = pd.to_numeric(column, errors="coerce") if written is None else written
     if number is not None and values.notna().any():
         return _COMPARED[number[1] or "="](values, float(number[2])) & values.notna()
     return column.fillna("").astype(str).str.contains(text.strip(), case=False, regex=False)

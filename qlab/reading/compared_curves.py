@@ -11,8 +11,8 @@ import pandas as pd
 
 from qlab.claims.intervals import t_interval
 from qlab.reading.compare import Group, Series, by_seed, final
-from qlab.reading.numerals import rounded
 from qlab.views.kept import spread
+from qlab.views.numerals import rounded
 
 CURVES: Final = ("letter", "group", "metric", "step", "mean", "deviation", "n")
 """Columns of :func:`curve_table`."""

@@ -10,9 +10,9 @@ from typing import Any, Final
 import pandas as pd
 
 from qlab.errors import ConfigError
-from qlab.reading.numerals import Numeral, rounded
 from qlab.views.kept import joined
 from qlab.views.labels import numbers
+from qlab.views.numerals import Numeral, rounded
 from qlab.views.words import named
 
 FORMATS: Final = ("tex", "csv", "md")

@@ -53,6 +53,17 @@ _ENDS: Final = {
     "corrective_accuracy": "corrective accuracy (true labels)",
     "reachable_gap": "gap to what retraining can reach",
     "oracle_gap": "gap to the oracle",
+    "oracle_accuracy": "oracle's validation accuracy",
+    "oracle_accuracy_std": "noise floor of the gap",
+    "oracle_kl": "divergence from the oracle (nats)",
+    "oracle_kl_floor": "noise floor of the divergence (nats)",
+    "membership_auc": "membership AUC",
+    "membership_auc_oracle": "membership AUC of the oracle",
+    "relearn_steps": "steps to relearn",
+    "steps_to_oracle": "steps to the oracle's accuracy",
+    "unlearning_seconds": "time (s)",
+    "klom_forget_excess": "KLoM above oracles' (forget rows, nats)",
+    "klom_hidden_excess": "KLoM above oracles' (hidden rows, nats)",
 }
 """Metrics at the end of unlearning."""
 
@@ -62,6 +73,19 @@ _PROBED: Final = {
     "hessian_eigenvalue_min": "lowest Hessian eigenvalue",
 }
 """Metrics of probes."""
+
+_COLUMNS: Final = {
+    "ratio": "corruption ratio",
+    "left_out": "left out",
+    "kept": "runs kept",
+    "low": "95 % interval from",
+    "high": "95 % interval to",
+    "against": "control",
+    "probe_type": "probe's class",
+}
+"""Columns of summaries that are no metrics."""
+
+_COUNTS: Final = ("_steps", "_evaluations", "_models", "_oracles", "_epochs")
 
 _UNITS: Final = {"model.depth": "layers", "training.epochs": "epochs", "training.batch_size": "rows"}
 
@@ -73,6 +97,16 @@ def named(name: str) -> str:
     if name in _PARAMS:
         return _PARAMS[name]
     return (TITLES | APART | _ENDS | _PROBED).get(name, name.rpartition(".")[2].replace("_", " "))
+
+
+def heading(name: str) -> str:
+    """A column of a table in words, with its unit; labels are called what they are."""
+    return _COLUMNS.get(name) or _with_unit(name)
+
+
+def is_count(metric: str) -> bool:
+    """Whether a metric counts something: steps, evaluations."""
+    return metric.endswith(_COUNTS) or metric.startswith("steps_")
 
 
 def axis_words(axis: Sequence[str]) -> str:

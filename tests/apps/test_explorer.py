@@ -45,7 +45,7 @@ def settled(page: Any) -> str:
     [
         ("Runs", ".tabulator-row"),
         ("Resilience", FIGURE),
-        ("Unlearning", FIGURE),
+        ("Unlearning", ".tabulator-row"),
         ("Landscape", FIGURE),
         ("Curvature", FIGURE),
         ("Data and circuit", FIGURE),

@@ -38,19 +38,21 @@ oracles = 1
 
 def page(opened: Callable[..., Any], **assignments: Any) -> Any:
     found = opened(UnlearningPage, EXPERIMENT, **assignments)
+    found.state.unlearning_tab = "Known rows"
     found.update()
-    assert not found._notice.object
     return found
 
 
 def test_a_sweep_has_a_line_for_each_method_beside_teacher_and_oracles(opened: Callable[..., Any]) -> None:
     found = page(opened)
+    assert not found._notice.object
     assert set(found.known.table["method"]) == {"Finetune", "oracle", "reachable oracle", "teacher"}
     assert len(found.known.figure) == 2
-    assert "hidden_accuracy_polluted" in found._metrics.widget.options
+    assert "hidden_accuracy_polluted" in found._metrics.widget.options.values()
 
 
 def test_without_a_sweep_there_is_none(opened: Callable[..., Any]) -> None:
     found = page(opened, corruption__known=1.0)
     assert found.known.figure is None
-    assert "hidden_accuracy_polluted" not in found._metrics.widget.options
+    assert found._notice.object.startswith("All these runs know the same fraction")
+    assert "hidden_accuracy_polluted" not in found._metrics.widget.options.values()

@@ -49,6 +49,7 @@ SCRUB = "Scrub of MLP, LabelFlip 0.5, seed 0"
 
 def test_run_and_rows_are_chosen_and_stand_in_the_address(opened: Callable[..., Any]) -> None:
     page = opened(UnlearningPage, EXPERIMENT + AUDIT)
+    page.state.unlearning_tab = "Margins"
     page.update()
     assert page._margins._controls.visible
     assert page.margins.table["title"].unique().tolist() == ["Finetune of MLP, LabelFlip 0.5, seed 0"]
@@ -68,6 +69,7 @@ def test_run_and_rows_are_chosen_and_stand_in_the_address(opened: Callable[..., 
 
 def test_without_an_audit_the_tab_says_how_to_get_one(opened: Callable[..., Any]) -> None:
     page = opened(UnlearningPage, EXPERIMENT)
+    page.state.unlearning_tab = "Margins"
     page.update()
     assert page.margins.figure is None
     assert page._margins._none.visible

@@ -36,13 +36,13 @@ def test_a_running_one_how_far_it_is_and_how_much_longer_it_takes() -> None:
     # 50 of 200 epochs in 8 of the 10 minutes since it began: the other 150 take 24.
     seen = (50, NOW - 2 * MINUTE)
     found = table({"status": "RUNNING", names.SEEN: seen, "training.epochs": 200}).loc["r0"]
-    assert (found["state"], found["progress"], found["left"]) == ("running", "50 of 200", "0:24:00")
+    assert (found["state"], found["progress"], found["left"]) == ("running", "50 of 200 epochs", "0:24:00")
     assert found["took"] == "0:10:00"
 
 
 def test_steps_of_unlearning_are_its_own() -> None:
     row = {"status": "RUNNING", "kind": names.UNLEARNING, names.SEEN: (5, NOW), "training.epochs": 200}
-    assert table({**row, "unlearner.steps": 20}).loc["r0"]["progress"] == "5 of 20"
+    assert table({**row, "unlearner.steps": 20}).loc["r0"]["progress"] == "5 of 20 steps"
 
 
 @pytest.mark.parametrize(("minutes", "said"), [(4.9, "running"), (5.0, "running, no sign of life for 5 min")])

@@ -16,8 +16,8 @@ from hypothesis import given
 
 import qlab
 from qlab.errors import ConfigError
-from qlab.reading.numerals import rounded
 from qlab.reading.table_files import escaped, latex, markdown
+from qlab.views.numerals import rounded
 
 
 @pytest.mark.parametrize(

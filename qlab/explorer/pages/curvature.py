@@ -18,7 +18,7 @@ from qlab.landscape.result import ProbeResult
 from qlab.tracking import frames, names
 from qlab.views.curvature import figures_of, summarize_probes
 from qlab.views.landscape import draw
-from qlab.views.summary import rounded
+from qlab.views.readable import readable
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -87,7 +87,7 @@ class CurvaturePage(Page):
             self._one.value = selected[0]
         elif shown.runs and self._one.value not in shown.runs.values():
             self._one.value = next(iter(shown.runs.values()))
-        self._table.objects = [plain_table(rounded(shown.table), pagination="remote", page_size=10)]
+        self._table.objects = [plain_table(readable(shown.table), pagination="remote", page_size=10)]
 
     def _show_one(self) -> None:
         run_id = self._one.value

@@ -24,7 +24,8 @@ from qlab.reading.findings import Finding
 from qlab.report.page import write_report
 from qlab.report.sections import section_of
 from qlab.tracking import frames, names
-from qlab.views.summary import rounded, summarize
+from qlab.views.readable import readable
+from qlab.views.summary import summarize
 from qlab.words import counted
 
 _WIDTH: Final = 360
@@ -175,7 +176,7 @@ class FindingsPage(Page):
         if len(story.table):
             found += [
                 heading("Groups"),
-                plain_table(rounded(story.table), pagination="remote", page_size=12),
+                plain_table(readable(story.table), pagination="remote", page_size=12),
                 Text(left_out(story.table)),
             ]
         return found

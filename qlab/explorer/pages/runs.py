@@ -66,7 +66,7 @@ class RunsPage(Page):
 
     def _show(self, every: pd.DataFrame) -> None:
         counted = standing.counts(every)
-        frame = every[standing.mask(every, self.state.standing)].reset_index(drop=True)
+        frame = every[standing.mask(every, self.state.standing, self.state.runs)].reset_index(drop=True)
         shown = standing.columns_of(every, list(self.state.columns))
         hidden = [name for name in standing.COLUMNS if name not in shown]
         with pn.io.hold():

@@ -20,8 +20,8 @@ from qlab.explorer.tables import plain_table
 from qlab.explorer.text import Text, heading
 from qlab.reading.compare import Group
 from qlab.reading.confusion import BOTH, FIRST, NEITHER, OUTCOMES, SECOND
-from qlab.reading.numerals import rounded
 from qlab.views.compare import sample_map
+from qlab.views.numerals import rounded
 
 _PART = "samples"
 

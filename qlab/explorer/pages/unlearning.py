@@ -1,9 +1,10 @@
-"""Unlearning: methods side by side, over their steps and at their end."""
+"""Unlearning: methods side by side as a scoreboard, over their steps and at their end."""
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Final
 
 import pandas as pd
 import panel as pn
@@ -14,10 +15,14 @@ from qlab.explorer.controls import Control
 from qlab.explorer.figure import Figure
 from qlab.explorer.page import Page
 from qlab.explorer.pages.margins import Margins
+from qlab.explorer.pages.scoreboard import ScoreboardTab
 from qlab.explorer.tables import plain_table
 from qlab.reading.known import against_known, known_table, sweeps_known
+from qlab.reading.scoreboard import Scoreboard, scoreboard
 from qlab.tracking import frames, names
 from qlab.views.kept import measured
+from qlab.views.labels import natural
+from qlab.views.readable import readable
 from qlab.views.relearning import (
     relearning_curves,
     relearning_history,
@@ -25,9 +30,9 @@ from qlab.views.relearning import (
     relearning_table,
     was_audited,
 )
-from qlab.views.summary import rounded
 from qlab.views.unlearning import (
     DRAWN,
+    MOST_ROWS,
     accuracy_against_step,
     curves_of,
     final_bars,
@@ -36,32 +41,43 @@ from qlab.views.unlearning import (
     summarize_unlearning,
     trade_off,
 )
-from qlab.views.words import APART, TITLES
+from qlab.views.words import APART, TITLES, named
+
+_TAB: Final = "tab"
+"""The part of the page that the open tab's messages are of."""
+
+_UNFINISHED: Final = "No unlearning run has finished yet."
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Shown:
+    """What all tabs are made of."""
+
     runs: pd.DataFrame
-    table: pd.DataFrame
-    curves: pd.DataFrame
-    methods: list[str]
-    known: pd.DataFrame | None
-    relearned: pd.DataFrame | None
+    board: Scoreboard
+    options: dict[str, list[str]]
 
 
 class UnlearningPage(Page):
-    """Every metric against the unlearning step, the ends as bars, and what is forgotten against what is kept."""
+    """A scoreboard; every metric against the unlearning step, the ends as bars, forgotten against kept, single rows."""
 
     title = "Unlearning"
-    depends = ("experiment", "where", "methods", "metrics")
+    depends = ("experiment", "where", "methods", "models", "corruptions")
 
     def build(self) -> list[Any]:
-        """What to show; curves, bars, trade-off and table."""
-        self._methods = Control(
-            pmui.MultiChoice(label="Methods", options=[], width=design.CONTROL), self.state, "methods"
+        """The tabs, of which only the open one is drawn."""
+        state = self.state
+        self._shown: _Shown | None = None
+        self._drawn: set[str] = set()
+        self._chosen = {
+            name: Control(pmui.MultiChoice(label=name.title(), options=[], width=design.CONTROL), state, name)
+            for name in ("methods", "models", "corruptions")
+        }
+        metrics = pmui.MultiChoice(
+            label="Metrics", options={named(name): name for name in TITLES}, width=design.CONTROL
         )
-        metrics = pmui.MultiChoice(label="Metrics", options=list(TITLES), width=design.CONTROL)
-        self._metrics = Control(metrics, self.state, "metrics")
+        self._metrics = Control(metrics, state, "metrics")
+        self._board = ScoreboardTab(self)
         self.curves = Figure("unlearning_curves")
         self.bars = Figure("unlearning_final")
         self.trade = Figure("unlearning_trade_off")
@@ -70,76 +86,169 @@ class UnlearningPage(Page):
         self.margins = Figure("unlearning_margins")
         self._margins = Margins(self, self.margins)
         self._table = pn.Column(sizing_mode="stretch_width")
-        tabs = pmui.Tabs(
-            ("Over steps", self.curves.view),
-            ("At the end", self.bars.view),
-            ("Trade-off", self.trade.view),
-            ("Known rows", self.known.view),
-            ("Relearning", self.relearning.view),
-            ("Margins", self._margins.view),
-            ("Table", self._table),
-        )
-        self.controls = [self._methods.widget, self._metrics.widget]
-        return [tabs]
+        self._draws: dict[str, tuple[Any, Callable[[_Shown], None]]] = {
+            "Scoreboard": (self._board.view, lambda shown: self._board.show(shown.board)),
+            "Over steps": (self.curves.view, self._draw_curves),
+            "At the end": (self.bars.view, self._draw_bars),
+            "Trade-off": (self.trade.view, self._draw_trade),
+            "Known rows": (self.known.view, self._draw_known),
+            "Relearning": (self.relearning.view, self._draw_relearning),
+            "Margins": (self._margins.view, lambda shown: self._margins.show(shown.runs)),
+            "Table": (self._table, self._draw_table),
+        }
+        self._tabs = pmui.Tabs(*((name, view) for name, (view, _) in self._draws.items()))
+        self._tabs.param.watch(self._opened, "active")
+        state.param.watch(lambda _: self._open(), "unlearning_tab")
+        state.param.watch(lambda _: self._redraw("Over steps", "At the end"), "metrics")
+        state.param.watch(lambda _: self._board.light(), "runs")
+        self.controls = [*(control.widget for control in self._chosen.values()), self._metrics.widget]
+        self._open()
+        return [self._tabs]
 
     def update(self) -> None:
-        """Reads the methods' runs and their histories."""
+        """Reads the runs of the methods, and draws the open tab."""
         experiment, where = self.state.experiment, self.state.where
-        wanted, metrics = (
-            list(self.state.methods),
-            [name for name in self.state.metrics if name in (*TITLES, *APART)] or list(DRAWN),
-        )
+        wanted = {name: list(getattr(self.state, name)) for name in self._chosen}
 
         def compute() -> _Shown:
             frame = self.context.reader.runs(experiment, where)
             runs = frames.latest_per_trial(frame[frame["kind"] == names.UNLEARNING])
             if runs.empty:
                 raise self.nothing("unlearning runs", "Run: qlab run xxz_unlearn")
-            labels = label_runs(runs)["method"]
-            methods = sorted(labels.unique())
-            if set(wanted) & set(methods):
-                runs = runs[labels.isin(wanted)]
-            series = self.context.reader.series([str(run) for run in runs["run_id"]], metrics)
-            history = history_of(runs, lambda run, metric: series[run, metric], metrics)
-            curves = history if history.empty else curves_of(history)
-            known = known_table(runs) if sweeps_known(runs) else None
-            relearned = self._relearned(runs) if was_audited(runs) else None
-            return _Shown(runs, summarize_unlearning(runs), curves, methods, known, relearned)
+            labels = label_runs(runs)
+            options = {
+                name: sorted(labels[name.removesuffix("s")].unique(), key=natural) for name in ("methods", "models")
+            }
+            own = runs.reindex(columns=["corruption.type"])["corruption.type"].fillna("").astype(str)
+            every = {*labels["corruption"], *own} - {""}
+            options["corruptions"] = sorted(every, key=natural)
+            kept = pd.Series(True, index=runs.index)
+            for name, values in wanted.items():
+                if known := set(values) & set(options[name]):
+                    of = labels[name.removesuffix("s")].isin(known)
+                    kept &= of | own.isin(known) if name == "corruptions" else of
+            if not kept.any():
+                chosen = "; ".join(f"{name}: {', '.join(values)}" for name, values in wanted.items() if values)
+                raise self.nothing(f"unlearning runs with {chosen}", "Choose others on the left.")
+            whole = frame if not where.strip() else self.context.reader.runs(experiment)
+            return _Shown(runs[kept], scoreboard(runs[kept], whole), options)
 
         self.compute(compute, self._show)
 
-    def _relearned(self, runs: pd.DataFrame) -> pd.DataFrame:
-        """The values of relearning curves."""
-        series = self.context.reader.series([str(run) for run in runs["run_id"]], relearning_metrics(runs))
-        return relearning_history(runs, lambda run, metric: series[run, metric])
-
     def _show(self, shown: _Shown) -> None:
-        self._methods.offer(shown.methods)
-        own = measured(shown.runs)
-        apart = [name for name in APART if name in shown.runs and shown.runs[name].notna().any()]
-        self._metrics.offer([*TITLES, *apart, *own])
-        metrics = [name for name in self.state.metrics if name in (*TITLES, *apart)] or list(DRAWN)
-        if shown.curves.empty:
-            self.curves.clear()
+        self._shown = shown
+        for name, control in self._chosen.items():
+            control.offer(shown.options[name])
+        offered = [*TITLES, *self._apart(shown), *measured(shown.runs)]
+        self._metrics.offer({named(name): name for name in offered})
+        self._redraw(*self._draws)
+
+    def _redraw(self, *tabs: str) -> None:
+        """Draws the open one of some tabs again; the others when they are opened, and no file holds them till then."""
+        self._drawn -= set(tabs)
+        figures = {"Over steps": self.curves, "At the end": self.bars, "Trade-off": self.trade}
+        figures |= {"Known rows": self.known, "Relearning": self.relearning, "Margins": self.margins}
+        for name in set(tabs) & figures.keys() - {self._tab}:
+            figures[name].clear()
+        self._draw()
+
+    @property
+    def _tab(self) -> str:
+        tabs = list(self._draws)
+        return self.state.unlearning_tab if self.state.unlearning_tab in tabs else tabs[0]
+
+    def _opened(self, event: Any) -> None:
+        self.state.unlearning_tab = list(self._draws)[event.new]
+
+    def _open(self) -> None:
+        tab = self._tab
+        self._tabs.active = list(self._draws).index(tab)
+        unknown = tab != self.state.unlearning_tab
+        self.say(f'There is no tab "{self.state.unlearning_tab}" on this page.' if unknown else "", "tabs")
+        self._draw()
+
+    def _draw(self) -> None:
+        tab = self._tab
+        if self._shown is None or tab in self._drawn:
+            return
+        self._drawn.add(tab)
+        self.say("", _TAB)
+        self.say("", "few")
+        self._draws[tab][1](self._shown)
+
+    def _apart(self, shown: _Shown) -> list[str]:
+        return [name for name in APART if name in shown.runs and shown.runs[name].notna().any()]
+
+    def _few(self, shown: _Shown) -> pd.DataFrame:
+        """The runs of as many models, corruptions and ratios as one figure shows; the page says which are left."""
+        places = label_runs(shown.runs)[["model", "corruption", "ratio"]]
+        groups = places.drop_duplicates()
+        if len(groups) <= MOST_ROWS:
+            return shown.runs
+        first = places.merge(groups.iloc[:MOST_ROWS].assign(_first=True), how="left")["_first"].notna().to_numpy()
+        self.say(
+            f"Drawn are the first {MOST_ROWS} of {len(groups)} models and corruptions: choose some on the left.", "few"
+        )
+        return shown.runs[first]
+
+    def _draw_curves(self, shown: _Shown) -> None:
+        runs = self._few(shown)
+        metrics = [name for name in self.state.metrics if name in (*TITLES, *self._apart(shown))] or list(DRAWN)
+
+        def compute() -> tuple[pd.DataFrame, pd.DataFrame]:
+            series = self.context.reader.series([str(run) for run in runs["run_id"]], metrics)
+            history = history_of(runs, lambda run, metric: series[run, metric], metrics)
+            return history if history.empty else curves_of(history), summarize_unlearning(runs)
+
+        def show(found: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+            curves, table = found
+            if curves.empty:
+                self.curves.clear()
+                self.say(_UNFINISHED, _TAB)
+            else:
+                self.curves.show(accuracy_against_step(curves, table, metrics=metrics), curves)
+
+        self.compute(compute, show, _TAB)
+
+    def _draw_bars(self, shown: _Shown) -> None:
+        table = summarize_unlearning(self._few(shown))
+        if not table["kept"].any():
             self.bars.clear()
-            self.trade.clear()
+            self.say(_UNFINISHED, _TAB)
+            return
+        asked = [name for name in self.state.metrics if name in (*TITLES, *self._apart(shown), *measured(shown.runs))]
+        final = [name for name in asked if f"{name}_mean" in table] or list(DRAWN)
+        self.bars.show(final_bars(table, final), table)
+
+    def _draw_trade(self, shown: _Shown) -> None:
+        runs = self._few(shown)
+        self.trade.show(trade_off(runs), runs)
+
+    def _draw_known(self, shown: _Shown) -> None:
+        if not sweeps_known(shown.runs):
             self.known.clear()
-            self.relearning.clear()
-            self.say("No unlearning run has finished yet.")
-        else:
-            drawn = accuracy_against_step(shown.curves, shown.table, metrics=metrics)
-            self.curves.show(drawn, shown.curves)
-            asked = [name for name in self.state.metrics if name in (*TITLES, *apart, *own)]
-            final = [name for name in asked if f"{name}_mean" in shown.table] or list(DRAWN)
-            self.bars.show(final_bars(shown.table, final), shown.table)
-            self.trade.show(trade_off(shown.runs), shown.runs)
-            if shown.known is None:
-                self.known.clear()
-            else:
-                self.known.show(against_known(shown.runs), shown.known)
-            if shown.relearned is None or shown.relearned.empty:
+            self.say("All these runs know the same fraction of the corrupted rows: see known in [corruption].", _TAB)
+            return
+        self.known.show(against_known(shown.runs), known_table(shown.runs))
+
+    def _draw_relearning(self, shown: _Shown) -> None:
+        runs = shown.runs
+
+        def compute() -> pd.DataFrame:
+            if not was_audited(runs):
+                return pd.DataFrame()
+            series = self.context.reader.series([str(run) for run in runs["run_id"]], relearning_metrics(runs))
+            return relearning_history(runs, lambda run, metric: series[run, metric])
+
+        def show(found: pd.DataFrame) -> None:
+            if found.empty:
                 self.relearning.clear()
+                self.say("No run was audited with relearning: see [audit] in `qlab describe audit`.", _TAB)
             else:
-                self.relearning.show(relearning_curves(shown.relearned, shown.runs), relearning_table(shown.relearned))
-        self._margins.show(shown.runs)
-        self._table.objects = [plain_table(rounded(shown.table), pagination="remote", page_size=12)]
+                self.relearning.show(relearning_curves(found, runs), relearning_table(found))
+
+        self.compute(compute, show, _TAB)
+
+    def _draw_table(self, shown: _Shown) -> None:
+        table = readable(summarize_unlearning(shown.runs))
+        self._table.objects = [plain_table(table, pagination="remote", page_size=12)]

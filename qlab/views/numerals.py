@@ -44,10 +44,15 @@ class Numeral(NamedTuple):
         return f"e{self.power}" if self.power else ""
 
 
-def rounded(mean: float, deviation: float) -> Numeral:
+def rounded(mean: float, deviation: float, *, fine: bool = False) -> Numeral:
     """A mean rounded to its deviation, which keeps one significant digit, two if it begins with 1.
 
     Without a deviation (or one of zero) three decimals are kept, of what is small or large three significant ones.
+
+    Args:
+        mean: the number.
+        deviation: NaN if there is none.
+        fine: whether the deviation always keeps two digits: tables to compare rows in tell more of them apart.
     """
     if not math.isfinite(mean):
         return Numeral("", "", 0)
@@ -57,13 +62,13 @@ def rounded(mean: float, deviation: float) -> Numeral:
     mean, spread = mean / 10.0**power, spread / 10.0**power
     if math.isnan(spread) or spread == 0.0:
         return Numeral(f"{mean:.{_PLAIN}f}", "" if math.isnan(spread) else f"{0:.{_PLAIN}f}", power)
-    decimals = _decimals(spread)
+    decimals = _decimals(spread, fine=fine)
     return Numeral(f"{mean:.{decimals}f}", f"{spread:.{decimals}f}", power)
 
 
-def _decimals(deviation: float) -> int:
+def _decimals(deviation: float, *, fine: bool) -> int:
     mantissa, _, power = f"{deviation:.1e}".partition("e")
     short, _, rounded_power = f"{deviation:.0e}".partition("e")
-    if float(mantissa) < 2.0:
+    if fine or float(mantissa) < 2.0:
         return max(0, 1 - int(power))
     return max(0, (1 if short == "1" else 0) - int(rounded_power))
