@@ -81,7 +81,7 @@ class Explorer:
         self.work.param.watch(lambda event: setattr(self._busy, "visible", event.new), "busy")
         self._tabs.link(self.state, value="page")
         self.state.param.watch(lambda _: self._open(), "page")
-        fields = sorted({field for page in self.pages.values() for field in page.depends})
+        fields = sorted({field for page in self.pages.values() for field in (*page.depends, *page.lit_by)})
         self.state.param.watch(self._changed, fields)
 
     @property
@@ -158,6 +158,7 @@ class Explorer:
         for page in self.pages.values():
             if names & set(page.depends):
                 page.stale = True
+            page.unlit = page.unlit or bool(names & set(page.lit_by))
         self._draw()
 
     def _open(self) -> None:
@@ -171,7 +172,11 @@ class Explorer:
     def _draw(self) -> None:
         page = self.page
         # Nothing is drawn before the store has been read once.
-        if not page.stale or not self._known:
+        if not self._known or not (page.stale or page.unlit):
+            return
+        page.unlit = False
+        if not page.stale:
+            page.light()
             return
         page.stale = False
         page.clear()

@@ -93,6 +93,15 @@ ALERT: Final = {**NOTICE, "border-left": "4px solid #B3401A", "background": "rgb
 GRID: Final = {"display": "grid", "gap": f"{SPACE}px {2 * SPACE}px"}
 """Panels side by side."""
 
+BESIDE: Final = f"""
+:host {{ display: grid; grid-template-columns: minmax(0, 1fr); gap: {SPACE}px {2 * SPACE}px; align-items: start; }}
+@media (min-width: 1200px) {{
+  :host(.beside) {{ grid-template-columns: minmax(0, 2fr) minmax({NARROWEST}px, 1fr); }}
+  :host(.beside) > :nth-child(2) {{ position: sticky; top: {SPACE}px; }}
+}}
+"""
+"""Of what is chosen on the left and looked at on the right, which stays in sight; below it where there is no room."""
+
 WRAPPED: Final = {"flex-wrap": "wrap"}
 """Style of a row that goes on below where the window ends; Panel's FlexBox would evaluate text as a script."""
 
@@ -102,7 +111,7 @@ def themes() -> dict[str, Any]:
     return {name: {**_COMMON, **own} for name, own in THEME.items()}
 
 
-def columns(count: int) -> dict[str, str]:
+def columns(count: int, narrowest: int = NARROWEST + 40) -> dict[str, str]:
     """Style of a grid of so many panels: as many in a row as there is room for."""
-    style = {**GRID, "grid-template-columns": f"repeat(auto-fit, minmax(min(100%, {NARROWEST + 40}px), 1fr))"}
+    style = {**GRID, "grid-template-columns": f"repeat(auto-fit, minmax(min(100%, {narrowest}px), 1fr))"}
     return style if count > 1 else {**style, "max-width": f"{ALONE}px"}

@@ -11,6 +11,7 @@ import panel as pn
 from qlab.explorer import design, drawing
 from qlab.explorer.copying.menu import CopyMenu
 from qlab.explorer.copying.origin import Origin, Shown
+from qlab.explorer.highlights import Highlights
 from qlab.explorer.text import LegendStrip
 
 
@@ -23,6 +24,7 @@ class Figure:
         name: of the files, without suffix.
         tapped: gets the number of a panel that is clicked, and the coordinates.
         height: of a panel, pixels.
+        narrowest: width of a panel below which there is one less in a row, pixels.
     """
 
     def __init__(
@@ -30,8 +32,11 @@ class Figure:
         name: str,
         tapped: Callable[[int, float, float], None] | None = None,
         height: int = design.HEIGHT,
+        narrowest: int = design.NARROWEST + 40,
     ) -> None:
         self.name = name
+        self.highlights = Highlights()
+        self._narrowest = narrowest
         self._tapped, self._height = tapped, height
         self._made: Callable[[], tuple[Any, pd.DataFrame]] | None = None
         self._place = pn.Column(sizing_mode="stretch_width")
@@ -51,10 +56,11 @@ class Figure:
         models = [drawing.rendered(panel, self._height) for panel in drawing.panels_of(figure)]
         if self._tapped is not None:
             drawing.follow_taps(models, self._tapped)
+        self.highlights.attach(models)
         parts: list[Any] = []
         for keys, group in drawing.grouped(models):
             panes = [pn.pane.Bokeh(model, sizing_mode="stretch_width", margin=0) for model in group]
-            styles = design.columns(min(len(models), 2))
+            styles = design.columns(min(len(models), 2), self._narrowest)
             parts += [
                 *([LegendStrip(keys)] if keys else []),
                 pn.Column(*panes, sizing_mode="stretch_width", styles=styles),
@@ -100,4 +106,5 @@ class Figure:
         """Shows nothing."""
         self._made = None
         self._place.objects = []
+        self.highlights.forget()
         self.copies.show(False)

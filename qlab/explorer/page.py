@@ -42,17 +42,19 @@ class Page(ABC):
 
     A subclass makes its figures in :meth:`build`, which is called when the page is first opened, and puts what they are
     chosen by into ``controls``, which stand in the side bar. :meth:`update` is called whenever something that the page
-    depends on has changed while it is open.
+    depends on has changed while it is open, :meth:`light` when only the selection has.
     """
 
     title: ClassVar[str]
     depends: ClassVar[tuple[str, ...]] = ("experiment", "where")
     """Fields of the state that change what the page shows."""
+    lit_by: ClassVar[tuple[str, ...]] = ()
+    """Fields of the state that change only what is highlighted in what the page shows, see :meth:`light`."""
 
     def __init__(self, context: Context) -> None:
         self.context = context
         self.state = context.state
-        self.stale = True
+        self.stale, self.unlit = True, False
         self.controls: list[Any] = []
         # Plain text: what it says may come from a store.
         self._notice = Text(visible=False, styles=design.NOTICE)
@@ -77,6 +79,15 @@ class Page(ABC):
     @abstractmethod
     def update(self) -> None:
         """Reads and draws anew."""
+
+    def light(self) -> None:
+        """Highlights what is selected; nothing is drawn anew."""
+        return
+
+    @property
+    def selected(self) -> list[str]:
+        """Ids of the runs and checkpoints that are selected, on whichever page."""
+        return list(dict.fromkeys([*self.state.runs, *self.state.points]))
 
     def figures(self) -> list[Figure]:
         """The figures of the page, for export."""

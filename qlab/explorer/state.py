@@ -29,6 +29,7 @@ class State(param.Parameterized):
 
     group_by = param.List(default=[], item_type=str, doc="Params that tell groups apart; empty: all that differ.")
     corruptions = param.List(default=[], item_type=str, doc="Corruptions shown; empty: all.")
+    across = param.String(default="", doc="Param along the axis of Resilience; empty: the corruption ratio.")
     traces = param.Boolean(default=False, doc="Whether single runs are drawn beside the means.")
 
     map_of = param.String(default="trials", doc="Kind of runs of the heat map.")

@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from qlab.views.backends import literal, styled
+from qlab.views.behind import pointed
 from qlab.views.deviations import deviations
 from qlab.views.kept import joined
 from qlab.views.labels import ratio_text
@@ -20,6 +21,8 @@ from qlab.views.unlearning import counted
 from qlab.views.words import named
 
 RATIO = "ratio"
+
+_DEVIATION = "deviation"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -33,6 +36,7 @@ class Line:
         x: places, in order.
         mean: of the runs at each place.
         deviation: of the runs at each place, NaN for one run.
+        points: the rows of the table behind the points, if they are to be told of.
     """
 
     name: str
@@ -41,6 +45,7 @@ class Line:
     x: NDArray[np.float64]
     mean: NDArray[np.float64]
     deviation: NDArray[np.float64]
+    points: pd.DataFrame | None = None
 
     @property
     def label(self) -> str:
@@ -80,13 +85,6 @@ def metric_panels(table: pd.DataFrame, x: str, metrics: Sequence[str], line: str
         line: the column that tells lines apart.
     """
     by_line = styles(str(name) for name in table[line].unique())
-    apart = [name for name in ("experiment", "model", "corruption", "ratio", "probe") if name in table]
-    apart = [name for name in apart if name not in (line, x)]
-    told = [name for name in apart if table[name].nunique(dropna=False) > 1]
-    groups: list[tuple[str, pd.DataFrame]] = [("", table)]
-    if told:
-        grouped = table.groupby(told, sort=False, dropna=False)
-        groups = [(_title(dict(zip(told, _tuple(key), strict=True)), table), rows) for key, rows in grouped]
     return [
         Panel(
             title,
@@ -98,9 +96,19 @@ def metric_panels(table: pd.DataFrame, x: str, metrics: Sequence[str], line: str
             ),
             "accuracy" in metric,
         )
-        for title, rows in groups
+        for title, rows in panel_groups(table, x, line)
         for metric in metrics
     ]
+
+
+def panel_groups(table: pd.DataFrame, x: str, line: str = "model") -> list[tuple[str, pd.DataFrame]]:
+    """The rows of a table by what its panels are of, with their titles, in the order of :func:`metric_panels`."""
+    apart = [name for name in ("experiment", "model", "corruption", "ratio", "probe") if name in table]
+    told = [name for name in apart if name not in (line, x) and table[name].nunique(dropna=False) > 1]
+    if not told:
+        return [("", table)]
+    grouped = table.groupby(told, sort=False, dropna=False)
+    return [(_title(dict(zip(told, _tuple(key), strict=True)), table), rows) for key, rows in grouped]
 
 
 def step_panels(curves: pd.DataFrame, table: pd.DataFrame, metrics: Sequence[str]) -> list[Panel]:
@@ -125,8 +133,8 @@ def step_panels(curves: pd.DataFrame, table: pd.DataFrame, metrics: Sequence[str
             for counts in own.to_dict("records"):
                 method = str(counts["method"])
                 points = rows[(rows["metric"] == metric) & (rows["method"] == method)].sort_values("step")
-                values_of = (_floats(points[name]) for name in ("step", "mean", "deviation"))
-                lines.append(Line(method, by_method[method], counts, *values_of))
+                x, mean, deviation = (_floats(points[name]) for name in ("step", "mean", "deviation"))
+                lines.append(Line(method, by_method[method], counts, x, mean, deviation))
             title = _title({name: value for name, value in values.items() if table[name].nunique() > 1}, table)
             panels.append(Panel(title, "unlearning step", named(metric), tuple(lines), "accuracy" in metric, False))
     return panels
@@ -184,10 +192,15 @@ def _parts(line: Line, panel: Panel) -> list[hv.Element]:
         styled(curve, bokeh={"color": colour, "line_width": 2}, matplotlib={"color": colour, "linewidth": 1.8}),
     ]
     if panel.markers:
+        places = pd.DataFrame({"x": line.x, "mean": line.mean})
+        shown: dict[str, Any] = {"tools": ["hover"]}
+        if line.points is not None:
+            told, shown["hover_tooltips"] = pointed(panel.xlabel, "x", line.points, "mean", _DEVIATION, "kept", "runs")
+            places = places.join(told.reset_index(drop=True))
         found.append(
             styled(
-                hv.Scatter((line.x, line.mean), x, "mean", label=literal(line.label)),
-                bokeh={"color": colour, "marker": line.style.bokeh_marker, "size": 8, "tools": ["hover"]},
+                hv.Scatter(places, x, [name for name in places if name != "x"], label=literal(line.label)),
+                bokeh={"color": colour, "marker": line.style.bokeh_marker, "size": 8, **shown},
                 matplotlib={"color": colour, "marker": line.style.matplotlib_marker, "s": 36},
             )
         )
@@ -208,6 +221,7 @@ def _line(rows: pd.DataFrame, x: str, metric: str, name: str, style: Style) -> L
         _floats(placed[x]),
         _floats(placed[f"{metric}_mean"]),
         _floats(placed[f"{metric}_std"]),
+        placed.assign(**{_DEVIATION: placed[f"{metric}_std"]}),
     )
 
 

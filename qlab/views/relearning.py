@@ -101,8 +101,8 @@ def relearning_panels(history: pd.DataFrame, frame: pd.DataFrame) -> list[Panel]
                 number = int(grouped.count().max()) if len(points) else 0
                 said = counts.get((*map(str, key), name), {"runs": number, "left_out": ""})
                 found = grouped.agg(["mean", "std"]).sort_index().reset_index()
-                values = (np.asarray(found[part], dtype=np.float64) for part in ("step", "mean", "std"))
-                lines.append(Line(name, style[name], {**said, "kept": number}, *values))
+                step, mean, std = (np.asarray(found[part], dtype=np.float64) for part in ("step", "mean", "std"))
+                lines.append(Line(name, style[name], {**said, "kept": number}, step, mean, std))
             if (own["metric"] == metric).any():
                 shown = f"polluted labels given, {rows}"
                 panels.append(Panel(title, "relearning step", shown, tuple(lines), bounded=True, markers=False))

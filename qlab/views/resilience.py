@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from qlab.views.backends import literal, styled
+from qlab.views.behind import pointed
 from qlab.views.deviations import deviations
 from qlab.views.kept import joined
 from qlab.views.palette import Style, styles
@@ -37,7 +38,7 @@ def accuracy_against_ratio(
     many trials are shown of how many there are.
 
     Args:
-        table: see :func:`qlab.views.summary.summarize`.
+        table: see :func:`qlab.views.summary.summarize`, perhaps :func:`qlab.views.behind.with_behind`.
         published: points to show beside ours, as open markers with their standard deviation: columns ``model`` (as in
             the table), ``corruption``, ``ratio``, ``metric``, ``mean`` and ``std``.
         traces: single trials to draw as thin lines, one for each seed, see
@@ -114,18 +115,23 @@ def _line(group: pd.DataFrame, metric: str, model: str, style: Style) -> list[hv
         group = group.iloc[:0]
     mean, deviation = group[f"{metric}_mean"], group[f"{metric}_std"].fillna(0.0)
     x = hv.Dimension("ratio", label="corruption ratio")
-    points = pd.DataFrame(
-        {"ratio": group["ratio"], "mean": mean, "deviation": deviation, "kept": group["kept"], "of": group["trials"]}
-    )
+    points = pd.DataFrame({"ratio": group["ratio"], "mean": mean})
     line = hv.Curve(points, x, "mean", label=literal(label))
-    dots = hv.Scatter(points, x, ["mean", "deviation", "kept", "of"], label=literal(label))
+    told, said = pointed("corruption ratio", "ratio", group, "mean", f"{metric}_std", "kept", "trials")
+    dots = hv.Scatter(points[["ratio", "mean"]].join(told), x, ["mean", *told.columns], label=literal(label))
     colour = style.colour
     return [
         deviations((group["ratio"], mean, deviation), x, colour),
         styled(line, bokeh={"color": colour, "line_width": 2}, matplotlib={"color": colour, "linewidth": 1.8}),
         styled(
             dots,
-            bokeh={"color": colour, "marker": style.bokeh_marker, "size": 8, "tools": ["hover"]},
+            bokeh={
+                "color": colour,
+                "marker": style.bokeh_marker,
+                "size": 8,
+                "tools": ["hover"],
+                "hover_tooltips": said,
+            },
             matplotlib={"color": colour, "marker": style.matplotlib_marker, "s": 36},
         ),
     ]

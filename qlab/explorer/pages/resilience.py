@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import io
-from typing import Any
+from typing import Any, Final
 
+import numpy as np
 import pandas as pd
 import panel as pn
 import panel_material_ui as pmui
@@ -15,31 +16,50 @@ from qlab.errors import DataError
 from qlab.explorer import design
 from qlab.explorer.controls import Control, bound
 from qlab.explorer.figure import Figure
+from qlab.explorer.highlights import Hollow, Marks
+from qlab.explorer.kinship import Kinship
 from qlab.explorer.page import Page
 from qlab.explorer.tables import plain_table
 from qlab.explorer.text import Text, heading
+from qlab.reading.against import Against, against
 from qlab.report.reference import matched, resilience_points
 from qlab.tracking import frames, names
+from qlab.tracking.groups import RATIO
 from qlab.views.kept import measured
 from qlab.views.labels import UNKNOWN, ratio_text, varying
-from qlab.views.resilience import accuracy_against_ratio, panels_of
-from qlab.views.summary import labelled_trials, rounded, summarize
+from qlab.views.palette import styles
+from qlab.views.summary import labelled_trials, rounded
+from qlab.views.sweeps import swept_numbers
 from qlab.views.training import METRICS, curves_over_epochs
+from qlab.words import counted
+
+_HINT: Final = "Click a point, or a row of the table, to see the training behind it."
+
+_BESIDE: Final = 300
+"""Height of a panel of training curves, pixels."""
+
+_NEAR: Final = 0.05
+"""How far from a point a click may be, as a fraction of the panel."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Shown:
-    table: pd.DataFrame
-    trials: pd.DataFrame
+    drawn: Against
     params: list[str]
     corruptions: list[str]
+    axes: list[str]
+    kinship: Kinship
 
 
 class ResiliencePage(Page):
-    """Accuracy against ratio, a line for each group of trials that differ in seed only, or in what is chosen."""
+    """Accuracy against ratio, a line for each group of trials that differ in seed only, or in what is chosen.
+
+    Instead of the ratio any param of numbers can be the axis.
+    """
 
     title = "Resilience"
-    depends = ("experiment", "where", "group_by", "corruptions", "traces", "runs")
+    depends = ("experiment", "where", "group_by", "corruptions", "traces", "across")
+    lit_by = ("runs", "points")
 
     def build(self) -> list[Any]:
         """The curves, the training behind a point, the groups."""
@@ -53,33 +73,27 @@ class ResiliencePage(Page):
         self._corruptions = Control(
             pmui.MultiChoice(label="Corruptions", options=[], width=design.CONTROL), self.state, "corruptions"
         )
+        self._across = Control(pmui.Select(label="Across", options=[], **design.FIELD), self.state, "across")
         traces = bound(pmui.Switch(label="Every run"), self.state, "traces")
         reference = pmui.FileInput(label="Published points", accept=".csv", width=design.CONTROL)
         reference.param.watch(self._read_reference, "value")
-        self.curve = Figure("resilience", self._clicked)
-        self.training = Figure("training")
+        self.curve = Figure("resilience", self._clicked, narrowest=design.NARROWEST)
+        self.training = Figure("training", height=_BESIDE)
         self._groups = pn.Column(sizing_mode="stretch_width")
         self._claims = pn.Column(sizing_mode="stretch_width")
-        self._chosen = Text("Click a point, or a row of the table, to see the training behind it.", margin=(5, 10))
-        self.controls = [self._group_by.widget, self._corruptions.widget, traces, reference]
-        return [
-            self.curve.view,
-            self._chosen,
-            self.training.view,
-            heading("Groups"),
-            self._groups,
-            self._claims,
-        ]
+        self._chosen = Text(_HINT, margin=(5, 10))
+        self._going = Text(visible=False, margin=(0, 10))
+        self.controls = [self._across.widget, self._group_by.widget, self._corruptions.widget, traces, reference]
+        left = pn.Column(self.curve.view, self._going, sizing_mode="stretch_width")
+        right = pn.Column(self._chosen, self.training.view, sizing_mode="stretch_width")
+        self._beside = pn.Column(left, right, sizing_mode="stretch_width", stylesheets=[design.BESIDE])
+        return [self._beside, heading("Groups"), self._groups, self._claims]
 
     def update(self) -> None:
         """Summarises the trials, and reads the training of those selected."""
         state = self.state
-        experiment, where, group_by, corruptions = (
-            state.experiment,
-            state.where,
-            list(state.group_by),
-            state.corruptions,
-        )
+        experiment, where, group_by = state.experiment, state.where, list(state.group_by)
+        corruptions, across = state.corruptions, state.across
 
         def compute() -> _Shown:
             frame = self.context.reader.runs(experiment, where)
@@ -92,7 +106,9 @@ class ResiliencePage(Page):
             wanted = [name for name in corruptions if name in every]
             if wanted:
                 trials = trials[trials["corruption.type"].isin(wanted)]
-            return _Shown(summarize(trials, group_by), labelled_trials(trials, group_by), varying(trials), every)
+            axes = [RATIO, *swept_numbers(trials)]
+            whole = Kinship(self.context.reader.runs(experiment))
+            return _Shown(against(trials, across, group_by), varying(trials), every, axes, whole)
 
         self.compute(compute, self._show)
         self.compute(lambda: self.context.reader.claims(experiment), self._show_claims, "claims")
@@ -100,18 +116,47 @@ class ResiliencePage(Page):
 
     def _show(self, shown: _Shown) -> None:
         self._shown = shown
-        self._group_by.offer([*shown.params, *(name for name in self.state.group_by if name not in shown.params)])
+        state, drawn = self.state, shown.drawn
+        self._group_by.offer([*shown.params, *(name for name in state.group_by if name not in shown.params)])
         self._corruptions.offer(shown.corruptions)
-        if (shown.table["model"] == UNKNOWN).all():
+        self._across.offer(list(dict.fromkeys([*shown.axes, drawn.x])), drawn.x)
+        if (drawn.table["model"] == UNKNOWN).all():
             self.curve.clear()
             self.say("The trials of this experiment do not have the params yet that describe them.")
             return
-        published = None if self._published is None else matched(shown.table["model"].unique(), self._published)
-        traces = shown.trials if self.state.traces else None
-        self.curve.show(accuracy_against_ratio(shown.table, published, traces), shown.table)
-        table = plain_table(rounded(shown.table), selectable=1, pagination="remote", page_size=10)
-        table.on_click(lambda event: self._choose(self._rows(shown.table.iloc[event.row])))
+        published = None if self._published is None else matched(drawn.table["model"].unique(), self._published)
+        self.curve.show(drawn.figure(published, state.traces), drawn.numbers)
+        self._mark()
+        going = len({one.run for one in drawn.going()})
+        self._going.object = f"Hollow markers: what {counted(going, 'run')} that still train have reached so far."
+        self._going.visible = bool(going)
+        table = plain_table(rounded(drawn.numbers), selectable=1, pagination="remote", page_size=10)
+        table.on_click(lambda event: self._choose(drawn.behind(drawn.table.iloc[event.row])))
         self._groups.objects = [table]
+
+    def light(self) -> None:
+        """Rings the points behind which selected runs stand, and shows the training of those."""
+        self._mark()
+        self._show_training()
+
+    def _mark(self) -> None:
+        """Draws the rings, and hollow markers of what is not finished."""
+        if self._shown is None:
+            return
+        drawn, chosen = self._shown.drawn, self._shown.kinship.of(self.selected)
+        by_model = styles(drawn.table["model"].unique())
+        marks: dict[int, Marks] = {}
+        for panel in range(len(drawn.panels)):
+            rings = [(p.x, p.y) for p in drawn.points() if p.panel == panel and not chosen.isdisjoint(p.runs)]
+            going = [one for one in drawn.going() if one.panel == panel]
+            rings += [(one.x, one.y) for one in going if one.run in chosen]
+            hollow = [
+                Hollow(one.x, one.y, style.colour, style.bokeh_marker, one.said)
+                for one in going
+                for style in [by_model[one.model]]
+            ]
+            marks[panel] = Marks(rings=rings, hollow=hollow)
+        self.curve.highlights.show(marks)
 
     def _show_claims(self, claims: pd.DataFrame) -> None:
         shown = [] if claims.empty else [heading("Claims"), plain_table(short(claims)), Text(VERDICT_NOTE)]
@@ -120,21 +165,11 @@ class ResiliencePage(Page):
     def _clicked(self, panel: int, x: float, y: float) -> None:
         if self._shown is None:
             return
-        metrics = [metric for metric, _ in panels_of(self._shown.table)]
-        corruption = self._shown.table["corruption"].unique()[panel // len(metrics)]
-        own = self._shown.table[self._shown.table["corruption"] == corruption]
-        distance = (own["ratio"] - x) ** 2 + (own[f"{metrics[panel % len(metrics)]}_mean"] - y) ** 2
-        distance = distance.fillna(float("inf"))
-        if len(own) and distance.min() < 0.05**2:
-            self._choose(self._rows(own.iloc[int(distance.to_numpy().argmin())]))
-
-    def _rows(self, group: Any) -> list[str]:
-        """The runs of a row of the summary."""
-        assert self._shown is not None
-        trials = self._shown.trials
-        same = (trials["model"] == group["model"]) & (trials["corruption"] == group["corruption"])
-        at = trials["ratio"].isna() if pd.isna(group["ratio"]) else trials["ratio"] == group["ratio"]
-        return [str(run) for run in trials.loc[same & at, "run_id"]]
+        drawn = self._shown.drawn
+        here = [(p.x, p.y, p.runs) for p in drawn.points() if p.panel == panel]
+        here += [(one.x, one.y, (one.run,)) for one in drawn.going() if one.panel == panel]
+        if (found := nearest([(place, value) for place, value, _ in here], (x, y), drawn.log)) is not None:
+            self._choose(list(here[found][2]))
 
     def _choose(self, runs: list[str]) -> None:
         self.state.runs = runs
@@ -160,10 +195,12 @@ class ResiliencePage(Page):
             history, labels = found
             if labels.empty:
                 self.training.clear()
-                self._chosen.object = "Click a point, or a row of the table, to see the training behind it."
+                self._chosen.object = _HINT
+                self._beside.css_classes = []
                 return
-            self._chosen.object = f"Training of {len(labels)} selected trials"
+            self._chosen.object = f"Training of {counted(len(labels), 'selected trial')}"
             self.training.show(curves_over_epochs(history, labels), history)
+            self._beside.css_classes = ["beside"]
 
         self.compute(compute, show, "training")
 
@@ -177,3 +214,23 @@ class ResiliencePage(Page):
                 self.say(f"The file of published points cannot be read: {error}")
                 return
         self.update()
+
+
+def nearest(places: list[tuple[float, float]], click: tuple[float, float], log: bool) -> int | None:
+    """The number of the place that was clicked, or None where there is none near.
+
+    Args:
+        places: of the points of a panel.
+        click: where it was.
+        log: whether the axis is logarithmic.
+    """
+    if not places or (log and click[0] <= 0):
+        return None
+    at = np.array([*places, click], dtype=float)
+    if log:
+        at[:, 0] = np.log10(at[:, 0])
+    size = np.ptp(at[:-1], axis=0)
+    size[0] = size[0] or max(abs(at[0, 0]), 1.0)
+    size[1] = max(size[1], np.abs(at[:-1, 1]).max(), 1.0 if np.abs(at[:-1, 1]).max() <= 1.0 else 1e-12)
+    distance = (((at[:-1] - at[-1]) / size) ** 2).sum(axis=1)
+    return int(distance.argmin()) if distance.min() < _NEAR**2 else None
