@@ -19,6 +19,9 @@ FIELD: Final[dict[str, Any]] = {"width": CONTROL, "size": "small"}
 NARROWEST: Final = 300
 """Width of a figure's panel, pixels: with less room there is one column less."""
 
+SHARED: Final = f"max({NARROWEST}px, min(34%, {NARROWEST + 80}px))"
+"""Width of a panel that may have something beside it: two in a row have room either way, three only on wide windows."""
+
 ALONE: Final = 1100
 """A panel that stands alone is no wider."""
 
@@ -111,7 +114,12 @@ def themes() -> dict[str, Any]:
     return {name: {**_COMMON, **own} for name, own in THEME.items()}
 
 
-def columns(count: int, narrowest: int = NARROWEST + 40) -> dict[str, str]:
-    """Style of a grid of so many panels: as many in a row as there is room for."""
-    style = {**GRID, "grid-template-columns": f"repeat(auto-fit, minmax(min(100%, {narrowest}px), 1fr))"}
+def columns(count: int, narrowest: str = f"{NARROWEST + 40}px") -> dict[str, str]:
+    """Style of a grid of so many panels: as many in a row as there is room for.
+
+    Args:
+        count: of panels.
+        narrowest: width of one, as CSS has it.
+    """
+    style = {**GRID, "grid-template-columns": f"repeat(auto-fit, minmax(min(100%, {narrowest}), 1fr))"}
     return style if count > 1 else {**style, "max-width": f"{ALONE}px"}

@@ -24,7 +24,7 @@ class Figure:
         name: of the files, without suffix.
         tapped: gets the number of a panel that is clicked, and the coordinates.
         height: of a panel, pixels.
-        narrowest: width of a panel below which there is one less in a row, pixels.
+        narrowest: width of a panel below which there is one less in a row, as CSS has it.
     """
 
     def __init__(
@@ -32,7 +32,7 @@ class Figure:
         name: str,
         tapped: Callable[[int, float, float], None] | None = None,
         height: int = design.HEIGHT,
-        narrowest: int = design.NARROWEST + 40,
+        narrowest: str = f"{design.NARROWEST + 40}px",
     ) -> None:
         self.name = name
         self.highlights = Highlights()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import contourpy
 import numpy as np
 import panel as pn
-from bokeh.events import Tap
+from bokeh.events import Pan, PanEnd, Tap
 from bokeh.models import (
     BasicTicker,
     ColorBar,
@@ -26,6 +27,7 @@ from bokeh.plotting import figure
 from numpy.typing import NDArray
 
 from qlab.explorer import design
+from qlab.explorer.highlights import Highlights, Marks
 from qlab.views.backends import literal
 from qlab.views.drawn import Drawn
 from qlab.views.slices import LEVELS, MARK, PATH, axis_labels, has_path, is_log, marks
@@ -57,15 +59,20 @@ class Sight:
     limits: tuple[float, float]
 
 
+Chosen = Callable[[int, float, float, bool], None]
+"""Gets the number of a plane, the coordinates of a place, and whether the hand is still moving."""
+
+
 class Planes:
     """Planes side by side, as many in a row as the window has room for.
 
     Args:
-        tapped: gets the coordinates of a place that is clicked.
+        chosen: is told of places that are clicked, or over which is dragged.
     """
 
-    def __init__(self, tapped: Callable[[float, float], None]) -> None:
-        self._tapped = tapped
+    def __init__(self, chosen: Chosen) -> None:
+        self._chosen = chosen
+        self._place: tuple[float, float] | None = None
         self._planes: list[_Plane] = []
         self.view = pn.Column(sizing_mode="stretch_width", styles=design.GRID)
 
@@ -75,19 +82,28 @@ class Planes:
         log = [is_log(sight.limits) for sight in sights]
         with pn.io.hold():
             if [plane.log for plane in self._planes] != log:
-                self._planes = [_Plane(self._tapped, each) for each in log]
+                self._planes = [
+                    _Plane(functools.partial(self._chosen, number), each) for number, each in enumerate(log)
+                ]
                 alone = len(sights) == 1
                 widest = {"max-width": str(ALONE["max-width"])} if alone else {}
-                self.view.styles = {**design.columns(len(sights)), **widest}
+                self.view.styles = {**design.columns(len(sights), design.SHARED), **widest}
                 for plane, sight in zip(self._planes, sights, strict=True):
                     plane.figure.height = ALONE["height"] if alone else HEIGHT
                     plane.show(sight)
+                    plane.mark(self._place)
                 self.view.objects = [
                     pn.pane.Bokeh(plane.figure, sizing_mode="stretch_width", margin=0) for plane in self._planes
                 ]
                 return
             for plane, sight in zip(self._planes, sights, strict=True):
                 plane.show(sight)
+
+    def mark(self, place: tuple[float, float] | None) -> None:
+        """Marks a place on all planes, or none."""
+        self._place = place
+        for plane in self._planes:
+            plane.mark(place)
 
     def clear(self) -> None:
         """Shows nothing."""
@@ -97,8 +113,9 @@ class Planes:
 class _Plane:
     """One plane: image, contours, the path of training, marked points."""
 
-    def __init__(self, tapped: Callable[[float, float], None], log: bool) -> None:
+    def __init__(self, chosen: Callable[[float, float, bool], None], log: bool) -> None:
         self.log = log
+        self._place = Highlights()
         self._image, self._contours, self._path, self._marks = (
             ColumnDataSource(dict.fromkeys(names.split(), ()))
             for names in ("loss accuracy x y dw dh", "xs ys", "x y distance", "x y distance name")
@@ -113,13 +130,21 @@ class _Plane:
             y_range=(-1.0, 1.0),
             toolbar_location="above",
         )
-        self.figure.toolbar.update(logo=None, autohide=True)
+        # What is dragged over a plane is the place that is looked at; the tools stay in the toolbar.
+        self.figure.toolbar.update(logo=None, autohide=True, active_drag=None)
         self._below = Title(text="", text_font_style="normal", text_font_size=design.SMALL)
         self.figure.add_layout(self._below, "above")
         self._title = Title(text="", text_font_size=design.TITLE)
         self.figure.add_layout(self._title, "above")
         self._draw()
-        self.figure.on_event(Tap, lambda event: tapped(float(event.x), float(event.y)))
+        self._place.attach([self.figure])
+
+        def told(event: Any) -> None:
+            if event.x is not None:
+                chosen(float(event.x), float(event.y), isinstance(event, Pan))
+
+        for kind in (Tap, Pan, PanEnd):
+            self.figure.on_event(kind, told)
 
     def _draw(self) -> None:
         drawn = self.figure
@@ -156,6 +181,10 @@ class _Plane:
         drawn.add_layout(
             ColorBar(color_mapper=self._colours, ticker=ticker, title="loss", width=12, padding=6), "right"
         )
+
+    def mark(self, place: tuple[float, float] | None) -> None:
+        """Rings a place."""
+        self._place.show({} if place is None else {0: Marks(rings=[place])})
 
     def show(self, sight: Sight) -> None:
         """Gives the picture new numbers."""

@@ -54,9 +54,14 @@ class Look:
         return feature_values(vector, self.names, title) if self.names else amplitudes(vector, title)
 
 
-def sample_parts(drawn: Any, known: str, predictions: Sequence[tuple[str, float]]) -> list[Any]:
-    """A sample for a page: its picture, what else is known, and a table of what models say."""
+def sample_parts(
+    drawn: Any, known: str, predictions: Sequence[tuple[str, float]], ticked: Sequence[bool] = ()
+) -> list[Any]:
+    """A sample for a page: its picture, what else is known, and a table of what models say, selected ones first."""
     table = pd.DataFrame(list(predictions), columns=["model", "probability of class 1"]).round(4)
+    if any(ticked):
+        marks = ["yes" if tick else "" for tick in ticked]
+        table = table.assign(selected=marks).sort_values("selected", ascending=False, kind="stable")
     return [pn.pane.HoloViews(drawn, backend="bokeh"), Text(known), plain_table(table)]
 
 

@@ -52,6 +52,7 @@ class Sliced:
         known: all checkpoints of the experiment, by run.
         draft: whether the grids are coarser than was asked.
         runs: whose they are, by the same names.
+        items: the checkpoints, by the names of the results.
     """
 
     results: dict[str, ProbeResult]
@@ -60,6 +61,7 @@ class Sliced:
     known: dict[str, Checkpoint]
     draft: bool
     runs: dict[str, str] = dataclasses.field(default_factory=dict)
+    items: dict[str, Checkpoint] = dataclasses.field(default_factory=dict)
 
 
 class Slicer:
@@ -105,7 +107,7 @@ class Slicer:
                 except QlabError as error:
                     said.append(f"{name}: {error}")
             runs = {name: item.run_id for name, item in items.items()}
-            return Sliced(results, titles, said, known, resolution < fine, runs)
+            return Sliced(results, titles, said, known, resolution < fine, runs, items)
 
         if fine <= COARSE or (asked.fields["dimensions"] == 1 and not asked.draft):
             return measured(fine)
@@ -166,10 +168,7 @@ class Slicer:
         return {short.get(item.run_id, item.label): item for item in found[:MOST]}
 
     def _slice(self, asked: Asked, name: str, items: Mapping[str, Checkpoint], resolution: int) -> ProbeResult:
-        # A landscape calls its own centre "trained", whatever it is here.
-        named = {
-            f"{other} (other)" if other == TRAINED else other: item for other, item in items.items() if other != name
-        }
+        named = named_others(name, items)
         landscape = self._loader.landscape(asked.experiment, items[name], named)
         own = {**asked.fields, "resolution": resolution}
         if own["directions"] == "points":
@@ -184,6 +183,11 @@ class Slicer:
         marks = [shown.get(mark, mark) for mark in result.about["marks"]]
         config = {**result.config, "points": [shown.get(point, point) for point in result.config["points"]]}
         return dataclasses.replace(result, about={**result.about, "marks": marks}, config=config)
+
+
+def named_others(name: str, items: Mapping[str, Checkpoint]) -> dict[str, Checkpoint]:
+    """The other points of a model's landscape, which calls its own centre "trained", whatever it is here."""
+    return {f"{other} (other)" if other == TRAINED else other: item for other, item in items.items() if other != name}
 
 
 def title_of(name: str, item: Checkpoint) -> str:

@@ -69,6 +69,9 @@ class State(param.Parameterized):
     same_colours = param.Boolean(default=True, doc="One colour scale for all slices.")
     cut = param.List(default=[], item_type=float, doc="Where a slice is cut: two coordinates, or none.")
 
+    cut_in = param.Integer(default=0, bounds=(0, 3), doc="Number of the slice whose decision map is drawn.")
+    judged = param.String(default="clean", doc="The label by which a decision is right: clean or given.")
+
     corruption = param.String(default="", doc="Corruption of the data map.")
     ratio = param.Number(default=0.2, bounds=(0.0, 1.0), doc="Ratio of the data map.")
     seed = param.Integer(default=0, doc="Seed of the data map.")

@@ -15,7 +15,9 @@ import panel_material_ui as pmui
 from qlab.errors import DataError, QlabError
 from qlab.explorer import design
 from qlab.explorer.controls import Control, bound
+from qlab.explorer.deciding import mapped
 from qlab.explorer.figure import Figure
+from qlab.explorer.highlights import Marks
 from qlab.explorer.loaded import Checkpoint, checkpoints, corrupted_of, data_of, fitted_runs
 from qlab.explorer.page import Page
 from qlab.explorer.sample import Look, nearest, sample_parts
@@ -25,7 +27,7 @@ from qlab.registry import find, make
 from qlab.tasks.features import FeatureRows
 from qlab.tracking import names
 from qlab.views.circuit import draw_circuit
-from qlab.views.data_map import data_map, map_frame, project_features
+from qlab.views.data_map import data_map
 from qlab.views.labels import label_corruptions, natural, ratio_text
 
 
@@ -52,6 +54,7 @@ class DataPage(Page):
 
     title = "Data and circuit"
     depends = ("experiment", "corruption", "ratio", "seed", "projection")
+    lit_by = ("row", "runs", "points")
 
     def build(self) -> list[Any]:
         """The map with the sample beside it, then the circuits."""
@@ -68,7 +71,6 @@ class DataPage(Page):
         self.map = Figure("data_map", self._clicked, height=480)
         self._sample = pn.Column(Text("Click a sample."), sizing_mode="stretch_width")
         self._circuit = pn.Column(sizing_mode="stretch_width")
-        state.param.watch(lambda _: self._show_sample(), "row")
         self.controls = [self._corruption.widget, self._ratio.widget, self._seed.widget, projection]
         return [
             pn.Column(self.map.view, self._sample, sizing_mode="stretch_width", styles=design.columns(2)),
@@ -118,17 +120,12 @@ class DataPage(Page):
         first = own.iloc[0]
         config = self.context.reader.config(experiment, str(first["trial"]), str(first["parent_id"]))
         task, dataset = data_of(config)
-        corrupted = corrupted_of(config)
-        features = corrupted.split.x
-        places = project_features(features, "tsne" if projection == "tsne" else "pca", seed=seed)
-        labels = (corrupted.split.y.numpy(), corrupted.clean_y.numpy(), corrupted.mask.numpy())
-        about = {name: values.numpy() for name, values in corrupted.split.about.items()}
-        mapped = map_frame(places, *labels).assign(**about)
+        features = corrupted_of(config).split.x
         runs = set(own["run_id"])
         models = [item for item in checkpoints(frame) if item.run_id in runs]
         fitted = [item for run, item in fitted_runs(frame).items() if run in runs]
         chosen = (corruption, ratio, seed)
-        return _Shown(choices, chosen, mapped, features, Look.of(task, dataset), models, fitted)
+        return _Shown(choices, chosen, mapped(config, projection), features, Look.of(task, dataset), models, fitted)
 
     def _show(self, shown: _Shown) -> None:
         self._shown = shown
@@ -138,6 +135,14 @@ class DataPage(Page):
         self._seed.offer(shown.choices.seeds, seed)
         title = f"{corruption} {ratio_text(ratio, shown.choices.ratios)}, seed {seed}"
         self.map.show(data_map(shown.frame, title), shown.frame)
+        self.light()
+
+    def light(self) -> None:
+        """Rings the sample that is looked at, and shows it with what the models say."""
+        shown, number = self._shown, self.state.row
+        here = shown is not None and 0 <= number < len(shown.frame)
+        places = [] if shown is None or not here else [tuple(shown.frame[["x", "y"]].iloc[number])]
+        self.map.highlights.show({0: Marks(rings=places)})
         self._show_sample()
 
     def _clicked(self, panel: int, x: float, y: float) -> None:
@@ -156,10 +161,12 @@ class DataPage(Page):
         def show(predictions: list[tuple[str, float]]) -> None:
             sample = shown.frame.iloc[number]
             title = f"row {number}: trained on as {sample['polluted_label']}, clean label {sample['clean_label']}"
+            chosen = set(self.selected)
+            ticked = [item.run_id in chosen for item in (*shown.models, *shown.fitted)]
             extra = sample.drop(["x", "y", "row", "polluted_label", "clean_label", "kind"])
             known = ", ".join(f"{name} {value:.6g}" for name, value in extra.items())
             self._sample.objects = sample_parts(
-                shown.look.drawn(shown.features, number, title), known or str(sample["kind"]), predictions
+                shown.look.drawn(shown.features, number, title), known or str(sample["kind"]), predictions, ticked
             )
 
         loader = self.context.loader

@@ -9,15 +9,20 @@ import pandas as pd
 import panel as pn
 import panel_material_ui as pmui
 
+from qlab.errors import DataError
 from qlab.explorer import design
 from qlab.explorer.controls import Control, bound
+from qlab.explorer.deciding import Decision, decide, place_of
+from qlab.explorer.decision_picture import DecisionPicture
 from qlab.explorer.figure import Figure
 from qlab.explorer.page import Page
 from qlab.explorer.planes import Planes, Sight
 from qlab.explorer.sliced import below, columns_of, limits_of, pictures, table_of
 from qlab.explorer.slicing import MOST, Asked, Sliced, Slicer
+from qlab.explorer.text import Text
 from qlab.landscape import ProbeResult
 from qlab.views.backends import text_options
+from qlab.views.decision_map import decision_map
 from qlab.views.landscape import draw
 from qlab.views.saving import picture_bytes
 from qlab.views.slices import cut_picture, surface_picture
@@ -25,12 +30,17 @@ from qlab.views.slices import cut_picture, surface_picture
 PAUSE_SECONDS = 0.35
 """After so long without a change the fine grid is drawn, even if the slider is still held."""
 
+_HINT = "Drag over a slice, or click it: what the model decides with the parameters of that point appears beside."
+
 _SAMPLES = ["train", "retain", "forget_polluted", "forget_clean", "validation"]
 _DIRECTIONS = ["filter", "random", "hessian", "pca", "points"]
 
 
 class LandscapePage(Page):
-    """Slices around one to four checkpoints; click a slice to cut it; the line between the first two."""
+    """Slices around one to four checkpoints; the line between the first two.
+
+    Drag over a slice, or click it, to see what the model decides with the parameters of that point, and the cuts there.
+    """
 
     title = "Landscape"
     depends = (
@@ -46,6 +56,7 @@ class LandscapePage(Page):
         "surface",
         "same_colours",
     )
+    lit_by = ("cut", "cut_in", "projection", "judged", "row")
 
     def build(self) -> list[Any]:
         """The slices; cuts and lines below."""
@@ -58,16 +69,21 @@ class LandscapePage(Page):
             state,
             "points",
         )
-        self._planes = Planes(self._clicked)
+        self._planes = Planes(self._chosen)
+        self._picture = DecisionPicture(lambda row: setattr(state, "row", row))
+        self._decision: Decision | None = None
+        self.decided = Figure("decision_map")
         self.slices = Figure("landscape")
         self.cut = Figure("landscape_cut")
         self.line = Figure("landscape_line")
         self._surface = pn.Column(sizing_mode="stretch_width")
         self._between = pmui.Button(label="Line between the first two", icon="timeline", size="small")
         self._between.on_click(lambda _: self._draw_line())
-        self.state.param.watch(lambda _: self._show_cut(), "cut")
         span = pmui.FloatSlider(label="Span", width=design.CONTROL, start=0.05, end=3.0, step=0.05)
         resolution = pmui.IntSlider(label="Resolution", width=design.CONTROL, start=11, end=101, step=2)
+        judged = pmui.Select(
+            label="Right is", options={"the clean label": "clean", "the label given": "given"}, **design.FIELD
+        )
         self.controls = [
             self._points.widget,
             bound(pmui.Select(label="Samples", **design.FIELD, options=_SAMPLES), state, "samples"),
@@ -78,9 +94,13 @@ class LandscapePage(Page):
             self._slider(pmui.IntSlider(label="Draw", width=design.CONTROL, start=0, end=20), "draw"),
             bound(pmui.Switch(label="Surface"), state, "surface"),
             bound(pmui.Switch(label="One colour scale"), state, "same_colours"),
+            bound(judged, state, "judged"),
             self._between,
         ]
-        return [self.slices.view, self._surface, self.cut.view, self.line.view]
+        self._hint = Text(_HINT, visible=False, margin=(0, 10))
+        left = pn.Column(self.slices.view, self._hint, self._surface, sizing_mode="stretch_width")
+        self._beside = pn.Column(left, self.decided.view, sizing_mode="stretch_width", stylesheets=[design.BESIDE])
+        return [self._beside, self.cut.view, self.line.view]
 
     def _slider(self, slider: Any, field: str) -> Any:
         """A slider that is followed while it is dragged, and then once more."""
@@ -126,10 +146,12 @@ class LandscapePage(Page):
         flat = all(result.arrays["loss"].ndim == 2 for result in results.values())
         if not results or not flat or self.state.surface:
             self._planes.clear()
+        self._hint.visible = bool(results) and flat and not self.state.surface and not self.state.cut
         if not results:
             self.slices.clear()
             self._surface.objects = []
             self.cut.clear()
+            self._show_decision(None)
             return
         limits = limits_of(shown, self.state.same_colours)
         if self.state.surface and flat:
@@ -150,19 +172,56 @@ class LandscapePage(Page):
             self._surface.objects = []
             self.slices.show(pictures(shown, limits), table_of(results))
         if not shown.draft:
-            self._show_cut()
+            self.light()
 
-    def _clicked(self, x: float, y: float) -> None:
-        self.state.cut = [x, y]
+    def _chosen(self, number: int, x: float, y: float, moving: bool) -> None:
+        span = self.state.span
+        place = (min(max(x, -span), span), min(max(y, -span), span))
+        if moving:  # the address and the cuts follow when it is let go
+            self._planes.mark(place)
+            self._decide(number, place)
+        else:
+            self.state.param.update(cut=list(place), cut_in=number)
 
-    def _show_cut(self) -> None:
+    def light(self) -> None:
+        """Marks the place that is looked at, and shows the cuts and the decisions there."""
         results = {} if self._shown is None else self._shown.results
         flat = {name: result for name, result in results.items() if result.arrays["loss"].ndim == 2}
-        if len(self.state.cut) != 2 or not flat:
+        try:
+            place = place_of(self.state.cut)
+            self.say("", "cut")
+        except DataError as error:
+            place = None
+            self.say(str(error), "cut")
+        self._planes.mark(place)
+        self._hint.visible = bool(flat) and place is None and not self.state.surface
+        if place is None or not flat:
             self.cut.clear()
+            self._show_decision(None)
             return
-        place = (self.state.cut[0], self.state.cut[1])
         self.cut.show(cut_picture(flat, place), table_of(flat))
+        self._decide(self.state.cut_in, place)
+
+    def _decide(self, number: int, place: tuple[float, float]) -> None:
+        """Asks for the decision map at a place; a newer request takes the place of an older one."""
+        shown, asked = self._shown, self._asked()
+        if shown is None:
+            return
+        look = (self.state.projection, self.state.judged)
+        loader = self.context.loader
+        self.follow(lambda _: decide(loader, asked, shown, number, place, look), self._show_decision, "decision")
+
+    def _show_decision(self, decision: Decision | None) -> None:
+        self._decision = decision
+        if decision is None:
+            self._picture.clear()
+            self.decided.clear()
+            self._beside.css_classes = []
+            return
+        self._picture.show(decision, self.state.row)
+        title = f"{decision.title} at a = {decision.place[0]:.3g}, b = {decision.place[1]:.3g}"
+        self.decided.embody(self._picture.view, lambda: (decision_map(decision.frame, title), decision.frame))
+        self._beside.css_classes = ["beside"]
 
     def _draw_line(self) -> None:
         asked = self._asked()

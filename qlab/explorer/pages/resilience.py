@@ -77,7 +77,7 @@ class ResiliencePage(Page):
         traces = bound(pmui.Switch(label="Every run"), self.state, "traces")
         reference = pmui.FileInput(label="Published points", accept=".csv", width=design.CONTROL)
         reference.param.watch(self._read_reference, "value")
-        self.curve = Figure("resilience", self._clicked, narrowest=design.NARROWEST)
+        self.curve = Figure("resilience", self._clicked, narrowest=design.SHARED)
         self.training = Figure("training", height=_BESIDE)
         self._groups = pn.Column(sizing_mode="stretch_width")
         self._claims = pn.Column(sizing_mode="stretch_width")
