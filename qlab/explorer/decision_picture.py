@@ -8,14 +8,13 @@ from typing import Any, Final
 import numpy as np
 import panel as pn
 from bokeh.events import Tap
-from bokeh.models import ColumnDataSource, HoverTool, Title
+from bokeh.models import ColumnDataSource, HoverTool
 from bokeh.plotting import figure
 
 from qlab.explorer import design
 from qlab.explorer.deciding import Decision
 from qlab.explorer.highlights import Highlights, Marks
-from qlab.explorer.text import Key, LegendStrip
-from qlab.views.backends import literal
+from qlab.explorer.text import Key, LegendStrip, Text
 from qlab.views.decision_map import KINDS, VERDICT, counts_of
 
 HEIGHT: Final = 400
@@ -39,6 +38,8 @@ class DecisionPicture:
         self._places = np.zeros((0, 2))
         keys = tuple(Key(kind, colour, marker=markers[0], line=False) for kind, colour, markers in KINDS[:-1])
         self._keys = LegendStrip(keys)
+        self._title = Text(styles={"--weight": "600"}, margin=(4, 10, 0, 10))
+        self._below = Text(styles={"--size": design.SMALL}, margin=(0, 10))
         self.view = pn.Column(sizing_mode="stretch_width")
 
     def show(self, decision: Decision, row: int) -> None:
@@ -49,8 +50,8 @@ class DecisionPicture:
         looks = [_LOOKS[verdict] for verdict in frame[VERDICT]]
         a, b = decision.place
         with pn.io.hold():
-            self._title.text = literal(f"{decision.title} at a = {a:.3g}, b = {b:.3g}")
-            self._below.text = literal(counts_of(frame, decision.judged))
+            self._title.object = f"{decision.title}, at a = {a:.3g}, b = {b:.3g}"
+            self._below.object = counts_of(frame, decision.judged)
             self._source.data = {name: frame[name].to_numpy() for name in _COLUMNS[:-2]} | {
                 "colour": [colour for colour, _ in looks],
                 "marker": [marker for _, marker in looks],
@@ -82,12 +83,6 @@ class DecisionPicture:
             toolbar_location="above",
         )
         drawn.toolbar.update(logo=None, autohide=True)
-        self._title, self._below = (
-            Title(text="", text_font_size=design.TITLE),
-            Title(text="", text_font_style="normal", text_font_size=design.SMALL),
-        )
-        drawn.add_layout(self._below, "above")
-        drawn.add_layout(self._title, "above")
         dots = drawn.scatter("x", "y", source=self._source, color="colour", marker="marker", size=7, line_width=1.5)
         told = [
             ("row", "@row"),
@@ -101,7 +96,12 @@ class DecisionPicture:
         drawn.grid.visible = False
         drawn.on_event(Tap, self._told)
         self._highlights.attach([drawn])
-        self.view.objects = [self._keys, pn.pane.Bokeh(drawn, sizing_mode="stretch_width", margin=0)]
+        self.view.objects = [
+            self._title,
+            self._below,
+            self._keys,
+            pn.pane.Bokeh(drawn, sizing_mode="stretch_width", margin=0),
+        ]
 
     def _look_at_all(self) -> None:
         low, high = self._places.min(axis=0), self._places.max(axis=0)

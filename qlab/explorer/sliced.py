@@ -31,7 +31,7 @@ def below(result: ProbeResult) -> str:
     samples = str(result.about["samples"]).replace("_", ", ")
     if not np.isfinite(result.arrays["loss"]).any():
         return f"{samples}: the loss is not a number anywhere"
-    return f"{samples} ({result.about['rows']}): loss {loss:.3g}, accuracy {accuracy:.3f}"
+    return f"{samples} ({result.about['rows']})\nloss {loss:.3g}, accuracy {accuracy:.3f}"
 
 
 def pictures(shown: Sliced, limits: Mapping[str, tuple[float, float]]) -> hv.Layout:

@@ -39,6 +39,7 @@ def page(tmp_path: Path, opened: Callable[..., Any]) -> Any:
 def test_a_sample_is_shown_with_its_row_and_the_values_of_its_columns(page: DataPage) -> None:
     page.update()
     page.state.row = 5
+    page.light()
     assert not page._notice.object
     bars, known, predictions = page._sample.objects
     frame = pd.read_csv(CELLS)
@@ -78,6 +79,7 @@ def test_states_as_real_vectors_are_shown_with_their_circuit(opened: Callable[..
     page = opened(DataPage, STATES)
     page.update()
     page.state.row = 3
+    page.light()
     assert not page._notice.object
     assert len(page._sample.objects[0].object.dframe()) == 2**5
     [picture] = page._circuit.objects
@@ -98,6 +100,7 @@ def test_a_density_matrix_is_shown_by_its_largest_expectation_values(opened: Cal
     page = opened(DataPage, CHAIN)
     page.update()
     page.state.row = 0
+    page.light()
     assert not page._notice.object
     bars, known, _ = page._sample.objects
     shown = bars.object.dframe()

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from bokeh.events import Tap
+from bokeh.events import Pan, PanEnd, Tap
 from bokeh.models import LinearColorMapper, LogColorMapper
 
 from qlab.explorer.planes import Planes, Sight
@@ -40,7 +40,7 @@ def sources(planes: Planes) -> dict[str, Any]:
 
 def test_an_image_has_the_loss_of_each_grid_point_at_its_place(landscape: Landscape) -> None:
     result = SliceProbe(resolution=5, span=2.0).measure(landscape)
-    planes = Planes(lambda x, y: None)
+    planes = Planes(lambda *told: None)
     planes.show([sight(result)])
     data = sources(planes)["Image"].data_source.data
     # A cell is as wide as the step of the grid, with the point in its middle.
@@ -57,7 +57,7 @@ def test_contours_lie_where_the_loss_has_their_value() -> None:
     axis = np.linspace(-1.0, 1.0, 41)
     loss = np.add.outer(axis**2, axis**2)  # circles
     found = _result(axis, loss)
-    planes = Planes(lambda x, y: None)
+    planes = Planes(lambda *told: None)
     planes.show([sight(found, (0.0, 2.0))])
     lines = sources(planes)["MultiLine"].data_source.data
     levels = {round(float((x[0] ** 2 + y[0] ** 2) / 2.0 * 11.0)) for x, y in zip(lines["xs"], lines["ys"], strict=True)}
@@ -67,7 +67,7 @@ def test_contours_lie_where_the_loss_has_their_value() -> None:
 
 
 def test_new_numbers_change_the_source_and_not_the_picture(landscape: Landscape) -> None:
-    planes = Planes(lambda x, y: None)
+    planes = Planes(lambda *told: None)
     limits = (0.1, 1.0)
     planes.show([sight(SliceProbe(resolution=5).measure(landscape), limits)])
     pane, figure = planes.view.objects[0], planes.view.objects[0].object
@@ -81,7 +81,7 @@ def test_new_numbers_change_the_source_and_not_the_picture(landscape: Landscape)
 
 def test_losses_over_decades_are_coloured_by_their_logarithm(landscape: Landscape) -> None:
     result = SliceProbe(resolution=5).measure(landscape)
-    planes = Planes(lambda x, y: None)
+    planes = Planes(lambda *told: None)
     kinds = {(0.1, 1.0): LinearColorMapper, (0.01, 10.0): LogColorMapper}
     for limits, kind in kinds.items():
         planes.show([sight(result, limits)])
@@ -92,7 +92,7 @@ def test_losses_over_decades_are_coloured_by_their_logarithm(landscape: Landscap
 
 def test_a_slice_without_a_finite_loss_and_one_after_none(landscape: Landscape) -> None:
     result = _result(np.linspace(-1.0, 1.0, 5), np.full((5, 5), np.nan))
-    planes = Planes(lambda x, y: None)
+    planes = Planes(lambda *told: None)
     planes.show([sight(result), sight(result)])
     assert len(planes.view.objects) == 2
     planes.clear()
@@ -102,12 +102,18 @@ def test_a_slice_without_a_finite_loss_and_one_after_none(landscape: Landscape) 
 
 
 def test_a_click_tells_its_place(landscape: Landscape) -> None:
-    clicked: list[tuple[float, float]] = []
-    planes = Planes(lambda x, y: clicked.append((x, y)))
-    planes.show([sight(SliceProbe(resolution=5).measure(landscape))])
-    figure = planes.view.objects[0].object
+    told: list[tuple[int, float, float, bool]] = []
+    planes = Planes(lambda *event: told.append(event))
+    result = SliceProbe(resolution=5).measure(landscape)
+    planes.show([sight(result), sight(result)])
+    figure = planes.view.objects[1].object
     figure._trigger_event(Tap(figure, sx=1, sy=2, x=0.25, y=-0.5))
-    assert clicked == [(0.25, -0.5)]
+    for moving in (Pan, PanEnd):
+        figure._trigger_event(moving(figure, sx=1, sy=2, x=0.5, y=-0.5))
+    assert told == [(1, 0.25, -0.5, False), (1, 0.5, -0.5, True), (1, 0.5, -0.5, False)]
+    planes.mark((0.5, -0.5))
+    rings = figure.renderers[-1].data_source
+    assert (rings.data["x"], rings.data["y"]) == ([0.5], [-0.5])
 
 
 def _result(axis: Any, loss: Any) -> ProbeResult:
