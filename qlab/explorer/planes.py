@@ -67,10 +67,10 @@ class Planes:
     """Planes side by side, as many in a row as the window has room for.
 
     Args:
-        chosen: is told of places that are clicked, or over which is dragged.
+        chosen: is told of places that are clicked, or over which is dragged; without it dragging moves the picture.
     """
 
-    def __init__(self, chosen: Chosen) -> None:
+    def __init__(self, chosen: Chosen | None = None) -> None:
         self._chosen = chosen
         self._place: tuple[float, float] | None = None
         self._planes: list[_Plane] = []
@@ -113,7 +113,7 @@ class Planes:
 class _Plane:
     """One plane: image, contours, the path of training, marked points."""
 
-    def __init__(self, chosen: Callable[[float, float, bool], None], log: bool) -> None:
+    def __init__(self, chosen: Callable[[float, float, bool], None] | None, log: bool) -> None:
         self.log = log
         self._place = Highlights()
         self._image, self._contours, self._path, self._marks = (
@@ -130,14 +130,20 @@ class _Plane:
             y_range=(-1.0, 1.0),
             toolbar_location="above",
         )
-        # What is dragged over a plane is the place that is looked at; the tools stay in the toolbar.
-        self.figure.toolbar.update(logo=None, autohide=True, active_drag=None)
+        self.figure.toolbar.update(logo=None, autohide=True)
         self._below = Title(text="", text_font_style="normal", text_font_size=design.SMALL)
         self.figure.add_layout(self._below, "above")
         self._title = Title(text="", text_font_size=design.TITLE)
         self.figure.add_layout(self._title, "above")
         self._draw()
         self._place.attach([self.figure])
+
+        if chosen is not None:
+            self._tell(chosen)
+
+    def _tell(self, chosen: Callable[[float, float, bool], None]) -> None:
+        # What is dragged over a plane is the place that is looked at; the tools stay in the toolbar.
+        self.figure.toolbar.active_drag = None
 
         def told(event: Any) -> None:
             if event.x is not None:

@@ -108,6 +108,7 @@ class Against:
     def _runs_by(self) -> dict[Key, pd.DataFrame]:
         return runs_by(self.runs, self.keys)
 
+    @functools.cached_property
     def points(self) -> list[Point]:
         """The means, with the runs behind them, those that are left out among them."""
         found = []
@@ -118,6 +119,7 @@ class Against:
                     found.append(Point(panel, x, y, str(row["model"]), tuple(self.behind(row))))
         return found
 
+    @functools.cached_property
     def going(self) -> list[Going]:
         """What the trials that still train have reached."""
         running = self.runs[self.runs["status"] == _RUNNING]

@@ -47,8 +47,8 @@ def compared_curves(
         lines = []
         for letter, name in groups.items():
             points = own[own["letter"] == letter].sort_values("step")
-            values = (points[column].to_numpy(dtype=float) for column in ("step", "mean", "deviation"))
-            lines.append(Line(name, looks[letter], counts[letter], *values))
+            step, mean, deviation = (points[own].to_numpy(dtype=float) for own in ("step", "mean", "deviation"))
+            lines.append(Line(name, looks[letter], counts[letter], step, mean, deviation))
         marked = any(len(line.x) == 1 for line in lines)  # of which a line shows nothing
         panels.append(Panel("", xlabel, named(str(metric)), tuple(lines), "accuracy" in str(metric), marked))
     return drawn(panels, columns=min(_COLUMNS, len(panels)))

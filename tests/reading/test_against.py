@@ -37,7 +37,7 @@ def trials() -> pd.DataFrame:
 
 def test_a_point_has_its_runs_behind_it_whatever_became_of_them(trials: pd.DataFrame) -> None:
     found = against(trials)
-    (point,) = [p for p in found.points() if p.panel == 0 and p.x == 0.4 and p.runs[0].startswith("0.001/")]
+    (point,) = [p for p in found.points if p.panel == 0 and p.x == 0.4 and p.runs[0].startswith("0.001/")]
     assert point.runs == ("0.001/0.4/0", "0.001/0.4/1", "0.001/0.4/2")
     assert point.y == pytest.approx(0.9 - 0.4 - 0.001)  # of the one that has finished
     row = next(row for row in found.table.to_dict("records") if found.behind(row) == list(point.runs))
@@ -45,7 +45,7 @@ def test_a_point_has_its_runs_behind_it_whatever_became_of_them(trials: pd.DataF
 
 
 def test_what_still_trains_is_where_its_mean_will_be_with_what_it_has_reached(trials: pd.DataFrame) -> None:
-    validation, training = against(trials).going()
+    validation, training = against(trials).going
     assert (validation.panel, validation.x, validation.y, validation.run) == (0, 0.4, 0.25, "0.001/0.4/2")
     assert validation.said == "seed 2, running, epoch 7 of 20"
     assert (training.panel, training.y) == (1, 1.0)
@@ -54,11 +54,11 @@ def test_what_still_trains_is_where_its_mean_will_be_with_what_it_has_reached(tr
 def test_any_param_of_numbers_is_an_axis_and_is_logarithmic_where_it_spans_decades(trials: pd.DataFrame) -> None:
     found = against(trials, "learning_rate")
     assert (found.x, found.log) == ("training.learning_rate", True)
-    assert {(p.panel, p.x) for p in found.points()} == {(panel, rate) for panel in range(4) for rate in RATES}
-    (point,) = [p for p in found.points() if p.panel == 0 and p.x == 0.1]
+    assert {(p.panel, p.x) for p in found.points} == {(panel, rate) for panel in range(4) for rate in RATES}
+    (point,) = [p for p in found.points if p.panel == 0 and p.x == 0.1]
     assert point.runs == ("0.1/0.0/0", "0.1/0.0/1", "0.1/0.0/2")
     assert point.y == pytest.approx(np.mean([0.8, 0.81, 0.82]))
-    assert {(one.panel, one.x) for one in found.going()} == {(2, 0.001), (3, 0.001)}  # the panels of ratio 0.4
+    assert {(one.panel, one.x) for one in found.going} == {(2, 0.001), (3, 0.001)}  # the panels of ratio 0.4
     figure: Any = found.figure()
     assert len(figure) == 4
     assert hv.render(figure, backend="bokeh")

@@ -31,7 +31,7 @@ class LandscapesTab:
     def __init__(self, page: Page, figure: Figure) -> None:
         self._page, self._figure = page, figure
         self._slicer = Slicer(page.context.reader, page.context.loader)
-        self._planes = Planes(lambda x, y: None)
+        self._planes = Planes()
         self._runs: list[str] = []
         self._words = Text("", margin=(8, 10))
         self._there = pmui.Button(label="Open on Landscape", icon="terrain", size="small", margin=(4, 10))

@@ -127,7 +127,7 @@ class ResiliencePage(Page):
         published = None if self._published is None else matched(drawn.table["model"].unique(), self._published)
         self.curve.show(drawn.figure(published, state.traces), drawn.numbers)
         self._mark()
-        going = len({one.run for one in drawn.going()})
+        going = len({one.run for one in drawn.going})
         self._going.object = f"Hollow markers: what {counted(going, 'run')} that still train have reached so far."
         self._going.visible = bool(going)
         table = plain_table(rounded(drawn.numbers), selectable=1, pagination="remote", page_size=10)
@@ -146,9 +146,10 @@ class ResiliencePage(Page):
         drawn, chosen = self._shown.drawn, self._shown.kinship.of(self.selected)
         by_model = styles(drawn.table["model"].unique())
         marks: dict[int, Marks] = {}
+        points = [point for point in drawn.points if not chosen.isdisjoint(point.runs)]
         for panel in range(len(drawn.panels)):
-            rings = [(p.x, p.y) for p in drawn.points() if p.panel == panel and not chosen.isdisjoint(p.runs)]
-            going = [one for one in drawn.going() if one.panel == panel]
+            rings = [(point.x, point.y) for point in points if point.panel == panel]
+            going = [one for one in drawn.going if one.panel == panel]
             rings += [(one.x, one.y) for one in going if one.run in chosen]
             hollow = [
                 Hollow(one.x, one.y, style.colour, style.bokeh_marker, one.said)
@@ -166,8 +167,8 @@ class ResiliencePage(Page):
         if self._shown is None:
             return
         drawn = self._shown.drawn
-        here = [(p.x, p.y, p.runs) for p in drawn.points() if p.panel == panel]
-        here += [(one.x, one.y, (one.run,)) for one in drawn.going() if one.panel == panel]
+        here = [(p.x, p.y, p.runs) for p in drawn.points if p.panel == panel]
+        here += [(one.x, one.y, (one.run,)) for one in drawn.going if one.panel == panel]
         if (found := nearest([(place, value) for place, value, _ in here], (x, y), drawn.log)) is not None:
             self._choose(list(here[found][2]))
 
