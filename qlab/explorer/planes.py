@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -82,9 +81,7 @@ class Planes:
         log = [is_log(sight.limits) for sight in sights]
         with pn.io.hold():
             if [plane.log for plane in self._planes] != log:
-                self._planes = [
-                    _Plane(functools.partial(self._chosen, number), each) for number, each in enumerate(log)
-                ]
+                self._planes = [_Plane(self._told_of(number), each) for number, each in enumerate(log)]
                 alone = len(sights) == 1
                 widest = {"max-width": str(ALONE["max-width"])} if alone else {}
                 self.view.styles = {**design.columns(len(sights), design.SHARED), **widest}
@@ -104,6 +101,12 @@ class Planes:
         self._place = place
         for plane in self._planes:
             plane.mark(place)
+
+    def _told_of(self, number: int) -> Callable[[float, float, bool], None] | None:
+        told = self._chosen
+        if told is None:
+            return None
+        return lambda x, y, moving: told(number, x, y, moving)
 
     def clear(self) -> None:
         """Shows nothing."""
