@@ -142,7 +142,7 @@ def test_the_seed_decides_which_pictures_are_taken(folder):
     [
         ({"per_class": 11, "validation": 5}, "MNIST: per_class: got 11, but there are 10 images of class 1"),
         ({"per_class": 5, "validation": 11}, "MNIST: validation: got 11, but there are 10 images for validation"),
-        ({}, "MNIST: per_class: got 250, but there are 10 pictures"),
+        ({}, "MNIST: per_class: got 250, but there are 10 images"),
     ],
 )
 def test_more_pictures_than_there_are(folder, fields, message):
