@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import tomllib
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
@@ -68,3 +69,11 @@ def experiment_files() -> list[Path]:
 def experiments() -> dict[str, Path]:
     """The experiment files that ship with qlab, by the names that `qlab run` takes."""
     return {str(file.relative_to(folder("experiments")).with_suffix("")): file for file in experiment_files()}
+
+
+def about(file: Path) -> str:
+    """What an experiment that ships with qlab asks, in its own words.
+
+    Read from the file alone: what it names is not made, and may need extras that are not installed.
+    """
+    return str(tomllib.loads(read_text(file)).get("about", ""))

@@ -51,10 +51,9 @@ class Experiments(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         """A table of them."""
-        from qlab.experiment.asking import schema
-        from qlab.resources import experiments
+        from qlab.resources import about, experiments
 
-        rows = [([nodes.literal(text=name)], running(schema.load(file).about)) for name, file in experiments().items()]
+        rows = [([nodes.literal(text=name)], running(about(file))) for name, file in experiments().items()]
         return [table(["experiment", "what it is about"], rows, [30, 70])]
 
 

@@ -15,7 +15,7 @@ def list_names(kind: str | None) -> None:
     """List what an experiment file can name: classes from tasks to metrics; devices; and experiments."""
     from qlab.errors import unknown
     from qlab.registry import KINDS, available
-    from qlab.resources import experiments
+    from qlab.resources import about, experiments
     from qlab.words import plural
 
     sections = [*KINDS, "device", "experiment"]
@@ -27,10 +27,8 @@ def list_names(kind: str | None) -> None:
     for section in sections:
         click.secho(plural(section), bold=True)
         if section == "experiment":
-            from qlab.experiment.asking import schema
-
             for name, file in experiments().items():
-                click.echo(f"  {name:22} {schema.load(file).about}")
+                click.echo(f"  {name:22} {about(file)}")
         elif section == "device":
             from qlab.noise.device_file import read_device, snapshots
 

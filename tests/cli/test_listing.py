@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,8 @@ from click.testing import CliRunner
 
 from qlab import registry
 from qlab.cli import main
+from qlab.errors import ConfigError
+from qlab.experiment.asking import schema
 from qlab.fields import REQUIRED, fields_of
 from qlab.noise.device_file import snapshots
 from qlab.resources import experiments
@@ -42,6 +45,17 @@ def test_everything_is_listed_under_its_kind() -> None:
     listed = {line.split()[0]: line.split(maxsplit=1)[1] for line in lines if line.startswith(" ")}
     assert set(listed) == {*CLASSES, *experiments(), *snapshots(), "sklearn.svm:SVC"}
     assert all(listed.values())
+
+
+def test_experiments_are_listed_where_extras_that_they_need_are_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "tenpy" else find(name, *rest))
+    monkeypatch.setattr("qlab.tasks.dmrg.kept.read", lambda wanted: None)
+    with pytest.raises(ConfigError, match="needs TeNPy"):
+        schema.load(experiments()["size/xxz"])
+    lines = invoke("list", "experiments").splitlines()[1:]
+    assert [line.split()[0] for line in lines] == list(experiments())
+    assert all(len(line.split(maxsplit=1)) == 2 for line in lines)
 
 
 @pytest.mark.parametrize("kind", ["model", "models"])

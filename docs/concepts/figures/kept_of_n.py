@@ -13,7 +13,7 @@ SETTINGS = {
     "healthy": {"learning_rate": 0.01},
     "unconverged": {"learning_rate": 0.002},
     "collapsed": {"learning_rate": 30.0, "optimizer": "SGD", "momentum": 0.9},
-    "diverged": {"learning_rate": 1e4, "optimizer": "SGD", "momentum": 0.9},
+    "diverged": {"learning_rate": 0.01, "optimizer": "SGD", "weight_decay": 200.5},
 }
 
 figure, axes = plt.subplots(1, 4, figsize=(8.6, 2.6), layout="constrained")
