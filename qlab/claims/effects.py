@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from qlab.claims.tests import Sample, Test, p_greater
+from qlab.claims.tests import Sample, Test, exceeds, is_constant, p_greater
 
 _STEPS = 50
 """Bounds are found to 2^-50 of how far they are away."""
@@ -54,6 +54,15 @@ class Effect:
             return float(np.mean(a) / np.mean(b)) if np.mean(b) else math.nan
         return self._back(float(np.mean(a) - np.mean(b)))
 
+    @property
+    def has_spread(self) -> bool:
+        """Whether differences of pairs, or values within a group, differ from each other; else it is a sign test."""
+        if self.ratio and not self.geometric:  # the spread of what is compared depends on the ratio that is tested
+            parts = [self.of, self.than]
+        else:
+            parts = list(self._against(1.0 if self.geometric else 0.0))
+        return not all(is_constant(part) for part in parts if isinstance(part, np.ndarray))
+
     def p_above(self, value: float) -> float:
         """The p-value of the effect's being greater than a value."""
         return self._p(self._forth(value), above=True)
@@ -73,9 +82,10 @@ class Effect:
     def distance(self, value: float) -> float:
         """How far it lies above a value, in standard deviations, as :func:`qlab.claims.power.power` has them."""
         x, y = self._against(self._forth(value))
-        mean = float(np.mean(x)) - (0.0 if y is None else float(np.mean(y)))
-        spread = math.sqrt(np.var(x, ddof=1) + (0.0 if y is None else np.var(y, ddof=1)))
-        return mean / spread if spread > 0.0 else math.copysign(math.inf, mean) if mean else 0.0
+        mean, other = float(np.mean(x)), 0.0 if y is None else float(np.mean(y))
+        if is_constant(x) and (y is None or is_constant(y)):
+            return math.inf if exceeds(mean, other) else -math.inf if exceeds(other, mean) else 0.0
+        return (mean - other) / math.sqrt(np.var(x, ddof=1) + (0.0 if y is None else np.var(y, ddof=1)))
 
     @functools.cached_property
     def _logs(self) -> tuple[Sample, Sample | float]:
@@ -116,7 +126,14 @@ class Effect:
             return unbounded
         middle = self._forth(self.estimate)
         sign = -1.0 if above else 1.0
-        found = _first(lambda value: self._p(value, above=above) <= level, middle, sign, self._scale(middle))
+
+        def excluded(value: float) -> bool:
+            return self._p(value, above=above) <= level
+
+        if self.has_spread:
+            found = _first(excluded, middle, sign, self._scale(middle))
+        else:  # all values on a side have one p
+            found = middle if excluded(middle + sign * max(1.0, abs(middle))) else None
         if found is None:
             return 0.0 if self.geometric and above else unbounded
         return self._back(found)

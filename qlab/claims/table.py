@@ -9,7 +9,7 @@ from typing import Any, Final
 import pandas as pd
 
 from qlab.claims.history import EDITED, first_text, looks_of, mark
-from qlab.claims.wording import count, estimate, outlook, sentence
+from qlab.claims.wording import alike, count, estimate, outlook, sentence
 
 COLUMNS: Final = (
     *("experiment", "name", "claim", "states", "verdict", "estimate", "low", "high", "p_supported", "p_contradicted"),
@@ -19,6 +19,7 @@ COLUMNS: Final = (
         "left_out",
         "needed",
         "towards",
+        "by_sign",
         "mark",
         "first_claim",
         "first_states",
@@ -42,10 +43,11 @@ def claim_table(entries: Sequence[Mapping[str, Any]], experiment: str) -> pd.Dat
     Columns: ``experiment``, ``name``, ``claim`` (its text), ``states`` (what it says, in words), ``verdict``,
     ``estimate`` with its one-sided bounds ``low`` and ``high``, corrected p-values ``p_supported`` and
     ``p_contradicted``, ``n`` seeds of ``of``, ``left_out`` (why not all), ``needed`` (seeds that would decide it) and
-    ``towards`` (how), ``mark`` (written or edited after its runs, or withdrawn) with ``first_claim`` and
-    ``first_states``, which it said before, ``written`` (when) and ``runs_before``, ``looks`` (with how many seeds it
-    was tested before, and whether with others: who adds seeds until a claim is decided errs more often than its level
-    says), then how it is tested, and the ``figure`` that shows it.
+    ``towards`` (how), ``by_sign`` (whether they agree exactly, so that only their number counts), ``mark`` (written or
+    edited after its runs, or withdrawn) with ``first_claim`` and ``first_states``, which it said before, ``written``
+    (when) and ``runs_before``, ``looks`` (with how many seeds it was tested before, and whether with others: who adds
+    seeds until a claim is decided errs more often than its level says), then how it is tested, and the ``figure`` that
+    shows it.
 
     Args:
         entries: see :data:`qlab.claims.history.Entry`.
@@ -86,11 +88,16 @@ def short(table: pd.DataFrame) -> pd.DataFrame:
 
 def note(row: Mapping[Any, Any]) -> str:
     """What there is to know of a row: what would decide it, and how it came to be written."""
-    said = [outlook(row), str(row["mark"]), f"tested before with {row['looks']}" if row["looks"] else ""]
+    said = [
+        alike(row),
+        outlook(row),
+        str(row["mark"]),
+        f"tested before with {row['looks']}" if row["looks"] else "",
+    ]
     if row["mark"] == EDITED:
-        said[1] = f"{EDITED}; before: {row['first_claim']}"
+        said[2] = f"{EDITED}; before: {row['first_claim']}"
         if row["first_states"] != row["states"]:
-            said[1] += f" ({row['first_states']})"
+            said[2] += f" ({row['first_states']})"
     return "; ".join(filter(None, said))
 
 
@@ -111,6 +118,7 @@ def _row(entry: Mapping[str, Any], experiment: str) -> dict[str, Any]:
         "left_out": str(found.get("left_out", "")),
         "needed": found.get("needed"),
         "towards": str(found.get("towards", "")),
+        "by_sign": bool(found.get("by_sign", False)),
         "mark": marked,
         "first_claim": first["claim"]["text"] if marked else "",
         "first_states": sentence(first["claim"]) if marked else "",

@@ -35,19 +35,20 @@ def p_greater(test: Test, x: Sample, y: Sample | None = None) -> float:
       assignment to the groups. Exact for values that are symmetric (exchangeable) if nothing is different.
     - ``wilcoxon``: the signed-rank test of x against any signs; with y the Mann-Whitney test. For the same, by ranks.
 
-    Values that are all the same have no spread to compare with: then it is the sign test's 2^-n, with y one divided by
-    the number of assignments to the groups. No p-value of the others but t is less than these: resamples of three
-    values are too few to tell.
+    Values that are all the same have no spread to compare with. Student's t would be infinite, and its p-value 0,
+    however few they are; but it rests on normal values, and these speak against that. It is the sign test's 2^-n
+    instead, with y one divided by the number of assignments to the groups. No p-value of the others but t is less than
+    these: resamples of three values are too few to tell.
 
     Args:
         test: which.
         x: differences of pairs, or of values from a constant; at least two, finite.
         y: of two groups that are not paired, the other.
     """
-    if y is not None and _is_constant(x) and _is_constant(y):
-        return 1.0 / math.comb(len(x) + len(y), len(x)) if _exceeds(float(x[0]), float(y[0])) else 1.0
-    if y is None and _is_constant(x):
-        return 0.5 ** len(x) if _exceeds(float(x[0]), 0.0) else 1.0
+    if y is not None and is_constant(x) and is_constant(y):
+        return 1.0 / math.comb(len(x) + len(y), len(x)) if exceeds(float(x[0]), float(y[0])) else 1.0
+    if y is None and is_constant(x):
+        return 0.5 ** len(x) if exceeds(float(x[0]), 0.0) else 1.0
     return {"t": _t, "bootstrap": _bootstrap, "permutation": _permutation, "wilcoxon": _wilcoxon}[test](x, y)
 
 
@@ -124,9 +125,11 @@ def _signs(n: int) -> Sample:
     return np.asarray(1.0 - 2.0 * ((np.arange(2**n)[:, None] >> np.arange(n)) & 1), dtype=np.float64)
 
 
-def _is_constant(x: Sample) -> bool:
+def is_constant(x: Sample) -> bool:
+    """Whether values are all the same, up to rounding."""
     return float(np.ptp(x)) <= ROUNDING * max(1.0, float(np.abs(x).max()))
 
 
-def _exceeds(value: float, other: float) -> bool:
+def exceeds(value: float, other: float) -> bool:
+    """Whether one is greater than another by more than rounding."""
     return value - other > ROUNDING * max(1.0, abs(value), abs(other))

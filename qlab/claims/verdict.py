@@ -61,6 +61,8 @@ class Verdict:
         needed: how many seeds would decide an undecided claim with probability 0.8 if effect and spread are as they
             look now; None if more than 10,000, or it is decided.
         towards: what they would decide: "supported" or "contradicted".
+        by_sign: whether all differences are equal, so that the sign test decides, see
+            :func:`qlab.claims.tests.p_greater`; the bounds are then the estimate itself, if so few values have any.
     """
 
     verdict: Word
@@ -74,6 +76,7 @@ class Verdict:
     left_out: str = ""
     needed: int | None = None
     towards: str = ""
+    by_sign: bool = False
 
     def as_json(self) -> dict[str, Any]:
         """For a JSON file: numbers that are not finite are null."""
@@ -148,6 +151,7 @@ def _verdict(item: Observed, supported: float, contradicted: float, family: int)
         item.left_out,
         None if seeds is None else max(seeds, item.n + 1),
         towards,
+        not effect.has_spread,
     )
 
 

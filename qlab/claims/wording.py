@@ -86,6 +86,15 @@ def count(row: Mapping[Hashable, Any]) -> str:
     return f"{row['n']} of {row['of']}" + (f"; {row['left_out']}" if row["left_out"] else "")
 
 
+def alike(row: Mapping[Hashable, Any]) -> str:
+    """What is said if there is no spread: "all 5 seeds agree exactly, so only their number counts: p = 0.031"."""
+    if not row["by_sign"]:
+        return ""
+    p = min(row["p_supported"], row["p_contradicted"])
+    corrected = "corrected " if row["correction"] == "holm" else ""
+    return f"all {row['n']} {row['independent']} agree exactly, so only their number counts: {corrected}p = {digits(p)}"
+
+
 def outlook(row: Mapping[Hashable, Any]) -> str:
     """What would decide an undecided claim: "about 14 seeds would show it"."""
     if row["verdict"] != "undecided":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 import numpy as np
 import pytest
@@ -164,3 +165,80 @@ def test_marks_are_said_with_the_text_before():
     ]
     late = short(claim_table([entry(claimed(), runs=3)], "x"))
     assert late["note"].tolist() == ["written after its runs"]
+
+
+EQUAL = np.full(5, 0.9)
+
+
+def equal(statement, margin, difference, **fields) -> Observed:
+    """Five equal differences."""
+    claim = claimed(statement, margin, **fields)
+    return Observed(claim, Effect(EQUAL + difference, EQUAL, test=claim.table.test, paired=claim.table.paired), 5, 5)
+
+
+@pytest.mark.parametrize("test", ["t", "bootstrap", "permutation", "wilcoxon"])
+@pytest.mark.parametrize(
+    ("statement", "margin", "difference", "verdict"),
+    [
+        ("above", 0.1, 0.15, "supported"),
+        ("above", 0.1, 0.05, "contradicted"),
+        ("above", 0.1, 0.1, "undecided"),  # at the margin
+        ("within", 0.05, 0.0, "supported"),
+        ("within", 0.05, 0.02, "supported"),
+        ("within", 0.05, 0.05, "undecided"),
+        ("within", 0.05, 0.2, "undecided"),  # against both ends its p counts twice
+        ("not above", 0.05, 0.0, "supported"),
+        ("below", 0.0, 0.0, "undecided"),
+    ],
+)
+def test_equal_differences_are_decided_by_their_number_alone(test, statement, margin, difference, verdict):
+    """A t of them would be infinite, and its p 0: it is the sign test's 1/32, at any distance from the margin."""
+    (found,) = judge([equal(statement, margin, difference, test=test)])
+    assert (found.verdict, found.by_sign) == (verdict, True)
+    assert (found.estimate, found.low, found.high) == pytest.approx((difference,) * 3)
+    if verdict == "supported":
+        assert found.p_supported == pytest.approx(1 / 32)
+
+
+def test_equal_differences_among_many_claims_say_what_they_lack():
+    """Five are too few for seven claims, though their interval is a point; eight would do."""
+    claims = [equal("within", 0.05, 0.0), *(observed(0.2) for _ in range(6))]
+    found = judge(claims)[0]
+    assert (found.verdict, found.low, found.high, found.needed) == ("undecided", 0.0, 0.0, 8)
+    assert found.p_supported == pytest.approx(7 / 32)
+    (row,) = short(claim_table([entry(claims[0].claim, found)], "flips")).to_dict("records")
+    assert row["effect"] == "0 [0, 0]"
+    assert row["note"] == (
+        "all 5 seeds agree exactly, so only their number counts: corrected p = 0.219; about 8 seeds would support it"
+    )
+
+
+def test_rounding_is_no_spread():
+    """0.3 less 0.1 is not 0.2 in all digits, nor is it as far from 0.2 as it looks in units of its deviation."""
+    values = np.array([0.1, 0.7, 0.3, 0.9, 0.5])
+    effect = Effect(values + 0.2, values)
+    assert np.ptp(effect.of - values) > 0.0
+    assert not effect.has_spread
+    assert effect.p_above(0.2) == effect.p_below(0.2) == 1.0
+    assert (effect.distance(0.2), effect.distance(0.1)) == (0.0, math.inf)
+
+
+@pytest.mark.parametrize(
+    ("effect", "has_spread"),
+    [
+        (Effect(EQUAL, 0.5), False),
+        (Effect(EQUAL + VALUES, EQUAL), True),
+        (Effect(EQUAL + VALUES, EQUAL + VALUES), False),
+        (Effect(EQUAL, EQUAL - 0.1, paired=False), False),
+        (Effect(EQUAL, EQUAL + VALUES, paired=False), True),
+        (Effect(EQUAL, EQUAL / 2.0, ratio=True), False),
+        (
+            Effect(2.0 * (9.0 + VALUES), 9.0 + VALUES, ratio=True),
+            True,
+        ),  # the ratio is one, the difference from 1.5 is not
+        (Effect(2.0 * (9.0 + VALUES), 9.0 + VALUES, ratio=True, geometric=True), False),
+    ],
+)
+def test_what_has_spread(effect, has_spread):
+    assert effect.has_spread is has_spread
+    assert effect.p_above(-5.0 if not effect.ratio else 0.5) <= 1 / 32

@@ -9,6 +9,7 @@ import math
 
 import numpy as np
 import pytest
+import threadpoolctl
 import torch
 
 from qlab import making
@@ -173,6 +174,24 @@ def test_processes_find_the_same_states_and_it_is_told():
         again = load_data(small(length=6, gapless=(-0.9, 0.9, 0.3)))
     np.testing.assert_allclose(again.train.x, first.train.x, atol=1e-9)
     assert told[0] == f"XXZ: 10 ground states of a ring of 6 spins by DMRG, kept in {kept.folder()}, 2 processes"
+
+
+@needs_tenpy
+@pytest.mark.parametrize(("length", "delta"), [(6, 0.5), (None, 3.0)])
+def test_blas_has_one_thread_while_a_state_is_found(monkeypatch, length, delta):
+    """With more, processes beside each other would wait for each other's; afterwards there are as many as before."""
+    from qlab.tasks.dmrg import finite, infinite
+
+    def threads():
+        return {pool["num_threads"] for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"}
+
+    module, seen = (finite, []) if length else (infinite, [])
+    real = module.ground_state
+    monkeypatch.setattr(module, "ground_state", lambda *given: seen.append(threads()) or real(*given))
+    with threadpoolctl.threadpool_limits(limits=2, user_api="blas"):
+        finding.ground_states([Wanted(length, True, delta, 2, 16, False)])
+        assert threads() == {2}
+    assert seen == [{1}]
 
 
 @needs_tenpy

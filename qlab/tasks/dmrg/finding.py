@@ -109,16 +109,22 @@ def _chunks(missing: Sequence[Wanted], processes: int) -> list[list[Wanted]]:
 
 
 def _find_chunk(chunk: Sequence[Wanted], tell: Any = None) -> None:
-    """Finds and keeps states one after the other."""
+    """Finds and keeps states one after the other.
+
+    BLAS has one thread: at every one of the many blocks of a conserved Sz, which are small, others would be waited for.
+    """
+    from threadpoolctl import threadpool_limits
+
     from qlab.tasks.dmrg import finite, infinite  # TeNPy: kept states are read without
 
     state = None
     for wanted in chunk:
         interrupts.check()
-        if wanted.length is None:  # cold each time: iterations that start in another state go astray
-            found = infinite.ground_state(wanted)
-        else:
-            found, state = finite.ground_state(wanted, state)
+        with threadpool_limits(limits=1, user_api="blas"):
+            if wanted.length is None:  # cold each time: iterations that start in another state go astray
+                found = infinite.ground_state(wanted)
+            else:
+                found, state = finite.ground_state(wanted, state)
         kept.write(wanted, found)
         if wanted.broken or not found.converged(wanted):
             state = None
