@@ -11,9 +11,8 @@ from typing import Any
 import pytest
 from support.commands import serving
 from support.experiments import TASK
-from support.runs import runner
+from support.runs import run_in
 
-from qlab.experiment.asking import schema
 from qlab.tracking import frames, names
 from qlab.tracking.store import Store
 
@@ -74,14 +73,8 @@ seeds = 2
 @pytest.fixture(scope="session")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     """Two real experiments; the second renamed to markup, with markup in names, tags and params of its runs."""
-    folder = tmp_path_factory.mktemp("explored")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        store = Store()
-        runner(store).run(schema.parse(SMALL, source="small.toml"))
-        runner(store).run(schema.parse(TINY, source="tiny.toml"))
-        experiment_id = store.experiment_id("tiny")
+    store = run_in(tmp_path_factory.mktemp("explored"), SMALL, TINY)
+    experiment_id = store.experiment_id("tiny")
     first = frames.trials(store, [experiment_id]).iloc[0]
     store.set_tags(first["run_id"], {names.NAME: HOSTILE, names.HEALTH: HOSTILE})
     params = {

@@ -17,14 +17,13 @@ import numpy as np
 import pytest
 from support.experiments import TASK
 from support.forks import Forks
-from support.runs import runner
+from support.runs import Stop, Stopper, runner
 
 from qlab.errors import StoreError
 from qlab.experiment.asking import schema
 from qlab.experiment.asking.experiment import Experiment
 from qlab.experiment.planning.plan import Plan
 from qlab.experiment.recording import trainings
-from qlab.experiment.reporting import Silent
 from qlab.experiment.runner import Outcome
 from qlab.tracking import frames, names
 from qlab.tracking.store import Store
@@ -136,31 +135,6 @@ def test_killed_at_any_moment_it_ends_as_if_undisturbed(
 
 
 # In this process
-
-
-class Stop(KeyboardInterrupt):
-    """Ctrl-C at a moment that is known."""
-
-
-class Stopper(Silent):
-    """Interrupts a training after an epoch, and keeps what it is told."""
-
-    def __init__(self, epoch: int | None = None) -> None:
-        self.stop_after = epoch
-        self.labels: list[str] = []
-        self.epochs: list[int] = []
-        self.notices: list[str] = []
-
-    def ensemble_started(self, label: str, engine: str, trials: int, epochs: int) -> None:
-        self.labels.append(label)
-
-    def epoch(self, epoch: int, metrics: Any) -> None:
-        self.epochs.append(epoch)
-        if epoch == self.stop_after:
-            raise Stop
-
-    def notice(self, message: str) -> None:
-        self.notices.append(message)
 
 
 SMALL = EXPERIMENT.replace("epochs = 100", "epochs = 9").replace('dtype = "float64"', "").split("[[model]]")

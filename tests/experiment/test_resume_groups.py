@@ -15,10 +15,9 @@ import pandas as pd
 import pytest
 from support.experiments import FLIPPED, TASK
 from support.forks import Forks
-from support.runs import runner
+from support.runs import Stop, Stopper, runner
 
 from qlab.experiment.asking import schema
-from qlab.experiment.reporting import Silent
 from qlab.reading import Results
 from qlab.tracking import names
 from qlab.tracking.query import Query
@@ -42,29 +41,6 @@ seeds = 3
 checkpoint_seconds = 0.0
 track = "groups"
 """
-
-
-class Stop(KeyboardInterrupt):
-    """Ctrl-C at a moment that is known."""
-
-
-class Stopper(Silent):
-    """Interrupts a training after an epoch, and keeps what it is told."""
-
-    def __init__(self, epoch: int | None = None) -> None:
-        self.stop_after = epoch
-        self.labels: list[str] = []
-        self.notices: list[str] = []
-
-    def ensemble_started(self, label: str, engine: str, trials: int, epochs: int) -> None:
-        self.labels.append(f"{label}: {trials}")
-
-    def epoch(self, epoch: int, metrics: Any) -> None:
-        if epoch == self.stop_after:
-            raise Stop
-
-    def notice(self, message: str) -> None:
-        self.notices.append(message)
 
 
 def go_on(store: Store, stop_after: int | None = None, **pairs: Any) -> Stopper:
@@ -107,7 +83,7 @@ def test_an_ensemble_goes_on_where_it_was(store: Store, undisturbed: Store) -> N
     kept = list(store.search_kept(store.experiment_ids(), Query()))
     assert {run.info.status for run in kept if run.data.tags[names.KIND] != names.CLAIMS} == {"KILLED"}
     told = go_on(store)
-    assert told.labels == ["MLP on XXZ, LabelFlip, after epoch 5: 6"]
+    assert told.sizes == ["MLP on XXZ, LabelFlip, after epoch 5: 6"]
     for ours, theirs in zip(read(store), read(undisturbed), strict=True):
         pd.testing.assert_frame_equal(ours, theirs, check_exact=True)
     assert_no_states(store)
@@ -119,7 +95,7 @@ def test_an_ensemble_goes_on_where_it_was(store: Store, undisturbed: Store) -> N
 def test_with_more_seeds_those_that_had_begun_go_on_and_the_others_begin(store: Store) -> None:
     go_on(store, stop_after=6)
     told = go_on(store, run__seeds=5)
-    assert sorted(told.labels) == ["MLP on XXZ, LabelFlip, after epoch 5: 6", "MLP on XXZ, LabelFlip: 4"]
+    assert sorted(told.sizes) == ["MLP on XXZ, LabelFlip, after epoch 5: 6", "MLP on XXZ, LabelFlip: 4"]
     frame, curves = read(store)
     assert len(frame) == 10
     assert set(curves.groupby(["ratio", "seed", "metric"]).size()) == {9}
@@ -132,7 +108,7 @@ def test_a_damaged_state_is_named_and_the_one_before_is_used(store: Store, undis
     newest = max(folder.rglob("resume/*/*.safetensors"), key=lambda file: file.stat().st_mtime_ns)
     newest.write_bytes(newest.read_bytes()[:-9])
     told = go_on(store)
-    assert told.labels == ["MLP on XXZ, LabelFlip, after epoch 4: 6"]
+    assert told.sizes == ["MLP on XXZ, LabelFlip, after epoch 4: 6"]
     assert told.notices == ["MLP on XXZ, LabelFlip: its state after epoch 5 is damaged and is not used"]
     pd.testing.assert_frame_equal(read(store)[1], read(undisturbed)[1], check_exact=True)
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from support.pages import LIBRARY_WARNINGS
 from support.runs import run_text
 
 from qlab.explorer.loaded import Loader, checkpoints, corrupted_of
@@ -19,11 +20,7 @@ from qlab.explorer.state import State
 from qlab.tracking import names
 from qlab.tracking.store import Store
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:sqlalchemy.exc.SADeprecationWarning"),
-    pytest.mark.filterwarnings("ignore:Both 'variant' and 'button_style':PendingDeprecationWarning"),  # Panel's own
-    pytest.mark.filterwarnings("ignore:The inplace keyword:DeprecationWarning"),  # HoloViews' own
-]
+pytestmark = LIBRARY_WARNINGS
 
 TASK = """
 name = "compared"

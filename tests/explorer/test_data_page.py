@@ -9,14 +9,11 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from support.pages import LIBRARY_WARNINGS
 
 from qlab.explorer.pages.data import DataPage
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:sqlalchemy.exc.SADeprecationWarning"),
-    pytest.mark.filterwarnings("ignore:Both 'variant' and 'button_style':PendingDeprecationWarning"),  # Panel's own
-    pytest.mark.filterwarnings("ignore:The inplace keyword:DeprecationWarning"),  # HoloViews' own
-]
+pytestmark = LIBRARY_WARNINGS
 
 CELLS = Path(__file__).parents[1] / "support" / "cells.csv"
 

@@ -10,15 +10,12 @@ from typing import Any
 import panel as pn
 import pytest
 from support.experiments import TASK
+from support.pages import LIBRARY_WARNINGS
 
 from qlab.explorer.pages.findings import FindingsPage
 from qlab.tracking.store import Store
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:sqlalchemy.exc.SADeprecationWarning"),
-    pytest.mark.filterwarnings("ignore:Both 'variant' and 'button_style':PendingDeprecationWarning"),  # Panel's own
-    pytest.mark.filterwarnings("ignore:The inplace keyword:DeprecationWarning"),  # HoloViews' own
-]
+pytestmark = LIBRARY_WARNINGS
 
 EXPERIMENT = f"""
 name = "asked"

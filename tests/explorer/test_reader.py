@@ -12,10 +12,9 @@ import pandas as pd
 import pytest
 import torch
 from support.experiments import TASK
-from support.runs import runner
+from support.runs import run_in
 
 from qlab.errors import ConfigError, DataError, StoreError
-from qlab.experiment.asking import schema
 from qlab.explorer.loaded import Loader, checkpoints, corrupted_of, related
 from qlab.explorer.reader import Reader
 from qlab.landscape import SliceProbe
@@ -51,13 +50,7 @@ oracles = 1
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    folder = tmp_path_factory.mktemp("read")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        found = Store()
-        runner(found).run(schema.parse(FILE, source="small.toml"))
-    return found
+    return run_in(tmp_path_factory.mktemp("read"), FILE)
 
 
 @pytest.fixture

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from support.experiments import TASK
-from support.runs import runner
+from support.runs import run_in
 
 from qlab.errors import DataError
-from qlab.experiment.asking import schema
 from qlab.explorer.loaded import Loader
 from qlab.explorer.reader import Reader
 from qlab.explorer.slicing import COARSE, Asked, Sliced, Slicer
 from qlab.explorer.work import Meanwhile, Overtaken
 from qlab.landscape import SliceProbe
-from qlab.tracking.store import Store
 
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:sqlalchemy.exc.SADeprecationWarning")
 
@@ -42,13 +39,7 @@ seeds = 1
 
 @pytest.fixture(scope="module")
 def slicer(tmp_path_factory: pytest.TempPathFactory) -> Slicer:
-    folder = tmp_path_factory.mktemp("sliced")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        store = Store()
-        runner(store).run(schema.parse(FILE, source="small.toml"))
-    reader = Reader(f"sqlite:///{Path(folder) / 'mlruns' / 'mlflow.db'}")
+    reader = Reader(run_in(tmp_path_factory.mktemp("sliced"), FILE).uri)
     reader.experiments()
     return Slicer(reader, Loader(reader))
 

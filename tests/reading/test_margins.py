@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from support.experiments import TASK
 
 import qlab
 from qlab.errors import ConfigError, DataError
@@ -121,21 +122,16 @@ def test_runs_that_were_audited_are_named_and_one_trained_model_stands_for_each(
     assert margins_of_runs(found, fetch, ("hidden",)).empty
 
 
-AUDITED = """
+AUDITED = f"""
 name = "audited"
-[task]
-type = "XXZ"
-length = 4
-gapless = [-0.7, 0.7, 0.2]
-gapped = [1.3, 2.7, 0.2]
-validation = [-0.65, 2.65, 0.3]
+{TASK}
 [corruption]
 type = "LabelFlip"
 ratio = 0.5
 [[model]]
 type = "MLP"
 hidden = [4]
-training = { epochs = 2 }
+training = {{ epochs = 2 }}
 [[unlearner]]
 type = "Finetune"
 steps = 2

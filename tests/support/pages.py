@@ -1,8 +1,18 @@
-"""Pages that were written as HTML, read again."""
+"""Pages that were written as HTML, read again; and what is passed over of the libraries that make pages."""
 
 from __future__ import annotations
 
 from html.parser import HTMLParser
+from typing import Final
+
+import pytest
+
+LIBRARY_WARNINGS: Final = [
+    pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:sqlalchemy.exc.SADeprecationWarning"),  # MLflow's
+    pytest.mark.filterwarnings("ignore:Both 'variant' and 'button_style':PendingDeprecationWarning"),  # Panel's own
+    pytest.mark.filterwarnings("ignore:The inplace keyword:DeprecationWarning"),  # HoloViews' own
+]
+"""Marks for tests of the explorer's pages."""
 
 
 class Page(HTMLParser):
