@@ -129,6 +129,20 @@ def test_an_infinite_heisenberg_chain_has_the_energy_of_the_bethe_ansatz():
     assert by_string["ZII"] == pytest.approx(0.0, abs=1e-9)
 
 
+@needs_tenpy
+def test_an_infinite_chain_where_most_is_cut_has_the_energy_of_the_bethe_ansatz():
+    """Of the bundled grids this delta is the worst. e = delta - 4 sin g I, delta = cos g, where I is the integral of
+    sinh((pi - g) w) / (sinh(pi w) cosh(g w)) (Yang and Yang, Phys. Rev. 150, 327 (1966))."""
+    delta = -0.16
+    gamma = math.acos(delta)
+    w = np.linspace(1e-9, 40.0, 400_001)
+    integrand = np.sinh((math.pi - gamma) * w) / (np.sinh(math.pi * w) * np.cosh(gamma * w))
+    energy = delta - 4.0 * math.sin(gamma) * float(np.trapezoid(integrand, w))
+    found = finding.ground_states([Wanted(None, True, delta, 2, 32, False)])[0]
+    assert found.energy == pytest.approx(energy, abs=5e-5)
+    assert found.energy > energy
+
+
 def test_an_infinite_chain_is_a_block_without_a_length():
     task = small(length="infinite", block_sites=3, where="around")
     assert task.expected_features == (64, False)
@@ -205,7 +219,6 @@ def test_a_folder_that_cannot_be_written_to_is_named(monkeypatch, tmp_path):
 @needs_tenpy
 def test_what_does_not_converge_is_refused_before_other_states_are_tried(monkeypatch):
     task = small(length=24, bond_dimension=48)
-    monkeypatch.setattr(finding, "LARGEST_TRUNCATION", 1e-9)
     monkeypatch.setattr("qlab.tasks.dmrg.states.LARGEST_TRUNCATION", 1e-9)
     with pytest.raises(DataError, match=r"did not converge at delta = 1.02 \(truncation error .*bond_dimension = 48"):
         load_data(task)

@@ -16,11 +16,14 @@ import numpy as np
 from qlab import interrupts, making
 from qlab.errors import ConfigError, DataError
 from qlab.tasks.dmrg import kept
-from qlab.tasks.dmrg.states import LARGEST_TRUNCATION, Found, Wanted
+from qlab.tasks.dmrg.states import Found, Wanted
 from qlab.words import counted
 
 _CHUNK: Final = 12
 """So many states at most are found in a row, of which the first starts cold."""
+
+_WORST_OF_INFINITE: Final = -0.15
+"""There the most is cut of an infinite chain; of finite ones at the transition, 1."""
 
 _MOST_NAMED: Final = 5
 
@@ -76,7 +79,7 @@ def chain_of(wanted: Wanted) -> str:
 def _find(missing: Sequence[Wanted]) -> None:
     """Finds states, the likely worst one first: if it does not converge, the others are not tried."""
     how, begun = making.current(), time.monotonic()
-    worst = min(missing, key=lambda wanted: abs(wanted.delta - 1.0))
+    worst = min(missing, key=lambda wanted: abs(wanted.delta - (_WORST_OF_INFINITE if wanted.length is None else 1.0)))
     processes = min(how.processes, len(missing))
     beside = f", {processes} processes" if processes > 1 else ""
     how.tell(
@@ -213,6 +216,6 @@ def _check(every: Sequence[Wanted], found: Sequence[Found]) -> None:
     )
     raise DataError(
         f"XXZ: DMRG did not converge at {'; '.join(said[:_MOST_NAMED])}{more}; accepts truncation errors up to "
-        f"{LARGEST_TRUNCATION:g} and changes up to {worst.largest_change:g}. Got bond_dimension = "
+        f"{worst.largest_truncation:g} and changes up to {worst.largest_change:g}. Got bond_dimension = "
         f"{worst.bond_dimension}: {way}."
     )
