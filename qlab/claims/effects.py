@@ -57,10 +57,8 @@ class Effect:
     @property
     def has_spread(self) -> bool:
         """Whether differences of pairs, or values within a group, differ from each other; else it is a sign test."""
-        if self.ratio and not self.geometric:  # the spread of what is compared depends on the ratio that is tested
-            parts = [self.of, self.than]
-        else:
-            parts = list(self._against(1.0 if self.geometric else 0.0))
+        by_ratio = self.ratio and not self.geometric  # what is compared depends on the ratio tested
+        parts = (self.of, self.than) if by_ratio else self._against(1.0 if self.geometric else 0.0)
         return not all(is_constant(part) for part in parts if isinstance(part, np.ndarray))
 
     def p_above(self, value: float) -> float:
