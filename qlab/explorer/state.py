@@ -46,6 +46,7 @@ class State(param.Parameterized):
     metrics = param.List(
         default=["validation_accuracy", "forget_accuracy_polluted"], item_type=str, doc="Metrics over steps."
     )
+    unlearned = param.String(default="", doc="Id of the run shown before and after unlearning; empty: the first.")
     margins_of = param.String(default="", doc="Title of the audited run whose margins are drawn; empty: the first.")
     margin_rows = param.String(default="forget", doc="Kind of rows whose margins are drawn.")
 

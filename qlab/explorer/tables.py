@@ -83,6 +83,7 @@ def plain_table(frame: pd.DataFrame, **options: Any) -> Table:
         formatters=formatters(frame),
         sizing_mode="stretch_width",
         stylesheets=[design.TABLE],
+        configuration={"columnDefaults": {"headerWordWrap": True}},
         **options,
     )
 

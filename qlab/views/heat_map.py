@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from qlab.views.backends import literal, styled
 from qlab.views.grids import Axis, Grid
+from qlab.views.readable import spread_text
 
 COLOURS: Final = "viridis"
 """Of values: told apart with every common colour vision, and brighter the higher."""
@@ -78,9 +79,8 @@ def _rectangles(grid: Grid) -> list[hv.Rectangles]:
     said = [
         (literal(grid.x.label), "@across"),
         (literal(grid.y.label), "@up"),
-        ("difference" if grid.centred else "mean", "@said"),
-        ("standard deviation", "@deviation"),
-        ("n, same seeds" if grid.centred else "n", "@counts"),
+        ("difference, same seeds" if grid.centred else "mean ± s.d.", "@said"),
+        ("runs", "@counts"),
         *([("control", "@note")] if grid.centred else []),
     ]
     hover: dict[str, Any] = {"line_color": "#FFFFFF", "line_width": 0.5, "tools": ["hover"], "hover_tooltips": said}
@@ -117,7 +117,7 @@ def _told(grid: Grid) -> pd.DataFrame:
         rows.append(
             {"x0": x - 0.5, "y0": y - 0.5, "x1": x + 0.5, "y1": y + 0.5, "value": row["value"]}
             | {"across": x_texts[row["x"]], "up": y_texts[row["y"]]}
-            | {"said": _number(row["value"]), "deviation": _number(row["std"])}
+            | {"said": str(spread_text(row["value"], row["std"], row["n"] or None))}
             | {"counts": f"{row['n']}{of}{lost}", "note": row["note"]}
         )
     return pd.DataFrame(rows)
@@ -182,7 +182,3 @@ def _texts(grid: Grid) -> list[hv.Element]:
                 )
             )
     return found
-
-
-def _number(value: float) -> str:
-    return f"{value:.4g}" if np.isfinite(value) else "-"

@@ -52,7 +52,8 @@ def rounded(mean: float, deviation: float, *, fine: bool = False) -> Numeral:
     Args:
         mean: the number.
         deviation: NaN if there is none.
-        fine: whether the deviation always keeps two digits: tables to compare rows in tell more of them apart.
+        fine: whether the deviation keeps two digits as long as that are no more than three decimals: tables to compare
+            rows in tell more of them apart.
     """
     if not math.isfinite(mean):
         return Numeral("", "", 0)
@@ -69,6 +70,8 @@ def rounded(mean: float, deviation: float, *, fine: bool = False) -> Numeral:
 def _decimals(deviation: float, *, fine: bool) -> int:
     mantissa, _, power = f"{deviation:.1e}".partition("e")
     short, _, rounded_power = f"{deviation:.0e}".partition("e")
-    if fine or float(mantissa) < 2.0:
-        return max(0, 1 - int(power))
-    return max(0, (1 if short == "1" else 0) - int(rounded_power))
+    two = max(0, 1 - int(power))
+    if float(mantissa) < 2.0:
+        return two
+    one = max(0, (1 if short == "1" else 0) - int(rounded_power))
+    return min(two, max(_PLAIN, one)) if fine else one

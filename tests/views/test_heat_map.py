@@ -160,7 +160,7 @@ def test_the_pointer_is_told_value_deviation_and_counts() -> None:
     plot = hv.renderer("bokeh").get_plot(drawn(maps(rows, CONTROLLED))[1])
     tools = [tool for tool in plot.state.toolbar.tools if type(tool).__name__ == "HoverTool" and tool.tooltips]
     said = dict(tools[0].tooltips)
-    assert set(said) >= {"corruption ratio", "error probability p", "difference", "standard deviation", "control"}
+    assert set(said) >= {"corruption ratio", "error probability p", "difference, same seeds", "runs", "control"}
     source = tools[0].renderers[0].data_source.data
     assert all(field.strip("@{}") in source for field in said.values())
     assert "control, same seeds" in set(source["note"])

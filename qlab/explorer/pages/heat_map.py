@@ -27,7 +27,7 @@ from qlab.views.controls import has
 from qlab.views.crossed import Crossing
 from qlab.views.grids import grids
 from qlab.views.heat_map import drawn
-from qlab.views.summary import rounded
+from qlab.views.readable import readable
 from qlab.views.sweeps import strengths, swept_numbers
 from qlab.views.words import STRENGTH
 
@@ -106,7 +106,7 @@ class HeatMapPage(Page):
             self.say(str(error))
             levels = None
         self.maps.show(drawn(grids(shown.table, shown.crossing, levels)), shown.table)
-        table = rounded(shown.table.rename(columns=shown.crossing.columns))
+        table = readable(shown.table.rename(columns=shown.crossing.columns))
         self._table.objects = [plain_table(table, pagination="remote", page_size=12)]
 
 

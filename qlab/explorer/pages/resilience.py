@@ -28,7 +28,8 @@ from qlab.tracking.groups import RATIO
 from qlab.views.kept import measured
 from qlab.views.labels import UNKNOWN, ratio_text, varying
 from qlab.views.palette import styles
-from qlab.views.summary import labelled_trials, rounded
+from qlab.views.readable import readable
+from qlab.views.summary import labelled_trials
 from qlab.views.sweeps import swept_numbers
 from qlab.views.training import METRICS, curves_over_epochs
 from qlab.words import counted
@@ -130,7 +131,7 @@ class ResiliencePage(Page):
         going = len({one.run for one in drawn.going})
         self._going.object = f"Hollow markers: what {counted(going, 'run')} that still train have reached so far."
         self._going.visible = bool(going)
-        table = plain_table(rounded(drawn.numbers), selectable=1, pagination="remote", page_size=10)
+        table = plain_table(readable(drawn.numbers), selectable=1, pagination="remote", page_size=10)
         table.on_click(lambda event: self._choose(drawn.behind(drawn.table.iloc[event.row])))
         self._groups.objects = [table]
 

@@ -18,7 +18,9 @@ from qlab.explorer.tables import plain_table
 from qlab.explorer.text import Link, Text
 from qlab.tracking import names, params
 from qlab.views.kept import flaw
+from qlab.views.readable import number
 from qlab.views.training import METRICS, curves_over_epochs
+from qlab.views.words import heading, is_count
 
 TABLES = ("Configuration", "Metrics", "Artifacts", "Lineage", "Tags")
 """What is shown of a run."""
@@ -75,7 +77,7 @@ class RunPage(Page):
         ]
         files = reader.store.files(run_id)
         tables = {
-            "Configuration": pd.DataFrame(sorted(run.data.params.items()), columns=["param", "value"]),
+            "Configuration": _configuration(run.data.params),
             "Metrics": _metrics(run.data.metrics),
             "Artifacts": pd.DataFrame(files.items(), columns=["artifact", "bytes"]),
             "Lineage": lineage[["kind", "name", "status", "health", "run_id"]].reset_index(drop=True),
@@ -98,8 +100,18 @@ class RunPage(Page):
             self._tables[name].objects = [plain_table(table, pagination="remote", page_size=12)]
 
 
+def _configuration(values: Mapping[str, str]) -> pd.DataFrame:
+    """Params by the names that filters and files take, with what they are in words."""
+    rows = sorted(values.items())
+    return pd.DataFrame([(name, heading(name), value) for name, value in rows], columns=["param", "in words", "value"])
+
+
 def _metrics(values: Mapping[str, float]) -> pd.DataFrame:
     """Metrics with their last values; those that are no finite numbers in words, as an empty cell says nothing."""
     known = {name: params.metric(value) for name, value in sorted(values.items())}
-    shown = [value if math.isfinite(value) else flaw("", value, True).strip() for value in known.values()]
-    return pd.DataFrame({"metric": list(known), "last value": pd.Series(shown, dtype=object)})
+    shown = [
+        number(value, count=is_count(name)) if math.isfinite(value) else flaw("", value, True).strip()
+        for name, value in known.items()
+    ]
+    rows = [(heading(name), cell, name) for name, cell in zip(known, shown, strict=True)]
+    return pd.DataFrame(rows, columns=["metric", "last value", "name"], dtype=object)

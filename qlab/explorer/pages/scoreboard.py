@@ -18,7 +18,7 @@ from qlab.views.readable import readable
 
 PART: Final = "scoreboard"
 
-_METRIC: Final = 168
+_METRIC: Final = 158
 """Width of a column of numbers, pixels."""
 
 _LABELS: Final = {"method": "method", "model": "model", "corruption": "corruption", "ratio": "corruption ratio"}

@@ -14,6 +14,7 @@ from qlab.explorer import design
 from qlab.explorer.controls import Control
 from qlab.explorer.figure import Figure
 from qlab.explorer.page import Page
+from qlab.explorer.pages.before_after import BeforeAfter
 from qlab.explorer.pages.margins import Margins
 from qlab.explorer.pages.scoreboard import ScoreboardTab
 from qlab.explorer.tables import plain_table
@@ -85,6 +86,8 @@ class UnlearningPage(Page):
         self.relearning = Figure("unlearning_relearning")
         self.margins = Figure("unlearning_margins")
         self._margins = Margins(self, self.margins)
+        self.maps = Figure("unlearning_before_and_after", lambda *place: self._before_after.clicked(*place), height=420)
+        self._before_after = BeforeAfter(self, self.maps)
         self._table = pn.Column(sizing_mode="stretch_width")
         self._draws: dict[str, tuple[Any, Callable[[_Shown], None]]] = {
             "Scoreboard": (self._board.view, lambda shown: self._board.show(shown.board)),
@@ -92,6 +95,7 @@ class UnlearningPage(Page):
             "At the end": (self.bars.view, self._draw_bars),
             "Trade-off": (self.trade.view, self._draw_trade),
             "Known rows": (self.known.view, self._draw_known),
+            "Before and after": (self._before_after.view, lambda shown: self._before_after.show(shown.runs)),
             "Relearning": (self.relearning.view, self._draw_relearning),
             "Margins": (self._margins.view, lambda shown: self._margins.show(shown.runs)),
             "Table": (self._table, self._draw_table),
@@ -147,7 +151,12 @@ class UnlearningPage(Page):
         """Draws the open one of some tabs again; the others when they are opened, and no file holds them till then."""
         self._drawn -= set(tabs)
         figures = {"Over steps": self.curves, "At the end": self.bars, "Trade-off": self.trade}
-        figures |= {"Known rows": self.known, "Relearning": self.relearning, "Margins": self.margins}
+        figures |= {
+            "Known rows": self.known,
+            "Before and after": self.maps,
+            "Relearning": self.relearning,
+            "Margins": self.margins,
+        }
         for name in set(tabs) & figures.keys() - {self._tab}:
             figures[name].clear()
         self._draw()
@@ -163,6 +172,7 @@ class UnlearningPage(Page):
     def _open(self) -> None:
         tab = self._tab
         self._tabs.active = list(self._draws).index(tab)
+        self._metrics.widget.visible = tab in ("Over steps", "At the end")
         unknown = tab != self.state.unlearning_tab
         self.say(f'There is no tab "{self.state.unlearning_tab}" on this page.' if unknown else "", "tabs")
         self._draw()
@@ -172,6 +182,9 @@ class UnlearningPage(Page):
         if self._shown is None or tab in self._drawn:
             return
         self._drawn.add(tab)
+        if tab != "Before and after":
+            self._drawn.discard("Before and after")
+            self._before_after.hide()
         self.say("", _TAB)
         self.say("", "few")
         self._draws[tab][1](self._shown)
