@@ -95,14 +95,17 @@ def difference_text(row: Mapping[Any, Any]) -> str:
     if not pairs:
         return "– (no seed in common)"
     reach = 0.5 * (high - low)
-    known = math.isfinite(reach)
     power = rounded(value, reach).power
-    mean = rounded(value, reach).mean
-    places = len(mean.partition(".")[2])
-    text = f"{value / 10.0**power:+.{places}f}"
-    text += f" [{low / 10.0**power:+.{places}f}, {high / 10.0**power:+.{places}f}]" if known else ""
+    found = [number / 10.0**power for number in (value, low, high)]
+    texts = [f"{number:+.{_places(reach / 10.0**power)}f}" for number in found]
+    text = f"{texts[0]} [{texts[1]}, {texts[2]}]" if math.isfinite(reach) else texts[0]
     text = f"({text}) x 10^{power}" if power else text
     return f"{text}, n = {pairs}".replace("-", "−")
+
+
+def _places(reach: float) -> int:
+    """Decimals by which half an interval has two digits; three where there is none."""
+    return max(0, 1 - int(f"{reach:.1e}".partition("e")[2])) if math.isfinite(reach) and reach > 0.0 else 3
 
 
 def _difference(
