@@ -13,6 +13,7 @@ from qlab.claims.intervals import t_interval
 from qlab.reading.compare import Group, Series, by_seed, final
 from qlab.views.kept import spread
 from qlab.views.numerals import rounded
+from qlab.views.readable import Written, spread_text
 
 CURVES: Final = ("letter", "group", "metric", "step", "mean", "deviation", "n")
 """Columns of :func:`curve_table`."""
@@ -82,9 +83,9 @@ def in_words(ends: pd.DataFrame) -> pd.DataFrame:
     rows: dict[str, dict[str, str]] = {}
     for row in ends.to_dict("records"):
         own = rows.setdefault(str(row["metric"]), {"metric": str(row["metric"])})
-        own[row["letter"]] = f"{rounded(row['mean'], row['deviation']).plain} (n = {row['n']})" if row["n"] else "–"
+        own[row["letter"]] = spread_text(row["mean"], row["deviation"], row["n"])
         if row["against"]:
-            own[f"{row['letter']} − {row['against']}"] = difference_text(row)
+            own[f"{row['letter']} − {row['against']}"] = Written(difference_text(row), row["difference"])
     columns = list(dict.fromkeys(name for own in rows.values() for name in own))
     return pd.DataFrame(list(rows.values()), columns=sorted(columns, key=lambda name: "−" in name))
 

@@ -166,7 +166,7 @@ def test_last_values_are_paired_by_seed() -> None:
     assert (ends.loc["B", "against"], ends.loc["B", "pairs"]) == ("", 0)
     words = in_words(ends.reset_index())
     assert list(words) == ["metric", "A", "B", "A − B"]
-    assert words.loc[0, "B"] == "0.60 ± 0.10 (n = 3)"
+    assert words.loc[0, "B"] == "0.60 ± 0.10, n = 3"
 
 
 def test_repeats_of_a_seed_are_one_unit() -> None:
