@@ -84,9 +84,12 @@ class HeatMapPage(Page):
                 raise self.nothing(kind, f"Run: qlab run {_HINTS[kind]}")
             labels = [name for name in ("model", "corruption", LABELLED[kind]) if name is not None]
             noise = [STRENGTH] if strengths(runs) else []
-            axes = [*([RATIO] if RATIO in runs else []), *noise, *swept_numbers(runs), *labels]
+            numbers = [*([RATIO] if RATIO in runs else []), *noise, *swept_numbers(runs)]
+            axes = [*numbers, *labels]
             metrics, groups = measured(runs), _groups(runs)
             x, y, metric = (name or None for name in given)
+            if x is None and y is None and len(numbers) == 1:
+                y = "model"  # where runs differ in one number only, there is nothing else to choose
             if metric is None and kind == "probes" and metrics:
                 metric = metrics[0]
             crossing = crossing_of(runs, kind, metric, x, y, _read(wanted) or None)
