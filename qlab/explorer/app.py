@@ -234,7 +234,8 @@ def _busy_watchers() -> list[Any]:
 
 
 @functools.cache
-def _shared(uri: str) -> tuple[Reader, Loader]:
+def shared(uri: str) -> tuple[Reader, Loader]:
+    """What all visitors of a store share."""
     source = reader(uri)
     return source, Loader(source)
 
@@ -254,7 +255,7 @@ def serve(uri: str | None = None) -> None:
         if document is not None and document.session_context is not None:
             document.add_next_tick_callback(function)
 
-    explorer = Explorer(*_shared(resolve(uri)), later)
+    explorer = Explorer(*shared(resolve(uri)), later)
     explorer.refused = decode(explorer.state, _query())
     # Panel's own reading of the address fails on IPv6, and each of its writings is an entry of the browser's history.
     explorer.template().servable(location=False)

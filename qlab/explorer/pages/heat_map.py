@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import pandas as pd
-import panel as pn
 import panel_material_ui as pmui
 
 from qlab.errors import ConfigError
@@ -16,7 +15,7 @@ from qlab.explorer import design
 from qlab.explorer.controls import Control, bound
 from qlab.explorer.figure import Figure
 from qlab.explorer.page import Page
-from qlab.explorer.tables import plain_table
+from qlab.explorer.tables import PlacedTable
 from qlab.reading.axes import measured
 from qlab.reading.maps import LABELLED, crossing_of, table_of_maps
 from qlab.reading.tidy import KINDS, kind_of
@@ -66,9 +65,9 @@ class HeatMapPage(Page):
         group = pmui.MultiChoice(label="Subtract runs with (control)", options=[], width=design.CONTROL)
         self._control = Control(group, state, "control")
         self.maps = Figure("heat_map", height=420)
-        self._table = pn.Column(sizing_mode="stretch_width")
+        self._table = PlacedTable(page_size=12)
         self.controls = [kinds, self._x.widget, self._y.widget, self._metric.widget, contours, self._control.widget]
-        return [self.maps.view, self._table]
+        return [self.maps.view, self._table.view]
 
     def update(self) -> None:
         """Reads the runs and crosses them."""
@@ -109,8 +108,7 @@ class HeatMapPage(Page):
             self.say(str(error))
             levels = None
         self.maps.show(drawn(grids(shown.table, shown.crossing, levels)), shown.table)
-        table = readable(shown.table.rename(columns=shown.crossing.columns))
-        self._table.objects = [plain_table(table, pagination="remote", page_size=12)]
+        self._table.show(readable(shown.table.rename(columns=shown.crossing.columns)))
 
 
 def _groups(runs: pd.DataFrame) -> list[str]:
