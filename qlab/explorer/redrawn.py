@@ -91,7 +91,8 @@ class Redrawn:
 
 
 def _names(model: Model) -> tuple[str, ...]:
-    return _names_of(type(model))
+    kind: Any = type(model)
+    return _names_of(kind)
 
 
 @functools.cache

@@ -178,7 +178,7 @@ class ResiliencePage(Page):
     def _open_row(self, row: int) -> None:
         if self._shown is not None:
             drawn = self._shown.drawn
-            self._choose(drawn.behind(drawn.table.iloc[row]))
+            self._choose(drawn.behind(drawn.table.iloc[row].to_dict()))
 
     def _choose(self, runs: list[str]) -> None:
         # Proxies take no address of thousands of ids.
