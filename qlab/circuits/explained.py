@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from qlab.circuits.angle_states import AngleStatevectorEngine
+from qlab.circuits.blocks import INFINITE
 from qlab.circuits.exact import ExactEngine
 from qlab.circuits.lightcone import LightCone
 from qlab.circuits.outcome_engines import OutcomeEngine
@@ -12,7 +13,8 @@ from qlab.circuits.statevector import StatevectorEngine
 
 def explained(engine: ExactEngine, cone: LightCone, n_wires: int) -> str:
     """Which engine it is, and why, in a phrase."""
-    inside = f"light cone of {len(cone.wires)} of {n_wires} qubits, {len(cone.gates)} gates"
+    of = "infinitely many" if n_wires == INFINITE else n_wires
+    inside = f"light cone of {len(cone.wires)} of {of} qubits, {len(cone.gates)} gates"
     if isinstance(engine, OutcomeEngine):
         sizes = engine.sizes
         times = "one measurement" if len(sizes) == 1 else f"{len(sizes)} measurements"
@@ -30,6 +32,6 @@ def explained(engine: ExactEngine, cone: LightCone, n_wires: int) -> str:
         return f"observable evolved on the {inside}{noise}"
     widest = max(len(part.wires) for part in engine.cones)
     return (
-        f"observable evolved part by part, on {len(engine.cones)} different light cones of up to {widest} of {n_wires} "
+        f"observable evolved part by part, on {len(engine.cones)} different light cones of up to {widest} of {of} "
         "qubits"
     )

@@ -16,6 +16,7 @@ from qlab import making
 from qlab.circuits.blocks import Block
 from qlab.circuits.pauli import pauli_expectations
 from qlab.errors import ConfigError, DataError
+from qlab.models import Features, PennyLaneQNN
 from qlab.tasks import XXZ
 from qlab.tasks.base import load_data
 from qlab.tasks.dmrg import finding, kept
@@ -147,6 +148,8 @@ def test_an_infinite_chain_is_a_block_without_a_length():
     task = small(length="infinite", block_sites=3, where="around")
     assert task.expected_features == (64, False)
     assert task.block.words == "3 neighbours on an infinite chain"
+    built = PennyLaneQNN(depth=2).build(Features(64, False, torch.ones(64, dtype=torch.bool), block=task.block))
+    assert "light cone of 2 of infinitely many qubits" in built.engine_name
     assert torch.equal(task.random_features(2, torch.Generator())[:, 1:].abs() < 1e-12, torch.ones(2, 63).bool())
 
 
