@@ -234,8 +234,7 @@ def _busy_watchers() -> list[Any]:
 
 
 @functools.cache
-def shared(uri: str) -> tuple[Reader, Loader]:
-    """What all visitors of a store share."""
+def _shared(uri: str) -> tuple[Reader, Loader]:
     source = reader(uri)
     return source, Loader(source)
 
@@ -255,7 +254,7 @@ def serve(uri: str | None = None) -> None:
         if document is not None and document.session_context is not None:
             document.add_next_tick_callback(function)
 
-    explorer = Explorer(*shared(resolve(uri)), later)
+    explorer = Explorer(*_shared(resolve(uri)), later)
     explorer.refused = decode(explorer.state, _query())
     # Panel's own reading of the address fails on IPv6, and each of its writings is an entry of the browser's history.
     explorer.template().servable(location=False)

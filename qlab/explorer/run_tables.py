@@ -99,7 +99,8 @@ class RunTables:
         version, ids = self._matching.get((experiment, where), (0, frozenset()))
         if version != self._versions[experiment]:
             version = self._versions[experiment]
-            ids = frozenset(frames.runs(self._store(), [self._number(experiment)], where)["run_id"])
+            found = self._store().search([self._number(experiment)], where, brief=True)
+            ids = frozenset(str(run.info.run_id) for run in found)
             self._matching[experiment, where] = version, ids
             for oldest in list(self._matching)[:-KEPT_FILTERS]:
                 del self._matching[oldest]

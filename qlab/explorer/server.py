@@ -121,7 +121,7 @@ def main(app: Path, address: str, port: int, users: Path | None, prefix: str, op
     """Serves an app until it is interrupted; who may open it is in ``BOKEH_ALLOW_WS_ORIGIN``."""
     from panel.io.server import get_server
 
-    from qlab.explorer import leaving, warming
+    from qlab.explorer import leaving
 
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s")
     leaving.silence()
@@ -148,7 +148,6 @@ def main(app: Path, address: str, port: int, users: Path | None, prefix: str, op
         # A browser that is started takes its time.
         server.io_loop.add_callback(threading.Thread(target=webbrowser.open, args=(opened,), daemon=True).start)
     server.start()
-    threading.Thread(target=warming.warm, daemon=True).start()
     server.io_loop.start()
 
 
