@@ -6,7 +6,9 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from qlab.fields import show
 from qlab.tracking import frames, names
+from qlab.tracking.missing import is_missing
 from qlab.tracking.standing import INTERRUPTED
 from qlab.tracking.store import Store
 
@@ -23,6 +25,11 @@ _TRIAL_COLUMNS = {
     "run_id": "run",
 }
 
+
+_SETTINGS = ("task.", "corruption.", "model.", "training.")
+
+_ABSENT_ROWS = {0.0: "forget_", 1.0: "retain_"}
+"""By ratio, the metrics of rows that there are none of: that they have no value says nothing about a trial."""
 
 _STOPPED = ("FAILED", "KILLED", INTERRUPTED)
 
@@ -89,8 +96,11 @@ def trial_rows(store: Store, experiment_ids: Sequence[str], filter_string: str =
 
 
 def trial_table(frame: pd.DataFrame) -> pd.DataFrame:
-    """The columns of trials that people look at first, under short names."""
+    """The columns of trials that people look at first, under short names, and the settings in which they differ."""
     found = frame[[column for column in _TRIAL_COLUMNS if column in frame]].rename(columns=_TRIAL_COLUMNS)
+    settings = _settings(frame)
+    if any(settings):
+        found.insert(1, "settings", settings)
     notes = _notes(frame)
     if any(notes):
         found.insert(len(found.columns) - 1, "note", notes)
@@ -120,7 +130,30 @@ def run_table(frame: pd.DataFrame) -> pd.DataFrame:
 def _notes(frame: pd.DataFrame) -> list[str]:
     """For each run which of its metrics are not finite: cells of a table would only be empty."""
     measured = frame[names.NOT_FINITE] if names.NOT_FINITE in frame else [()] * len(frame)
-    return [f"not finite: {', '.join(found)}" if found else "" for found in measured]
+    ratios = frame["corruption.ratio"] if "corruption.ratio" in frame else [None] * len(frame)
+    told = [
+        [name for name in metrics if not name.startswith(_ABSENT_ROWS.get(ratio, "-"))]
+        for metrics, ratio in zip(measured, ratios, strict=True)
+    ]
+    return [f"not finite: {', '.join(found)}" if found else "" for found in told]
+
+
+def _settings(frame: pd.DataFrame) -> list[str]:
+    """For each trial what tells it from others of its experiment with the same class of model, such as "depth=2"."""
+    frame = frame.reset_index(drop=True)
+    found = [""] * len(frame)
+    params = [column for column in map(str, frame) if column.startswith(_SETTINGS) and column not in _TRIAL_COLUMNS]
+    sharing = [column for column in ("experiment_id", "model.type") if column in frame]
+    for _, rows in frame.groupby(sharing, dropna=False) if sharing else [((), frame)]:
+        own = [column for column in params if rows[column].map(repr).nunique() > 1]
+        for index in rows.index:
+            values = {column: rows.at[index, column] for column in own}
+            found[index] = " ".join(
+                f"{column.partition('.')[2]}={show(list(value) if isinstance(value, tuple) else value)}"
+                for column, value in values.items()
+                if not is_missing(value)
+            )
+    return found
 
 
 def _time(milliseconds: int) -> str:

@@ -77,6 +77,30 @@ def test_metrics_that_are_no_numbers_are_named(store: Store) -> None:
     assert list(notes) == [f"not finite: {name}_accuracy" for name in ("validation", "train", "train")] + [""]
 
 
+def test_metrics_of_rows_that_there_are_none_of_are_no_news(store: Store) -> None:
+    for key, ratio in (("a", 0.0), ("b", 0.3), ("c", 1.0)):
+        trial(store, key, {"corruption.ratio": ratio}, forget_accuracy_clean=math.nan, retain_accuracy=math.nan)
+    notes = listing.trial_rows(store, store.experiment_ids())["note"]
+    assert list(notes) == [
+        "not finite: retain_accuracy",
+        "not finite: forget_accuracy_clean, retain_accuracy",
+        "not finite: forget_accuracy_clean",
+    ]
+
+
+def test_trials_are_told_apart_by_the_settings_in_which_they_differ(store: Store) -> None:
+    qnn = {"model.type": "PennyLaneQNN", "training.epochs": 5}
+    trial(store, "a", {"model.hidden": [64, 16], "training.epochs": 5, "seed": 0})
+    trial(store, "b", {"model.hidden": [8, 2], "training.epochs": 5, "seed": 1})
+    trial(store, "c", {"model.hidden": [8, 2], "training.epochs": 9, "seed": 1})
+    trial(store, "d", qnn | {"seed": 0})
+    trial(store, "e", qnn | {"seed": 1})
+    settings = listing.trial_rows(store, store.experiment_ids())["settings"]
+    assert list(settings) == ["hidden=[64, 16] epochs=5", "hidden=[8, 2] epochs=5", "hidden=[8, 2] epochs=9", "", ""]
+    frame = read(store)
+    assert "settings" not in listing.trial_table(frame[frame["model.type"] == "PennyLaneQNN"])
+
+
 @pytest.mark.parametrize("tagged", [True, False], ids=["tags", "a store of an earlier version"])
 def test_values_that_differ_where_mlflow_cuts_them_are_lines_of_their_own(store: Store, tagged: bool) -> None:
     for last in (1, 2):
