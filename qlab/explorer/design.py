@@ -122,4 +122,5 @@ def columns(count: int, narrowest: str = f"{NARROWEST + 40}px") -> dict[str, str
         narrowest: width of one, as CSS has it.
     """
     style = {**GRID, "grid-template-columns": f"repeat(auto-fit, minmax(min(100%, {narrowest}), 1fr))"}
-    return style if count > 1 else {**style, "max-width": f"{ALONE}px"}
+    # Of a panel that stands alone the other columns would be kept free.
+    return style if count > 1 else {**GRID, "grid-template-columns": "minmax(0, 1fr)", "max-width": f"{ALONE}px"}

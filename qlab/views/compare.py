@@ -21,7 +21,7 @@ _OUTCOMES: Final = {
     "both": ("#999999", ("circle", "o"), 5, 14),
     "first": ("#0072B2", ("square", "s"), 9, 40),
     "second": ("#D55E00", ("triangle", "^"), 9, 40),
-    "neither": ("#000000", ("x", "X"), 8, 34),
+    "neither": ("#CC79A7", ("x", "X"), 9, 40),
 }
 """Colour, markers and sizes of samples by who gets them right."""
 
