@@ -137,6 +137,13 @@ class Reader:
                 self._points = sum(map(len, self._histories.values()))
             return {(run, metric): self._histories.get((run, metric), []) for run in run_ids for metric in metrics}
 
+    def configs(self, experiment: str) -> dict[str, Mapping[str, Any]]:
+        """The configurations of everything that an experiment's runs list, by key, see :meth:`config`."""
+        with self._lock:
+            frame = self.runs(experiment)
+            parents = frame.loc[frame["kind"] == names.EXPERIMENT, "run_id"].tolist()
+            return {key: config for run_id in parents for key, config in self._trials(str(run_id)).items()}
+
     def config(self, experiment: str, trial: str, parent: str | None) -> Mapping[str, Any]:
         """The configuration a trial was made from, as its experiment's run keeps it, and the folder of its file.
 

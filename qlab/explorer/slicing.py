@@ -136,6 +136,12 @@ class Slicer:
         result = landscape.measure(InterpolationProbe(**fields))
         return dataclasses.replace(result, about={**result.about, "path": [start, name]})
 
+    def titled_line(self, asked: Asked) -> tuple[ProbeResult, str]:
+        """The same, and what it is between."""
+        frame, every, _ = self._known(asked.experiment)
+        titles = [title_of(name, item) for name, item in list(self._items(asked, frame, every).items())[:2]]
+        return self.line(asked), " to ".join(titles)
+
     def _known(self, experiment: str) -> tuple[pd.DataFrame, list[Checkpoint], list[str]]:
         """All runs, the checkpoints among them, and models that are left out; read again where a run is new."""
         frame = self._reader.runs(experiment)

@@ -53,6 +53,10 @@ class Audited(Mapped):
                 found = found[found[column] == wanted]
         return margins_of_runs(one_of_each(found), stored_margins(self._store), sets)
 
+    def margins_of(self, runs: pd.DataFrame, rows: str) -> pd.DataFrame:
+        """The same of some audited runs, see :func:`qlab.reading.margins.audited_runs`, and one kind of rows."""
+        return margins_of_runs(runs, stored_margins(self._store), (rows,))
+
     def ridges(
         self,
         method: str | None = None,

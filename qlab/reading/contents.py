@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -12,12 +13,14 @@ import pandas as pd
 from qlab.errors import DataError
 from qlab.reading import curves as histories
 from qlab.reading.claims import claims_of
+from qlab.reading.histories import Histories
 from qlab.reading.tidy import KINDS, Kind, joined, kind_of, tidy
 from qlab.tracking import frames, names
 from qlab.tracking.store import Store
 from qlab.words import counted
 
 if TYPE_CHECKING:  # frames do without PyTorch
+    from qlab.landscape.result import ProbeResult
     from qlab.models import Estimator, Model
 
 
@@ -48,14 +51,17 @@ class Contents:
         self.failures = tuple(failures)
 
     @classmethod
-    def of(cls, store: Store, wanted: Sequence[str] = (), failures: Sequence[str] = ()) -> Self:
-        """Reads experiments of a store, by default all.
+    def of(cls, store: Store, wanted: Sequence[str] = (), failures: Sequence[str] = (), where: str = "") -> Self:
+        """Reads experiments of a store, by default all; only runs that match an MLflow filter, if there is one.
 
         Raises:
-            StoreError: there is none of such a name.
+            StoreError: there is none of such a name, or the filter is none.
         """
         ids = dict(zip(wanted or store.experiments(), store.experiment_ids(wanted), strict=True))
         runs = frames.runs(store, list(ids.values()))
+        if where.strip():
+            # What runs say by leaving a param out depends on the others: they are read together, then chosen from.
+            runs = runs[runs["run_id"].isin(frames.runs(store, list(ids.values()), where)["run_id"])]
         if not wanted:
             known = set(runs.loc[runs["kind"].notna(), "experiment_id"])
             ids = {name: number for name, number in sorted(ids.items()) if number in known}
@@ -107,6 +113,33 @@ class Contents:
         """
         wanted = [metrics] if isinstance(metrics, str) else metrics
         return histories.curves(self._store, self._of_kind(of), kind_of(of), wanted)
+
+    def series(self, runs: Iterable[object], metrics: Sequence[str]) -> dict[tuple[str, str], list[tuple[int, float]]]:
+        """Steps and values of some runs' metrics, by run and metric; a query of the store for each metric.
+
+        Args:
+            runs: their ids.
+            metrics: their names.
+        """
+        ids = [str(run) for run in runs]
+        read = Histories(self._store, ids)
+        return {(run, metric): read(run, metric) for run in ids for metric in metrics}
+
+    def probe_result(self, run: str) -> ProbeResult:
+        """What a probe found: its numbers and arrays, which draw themselves.
+
+        Args:
+            run: the id of its run.
+
+        Raises:
+            DataError: the run has no result of a probe.
+        """
+        from qlab.landscape.result import ProbeResult
+
+        if not self._store.has_file(run, names.PROBE_RESULT):
+            raise DataError(f"Run {run} has no {names.PROBE_RESULT}: it is no probe, or has not finished.")
+        with tempfile.TemporaryDirectory() as folder:
+            return ProbeResult.load(self._store.fetch_file(run, names.PROBE_RESULT, Path(folder)))
 
     def model(self, run: str | pd.Series[Any], folder: str | Path | None = None) -> Model | Estimator:
         """The trained model of a trial, an unlearning run or an oracle: a torch module in evaluation mode.

@@ -23,7 +23,7 @@ _COLUMN = "3.4in"
 """The width of a column of most two-column journals, 86 mm."""
 
 
-def results(*experiments: str | Sequence[str], tracking_uri: str | None = None) -> Results:
+def results(*experiments: str | Sequence[str], tracking_uri: str | None = None, where: str = "") -> Results:
     """What a store holds of experiments, by name: frames, curves, models, tables and figures.
 
     ::
@@ -34,12 +34,13 @@ def results(*experiments: str | Sequence[str], tracking_uri: str | None = None) 
     Args:
         experiments: their names; by default all that have runs of qlab.
         tracking_uri: an MLflow tracking URI; by default ``MLFLOW_TRACKING_URI``, else the store under ``mlruns``.
+        where: an MLflow filter that runs must match: "params.`model.type` = 'MLP'"; by default all count.
 
     Raises:
-        StoreError: there is no such store or experiment.
+        StoreError: there is no such store or experiment, or MLflow does not accept the filter.
     """
     wanted = [name for given in experiments for name in ([given] if isinstance(given, str) else given)]
-    return Results.of(Store(tracking_uri, create=False), wanted)
+    return Results.of(Store(tracking_uri, create=False), wanted, where=where)
 
 
 class Results(Audited):

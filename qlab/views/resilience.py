@@ -34,8 +34,8 @@ def accuracy_against_ratio(
 ) -> hv.Layout:
     """Validation and training accuracy against ratio, mean and standard deviation over seeds, a line per model.
 
-    Beside them metrics of one's own, if the table has some. One row of panels for each corruption. The legend says how
-    many trials are shown of how many there are.
+    Beside them metrics of one's own, if the table has some. One row of panels for each corruption, which the title
+    says, and the model if there is one alone. The legend says how many trials are shown of how many there are.
 
     Args:
         table: see :func:`qlab.views.summary.summarize`, perhaps :func:`qlab.views.behind.with_behind`.
@@ -46,8 +46,9 @@ def accuracy_against_ratio(
     """
     by_model = styles(table["model"].unique())
     shown = panels_of(table)
+    alone = f"{next(iter(by_model))}, " if len(by_model) == 1 else ""
     panels = [
-        _panel(rows, metric, title, str(corruption), by_model, published, traces, last=metric == shown[-1][0])
+        _panel(rows, metric, title, str(corruption), alone, by_model, published, traces, last=metric == shown[-1][0])
         for corruption, rows in table.groupby("corruption", sort=False, dropna=False)
         for metric, title in shown
     ]
@@ -63,6 +64,7 @@ def _panel(
     metric: str,
     title: str,
     corruption: str,
+    alone: str,
     by_model: dict[str, Style],
     published: pd.DataFrame | None,
     traces: pd.DataFrame | None,
@@ -84,7 +86,13 @@ def _panel(
         if published is not None:
             own = (published["model"] == model) & (published["corruption"] == corruption)
             parts += _open_markers(published[own & (published["metric"] == metric)], by_model[str(model)])
-    shown = {"xlabel": "corruption ratio", "ylabel": title, "title": corruption, "show_grid": True, "xticks": 6}
+    shown = {
+        "xlabel": "corruption ratio",
+        "ylabel": title,
+        "title": f"{alone}{corruption}",
+        "show_grid": True,
+        "xticks": 6,
+    }
     shown |= {"ylim": (-0.03, 1.03)} if accuracy else _limits(rows, metric)
     # On paper one legend serves a row of panels; on a page each panel may be alone on the screen.
     return styled(

@@ -128,7 +128,9 @@ def cut_picture(results: Mapping[str, Drawn], place: tuple[float, float]) -> hv.
             fixed = float(axis[nearest])
             along = result.arrays["loss"][:, nearest] if direction == 0 else result.arrays["loss"][nearest]
             parts.append(coloured(hv.Curve((axis, along), "ab"[direction], "loss", label=literal(label)), colour))
-        shown = {"title": f"loss along {'ab'[direction]} at {'ba'[direction]} = {fixed:.3g}", "ylabel": "loss"}
+        alone = f"{next(iter(results))}: " if len(results) == 1 else ""  # one curve has no legend
+        title = f"{alone}loss along {'ab'[direction]} at {'ba'[direction]} = {fixed:.3g}"
+        shown = {"title": title, "ylabel": "loss"}
         panels.append(styled_panel(hv.Overlay(parts), {**shown, "xlabel": "ab"[direction]}))
     return row(panels)
 

@@ -7,7 +7,9 @@ from collections.abc import Callable
 from typing import Final, Literal
 
 from qlab.errors import DataError
-from qlab.explorer.copying.origin import Shown
+from qlab.explorer.copying.experiment_file import experiment_file
+from qlab.explorer.copying.origin import Origin, Shown
+from qlab.explorer.copying.python import python_of
 from qlab.explorer.reader import Reader
 from qlab.reading.latex import any_table
 from qlab.views.paper import MILLIMETRES, Column, paper_bytes
@@ -69,10 +71,32 @@ def _latex(shown: Shown, name: str, reader: Reader | None) -> Taken:
     return Taken(any_table(table, title))
 
 
+def _known(shown: Shown, reader: Reader | None) -> tuple[Origin, Reader]:
+    if shown.origin is None or reader is None:
+        raise DataError("This figure does not say which runs it is of.")
+    return shown.origin, reader
+
+
+def _python(shown: Shown, name: str, reader: Reader | None) -> Taken:
+    origin, known = _known(shown, reader)
+    if origin.script is None:
+        raise DataError("There is no Python that makes this figure without the page.")
+    note = "It reads the store and writes the figure as a PDF file; table holds the numbers."
+    return Taken(python_of(known.uri, origin, origin.script, name), " ".join(filter(None, (note, origin.note))))
+
+
+def _experiment(shown: Shown, name: str, reader: Reader | None) -> Taken:
+    origin, known = _known(shown, reader)
+    found, note = experiment_file(known, origin)
+    return Taken(found.text, note)
+
+
 FORMS: Final = (
     *(_drawn(suffix, "single", "one column") for suffix in ("pdf", "svg", "png")),
     *(_drawn(suffix, "double", "two columns") for suffix in ("pdf", "svg", "png")),
     Form("CSV", "csv", _csv),
     Form("LaTeX table", "tex", _latex),
+    Form("Python", "py", _python),
+    Form("Experiment file (TOML)", "toml", _experiment),
 )
 """In the order of the menu."""

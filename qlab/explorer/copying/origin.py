@@ -17,11 +17,13 @@ class Script:
         imports: lines before, of what the others need.
         lines: that set ``table``, the numbers, and ``figure``.
         where: an MLflow filter that the results are of.
+        draws: whether there is a figure, or a table alone.
     """
 
     imports: Sequence[str]
     lines: Sequence[str]
     where: str = ""
+    draws: bool = True
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -33,12 +35,14 @@ class Origin:
         runs: ids of the runs that it shows.
         script: makes it again; None if nothing does.
         short: a table that says as much as there is room for in a paper, if the figure's own numbers are too many.
+        note: what the Python lacks.
     """
 
     experiment: str
     runs: Sequence[str]
     script: Script | None = None
     short: pd.DataFrame | None = None
+    note: str = ""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

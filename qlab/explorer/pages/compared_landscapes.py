@@ -8,6 +8,7 @@ import panel as pn
 import panel_material_ui as pmui
 
 from qlab.errors import QlabError
+from qlab.explorer.copying.origin import Origin
 from qlab.explorer.figure import Figure
 from qlab.explorer.page import Page
 from qlab.explorer.planes import Planes, Sight
@@ -90,7 +91,8 @@ class LandscapesTab:
         self._planes.show(
             [Sight(titles[name], below(result), result, limits[name]) for name, result in found.results.items()]
         )
-        self._figure.embody(self._planes.view, lambda: (pictures(named, limits), table_of(found.results)))
+        origin = Origin(self._page.state.experiment, list(found.runs.values()))
+        self._figure.embody(self._planes.view, lambda: (pictures(named, limits), table_of(found.results)), origin)
         self._words.object = (
             f"Slices around the models{seed}, on one colour scale; samples, directions, span and resolution are those "
             "of the page Landscape."

@@ -10,6 +10,8 @@ import panel as pn
 import panel_material_ui as pmui
 
 from qlab.explorer import design
+from qlab.explorer.copying import scripts
+from qlab.explorer.copying.origin import Origin
 from qlab.explorer.figure import Figure
 from qlab.explorer.page import Page
 from qlab.explorer.tables import plain_table
@@ -19,12 +21,15 @@ from qlab.tracking import frames, names
 from qlab.views.curvature import figures_of, summarize_probes
 from qlab.views.landscape import draw
 from qlab.views.readable import readable
+from qlab.views.titles import titled
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Shown:
     table: pd.DataFrame
     runs: dict[str, str]
+    every: list[str]
+    names: dict[str, str]
 
 
 class CurvaturePage(Page):
@@ -39,6 +44,7 @@ class CurvaturePage(Page):
         self.hessian = Figure("hessian")
         self.under_noise = Figure("under_noise")
         self.single = Figure("probe")
+        self._names: dict[str, str] = {}
         self._one = pmui.Select(label="One result", options=[], **design.FIELD, searchable=True)
         self._one.param.watch(lambda _: self._show_one(), "value")
         self._table = pn.Column(sizing_mode="stretch_width")
@@ -68,6 +74,8 @@ class CurvaturePage(Page):
             return _Shown(
                 summarize_probes(runs, frames.metric_columns(runs)),
                 dict(zip(labels, done["run_id"].astype(str), strict=True)),
+                [str(run) for run in runs["run_id"]],
+                dict(zip(done["run_id"].astype(str), done["name"].astype(str), strict=True)),
             )
 
         self.compute(compute, self._show)
@@ -77,9 +85,12 @@ class CurvaturePage(Page):
         figures = {"roughening": self.roughening, "hessian": self.hessian, "under_noise": self.under_noise}
         for name, figure in figures.items():
             if name in drawn:
-                figure.show(drawn[name](shown.table), shown.table)
+                draws = drawn[name]
+                script = scripts.probes(draws.__name__, self.state.where)
+                figure.show(draws(shown.table), shown.table, Origin(self.state.experiment, shown.every, script))
             else:
                 figure.clear()
+        self._names = shown.names
         selected = [run for run in shown.runs.values() if run in self.state.runs]
         self._one.options = shown.runs
         self._heading.visible = bool(shown.runs)
@@ -93,8 +104,11 @@ class CurvaturePage(Page):
         run_id = self._one.value
         if not run_id:
             return
+        title = self._names.get(str(run_id), "")
 
         def show(result: ProbeResult) -> None:
-            self.single.show(draw(result), pd.DataFrame(list(result.scalars.items()), columns=["name", "value"]))
+            numbers = pd.DataFrame(list(result.scalars.items()), columns=["name", "value"])
+            origin = Origin(self.state.experiment, [str(run_id)], scripts.probe(str(run_id), title))
+            self.single.show(titled(draw(result), title), numbers, origin)
 
         self.compute(lambda: self.context.reader.result(run_id), show, "result")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,8 +14,9 @@ import panel_material_ui as pmui
 
 from qlab.errors import DataError, QlabError
 from qlab.explorer import design
-from qlab.explorer.cache import MEBIBYTE, Kept
 from qlab.explorer.controls import Control, bound
+from qlab.explorer.copying import scripts
+from qlab.explorer.copying.origin import Origin
 from qlab.explorer.deciding import mapped
 from qlab.explorer.figure import Figure
 from qlab.explorer.highlights import Marks
@@ -31,9 +31,6 @@ from qlab.tracking import names
 from qlab.views.circuit import draw_circuit
 from qlab.views.data_map import data_map
 from qlab.views.labels import label_corruptions, natural, ratio_text
-
-_pictures: Kept[str, bytes] = Kept(16 * MEBIBYTE)
-"""Circuits that were drawn, for all visitors."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -52,6 +49,8 @@ class _Shown:
     look: Look
     models: list[Checkpoint]
     fitted: list[Checkpoint]
+    runs: list[str]
+    trial: tuple[str, str]
 
 
 class DataPage(Page):
@@ -76,7 +75,6 @@ class DataPage(Page):
         self.map = Figure("data_map", self._clicked, height=480)
         self._sample = pn.Column(Text("Click a sample."), sizing_mode="stretch_width")
         self._circuit = pn.Column(sizing_mode="stretch_width")
-        self._circuits_shown: list[bytes | str] | None = None
         self.controls = [self._corruption.widget, self._ratio.widget, self._seed.widget, projection]
         return [
             pn.Column(self.map.view, self._sample, sizing_mode="stretch_width", styles=design.columns(2)),
@@ -124,14 +122,17 @@ class DataPage(Page):
                 f"There is no trial with {corruption}, ratio {ratio_text(ratio, choices.ratios)} and seed {seed}."
             )
         first = own.iloc[0]
-        config = self.context.reader.config(experiment, str(first["trial"]), str(first["parent_id"]))
+        trial = (str(first["trial"]), str(first["parent_id"]))
+        config = self.context.reader.config(experiment, *trial)
         task, dataset = data_of(config)
         features = corrupted_of(config).split.x
         runs = set(own["run_id"])
         models = [item for item in checkpoints(frame) if item.run_id in runs]
         fitted = [item for run, item in fitted_runs(frame).items() if run in runs]
         chosen = (corruption, ratio, seed)
-        return _Shown(choices, chosen, mapped(config, projection), features, Look.of(task, dataset), models, fitted)
+        mapped_rows = mapped(config, projection)
+        look = Look.of(task, dataset)
+        return _Shown(choices, chosen, mapped_rows, features, look, models, fitted, sorted(runs), trial)
 
     def _show(self, shown: _Shown) -> None:
         self._shown = shown
@@ -140,7 +141,11 @@ class DataPage(Page):
         self._ratio.offer(shown.choices.ratios, ratio)
         self._seed.offer(shown.choices.seeds, seed)
         title = f"{corruption} {ratio_text(ratio, shown.choices.ratios)}, seed {seed}"
-        self.map.show(data_map(shown.frame, title), shown.frame)
+        projection = "tsne" if self.state.projection == "tsne" else "pca"
+        script = scripts.data_map(self.state.experiment, *shown.trial, projection, seed, title)
+        counts = shown.frame.groupby("kind").size().rename("rows").reset_index()
+        origin = Origin(self.state.experiment, shown.runs, script, counts)
+        self.map.show(data_map(shown.frame, title), shown.frame, origin)
         self.light()
 
     def light(self) -> None:
@@ -204,9 +209,6 @@ class DataPage(Page):
         return drawn
 
     def _show_circuits(self, drawn: list[bytes | str]) -> None:
-        if drawn == self._circuits_shown:  # nothing flashes while other runs end
-            return
-        self._circuits_shown = drawn
         self._circuit.objects = [
             Text(image)
             if isinstance(image, str)
@@ -216,11 +218,7 @@ class DataPage(Page):
 
 
 def _circuit(config: Mapping[str, Any]) -> bytes:
-    def draw() -> bytes:
-        _, dataset = data_of(config)
-        model = make("model", config["model"]).build(Features.of(dataset))
-        with tempfile.TemporaryDirectory() as folder:
-            return draw_circuit(model, Path(folder) / "circuit.png").read_bytes()
-
-    own = {name: config.get(name) for name in ("task", "model", names.FOLDER)}
-    return _pictures.get(json.dumps(own, sort_keys=True), draw)
+    _, dataset = data_of(config)
+    model = make("model", config["model"]).build(Features.of(dataset))
+    with tempfile.TemporaryDirectory() as folder:
+        return draw_circuit(model, Path(folder) / "circuit.png").read_bytes()

@@ -8,14 +8,17 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import pandas as pd
+import panel as pn
 import panel_material_ui as pmui
 
 from qlab.errors import ConfigError
 from qlab.explorer import design
 from qlab.explorer.controls import Control, bound
+from qlab.explorer.copying import scripts
+from qlab.explorer.copying.origin import Origin
 from qlab.explorer.figure import Figure
 from qlab.explorer.page import Page
-from qlab.explorer.tables import PlacedTable
+from qlab.explorer.tables import plain_table
 from qlab.reading.axes import measured
 from qlab.reading.maps import LABELLED, crossing_of, table_of_maps
 from qlab.reading.tidy import KINDS, kind_of
@@ -46,6 +49,8 @@ class _Shown:
     axes: list[str]
     metrics: list[str]
     groups: list[str]
+    kind: str
+    runs: list[str]
 
 
 class HeatMapPage(Page):
@@ -65,9 +70,9 @@ class HeatMapPage(Page):
         group = pmui.MultiChoice(label="Subtract runs with (control)", options=[], width=design.CONTROL)
         self._control = Control(group, state, "control")
         self.maps = Figure("heat_map", height=420)
-        self._table = PlacedTable(page_size=12)
+        self._table = pn.Column(sizing_mode="stretch_width")
         self.controls = [kinds, self._x.widget, self._y.widget, self._metric.widget, contours, self._control.widget]
-        return [self.maps.view, self._table.view]
+        return [self.maps.view, self._table]
 
     def update(self) -> None:
         """Reads the runs and crosses them."""
@@ -83,16 +88,21 @@ class HeatMapPage(Page):
                 raise self.nothing(kind, f"Run: qlab run {_HINTS[kind]}")
             labels = [name for name in ("model", "corruption", LABELLED[kind]) if name is not None]
             noise = [STRENGTH] if strengths(runs) else []
-            numbers = [*([RATIO] if RATIO in runs else []), *noise, *swept_numbers(runs)]
-            axes = [*numbers, *labels]
+            axes = [*([RATIO] if RATIO in runs else []), *noise, *swept_numbers(runs), *labels]
             metrics, groups = measured(runs), _groups(runs)
             x, y, metric = (name or None for name in given)
-            if x is None and y is None and len(numbers) == 1:
-                y = "model"  # where runs differ in one number only, there is nothing else to choose
             if metric is None and kind == "probes" and metrics:
                 metric = metrics[0]
             crossing = crossing_of(runs, kind, metric, x, y, _read(wanted) or None)
-            return _Shown(crossing, table_of_maps([(experiment, runs)], kind, crossing), axes, metrics, groups)
+            return _Shown(
+                crossing,
+                table_of_maps([(experiment, runs)], kind, crossing),
+                axes,
+                metrics,
+                groups,
+                kind,
+                [str(run) for run in runs["run_id"]],
+            )
 
         self.compute(compute, self._show)
 
@@ -107,8 +117,13 @@ class HeatMapPage(Page):
         except ConfigError as error:
             self.say(str(error))
             levels = None
-        self.maps.show(drawn(grids(shown.table, shown.crossing, levels)), shown.table)
-        self._table.show(readable(shown.table.rename(columns=shown.crossing.columns)))
+        own = shown.crossing
+        group = None if own.control is None else own.control.group
+        script = scripts.heat_map(own.metric, own.x, own.y, shown.kind, group, levels, self.state.where)
+        table = shown.table.rename(columns=own.columns)
+        origin = Origin(self.state.experiment, shown.runs, script)
+        self.maps.show(drawn(grids(shown.table, own, levels)), table, origin)
+        self._table.objects = [plain_table(readable(table), pagination="remote", page_size=12)]
 
 
 def _groups(runs: pd.DataFrame) -> list[str]:

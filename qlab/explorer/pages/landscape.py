@@ -12,6 +12,8 @@ import panel_material_ui as pmui
 from qlab.errors import DataError
 from qlab.explorer import design
 from qlab.explorer.controls import Control, bound
+from qlab.explorer.copying import scripts
+from qlab.explorer.copying.origin import Origin
 from qlab.explorer.deciding import Decision, decide, place_of
 from qlab.explorer.decision_picture import DecisionPicture
 from qlab.explorer.figure import Figure
@@ -26,6 +28,7 @@ from qlab.views.decision_map import decision_map
 from qlab.views.landscape import draw
 from qlab.views.saving import picture_bytes
 from qlab.views.slices import cut_picture, surface_picture
+from qlab.views.titles import titled
 
 PAUSE_SECONDS = 0.35
 """After so long without a change the fine grid is drawn, even if the slider is still held."""
@@ -154,6 +157,7 @@ class LandscapePage(Page):
             self._show_decision(None)
             return
         limits = limits_of(shown, self.state.same_colours)
+        origin = self._origin(shown, "slices", self.state.same_colours)
         if self.state.surface and flat:
             self.slices.clear()
             surfaces = [
@@ -167,10 +171,10 @@ class LandscapePage(Page):
             self._planes.show(
                 [Sight(shown.titles[name], below(result), result, limits[name]) for name, result in results.items()]
             )
-            self.slices.embody(self._planes.view, lambda: (pictures(shown, limits), table_of(results)))
+            self.slices.embody(self._planes.view, lambda: (pictures(shown, limits), table_of(results)), origin)
         else:
             self._surface.objects = []
-            self.slices.show(pictures(shown, limits), table_of(results))
+            self.slices.show(pictures(shown, limits), table_of(results), origin)
         if not shown.draft:
             self.light()
 
@@ -199,8 +203,23 @@ class LandscapePage(Page):
             self.cut.clear()
             self._show_decision(None)
             return
-        self.cut.show(cut_picture(flat, place), table_of(flat))
+        assert self._shown is not None
+        titles = self._shown.titles
+        picture = cut_picture({titles[name]: result for name, result in flat.items()}, place)
+        self.cut.show(picture, table_of(flat), self._origin(self._shown, "cut", place))
         self._decide(self.state.cut_in, place)
+
+    def _origin(self, shown: Sliced, what: str, extra: Any) -> Origin:
+        """Where slices come from; of a draft what the fine grid would."""
+        points = [run for name, run in shown.runs.items() if name in shown.results]
+        experiment = self.state.experiment
+        script = scripts.slices(what, experiment, points, self._asked().fields, extra)
+        scalars = [
+            {"checkpoint": shown.titles[name], "samples": result.about["samples"], "rows": result.about["rows"]}
+            | {part: result.scalars[f"landscape_{part}"] for part in ("loss", "accuracy")}
+            for name, result in shown.results.items()
+        ]
+        return Origin(experiment, points, script, pd.DataFrame(scalars))
 
     def _decide(self, number: int, place: tuple[float, float]) -> None:
         """Asks for the decision map at a place; a newer request takes the place of an older one."""
@@ -226,10 +245,16 @@ class LandscapePage(Page):
     def _draw_line(self) -> None:
         asked = self._asked()
 
-        def show(result: ProbeResult) -> None:
-            self.line.show(draw(result), pd.DataFrame(columns_of(result)))
+        points = [] if self._shown is None else list(self._shown.runs.values())[:2]
 
-        self.compute(lambda: self._slicer.line(asked), show, "line")
+        def show(found: tuple[ProbeResult, str]) -> None:
+            result, title = found
+            script = scripts.slices("line", asked.experiment, points, asked.fields)
+            numbers = pd.DataFrame(list(result.scalars.items()), columns=["name", "value"])
+            origin = Origin(asked.experiment, points, script, numbers)
+            self.line.show(titled(draw(result), title), pd.DataFrame(columns_of(result)), origin)
+
+        self.compute(lambda: self._slicer.titled_line(asked), show, "line")
 
 
 def _surface(title: str, result: ProbeResult, limits: tuple[float, float]) -> Any:

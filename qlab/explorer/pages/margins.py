@@ -7,6 +7,8 @@ import panel as pn
 import panel_material_ui as pmui
 
 from qlab.explorer.controls import Control
+from qlab.explorer.copying import scripts
+from qlab.explorer.copying.origin import Origin
 from qlab.explorer.figure import Figure
 from qlab.explorer.page import Page
 from qlab.explorer.text import Text
@@ -62,6 +64,8 @@ class Margins:
                 self._figure.clear()
                 page.say(f"{chosen['title'].iloc[0]} has no {rows} rows.", _PART)
             else:
-                self._figure.show(ridges(table), table)
+                run_id = str(chosen["run_id"].iloc[0])
+                origin = Origin(state.experiment, [run_id], scripts.margins(run_id, rows, state.where))
+                self._figure.show(ridges(table), table, origin)
 
         page.compute(compute, show, _PART)

@@ -15,11 +15,13 @@ from qlab.claims.table import VERDICT_NOTE, short
 from qlab.errors import DataError
 from qlab.explorer import design
 from qlab.explorer.controls import Control, bound
+from qlab.explorer.copying import scripts
+from qlab.explorer.copying.origin import Origin
 from qlab.explorer.figure import Figure
 from qlab.explorer.highlights import Hollow, Marks
 from qlab.explorer.kinship import Kinship
 from qlab.explorer.page import Page
-from qlab.explorer.tables import PlacedTable, plain_table
+from qlab.explorer.tables import plain_table
 from qlab.explorer.text import Text, heading
 from qlab.reading.against import Against, against
 from qlab.report.reference import matched, resilience_points
@@ -27,20 +29,17 @@ from qlab.tracking import frames, names
 from qlab.tracking.groups import RATIO
 from qlab.views.kept import measured
 from qlab.views.labels import UNKNOWN, ratio_text, varying
-from qlab.views.palette import styles
+from qlab.views.palette import coloured_by_model, styles
 from qlab.views.readable import readable
 from qlab.views.summary import labelled_trials
 from qlab.views.sweeps import swept_numbers
-from qlab.views.training import METRICS, curves_over_epochs
+from qlab.views.training import METRICS, curves_over_epochs, last_of
 from qlab.words import counted
 
 _HINT: Final = "Click a point, or a row of the table, to see the training behind it."
 
 _BESIDE: Final = 300
 """Height of a panel of training curves, pixels."""
-
-MOST_CHOSEN: Final = 100
-"""So many of the runs behind a point are selected by a click: the address names each."""
 
 _NEAR: Final = 0.05
 """How far from a point a click may be, as a fraction of the panel."""
@@ -53,6 +52,14 @@ class _Shown:
     corruptions: list[str]
     axes: list[str]
     kinship: Kinship
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Training:
+    history: pd.DataFrame
+    labels: pd.Series[str]
+    models: dict[str, str]
+    metrics: list[str]
 
 
 class ResiliencePage(Page):
@@ -69,7 +76,6 @@ class ResiliencePage(Page):
         """The curves, the training behind a point, the groups."""
         self._published: pd.DataFrame | None = None
         self._shown: _Shown | None = None
-        self._behind = 0
         self._group_by = Control(
             pmui.MultiChoice(label="Group by (all but the seed)", options=[], width=design.CONTROL),
             self.state,
@@ -84,7 +90,7 @@ class ResiliencePage(Page):
         reference.param.watch(self._read_reference, "value")
         self.curve = Figure("resilience", self._clicked, narrowest=design.SHARED)
         self.training = Figure("training", height=_BESIDE)
-        self._groups = PlacedTable(self._open_row, selectable=1, page_size=10)
+        self._groups = pn.Column(sizing_mode="stretch_width")
         self._claims = pn.Column(sizing_mode="stretch_width")
         self._chosen = Text(_HINT, margin=(5, 10))
         self._going = Text(visible=False, margin=(0, 10))
@@ -92,7 +98,7 @@ class ResiliencePage(Page):
         left = pn.Column(self.curve.view, self._going, sizing_mode="stretch_width")
         right = pn.Column(self._chosen, self.training.view, sizing_mode="stretch_width")
         self._beside = pn.Column(left, right, sizing_mode="stretch_width", stylesheets=[design.BESIDE])
-        return [self._beside, heading("Groups"), self._groups.view, self._claims]
+        return [self._beside, heading("Groups"), self._groups, self._claims]
 
     def update(self) -> None:
         """Summarises the trials, and reads the training of those selected."""
@@ -130,12 +136,21 @@ class ResiliencePage(Page):
             self.say("The trials of this experiment do not have the params yet that describe them.")
             return
         published = None if self._published is None else matched(drawn.table["model"].unique(), self._published)
-        self.curve.show(drawn.figure(published, state.traces), drawn.numbers)
+        self.curve.show(drawn.figure(published, state.traces), drawn.numbers, self._origin(shown))
         self._mark()
         going = len({one.run for one in drawn.going})
         self._going.object = f"Hollow markers: what {counted(going, 'run')} that still train have reached so far."
         self._going.visible = bool(going)
-        self._groups.show(readable(drawn.numbers))
+        table = plain_table(readable(drawn.numbers), selectable=1, pagination="remote", page_size=10)
+        table.on_click(lambda event: self._choose(drawn.behind(drawn.table.iloc[event.row])))
+        self._groups.objects = [table]
+
+    def _origin(self, shown: _Shown) -> Origin:
+        state = self.state
+        corruptions = [name for name in state.corruptions if name in shown.corruptions]
+        script = scripts.resilience(state.across, list(state.group_by), corruptions, state.traces, state.where)
+        note = "" if self._published is None else "The published points are from your file: it leaves them out."
+        return Origin(state.experiment, [str(run) for run in shown.drawn.runs["run_id"]], script, note=note)
 
     def light(self) -> None:
         """Rings the points behind which selected runs stand, and shows the training of those."""
@@ -175,46 +190,50 @@ class ResiliencePage(Page):
         if (found := nearest([(place, value) for place, value, _ in here], (x, y), drawn.log)) is not None:
             self._choose(list(here[found][2]))
 
-    def _open_row(self, row: int) -> None:
-        if self._shown is not None:
-            drawn = self._shown.drawn
-            self._choose(drawn.behind(drawn.table.iloc[row].to_dict()))
-
     def _choose(self, runs: list[str]) -> None:
-        # Proxies take no address of thousands of ids.
-        self._behind = len(runs)
-        self.state.runs = runs[:MOST_CHOSEN]
+        self.state.runs = runs
 
     def _show_training(self) -> None:
         experiment, chosen = self.state.experiment, list(self.state.runs)
 
-        def compute() -> tuple[pd.DataFrame, pd.Series[str]]:
+        def compute() -> _Training:
             frame = self.context.reader.runs(experiment)
             trials = frame[frame["run_id"].isin(chosen) & (frame["kind"] == names.TRIAL)]
             labelled = labelled_trials(trials)
             ratios = labelled["ratio"]
-            texts = {ratio: ratio_text(ratio, ratios.unique()) for ratio in ratios.unique()}
-            at = [texts.get(ratio, "-") for ratio in ratios]
-            labels = [f"{model} at {text}" for model, text in zip(labelled["model"], at, strict=True)]
+            texts = [
+                f"{model} at {ratio_text(ratio, ratios)}"
+                for model, ratio in zip(labelled["model"], ratios, strict=True)
+            ]
             running = [str(run) for run in trials.loc[trials["status"] == "RUNNING", "run_id"]]
             metrics = [*METRICS, *measured(trials)]
             history = self.context.reader.histories([str(run) for run in trials["run_id"]], metrics, running)
-            return history, pd.Series(labels, index=trials["run_id"], dtype=str)
+            labels = pd.Series(texts, index=trials["run_id"], dtype=str)
+            return _Training(history, labels, dict(zip(trials["run_id"], labelled["model"], strict=True)), metrics)
 
-        def show(found: tuple[pd.DataFrame, pd.Series[str]]) -> None:
-            history, labels = found
+        def show(found: _Training) -> None:
+            labels = found.labels
             if labels.empty:
                 self.training.clear()
                 self._chosen.object = _HINT
                 self._beside.css_classes = []
                 return
-            part = len(labels) == MOST_CHOSEN < self._behind
-            more = f", the first of {self._behind:,} behind what was clicked" if part else ""
-            self._chosen.object = f"Training of {counted(len(labels), 'selected trial')}{more}"
-            self.training.show(curves_over_epochs(history, labels), history)
+            self._chosen.object = f"Training of {counted(len(labels), 'selected trial')}"
+            colours = self._colours(found)
+            script = scripts.training({str(run): label for run, label in labels.items()}, found.metrics, colours)
+            origin = Origin(experiment, [str(run) for run in labels.index], script, last_of(found.history, labels))
+            self.training.show(curves_over_epochs(found.history, labels, colours), found.history, origin)
             self._beside.css_classes = ["beside"]
 
         self.compute(compute, show, "training")
+
+    def _colours(self, found: _Training) -> dict[str, str]:
+        """The colours of training curves: those that their models have beside them."""
+        drawn = None if self._shown is None else self._shown.drawn
+        above = {} if drawn is None else dict(zip(drawn.runs["run_id"], drawn.runs["model"], strict=True))
+        models = [] if drawn is None else [str(model) for model in drawn.table["model"].unique()]
+        of = {str(label): str(above.get(run, found.models[str(run)])) for run, label in found.labels.items()}
+        return coloured_by_model(of, models)
 
     def _read_reference(self, event: Any) -> None:
         if not event.new:

@@ -12,14 +12,17 @@ import panel as pn
 import panel_material_ui as pmui
 
 from qlab.errors import DataError
+from qlab.explorer.copying import scripts
+from qlab.explorer.copying.origin import Origin
 from qlab.explorer.figure import Figure
 from qlab.explorer.page import Page
 from qlab.explorer.tables import plain_table
 from qlab.explorer.text import Link, Text
 from qlab.tracking import names, params
 from qlab.views.kept import flaw
+from qlab.views.labels import UNKNOWN
 from qlab.views.readable import number
-from qlab.views.training import METRICS, curves_over_epochs
+from qlab.views.training import METRICS, curves_over_epochs, last_of
 from qlab.views.words import heading, is_count
 
 TABLES = ("Configuration", "Metrics", "Artifacts", "Lineage", "Tags")
@@ -32,6 +35,9 @@ class _Shown:
     url: str
     tables: dict[str, pd.DataFrame]
     history: pd.DataFrame
+    name: str
+    model: str
+    experiment: str
 
 
 class RunPage(Page):
@@ -86,14 +92,28 @@ class RunPage(Page):
         running = [run_id] if row["status"] == "RUNNING" else []
         history = reader.histories([run_id], METRICS, running)
         parts = [str(row["name"]), str(row["status"]).lower(), str(row["health"] or "no health tag yet")]
-        return _Shown(", ".join(parts), reader.run_url(run_id, str(row["experiment_id"])), tables, history)
+        model = row.get("model.type")
+        return _Shown(
+            ", ".join(parts),
+            reader.run_url(run_id, str(row["experiment_id"])),
+            tables,
+            history,
+            str(row["name"]),
+            model if isinstance(model, str) else UNKNOWN,
+            self.state.experiment,
+        )
 
     def _show(self, shown: _Shown) -> None:
         self._title.object = shown.title
         self._link.address = shown.url
         if shown.history["step"].nunique() > 1:
-            labels = pd.Series({str(run): "this run" for run in shown.history["run_id"].unique()})
-            self.training.show(curves_over_epochs(shown.history, labels), shown.history)
+            labels = pd.Series({str(run): shown.model for run in shown.history["run_id"].unique()}, dtype=str)
+            metrics = list(dict.fromkeys(map(str, shown.history["metric"])))
+            script = scripts.training({str(run): shown.model for run in labels.index}, metrics, title=shown.name)
+            origin = Origin(
+                shown.experiment, [str(run) for run in labels.index], script, last_of(shown.history, labels)
+            )
+            self.training.show(curves_over_epochs(shown.history, labels, title=shown.name), shown.history, origin)
         else:
             self.training.clear()
         for name, table in shown.tables.items():

@@ -12,6 +12,9 @@ import panel_material_ui as pmui
 from qlab import words
 from qlab.explorer import design, standing
 from qlab.explorer.controls import bound
+from qlab.explorer.copying import scripts
+from qlab.explorer.copying.menu import CopyMenu
+from qlab.explorer.copying.origin import Origin, Shown
 from qlab.explorer.page import Page
 from qlab.explorer.tables import formatters, plain_table
 from qlab.explorer.text import Text
@@ -51,7 +54,9 @@ class RunsPage(Page):
         self._open.on_click(lambda _: setattr(state, "page", "Run"))
         self.controls = [bound(columns, state, "columns")]
         self._count = Text("", margin=(8, 10))
-        return [pn.Row(self._tabs, self._count, self._open, styles=design.WRAPPED), self._table]
+        self.copies = CopyMenu("runs", self._copied, pictures=False)
+        head = pn.Row(self._tabs, self._count, self._open, styles=design.WRAPPED)
+        return [head, self._table, self.copies.view]
 
     def update(self) -> None:
         """Reads the runs that match."""
@@ -83,10 +88,21 @@ class RunsPage(Page):
         parts = [words.counted(len(every), "run"), *(f"{count} {state}" for state, count in states.items())]
         self._count.object = ", ".join([*parts, f"{len(ticked)} selected"])
         self._open.disabled = not self.state.runs
+        self.copies.show(not frame.empty)
         if every.empty:
             self.say("No run matches." if self.state.where else f'No runs in "{self.state.experiment}" yet.')
         elif frame.empty:
             self.say(f"None of the {len(every)} runs is {self.state.standing}." if counted["all"] else "")
+
+    def _copied(self) -> Shown | None:
+        """The runs that are selected, else all that are shown."""
+        state, frame = self.state, self._table.value
+        own = frame[frame["run"].isin(state.runs)] if state.runs else frame
+        if own.empty:
+            return None
+        runs = [str(run) for run in own["run"]]
+        chosen = runs if state.runs or state.standing != "all" else []
+        return Shown(None, own, Origin(state.experiment, runs, scripts.runs(chosen, state.where)))
 
     def _ticked(self, event: Any) -> None:
         runs = [str(run) for run in self._table.value["run"].iloc[event.new]]

@@ -12,6 +12,7 @@ from qlab.errors import QlabError
 from qlab.explorer import design
 from qlab.explorer.answers import Answers, Confused
 from qlab.explorer.controls import Control
+from qlab.explorer.copying.origin import Origin
 from qlab.explorer.figure import Figure
 from qlab.explorer.loaded import Samples
 from qlab.explorer.page import Page
@@ -28,8 +29,6 @@ _PART = "samples"
 _ROWS = {"training rows": "train", "validation rows": "validation"}
 
 _CLICK = "Click a sample, or a row of the list, to see it."
-
-_RIGHT = "Right is who says the true label, also of rows that were trained on with another."
 
 
 class SamplesTab:
@@ -61,7 +60,7 @@ class SamplesTab:
             pn.Column(self._list, self._counts, sizing_mode="stretch_width", styles=design.columns(2)),
             sizing_mode="stretch_width",
         )
-        pickers = pn.Row(other, rows, self._seed.widget, styles=design.WRAPPED, margin=(design.SPACE, 0, 0, 0))
+        pickers = pn.Row(other, rows, self._seed.widget, styles=design.WRAPPED)
         self.view = pn.Column(pickers, shown, sizing_mode="stretch_width")
         state.param.watch(lambda *_: self._draw(), ["other", "compare_rows", "compare_seed"])
         state.param.watch(lambda *_: self._show_sample(), "compare_row")
@@ -129,8 +128,11 @@ class SamplesTab:
         seed = "" if first.single else f", models of seed {found.unit}"
         title = f"{first.letter} and {second.letter}: {len(found.frame)} {rows} rows{seed}"
         shown = {name: said[name] for name in (BOTH, NEITHER, FIRST, SECOND)}
-        self._figure.show(sample_map(found.frame, shown, title), found.frame)
-        self._words.object = " ".join(filter(None, (_RIGHT, found.note)))
+        runs = [str(run) for group in found.pair for run in group.runs["run_id"]]
+        self._figure.show(sample_map(found.frame, shown, title), found.frame, Origin(self._page.state.experiment, runs))
+        self._words.object = " ".join(
+            filter(None, (f"{first.name}; {second.name}. Right is what has the true label.", found.note))
+        )
         self._list.objects = self._listed(found)
         self._counts.objects = [
             heading(f"Counts{seed}"),
@@ -179,7 +181,7 @@ def words_of(first: str, second: str) -> dict[str, str]:
         first: letter of the first group.
         second: of the second.
     """
-    texts = ("both right", f"only {first} right", f"only {second} right", "both wrong")
+    texts = ("both right", f"{first} right, {second} wrong", f"{first} wrong, {second} right", "both wrong")
     return dict(zip(OUTCOMES, texts, strict=True))
 
 
@@ -209,20 +211,17 @@ def by_seed(found: Confused) -> pd.DataFrame:
 
 
 def listed(found: Confused) -> pd.DataFrame:
-    """The rows that one gets right and the other wrong, with columns for people; the last in how many seeds."""
+    """The rows that one gets right and the other wrong, with columns for people."""
     first, second = (group.letter for group in found.pair)
     rows = found.rows
     table = pd.DataFrame({"row": rows["row"], "right": rows["right"].map({FIRST: first, SECOND: second})})
     table["true label"] = rows["clean_label"]
-    if "first_label" in rows:
-        labels = {f"trained on as ({letter})": rows[f"{name}_label"] for name, letter in _named(first, second)}
-        same = bool((rows["first_label"] == rows["second_label"]).all())
-        table = table.assign(**({"trained on as": rows["first_label"]} if same else labels))
+    for name, letter in (("first", first), ("second", second)):
+        if f"{name}_label" in rows:
+            table[f"trained on as ({letter})"] = rows[f"{name}_label"]
     if not found.pair[0].single:
-        for name, letter in _named(first, second):
-            table[f"{letter} right in"] = [f"{count} of {len(found.units)}" for count in rows[f"{name}_seeds"]]
+        for name, letter in (("first", first), ("second", second)):
+            table[f"{letter} right in"] = [
+                f"{count} of {found.counts.shape[0]} seeds" for count in rows[f"{name}_seeds"]
+            ]
     return table
-
-
-def _named(first: str, second: str) -> tuple[tuple[str, str], tuple[str, str]]:
-    return (FIRST, first), (SECOND, second)

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import pandas as pd
+import panel as pn
 import panel_material_ui as pmui
 
 from qlab.explorer import design
 from qlab.explorer.controls import Control
+from qlab.explorer.copying import scripts
+from qlab.explorer.copying.origin import Origin
 from qlab.explorer.figure import Figure
 from qlab.explorer.page import Page
 from qlab.explorer.pages.before_after import BeforeAfter
 from qlab.explorer.pages.margins import Margins
 from qlab.explorer.pages.scoreboard import ScoreboardTab
-from qlab.explorer.tables import PlacedTable
+from qlab.explorer.tables import plain_table
 from qlab.reading.known import against_known, known_table, sweeps_known
 from qlab.reading.scoreboard import Scoreboard, scoreboard
 from qlab.tracking import frames, names
@@ -56,6 +59,7 @@ class _Shown:
     runs: pd.DataFrame
     board: Scoreboard
     options: dict[str, list[str]]
+    labels: pd.DataFrame
 
 
 class UnlearningPage(Page):
@@ -87,7 +91,7 @@ class UnlearningPage(Page):
         self._margins = Margins(self, self.margins)
         self.maps = Figure("unlearning_before_and_after", lambda *place: self._before_after.clicked(*place), height=420)
         self._before_after = BeforeAfter(self, self.maps)
-        self._table = PlacedTable(page_size=12)
+        self._table = pn.Column(sizing_mode="stretch_width")
         self._draws: dict[str, tuple[Any, Callable[[_Shown], None]]] = {
             "Scoreboard": (self._board.view, lambda shown: self._board.show(shown.board)),
             "Over steps": (self.curves.view, self._draw_curves),
@@ -97,7 +101,7 @@ class UnlearningPage(Page):
             "Before and after": (self._before_after.view, lambda shown: self._before_after.show(shown.runs)),
             "Relearning": (self.relearning.view, self._draw_relearning),
             "Margins": (self._margins.view, lambda shown: self._margins.show(shown.runs)),
-            "Table": (self._table.view, self._draw_table),
+            "Table": (self._table, self._draw_table),
         }
         self._tabs = pmui.Tabs(*((name, view) for name, (view, _) in self._draws.items()))
         self._tabs.param.watch(self._opened, "active")
@@ -134,7 +138,7 @@ class UnlearningPage(Page):
                 chosen = "; ".join(f"{name}: {', '.join(values)}" for name, values in wanted.items() if values)
                 raise self.nothing(f"unlearning runs with {chosen}", "Choose others on the left.")
             whole = frame if not where.strip() else self.context.reader.runs(experiment)
-            return _Shown(runs[kept], scoreboard(runs[kept], whole), options)
+            return _Shown(runs[kept], scoreboard(runs[kept], whole), options, labels)
 
         self.compute(compute, self._show)
 
@@ -218,30 +222,33 @@ class UnlearningPage(Page):
                 self.curves.clear()
                 self.say(_UNFINISHED, _TAB)
             else:
-                self.curves.show(accuracy_against_step(curves, table, metrics=metrics), curves)
+                origin = self._origin(shown, runs, "curves", metrics)
+                self.curves.show(accuracy_against_step(curves, table, metrics=metrics), curves, origin)
 
         self.compute(compute, show, _TAB)
 
     def _draw_bars(self, shown: _Shown) -> None:
-        table = summarize_unlearning(self._few(shown))
+        runs = self._few(shown)
+        table = summarize_unlearning(runs)
         if not table["kept"].any():
             self.bars.clear()
             self.say(_UNFINISHED, _TAB)
             return
         asked = [name for name in self.state.metrics if name in (*TITLES, *self._apart(shown), *measured(shown.runs))]
         final = [name for name in asked if f"{name}_mean" in table] or list(DRAWN)
-        self.bars.show(final_bars(table, final), table)
+        self.bars.show(final_bars(table, final), table, self._origin(shown, runs, "bars", final))
 
     def _draw_trade(self, shown: _Shown) -> None:
         runs = self._few(shown)
-        self.trade.show(trade_off(runs), runs)
+        self.trade.show(trade_off(runs), runs, self._origin(shown, runs, "trade_off"))
 
     def _draw_known(self, shown: _Shown) -> None:
         if not sweeps_known(shown.runs):
             self.known.clear()
             self.say("All these runs know the same fraction of the corrupted rows: see known in [corruption].", _TAB)
             return
-        self.known.show(against_known(shown.runs), known_table(shown.runs))
+        runs = shown.runs
+        self.known.show(against_known(runs), known_table(runs), self._origin(shown, runs, "known"))
 
     def _draw_relearning(self, shown: _Shown) -> None:
         runs = shown.runs
@@ -257,9 +264,28 @@ class UnlearningPage(Page):
                 self.relearning.clear()
                 self.say("No run was audited with relearning: see [audit] in `qlab describe audit`.", _TAB)
             else:
-                self.relearning.show(relearning_curves(found, runs), relearning_table(found))
+                origin = self._origin(shown, runs, "relearning")
+                self.relearning.show(relearning_curves(found, runs), relearning_table(found), origin)
 
         self.compute(compute, show, _TAB)
 
     def _draw_table(self, shown: _Shown) -> None:
-        self._table.show(readable(summarize_unlearning(shown.runs)))
+        table = readable(summarize_unlearning(shown.runs))
+        self._table.objects = [plain_table(table, pagination="remote", page_size=12)]
+
+    def _origin(self, shown: _Shown, runs: pd.DataFrame, what: str, metrics: Sequence[str] = ()) -> Origin:
+        """Where a figure of some of the runs comes from."""
+        own, chosen, alike = shown.labels.loc[runs.index], {}, pd.Series(True, index=shown.labels.index)
+        for name in ("method", "model", "corruption"):
+            values = [str(value) for value in own[name].unique()]
+            if len(values) < shown.labels[name].nunique():
+                chosen[name] = values
+                alike &= shown.labels[name].isin(values)
+        if alike.sum() != len(runs):  # no product of these
+            chosen = {"run_id": [str(run) for run in runs["run_id"]]}
+        script = scripts.unlearning(what, chosen, metrics, self.state.where)
+        table = summarize_unlearning(runs)
+        drawn = [name for name in metrics or DRAWN if f"{name}_mean" in table]
+        values = [f"{name}_{part}" for name in drawn for part in ("mean", "std")]
+        short = table[["model", "corruption", "ratio", "method", *values, "kept", "runs", "left_out"]]
+        return Origin(self.state.experiment, [str(run) for run in runs["run_id"]], script, short)
