@@ -61,7 +61,7 @@ class Scoreboard:
     runs: tuple[tuple[str, ...], ...]
 
 
-def scoreboard(unlearned: pd.DataFrame, every: pd.DataFrame) -> Scoreboard:
+def scoreboard(unlearned: pd.DataFrame, every: pd.DataFrame, labels: pd.DataFrame | None = None) -> Scoreboard:
     """The scoreboard of unlearning runs.
 
     A run counts if it finished and did not diverge, with those of its metrics that are finite. Numbers of models before
@@ -72,10 +72,11 @@ def scoreboard(unlearned: pd.DataFrame, every: pd.DataFrame) -> Scoreboard:
     Args:
         unlearned: one row for each unlearning run, see :func:`qlab.tracking.frames.latest_per_trial`.
         every: all runs of the experiment, trials and oracles among them.
+        labels: of the unlearning runs, see :func:`qlab.views.labels.labelled`; by default what tells these apart.
     """
     own = (name for name in measured(unlearned) if name not in (*COLUMNS, TEST))
     metrics = [*COLUMNS[:1], TEST, *COLUMNS[1:], *own]
-    work = labelled(unlearned, "method").assign(reason=ending(unlearned))
+    work = (labelled(unlearned, "method") if labels is None else labels).assign(reason=ending(unlearned))
     runs = _numbers(unlearned, metrics)
     known = _Known(every)
     rows = []

@@ -50,7 +50,7 @@ def test_rows_are_sorted_filtered_and_open_their_runs(opened: Callable[..., Any]
     methods = ["before unlearning", "oracle", "Finetune", "Scrub"]
     assert list(table.value["method"]) == methods * 2
     assert list(table.value["corruption"]) == ["ClassFlip"] * 4 + ["LabelFlip"] * 4
-    assert page._board._of.object == "MLP, 0.5"  # the same in all rows
+    assert page._board._of.object == "MLP, ratio 0.5"  # the same in all rows
     assert table.value["validation accuracy (clean data)"].str.contains(", n = 2").all()
 
     table.sorters = [{"field": "gap to the oracle", "dir": "desc"}]  # a click on the head

@@ -18,7 +18,7 @@ from qlab.views.readable import readable
 
 PART: Final = "scoreboard"
 
-_METRIC: Final = 158
+_METRIC: Final = 168
 """Width of a column of numbers, pixels."""
 
 _LABELS: Final = {"method": "method", "model": "model", "corruption": "corruption", "ratio": "corruption ratio"}
@@ -58,7 +58,11 @@ class ScoreboardTab:
         labels = {name: board.table[name].nunique(dropna=False) for name in _LABELS}
         alone = [name for name in ("model", "corruption", "ratio") if labels[name] == 1 and len(board.table)]
         words = readable(board.table.drop(columns=["row"]))
-        self._of.object = ", ".join(str(words[_LABELS[name]].iloc[0]) for name in alone if _LABELS[name] in words)
+        self._of.object = ", ".join(
+            f"{'ratio ' if name == 'ratio' else ''}{words[_LABELS[name]].iloc[0]}"
+            for name in alone
+            if _LABELS[name] in words
+        )
         first = [_LABELS[name] for name in _LABELS if name not in alone and _LABELS[name] in words]
         metrics = [name for name in words if name not in _LABELS.values()]
         shown = words[[*first, *metrics]]

@@ -138,7 +138,7 @@ class UnlearningPage(Page):
                 chosen = "; ".join(f"{name}: {', '.join(values)}" for name, values in wanted.items() if values)
                 raise self.nothing(f"unlearning runs with {chosen}", "Choose others on the left.")
             whole = frame if not where.strip() else self.context.reader.runs(experiment)
-            return _Shown(runs[kept], scoreboard(runs[kept], whole), options, labels)
+            return _Shown(runs[kept], scoreboard(runs[kept], whole, labels[kept]), options, labels)
 
         self.compute(compute, self._show)
 
