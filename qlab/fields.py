@@ -21,6 +21,7 @@ import pydantic
 
 from qlab.errors import ConfigError, nearest, unknown
 from qlab.field_types import Nested, nested_in, read_hints, source_place, unaliased, unheld
+from qlab.words import visible
 
 REQUIRED: Final = dataclasses.MISSING
 
@@ -177,7 +178,7 @@ def show(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str):
-        return f'"{value}"'
+        return f'"{visible(value)}"'
     if isinstance(value, (list, tuple)):
         return "[" + ", ".join(show(item) for item in value) + "]"
     if isinstance(value, dict):
@@ -201,7 +202,8 @@ def describe_type(annotation: Any) -> str:
         return " ".join([describe_type(base), *map(_describe_constraint, constraints)])
     origin = typing.get_origin(annotation)
     if origin is Literal:
-        return "one of " + ", ".join(show(choice) for choice in typing.get_args(annotation))
+        choices = [show(choice) for choice in typing.get_args(annotation)]
+        return "one of " + ", ".join(choices) if len(choices) > 1 else choices[0]
     if origin in (typing.Union, types.UnionType):
         parts = [describe_type(part) for part in typing.get_args(annotation) if part is not type(None)]
         optional = type(None) in typing.get_args(annotation)

@@ -12,6 +12,7 @@ from typing import IO, Any
 import click
 
 from qlab.tracking.redaction import redact
+from qlab.words import visible
 
 _ERRORS = "qlab.plain"
 
@@ -54,9 +55,9 @@ def described(error: OSError) -> str:
 
 
 def say(line: str) -> None:
-    """Prints a line for people to stderr, without secrets, if that can be written."""
+    """Prints a line for people to stderr, without secrets and control characters, if that can be written."""
     with contextlib.suppress(OSError):
-        click.echo(redact(line), err=True)
+        click.echo(visible(redact(line), keep="\n\t"), err=True)
 
 
 class Bar:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import unicodedata
+
+_UNSEEN = {"Cc", "Cf", "Zl", "Zp"}
+"""Categories of characters that move the cursor, colour a terminal or turn the order of a line around."""
+
 
 def counted(number: int, what: str) -> str:
     """A number of things: "1 run", "2 runs"."""
@@ -11,3 +16,19 @@ def counted(number: int, what: str) -> str:
 def plural(noun: str) -> str:
     """A regular noun for several: "tasks", "losses"."""
     return noun + ("es" if noun.endswith("s") else "s")
+
+
+def visible(text: str, keep: str = "") -> str:
+    """A text whose control and direction characters are written out as in TOML, but for those to keep.
+
+    So that what a file says cannot change how a terminal shows it: a line break becomes ``\\n``, ESC ``\\u001b``.
+    """
+    return "".join(
+        sign if sign in keep or unicodedata.category(sign) not in _UNSEEN else _written(sign) for sign in text
+    )
+
+
+def _written(sign: str) -> str:
+    short = {"\n": "\\n", "\t": "\\t", "\r": "\\r"}
+    number = ord(sign)
+    return short.get(sign) or (f"\\u{number:04x}" if number < 0x10000 else f"\\U{number:08x}")

@@ -155,6 +155,7 @@ def test_missing_field_says_what_to_give():
         (Annotated[str, at.MaxLen(3)], "a string (length at most 3)"),
         (Annotated[str, at.MinLen(1), at.MaxLen(3)], "a string (length at least 1) (length at most 3)"),
         (Literal["a", "b"], 'one of "a", "b"'),
+        (int | Literal["infinite"], 'an integer or "infinite"'),
         (int | str, "an integer or a string"),
         (tuple[int, ...], "a list, each value an integer"),
         (tuple[int, str], "a list [an integer, a string]"),
@@ -329,3 +330,8 @@ def test_a_field_that_came_later_is_left_out_of_identities_while_it_means_what_i
     }
     assert identity_of(Else, Else().config())["kind_of_step"] == "long"
     assert "kind_of_step" not in identity_of(Else, Else(kind_of_step="plain").config())
+
+
+def test_a_value_is_shown_in_one_line_and_moves_no_cursor() -> None:
+    assert show('a\nb\x1b[31m"\u202e') == r'"a\nb\u001b[31m"\u202e"'
+    assert show({"k": ["α ± β", "\t"]}) == r'{ k = ["α ± β", "\t"] }'

@@ -164,7 +164,7 @@ class _Pricing:
         """Forward passes of a step, all its mini-batches, and whether all steps cost the same.
 
         Raises:
-            ConfigError: nothing.
+            ConfigError: nothing, though the method is to fill its budget.
         """
         size = self._unlearner.batch_size or self._sizes.retain
         rows = [min(size, self._sizes.retain - start) for start in range(0, self._sizes.retain, size)]
@@ -175,10 +175,11 @@ class _Pricing:
             data.asked.clear()
             spent += self._counted(functools.partial(call, self._student, self._teacher, data))
             same = same and not data.asked
-        if spent == 0:
+        if spent == 0 and self._unlearner.fills_budget:
             raise ConfigError(
                 f"budget: step {step} of {type(self._unlearner).__name__} costs no gradient evaluations, so that a "
-                "budget cannot say how many steps to take; leave the budget out."
+                "budget cannot say how many steps to take; write fills_budget = False into its class to have it take "
+                "its steps, or leave the budget out."
             )
         return spent + (self._sizes.forget if self._unlearner.rewinds else 0), same
 

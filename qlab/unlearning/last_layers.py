@@ -9,6 +9,7 @@ from qlab.errors import ConfigError
 from qlab.fields import PositiveInt
 from qlab.models import Model
 from qlab.unlearning.finetune import Finetune
+from qlab.words import counted
 
 
 class CFk(Finetune):
@@ -43,7 +44,7 @@ class CFk(Finetune):
             )
         if len(layers) <= self.k:
             raise ConfigError(
-                f"k: got {self.k}, and {name} has {len(layers)} layers ({', '.join(layers)}): "
+                f"k: got {self.k}, and {name} has {counted(len(layers), 'layer')} ({', '.join(layers)}): "
                 "none would stay as it is; give fewer, or use Finetune or Retrain."
             )
 

@@ -92,6 +92,15 @@ def test_characters_without_a_form_of_their_own_are_escaped() -> None:
     assert "ü".encode("latin-1", "qlab.plain") == b"\xfc"
 
 
+def test_what_a_file_says_cannot_change_how_a_terminal_shows_an_error(folder: Path) -> None:
+    (folder / "odd.toml").write_text('name = "a\\u001b[2Jb"\n"k\\u001b[31m\\u202e" = 1\n', encoding="utf-8")
+    result = CliRunner().invoke(main, ["run", str(folder / "odd.toml")], color=True)
+    assert result.exit_code == 2
+    assert "\x1b" not in result.stderr
+    assert "\u202e" not in result.stderr
+    assert r"\u001b[" in result.stderr
+
+
 @pytest.mark.parametrize("place", ["/dev/full", "/dev/full/below", "tiny.toml", "tiny.toml/below"])
 def test_a_report_that_cannot_be_written_is_one_message(
     place: str, folder: Path, monkeypatch: pytest.MonkeyPatch

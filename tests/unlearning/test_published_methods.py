@@ -210,8 +210,9 @@ def test_random_labels_are_others_in_each_step(polluted):
         (RandomQNN(depth=2), 1, "RandomQNN has no layers"),
         (MLP_, 3, r"k: got 3, and MLP has 3 layers \(layer 1, layer 2, layer 3\).*fewer"),
         (QNN, 2, r"k: got 2, and PennyLaneQNN has 2 layers \(row 1, row 2\)"),
+        (PennyLaneQNN(depth=1), 2, r"k: got 2, and PennyLaneQNN has 1 layer \(row 1\)"),
     ],
-    ids=["PauliLinear", "RandomQNN", "MLP", "QNN"],
+    ids=["PauliLinear", "RandomQNN", "MLP", "QNN", "one row"],
 )
 def test_methods_of_layers_refuse_models_without(polluted, cls, model, k, message):
     method = cls(k=k)

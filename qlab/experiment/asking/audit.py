@@ -86,9 +86,11 @@ class AuditTable(Component):
         if KLOM in self.metrics:
             for name, number in (("oracles", self.oracles), ("models", self.models)):
                 if number < self.bins:
+                    fewest = min(self.oracles, self.models)
+                    fewer = f", or fewer bins: bins = {min(fewest, 10)}" if fewest > 1 else ""
                     raise ConfigError(
                         f"{name}: got {number}, accepts at least as many as the {self.bins} bins of klom's histograms: "
-                        "fewer models leave most of them empty. Give more, or fewer bins: bins = 10."
+                        f"fewer models leave most of them empty. Give more{fewer}."
                     )
         for metric in (EPSILON, MEMBERSHIP):
             if metric in self.metrics and min(self.oracles, self.models) < _FEWEST:
