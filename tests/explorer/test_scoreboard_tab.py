@@ -85,4 +85,4 @@ def test_an_address_with_what_is_not_there_is_answered(opened: Callable[..., Any
     assert len(page._board.table.value) == 8
     page.state.unlearning_tab = "Table"
     assert not page._notice.object
-    assert "left out" not in page._table.objects[0].value
+    assert "left out" not in page._table.view.objects[0].value
