@@ -51,7 +51,7 @@ class State(param.Parameterized):
     margin_rows = param.String(default="forget", doc="Kind of rows whose margins are drawn.")
 
     compare_by = param.String(default="groups", doc="What stands side by side: groups, every seed of them, or runs.")
-    compare_tab = param.String(default="Curves", doc="What is compared: Curves, Samples or Landscapes.")
+    compare_tab = param.String(default="Curves", doc="What is compared: Curves, Settings, Samples or Landscapes.")
     compare_metrics = param.List(default=[], item_type=str, doc="Metrics whose curves are compared; empty: the usual.")
     reference = param.String(default="A", doc="Letter of the group that others are compared with.")
     other = param.String(default="", doc="Letter of the group whose samples are compared; empty: the first other.")

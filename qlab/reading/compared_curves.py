@@ -13,6 +13,7 @@ from qlab.claims.intervals import t_interval
 from qlab.reading.compare import Group, Series, by_seed, final
 from qlab.views.kept import spread
 from qlab.views.numerals import rounded
+from qlab.views.readable import Written, spread_text
 
 CURVES: Final = ("letter", "group", "metric", "step", "mean", "deviation", "n")
 """Columns of :func:`curve_table`."""
@@ -82,9 +83,9 @@ def in_words(ends: pd.DataFrame) -> pd.DataFrame:
     rows: dict[str, dict[str, str]] = {}
     for row in ends.to_dict("records"):
         own = rows.setdefault(str(row["metric"]), {"metric": str(row["metric"])})
-        own[row["letter"]] = f"{rounded(row['mean'], row['deviation']).plain} (n = {row['n']})" if row["n"] else "–"
+        own[row["letter"]] = spread_text(row["mean"], row["deviation"], row["n"])
         if row["against"]:
-            own[f"{row['letter']} − {row['against']}"] = difference_text(row)
+            own[f"{row['letter']} − {row['against']}"] = Written(difference_text(row), row["difference"])
     columns = list(dict.fromkeys(name for own in rows.values() for name in own))
     return pd.DataFrame(list(rows.values()), columns=sorted(columns, key=lambda name: "−" in name))
 
@@ -95,14 +96,17 @@ def difference_text(row: Mapping[Any, Any]) -> str:
     if not pairs:
         return "– (no seed in common)"
     reach = 0.5 * (high - low)
-    known = math.isfinite(reach)
     power = rounded(value, reach).power
-    mean = rounded(value, reach).mean
-    places = len(mean.partition(".")[2])
-    text = f"{value / 10.0**power:+.{places}f}"
-    text += f" [{low / 10.0**power:+.{places}f}, {high / 10.0**power:+.{places}f}]" if known else ""
+    found = [number / 10.0**power for number in (value, low, high)]
+    texts = [f"{number:+.{_places(reach / 10.0**power)}f}" for number in found]
+    text = f"{texts[0]} [{texts[1]}, {texts[2]}]" if math.isfinite(reach) else texts[0]
     text = f"({text}) x 10^{power}" if power else text
     return f"{text}, n = {pairs}".replace("-", "−")
+
+
+def _places(reach: float) -> int:
+    """Decimals by which half an interval has two digits; three where there is none."""
+    return max(0, 1 - int(f"{reach:.1e}".partition("e")[2])) if math.isfinite(reach) and reach > 0.0 else 3
 
 
 def _difference(

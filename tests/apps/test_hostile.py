@@ -269,6 +269,8 @@ def test_no_text_of_a_store_is_obeyed_on_any_page(watch: Watch, study: Study, se
     }
     for name, pages in others.items():
         walk(watch, f"{served}?{urlencode({'experiment': name, 'resolution': 11, 'row': 0})}", pages)
+    compared = {"runs": json.dumps(study.of_kind(names.TRIAL)[:2]), "compare_by": "runs", "compare_row": 1}
+    walk(watch, f"{served}?{urlencode({'experiment': study.name, 'resolution': 11} | compared)}", ("Compare",))
 
 
 @pytest.mark.parametrize("part", range(PARTS))

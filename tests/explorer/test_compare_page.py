@@ -102,10 +102,11 @@ def test_groups_differences_and_samples_of_both_forms_of_a_store(compared: Calla
     page = compared(track=track)
     assert not page._notice.object
     own = trials(page)
-    shown = page._config.objects[1].value
-    assert shown["param"].tolist() == ["what", "runs", "model.hidden"]
-    assert shown.loc[1, ["A", "B"]].tolist() == ["3 of 3, seeds 0, 1, 2"] * 2
-    assert shown.loc[2, ["A", "B"]].tolist() == ["[2]", "[3]"]
+    [settings] = page._config.objects
+    shown = settings.value
+    assert shown["param"].tolist() == ["runs", "model.hidden"]
+    assert shown.loc[0, ["A", "B"]].tolist() == ["3 of 3 runs, seeds 0 to 2"] * 2
+    assert shown.loc[1, ["A", "B"]].tolist() == ["[2]", "[3]"]
 
     series = page.context.reader.series(list(own["run_id"]), ["validation_accuracy"])
     values = np.array([[value for _, value in series[run, "validation_accuracy"]] for run in own["run_id"]])
@@ -146,7 +147,7 @@ def test_a_selection_that_cannot_stand_side_by_side_says_what_to_select(page: An
     page.state.compare_by = "runs"
     page.update()
     assert not page._notice.object
-    assert page._config.objects[1].value["param"].tolist() == ["what", "runs", "seed"]
+    assert page._config.objects[0].value["param"].tolist() == ["runs", "seed"]
     assert set(page.differences.table["n"]) == {1}
     page.state.runs = runs
     page.update()
@@ -159,9 +160,10 @@ def test_a_selection_that_cannot_stand_side_by_side_says_what_to_select(page: An
 def test_one_run_of_each_is_enough_for_every_seed(page: Any) -> None:
     page.state.param.update(runs=[page.state.runs[5], page.state.runs[0]], compare_by="every seed")
     page.update()
-    shown = page._config.objects[1].value
-    assert shown.loc[2, ["A", "B"]].tolist() == ["[3]", "[2]"]
-    assert shown.loc[1, ["A", "B"]].tolist() == ["3 of 3, seeds 0, 1, 2"] * 2
+    [settings] = page._config.objects
+    shown = settings.value
+    assert shown.loc[1, ["A", "B"]].tolist() == ["[3]", "[2]"]
+    assert shown.loc[0, ["A", "B"]].tolist() == ["3 of 3 runs, seeds 0 to 2"] * 2
     page.state.reference = "B"
     page.update()
     assert set(page.differences.table["against"]) == {"B"}
@@ -191,7 +193,7 @@ def test_landscapes_of_one_seed_are_on_one_scale(page: Any) -> None:
 def test_of_different_tasks_there_are_curves_and_no_samples(compared: Callable[..., Any]) -> None:
     page = compared("apart")
     assert not page._notice.object
-    assert page._config.objects[1].value["param"].tolist() == ["what", "runs", "task.length"]
+    assert page._config.objects[0].value["param"].tolist() == ["runs", "task.length"]
     assert len(page.differences.table)
     page.state.compare_tab = "Samples"
     assert "different tasks" in page._notice.object

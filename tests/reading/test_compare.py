@@ -166,7 +166,7 @@ def test_last_values_are_paired_by_seed() -> None:
     assert (ends.loc["B", "against"], ends.loc["B", "pairs"]) == ("", 0)
     words = in_words(ends.reset_index())
     assert list(words) == ["metric", "A", "B", "A − B"]
-    assert words.loc[0, "B"] == "0.60 ± 0.10 (n = 3)"
+    assert words.loc[0, "B"] == "0.60 ± 0.10, n = 3"
 
 
 def test_repeats_of_a_seed_are_one_unit() -> None:
@@ -188,7 +188,7 @@ def test_groups_without_a_seed_in_common_have_no_difference() -> None:
 @pytest.mark.parametrize(
     ("difference", "low", "high", "text"),
     [
-        (0.0312, 0.0115, 0.0509, "+0.03 [+0.01, +0.05], n = 5"),
+        (0.0312, 0.0116, 0.0508, "+0.031 [+0.012, +0.051], n = 5"),
         (-0.0312, -0.0412, -0.0212, "−0.031 [−0.041, −0.021], n = 5"),
         (0.25, np.nan, np.nan, "+0.250, n = 5"),
         (2e-5, 1e-5, 3e-5, "(+2.0 [+1.0, +3.0]) x 10^−5, n = 5"),

@@ -27,11 +27,15 @@ from qlab.views.compare import compared_curves, compared_differences, looks_of
 from qlab.views.kept import measured
 from qlab.views.labels import label_models
 from qlab.views.words import APART, TITLES, named
+from qlab.words import counted
 
-TABS = ("Curves", "Samples", "Landscapes")
+TABS = ("Curves", "Settings", "Samples", "Landscapes")
 
-_USUAL = ("validation_accuracy", "forget_accuracy_polluted", "train_accuracy")
-"""Of these the first two are drawn where nothing else is asked for."""
+_USUAL = ("validation_accuracy", "forget_accuracy_polluted", "train_accuracy", "validation_loss", "train_loss")
+"""Of these the first two that have a curve are drawn where nothing else is asked for."""
+
+_SEEDS = 8
+"""Of so many seeds each is named."""
 
 _BY = {"selected runs, by group": "groups", "every seed of their groups": "every seed", "single runs": "runs"}
 
@@ -58,7 +62,7 @@ class ComparePage(Page):
     depends = ("experiment", "runs", "compare_by", "compare_metrics", "reference")
 
     def build(self) -> list[Any]:
-        """What differs; then tabs of curves and of samples."""
+        """What the groups are; then tabs of curves, settings that differ, samples and landscapes."""
         state = self.state
         self._read: _Shown | None = None
         by = pmui.Select(label="Side by side", options=_BY, **design.FIELD)
@@ -70,6 +74,7 @@ class ComparePage(Page):
         self.curves, self.differences = Figure("compare_curves"), Figure("compare_differences")
         self.samples = Figure("compare_samples", lambda *place: self._samples.clicked(*place), height=460)
         self._samples = SamplesTab(self, self.samples)
+        self._groups = Text("")
         self._config = pn.Column(sizing_mode="stretch_width")
         self._apart = Text("", visible=False)
         self._ends = pn.Column(sizing_mode="stretch_width")
@@ -78,7 +83,7 @@ class ComparePage(Page):
         )
         self.landscapes = Figure("compare_landscapes")
         self._landscapes = LandscapesTab(self, self.landscapes)
-        views = (curves, self._samples.view, self._landscapes.view)
+        views = (curves, self._config, self._samples.view, self._landscapes.view)
         self._tabs = pmui.Tabs(*zip(TABS, views, strict=True), active=self._active)
         self._tabs.param.watch(lambda event: setattr(state, "compare_tab", TABS[event.new]), "active")
         state.param.watch(lambda _: self._turn(), "compare_tab")
@@ -103,8 +108,8 @@ class ComparePage(Page):
 
     def figures(self) -> list[Figure]:
         """Those of the open tab."""
-        own = ((self.curves, self.differences), (self.samples,), (self.landscapes,))
-        return [figure for figure in own[self._active] if figure.shown]
+        own = {"Samples": (self.samples,), "Landscapes": (self.landscapes,)}
+        return [figure for figure in own.get(TABS[self._active], (self.curves, self.differences)) if figure.shown]
 
     @property
     def _active(self) -> int:
@@ -121,10 +126,11 @@ class ComparePage(Page):
         every = metrics_of(groups)
         own = {name for group in groups for name in measured(group.runs)}
         offered = [name for name in (*TITLES, *APART, *sorted(own)) if name in every]
-        metrics = [name for name in wanted if name in offered]
-        metrics = metrics or [name for name in _USUAL if name in offered][:2] or offered[:2]
         runs = [str(run) for group in groups for run in group.kept["run_id"]]
-        series = self.context.reader.series(runs, metrics)
+        metrics = [name for name in wanted if name in offered]
+        series = self.context.reader.series(runs, metrics or [name for name in _USUAL if name in offered])
+        curved = {metric for (_, metric), values in series.items() if len(values) > 1}
+        metrics = metrics or [name for name in _USUAL if name in curved][:2] or offered[:2]
         places = {group.letter: "unlearning step" if group.kind == names.UNLEARNING else "epoch" for group in groups}
         alike = [group for group in groups if places[group.letter] == places[reference.letter]]
         order = sorted(every, key=lambda name: (name not in TITLES, every.index(name)))
@@ -155,7 +161,8 @@ class ComparePage(Page):
         self._metrics.offer({named(name): name for name in found.offered})
         table = described(found.groups)
         titles = {"param": "setting", **{letter: letter for letter in names_of}}
-        self._config.objects = [heading("What differs"), plain_table(table, titles=titles, **_paged(table))]
+        self._groups.object = "\n".join(_line(group) for group in found.groups)
+        self._config.objects = [plain_table(table, titles=titles, **_paged(table))]
         if found.curves.empty:
             self.curves.clear()
             self.say("No run of these groups counts that has a metric which all have: nothing to draw.")
@@ -166,7 +173,7 @@ class ComparePage(Page):
         self._show_differences(found)
         self._show_models(found)
         if not self._place.objects:
-            self._place.objects = [self._config, self._tabs]
+            self._place.objects = [self._groups, self._tabs]
 
     def _show_differences(self, found: _Shown) -> None:
         letter = found.reference.letter
@@ -204,19 +211,30 @@ class ComparePage(Page):
 
 
 def described(groups: Sequence[Group]) -> pd.DataFrame:
-    """What each group is, how many of its runs count, and the params that differ: a column for each group."""
+    """How many runs of each group count, and the params that differ: a column for each group."""
     head = [
-        {"param": "what", **{group.letter: group.title for group in groups}},
         {"param": "runs", **{group.letter: _counted(group) for group in groups}},
     ]
     return pd.concat([pd.DataFrame(head), differing(groups)], ignore_index=True)
 
 
+def _line(group: Group) -> str:
+    return f"{group.name}  ·  {_counted(group)}"
+
+
 def _counted(group: Group) -> str:
     counts = group.counts
-    seeds = "" if group.single or not group.units else f", seeds {', '.join(map(str, group.units))}"
-    lost = f"; left out: {counts['left_out']}" if counts["left_out"] else ""
-    return f"{counts['kept']} of {counts['runs']}{seeds}{lost}"
+    found = f"{counts['kept']} of {counted(counts['runs'], 'run')}"
+    found += "" if group.single or not group.units else f", seeds {_seeds(list(group.units))}"
+    return found + (f"; left out: {counts['left_out']}" if counts["left_out"] else "")
+
+
+def _seeds(seeds: list[int]) -> str:
+    """Seeds in short: "0 to 4"; of many that do not follow each other, the first few."""
+    if len(seeds) > 2 and seeds[-1] - seeds[0] == len(seeds) - 1:
+        return f"{seeds[0]} to {seeds[-1]}"
+    more = f" and {len(seeds) - _SEEDS} more" if len(seeds) > _SEEDS else ""
+    return ", ".join(map(str, seeds[:_SEEDS])) + more
 
 
 def _models(groups: Sequence[Group]) -> dict[str, str]:

@@ -30,6 +30,11 @@ _ROWS = {"training rows": "train", "validation rows": "validation"}
 
 _CLICK = "Click a sample, or a row of the list, to see it."
 
+_RIGHT = "Right is who says the true label, also of rows that were trained on with another."
+
+_HALVES = design.columns(2, f"max({design.NARROWEST + 40}px, 40%)")
+"""Style of two beside each other, also where there would be room for three."""
+
 
 class SamplesTab:
     """Pickers of the other group, of rows and of a seed; a map of all samples, the one clicked, and lists.
@@ -56,11 +61,11 @@ class SamplesTab:
         self._counts = pn.Column(sizing_mode="stretch_width")
         shown = pn.Column(
             self._words,
-            pn.Column(figure.view, self._sample, sizing_mode="stretch_width", styles=design.columns(2)),
-            pn.Column(self._list, self._counts, sizing_mode="stretch_width", styles=design.columns(2)),
+            pn.Column(figure.view, self._sample, sizing_mode="stretch_width", styles=_HALVES),
+            pn.Column(self._list, self._counts, sizing_mode="stretch_width", styles=_HALVES),
             sizing_mode="stretch_width",
         )
-        pickers = pn.Row(other, rows, self._seed.widget, styles=design.WRAPPED)
+        pickers = pn.Row(other, rows, self._seed.widget, styles=design.WRAPPED, margin=(design.SPACE, 0, 0, 0))
         self.view = pn.Column(pickers, shown, sizing_mode="stretch_width")
         state.param.watch(lambda *_: self._draw(), ["other", "compare_rows", "compare_seed"])
         state.param.watch(lambda *_: self._show_sample(), "compare_row")
@@ -130,14 +135,12 @@ class SamplesTab:
         shown = {name: said[name] for name in (BOTH, NEITHER, FIRST, SECOND)}
         runs = [str(run) for group in found.pair for run in group.runs["run_id"]]
         self._figure.show(sample_map(found.frame, shown, title), found.frame, Origin(self._page.state.experiment, runs))
-        self._words.object = " ".join(
-            filter(None, (f"{first.name}; {second.name}. Right is what has the true label.", found.note))
-        )
+        self._words.object = " ".join(filter(None, (_RIGHT, found.note)))
         self._list.objects = self._listed(found)
         self._counts.objects = [
             heading(f"Counts{seed}"),
             plain_table(square(found)),
-            *([] if first.single else [heading("Counts by seed"), plain_table(by_seed(found))]),
+            *([] if first.single else [heading("Counts by seed: who is right"), plain_table(by_seed(found))]),
         ]
         self._show_sample()
 
@@ -181,7 +184,7 @@ def words_of(first: str, second: str) -> dict[str, str]:
         first: letter of the first group.
         second: of the second.
     """
-    texts = ("both right", f"{first} right, {second} wrong", f"{first} wrong, {second} right", "both wrong")
+    texts = ("both right", f"only {first} right", f"only {second} right", "both wrong")
     return dict(zip(OUTCOMES, texts, strict=True))
 
 
@@ -199,29 +202,34 @@ def square(found: Confused) -> pd.DataFrame:
 
 
 def by_seed(found: Confused) -> pd.DataFrame:
-    """The counts of all seeds, and their mean."""
-    table = found.counts.rename(columns=words_of(*(group.letter for group in found.pair))).astype(object)
+    """Who gets how many samples right, of all seeds, and the mean with its standard deviation."""
+    first, second = (group.letter for group in found.pair)
+    short = {BOTH: "both", FIRST: f"only {first}", SECOND: f"only {second}", NEITHER: "neither"}
+    table = found.counts.rename(columns=short).astype(object)
     if len(table) > 1:
         means = {
             name: rounded(float(own.mean()), float(own.std(ddof=1))).plain
             for name, own in ((name, table[name].astype(float)) for name in table.columns if name != "seed")
         }
-        table = pd.concat([table, pd.DataFrame([{"seed": "mean ± s.d.", **means}])], ignore_index=True)
+        table = pd.concat([table, pd.DataFrame([{"seed": "mean", **means}])], ignore_index=True)
     return table.astype(str)
 
 
 def listed(found: Confused) -> pd.DataFrame:
-    """The rows that one gets right and the other wrong, with columns for people."""
+    """The rows that one gets right and the other wrong, with columns for people; the last in how many seeds."""
     first, second = (group.letter for group in found.pair)
     rows = found.rows
     table = pd.DataFrame({"row": rows["row"], "right": rows["right"].map({FIRST: first, SECOND: second})})
-    table["true label"] = rows["clean_label"]
-    for name, letter in (("first", first), ("second", second)):
-        if f"{name}_label" in rows:
-            table[f"trained on as ({letter})"] = rows[f"{name}_label"]
+    table["label"] = rows["clean_label"]
+    if "first_label" in rows:
+        labels = {f"trained on ({letter})": rows[f"{name}_label"] for name, letter in _named(first, second)}
+        same = bool((rows["first_label"] == rows["second_label"]).all())
+        table = table.assign(**({"trained on": rows["first_label"]} if same else labels))
     if not found.pair[0].single:
-        for name, letter in (("first", first), ("second", second)):
-            table[f"{letter} right in"] = [
-                f"{count} of {found.counts.shape[0]} seeds" for count in rows[f"{name}_seeds"]
-            ]
+        for name, letter in _named(first, second):
+            table[f"{letter} right"] = [f"{count} of {len(found.units)}" for count in rows[f"{name}_seeds"]]
     return table
+
+
+def _named(first: str, second: str) -> tuple[tuple[str, str], tuple[str, str]]:
+    return (FIRST, first), (SECOND, second)
