@@ -12,6 +12,7 @@ from qlab.explorer import design, drawing
 from qlab.explorer.copying.menu import CopyMenu
 from qlab.explorer.copying.origin import Origin, Shown
 from qlab.explorer.highlights import Highlights
+from qlab.explorer.redrawn import Redrawn
 from qlab.explorer.text import LegendStrip
 
 
@@ -40,12 +41,13 @@ class Figure:
         self._tapped, self._height = tapped, height
         self._made: Callable[[], tuple[Any, pd.DataFrame]] | None = None
         self._place = pn.Column(sizing_mode="stretch_width")
+        self._redrawn: Redrawn | None = None
         self._origin: Origin | None = None
         self.copies = CopyMenu(name, lambda: None if self._made is None else Shown(*self._made(), self._origin))
         self.view = pn.Column(self._place, self.copies.view, sizing_mode="stretch_width")
 
     def show(self, figure: Any, table: pd.DataFrame, origin: Origin | None = None) -> None:
-        """Draws a figure.
+        """Draws a figure; one that differs from that which is shown in its numbers only is shown in its place.
 
         Args:
             figure: a HoloViews object.
@@ -54,15 +56,21 @@ class Figure:
         """
         self._made, self._origin = lambda: (figure, table), origin
         models = [drawing.rendered(panel, self._height) for panel in drawing.panels_of(figure)]
+        groups = list(drawing.grouped(models))
+        with pn.io.hold():
+            if self._redrawn is not None and self._redrawn.take(groups):
+                return
         if self._tapped is not None:
             drawing.follow_taps(models, self._tapped)
-        self.highlights.attach(models)
         parts: list[Any] = []
-        for keys, group in drawing.grouped(models):
+        strips = [LegendStrip(keys) if keys else None for keys, _ in groups]
+        self._redrawn = Redrawn(groups, strips)  # without the marks over it
+        self.highlights.attach(models)
+        for strip, (_, group) in zip(strips, groups, strict=True):
             panes = [pn.pane.Bokeh(model, sizing_mode="stretch_width", margin=0) for model in group]
             styles = design.columns(min(len(models), 2), self._narrowest)
             parts += [
-                *([LegendStrip(keys)] if keys else []),
+                *([strip] if strip is not None else []),
                 pn.Column(*panes, sizing_mode="stretch_width", styles=styles),
             ]
         # Fresh panes drop the old figure's models and with them everything they held in memory.
@@ -82,7 +90,7 @@ class Figure:
             make: the HoloViews object and the numbers in it, for the files.
             origin: see :meth:`show`.
         """
-        self._made, self._origin = make, origin
+        self._made, self._origin, self._redrawn = make, origin, None
         if self._place.objects != [view]:
             self._place.objects = [view]
         self.copies.show(True)
@@ -104,7 +112,7 @@ class Figure:
 
     def clear(self) -> None:
         """Shows nothing."""
-        self._made = None
+        self._made = self._redrawn = None
         self._place.objects = []
         self.highlights.forget()
         self.copies.show(False)

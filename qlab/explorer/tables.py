@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 import re
+from collections.abc import Callable
 from typing import Any, Final
 
 import pandas as pd
@@ -91,3 +92,30 @@ def plain_table(frame: pd.DataFrame, **options: Any) -> Table:
 def formatters(frame: pd.DataFrame) -> dict[str, Any]:
     """Tabulator's formatters for the columns of a frame: plain text."""
     return {str(column): {"type": "plaintext"} for column in frame.columns}
+
+
+class PlacedTable:
+    """A table in its place on a page: newer rows are shown by the table that is there, on the page it is turned to.
+
+    Args:
+        clicked: gets the number of a row that is clicked.
+        options: see :func:`plain_table`.
+    """
+
+    def __init__(self, clicked: Callable[[int], None] | None = None, **options: Any) -> None:
+        self._clicked, self._options = clicked, {"pagination": "remote", **options}
+        self._table: Table | None = None
+        self.view = pn.Column(sizing_mode="stretch_width")
+
+    def show(self, frame: pd.DataFrame) -> None:
+        """Shows a frame."""
+        frame = frame.reset_index(drop=True)
+        table = self._table
+        if table is not None and list(table.value.columns) == list(frame.columns):
+            if not frame.equals(table.value):
+                table.value = frame
+            return
+        self._table = table = plain_table(frame, **self._options)
+        if (clicked := self._clicked) is not None:
+            table.on_click(lambda event: clicked(int(event.row)))
+        self.view.objects = [table]

@@ -101,14 +101,13 @@ class LegendStrip(pn.viewable.Viewer):  # type: ignore[misc]
 
     def __init__(self, keys: Sequence[Key]) -> None:
         super().__init__()
+        self._pane = pn.pane.HTML(stylesheets=[_LEGEND], disable_math=True, sizing_mode="stretch_width", margin=(4, 10))
+        self.show(keys)
+
+    def show(self, keys: Sequence[Key]) -> None:
+        """Shows other entries."""
         entries = "".join(f"<li>{_sample(key)}<span>{escaped(key.words)}</span></li>" for key in keys)
-        self._pane = pn.pane.HTML(
-            f'<ul aria-label="Legend">{entries}</ul>',
-            stylesheets=[_LEGEND],
-            disable_math=True,
-            sizing_mode="stretch_width",
-            margin=(4, 10),
-        )
+        self._pane.object = f'<ul aria-label="Legend">{entries}</ul>'
 
     def __panel__(self) -> pn.pane.HTML:
         return self._pane

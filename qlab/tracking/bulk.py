@@ -10,13 +10,22 @@ import collections
 import dataclasses
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import mlflow.entities as entities
 from mlflow.store.tracking.dbmodels.models import SqlLatestMetric, SqlMetric, SqlParam, SqlRun, SqlTag
+from mlflow.utils.search_utils import SearchUtils
 from sqlalchemy import Select, select
 
 from qlab.tracking.query import Query
+
+try:
+    from mlflow.store.tracking.sqlalchemy_store import _get_sqlalchemy_filter_clauses as _clauses
+except ImportError:  # another release of MLflow, whose own search is slower and finds the same
+    _clauses = None
+
+KNOWS_WORDS: Final = _clauses is not None
+"""Whether filters in MLflow's words are understood here."""
 
 AT_ONCE = 500
 """So many runs are in one statement; SQLite takes 999 values in old versions."""
@@ -72,7 +81,10 @@ def runs_in_database(sessions: Any, experiment_ids: Sequence[str], query: Query)
     Args:
         sessions: see :func:`qlab.tracking.ending.database`.
         experiment_ids: in which MLflow experiments.
-        query: without words of MLflow's.
+        query: which runs.
+
+    Raises:
+        MlflowException: MLflow does not understand the query's words.
     """
     wanted = (
         SqlRun.experiment_id.in_([int(number) for number in experiment_ids]),
@@ -87,8 +99,10 @@ def runs_in_database(sessions: Any, experiment_ids: Sequence[str], query: Query)
         *(SqlRun.run_uuid, SqlRun.experiment_id, SqlRun.user_id, SqlRun.status, SqlRun.start_time, SqlRun.end_time),
         *(SqlRun.lifecycle_stage, SqlRun.artifact_uri, SqlRun.name),
     )
-    ordered = select(*columns).where(*wanted).order_by(SqlRun.start_time, SqlRun.run_uuid)
+    ordered = select(*columns).distinct().where(*wanted).order_by(SqlRun.start_time, SqlRun.run_uuid)
     with sessions() as session:
+        if query.text:
+            ordered = _in_words(ordered, query.text, session)
         return [
             entities.RunInfo(
                 run_id, str(experiment), user or "", status, start, end, stage, artifact_uri=uri, run_name=name
@@ -149,6 +163,17 @@ def histories_in_database(sessions: Any, run_ids: Sequence[str], name: str) -> l
     with sessions() as session:
         found = session.execute(wanted).all()
     return [(run_id, step, math.nan if is_nan else value) for run_id, step, value, is_nan in found]
+
+
+def _in_words(runs: Select[Any], text: str, session: Any) -> Select[Any]:
+    """Runs to which a filter of MLflow's applies: with the conditions that its own search makes of it."""
+    parsed = SearchUtils.parse_search_filter(text)
+    own, joined, datasets = _clauses(parsed, session, session.get_bind().dialect.name)
+    for part in joined:
+        runs = runs.join(part)
+    for part in datasets:
+        runs = runs.join(part, SqlRun.run_uuid == part.c.destination_id)
+    return runs.where(*own)
 
 
 def _tagged(name: str) -> Select[Any]:

@@ -188,7 +188,8 @@ class MlflowRuns(RunFiles):
             query: which runs.
             brief: without the data sets that they used, which is quicker.
         """
-        sessions = ending.database(self.client) if brief and self._file is not None and not query.text else None
+        quickly = brief and self._file is not None and (bulk.KNOWS_WORDS or not query.text)
+        sessions = ending.database(self.client) if quickly else None
         if sessions is not None:
             yield from self._search_in_database(sessions, experiment_ids, query)
             return
@@ -202,7 +203,9 @@ class MlflowRuns(RunFiles):
                 return
 
     def _search_in_database(self, sessions: Any, experiment_ids: Sequence[str], query: Query) -> Iterator[entities.Run]:
-        infos = self._patiently(lambda again: bulk.runs_in_database(sessions, experiment_ids, query))
+        infos = self._patiently(
+            lambda again: bulk.runs_in_database(sessions, experiment_ids, query), filter_string=query.filter
+        )
         for start in range(0, len(infos), bulk.AT_ONCE):
             part = infos[start : start + bulk.AT_ONCE]
             found = self._patiently(lambda again, part=part: bulk.with_data(sessions, part))  # type: ignore[misc]

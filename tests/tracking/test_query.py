@@ -81,5 +81,25 @@ def test_words_of_mlflow_are_taken_as_they_are(store: Store) -> None:
     ids = store.experiment_ids(["asked"])
     assert len(list(store.search(ids, "attributes.status = 'RUNNING'"))) == 3
     assert len(frames.runs_of_kind(store, ids, "trial", "attributes.status = 'RUNNING'")) == 1
-    with pytest.raises(Exception, match="does not accept the filter 'nonsense'"):
-        list(store.search(ids, "nonsense"))
+    for brief in (False, True):
+        with pytest.raises(Exception, match="does not accept the filter 'nonsense'"):
+            list(store.search(ids, "nonsense", brief=brief))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "metrics.loss > -1",
+        "metrics.loss > 0.2 and params.own != '3'",
+        "tags.said = 'said' and attributes.status = 'RUNNING'",
+        "attributes.run_name LIKE 'oracle%'",
+        "tags.said LIKE '%a%' and params.own != '2'",
+        "attributes.start_time > 1002",
+        "datasets.name = 'none'",
+    ],
+)
+def test_a_brief_search_finds_in_words_what_mlflow_finds(store: Store, text: str) -> None:
+    ids = store.experiment_ids(["asked"])
+    for query in (Query(text=text), Query({names.KIND: "trial"}, text=text)):
+        found = [said(run) for run in store.search(ids, query, brief=True)]
+        assert found == [said(run) for run in store.search(ids, query)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +15,7 @@ import panel_material_ui as pmui
 
 from qlab.errors import DataError, QlabError
 from qlab.explorer import design
+from qlab.explorer.cache import MEBIBYTE, Kept
 from qlab.explorer.controls import Control, bound
 from qlab.explorer.copying import scripts
 from qlab.explorer.copying.origin import Origin
@@ -31,6 +33,9 @@ from qlab.tracking import names
 from qlab.views.circuit import draw_circuit
 from qlab.views.data_map import data_map
 from qlab.views.labels import label_corruptions, natural, ratio_text
+
+_pictures: Kept[str, bytes] = Kept(16 * MEBIBYTE)
+"""Circuits that were drawn, for all visitors."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -75,6 +80,7 @@ class DataPage(Page):
         self.map = Figure("data_map", self._clicked, height=480)
         self._sample = pn.Column(Text("Click a sample."), sizing_mode="stretch_width")
         self._circuit = pn.Column(sizing_mode="stretch_width")
+        self._circuits_shown: list[bytes | str] | None = None
         self.controls = [self._corruption.widget, self._ratio.widget, self._seed.widget, projection]
         return [
             pn.Column(self.map.view, self._sample, sizing_mode="stretch_width", styles=design.columns(2)),
@@ -209,6 +215,9 @@ class DataPage(Page):
         return drawn
 
     def _show_circuits(self, drawn: list[bytes | str]) -> None:
+        if drawn == self._circuits_shown:  # nothing flashes while other runs end
+            return
+        self._circuits_shown = drawn
         self._circuit.objects = [
             Text(image)
             if isinstance(image, str)
@@ -218,7 +227,11 @@ class DataPage(Page):
 
 
 def _circuit(config: Mapping[str, Any]) -> bytes:
-    _, dataset = data_of(config)
-    model = make("model", config["model"]).build(Features.of(dataset))
-    with tempfile.TemporaryDirectory() as folder:
-        return draw_circuit(model, Path(folder) / "circuit.png").read_bytes()
+    def draw() -> bytes:
+        _, dataset = data_of(config)
+        model = make("model", config["model"]).build(Features.of(dataset))
+        with tempfile.TemporaryDirectory() as folder:
+            return draw_circuit(model, Path(folder) / "circuit.png").read_bytes()
+
+    own = {name: config.get(name) for name in ("task", "model", names.FOLDER)}
+    return _pictures.get(json.dumps(own, sort_keys=True), draw)

@@ -64,6 +64,7 @@ class FindingsPage(Page):
     def build(self) -> list[Any]:
         """The cards, or the story."""
         self._shown = pn.Column(sizing_mode="stretch_width")
+        self._cards: dict[str, tuple[tuple[Any, ...], pn.Column]] = {}
         return [self._shown]
 
     def update(self) -> None:
@@ -88,7 +89,17 @@ class FindingsPage(Page):
             return None, str(error)
 
     def _show_cards(self, cards: Sequence[tuple[Finding, bytes | None]]) -> None:
-        self._shown.objects = [pn.Row(*(self._card(*card) for card in cards), styles=_CARDS)]
+        """Cards of what has not changed stay as they are: pages of many would flash whenever a run ends."""
+        made = {}
+        for finding, picture in cards:
+            said = (finding.about, said_of_claims(finding), said_of_run(finding), picture)
+            before = self._cards.get(finding.experiment)
+            known = before is not None and before[0] == said
+            made[finding.experiment] = before if before and known else (said, self._card(finding, picture))
+        self._cards = made
+        views = [view for _, view in made.values()]
+        if [list(part.objects) for part in self._shown.objects if isinstance(part, pn.Row)] != [views]:
+            self._shown.objects = [pn.Row(*views, styles=_CARDS)]
 
     def _card(self, finding: Finding, picture: bytes | None) -> pn.Column:
         opened = pmui.Button(label=f"Open {finding.experiment}", size="small", variant="outlined")

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import pandas as pd
-import panel as pn
 import panel_material_ui as pmui
 
 from qlab.errors import ConfigError
@@ -18,7 +17,7 @@ from qlab.explorer.copying import scripts
 from qlab.explorer.copying.origin import Origin
 from qlab.explorer.figure import Figure
 from qlab.explorer.page import Page
-from qlab.explorer.tables import plain_table
+from qlab.explorer.tables import PlacedTable
 from qlab.reading.axes import measured
 from qlab.reading.maps import LABELLED, crossing_of, table_of_maps
 from qlab.reading.tidy import KINDS, kind_of
@@ -70,9 +69,9 @@ class HeatMapPage(Page):
         group = pmui.MultiChoice(label="Subtract runs with (control)", options=[], width=design.CONTROL)
         self._control = Control(group, state, "control")
         self.maps = Figure("heat_map", height=420)
-        self._table = pn.Column(sizing_mode="stretch_width")
+        self._table = PlacedTable(page_size=12)
         self.controls = [kinds, self._x.widget, self._y.widget, self._metric.widget, contours, self._control.widget]
-        return [self.maps.view, self._table]
+        return [self.maps.view, self._table.view]
 
     def update(self) -> None:
         """Reads the runs and crosses them."""
@@ -88,9 +87,12 @@ class HeatMapPage(Page):
                 raise self.nothing(kind, f"Run: qlab run {_HINTS[kind]}")
             labels = [name for name in ("model", "corruption", LABELLED[kind]) if name is not None]
             noise = [STRENGTH] if strengths(runs) else []
-            axes = [*([RATIO] if RATIO in runs else []), *noise, *swept_numbers(runs), *labels]
+            numbers = [*([RATIO] if RATIO in runs else []), *noise, *swept_numbers(runs)]
+            axes = [*numbers, *labels]
             metrics, groups = measured(runs), _groups(runs)
             x, y, metric = (name or None for name in given)
+            if x is None and y is None and len(numbers) == 1:
+                y = "model"  # where runs differ in one number only, there is nothing else to choose
             if metric is None and kind == "probes" and metrics:
                 metric = metrics[0]
             crossing = crossing_of(runs, kind, metric, x, y, _read(wanted) or None)
@@ -123,7 +125,7 @@ class HeatMapPage(Page):
         table = shown.table.rename(columns=own.columns)
         origin = Origin(self.state.experiment, shown.runs, script)
         self.maps.show(drawn(grids(shown.table, own, levels)), table, origin)
-        self._table.objects = [plain_table(readable(table), pagination="remote", page_size=12)]
+        self._table.show(readable(table))
 
 
 def _groups(runs: pd.DataFrame) -> list[str]:

@@ -21,7 +21,7 @@ from qlab.explorer.figure import Figure
 from qlab.explorer.highlights import Hollow, Marks
 from qlab.explorer.kinship import Kinship
 from qlab.explorer.page import Page
-from qlab.explorer.tables import plain_table
+from qlab.explorer.tables import PlacedTable, plain_table
 from qlab.explorer.text import Text, heading
 from qlab.reading.against import Against, against
 from qlab.report.reference import matched, resilience_points
@@ -40,6 +40,9 @@ _HINT: Final = "Click a point, or a row of the table, to see the training behind
 
 _BESIDE: Final = 300
 """Height of a panel of training curves, pixels."""
+
+MOST_CHOSEN: Final = 100
+"""So many of the runs behind a point are selected by a click: the address names each."""
 
 _NEAR: Final = 0.05
 """How far from a point a click may be, as a fraction of the panel."""
@@ -76,6 +79,7 @@ class ResiliencePage(Page):
         """The curves, the training behind a point, the groups."""
         self._published: pd.DataFrame | None = None
         self._shown: _Shown | None = None
+        self._behind = 0
         self._group_by = Control(
             pmui.MultiChoice(label="Group by (all but the seed)", options=[], width=design.CONTROL),
             self.state,
@@ -90,7 +94,7 @@ class ResiliencePage(Page):
         reference.param.watch(self._read_reference, "value")
         self.curve = Figure("resilience", self._clicked, narrowest=design.SHARED)
         self.training = Figure("training", height=_BESIDE)
-        self._groups = pn.Column(sizing_mode="stretch_width")
+        self._groups = PlacedTable(self._open_row, selectable=1, page_size=10)
         self._claims = pn.Column(sizing_mode="stretch_width")
         self._chosen = Text(_HINT, margin=(5, 10))
         self._going = Text(visible=False, margin=(0, 10))
@@ -98,7 +102,7 @@ class ResiliencePage(Page):
         left = pn.Column(self.curve.view, self._going, sizing_mode="stretch_width")
         right = pn.Column(self._chosen, self.training.view, sizing_mode="stretch_width")
         self._beside = pn.Column(left, right, sizing_mode="stretch_width", stylesheets=[design.BESIDE])
-        return [self._beside, heading("Groups"), self._groups, self._claims]
+        return [self._beside, heading("Groups"), self._groups.view, self._claims]
 
     def update(self) -> None:
         """Summarises the trials, and reads the training of those selected."""
@@ -141,9 +145,7 @@ class ResiliencePage(Page):
         going = len({one.run for one in drawn.going})
         self._going.object = f"Hollow markers: what {counted(going, 'run')} that still train have reached so far."
         self._going.visible = bool(going)
-        table = plain_table(readable(drawn.numbers), selectable=1, pagination="remote", page_size=10)
-        table.on_click(lambda event: self._choose(drawn.behind(drawn.table.iloc[event.row])))
-        self._groups.objects = [table]
+        self._groups.show(readable(drawn.numbers))
 
     def _origin(self, shown: _Shown) -> Origin:
         state = self.state
@@ -190,8 +192,15 @@ class ResiliencePage(Page):
         if (found := nearest([(place, value) for place, value, _ in here], (x, y), drawn.log)) is not None:
             self._choose(list(here[found][2]))
 
+    def _open_row(self, row: int) -> None:
+        if self._shown is not None:
+            drawn = self._shown.drawn
+            self._choose(drawn.behind(drawn.table.iloc[row].to_dict()))
+
     def _choose(self, runs: list[str]) -> None:
-        self.state.runs = runs
+        # Proxies take no address of thousands of ids.
+        self._behind = len(runs)
+        self.state.runs = runs[:MOST_CHOSEN]
 
     def _show_training(self) -> None:
         experiment, chosen = self.state.experiment, list(self.state.runs)
@@ -201,10 +210,9 @@ class ResiliencePage(Page):
             trials = frame[frame["run_id"].isin(chosen) & (frame["kind"] == names.TRIAL)]
             labelled = labelled_trials(trials)
             ratios = labelled["ratio"]
-            texts = [
-                f"{model} at {ratio_text(ratio, ratios)}"
-                for model, ratio in zip(labelled["model"], ratios, strict=True)
-            ]
+            written = {ratio: ratio_text(ratio, ratios.unique()) for ratio in ratios.unique()}
+            at = [written.get(ratio, "-") for ratio in ratios]
+            texts = [f"{model} at {text}" for model, text in zip(labelled["model"], at, strict=True)]
             running = [str(run) for run in trials.loc[trials["status"] == "RUNNING", "run_id"]]
             metrics = [*METRICS, *measured(trials)]
             history = self.context.reader.histories([str(run) for run in trials["run_id"]], metrics, running)
@@ -218,7 +226,9 @@ class ResiliencePage(Page):
                 self._chosen.object = _HINT
                 self._beside.css_classes = []
                 return
-            self._chosen.object = f"Training of {counted(len(labels), 'selected trial')}"
+            part = len(labels) == MOST_CHOSEN < self._behind
+            more = f", the first of {self._behind:,} behind what was clicked" if part else ""
+            self._chosen.object = f"Training of {counted(len(labels), 'selected trial')}{more}"
             colours = self._colours(found)
             script = scripts.training({str(run): label for run, label in labels.items()}, found.metrics, colours)
             origin = Origin(experiment, [str(run) for run in labels.index], script, last_of(found.history, labels))

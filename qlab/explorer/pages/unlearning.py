@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import pandas as pd
-import panel as pn
 import panel_material_ui as pmui
 
 from qlab.explorer import design
@@ -19,7 +18,7 @@ from qlab.explorer.page import Page
 from qlab.explorer.pages.before_after import BeforeAfter
 from qlab.explorer.pages.margins import Margins
 from qlab.explorer.pages.scoreboard import ScoreboardTab
-from qlab.explorer.tables import plain_table
+from qlab.explorer.tables import PlacedTable
 from qlab.reading.known import against_known, known_table, sweeps_known
 from qlab.reading.scoreboard import Scoreboard, scoreboard
 from qlab.tracking import frames, names
@@ -91,7 +90,7 @@ class UnlearningPage(Page):
         self._margins = Margins(self, self.margins)
         self.maps = Figure("unlearning_before_and_after", lambda *place: self._before_after.clicked(*place), height=420)
         self._before_after = BeforeAfter(self, self.maps)
-        self._table = pn.Column(sizing_mode="stretch_width")
+        self._table = PlacedTable(page_size=12)
         self._draws: dict[str, tuple[Any, Callable[[_Shown], None]]] = {
             "Scoreboard": (self._board.view, lambda shown: self._board.show(shown.board)),
             "Over steps": (self.curves.view, self._draw_curves),
@@ -101,7 +100,7 @@ class UnlearningPage(Page):
             "Before and after": (self._before_after.view, lambda shown: self._before_after.show(shown.runs)),
             "Relearning": (self.relearning.view, self._draw_relearning),
             "Margins": (self._margins.view, lambda shown: self._margins.show(shown.runs)),
-            "Table": (self._table, self._draw_table),
+            "Table": (self._table.view, self._draw_table),
         }
         self._tabs = pmui.Tabs(*((name, view) for name, (view, _) in self._draws.items()))
         self._tabs.param.watch(self._opened, "active")
@@ -270,8 +269,7 @@ class UnlearningPage(Page):
         self.compute(compute, show, _TAB)
 
     def _draw_table(self, shown: _Shown) -> None:
-        table = readable(summarize_unlearning(shown.runs))
-        self._table.objects = [plain_table(table, pagination="remote", page_size=12)]
+        self._table.show(readable(summarize_unlearning(shown.runs)))
 
     def _origin(self, shown: _Shown, runs: pd.DataFrame, what: str, metrics: Sequence[str] = ()) -> Origin:
         """Where a figure of some of the runs comes from."""
