@@ -45,7 +45,7 @@ def test_every_page_shows_trials_that_are_kept_together(visitor: Any, grouped: t
     chosen = next(run for run in runs if run in query(page)["runs"])
     go("Run")
     page.get_by_text("finished, ").first.wait_for()
-    page.get_by_text("model.hidden").first.wait_for()
+    page.locator(".tabulator-row").first.wait_for()
     assert chosen in query(page)["runs"]
     go("Resilience")
     page.get_by_text(f"{len(runs)} of {len(runs)} trials").first.wait_for()
