@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, Final
 
 import holoviews as hv
+import numpy as np
 from bokeh.events import Tap
 from bokeh.models import Legend, Plot, Title, WheelZoomTool
 
 from qlab.explorer import design
 from qlab.explorer.text import Key
 from qlab.views.backends import DRAWING
+
+NEAR: Final = 0.05
+"""How far from a point a click may be, as a part of the panel."""
 
 
 def panels_of(figure: Any) -> list[Any]:
@@ -82,3 +86,23 @@ def follow_taps(models: Iterable[Any], tapped: Callable[[int, float, float], Non
     for number, model in enumerate(models):
         if isinstance(model, Plot):
             model.on_event(Tap, told(number))
+
+
+def nearest(places: Sequence[tuple[float, float]], click: tuple[float, float], log: bool = False) -> int | None:
+    """The number of the place that was clicked, or None where there is none near.
+
+    Args:
+        places: of the points of a panel.
+        click: where it was.
+        log: whether the axis is logarithmic.
+    """
+    if not places or (log and click[0] <= 0):
+        return None
+    at = np.array([*places, click], dtype=float)
+    if log:
+        at[:, 0] = np.log10(at[:, 0])
+    size = np.ptp(at[:-1], axis=0)
+    size[0] = size[0] or max(abs(at[0, 0]), 1.0)
+    size[1] = max(size[1], np.abs(at[:-1, 1]).max(), 1.0 if np.abs(at[:-1, 1]).max() <= 1.0 else 1e-12)
+    distance = (((at[:-1] - at[-1]) / size) ** 2).sum(axis=1)
+    return int(distance.argmin()) if distance.min() < NEAR**2 else None

@@ -14,6 +14,9 @@ from qlab.views.backends import literal
 _EDGES: Final = (("#FFFFFF", 6.0), ("#1A1A1A", 2.5))
 """Colours and widths of what surrounds something: light below dark, to be seen on every ground."""
 
+_FRAME: Final = (("#FFFFFF", 7.0), ("#D55E00", 4.0))
+"""The same of outlines: contours are black on white already."""
+
 RING: Final = 17
 """Diameter of a ring, pixels."""
 
@@ -132,7 +135,7 @@ class _Panel:
         self._model.add_tools(HoverTool(renderers=[dots], tooltips=numbers, visible=False))
 
     def _draw_boxes(self, source: ColumnDataSource) -> None:
-        for colour, width in _EDGES:
+        for colour, width in _FRAME:
             self._model.quad(
                 *("left", "right", "top", "bottom"), source=source, fill_alpha=0.0, line_color=colour, line_width=width
             )

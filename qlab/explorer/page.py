@@ -145,3 +145,7 @@ class Page(ABC):
         self._said[part] = message
         self._notice.object = "\n".join(dict.fromkeys(filter(None, self._said.values())))
         self._notice.visible = bool(self._notice.object)
+
+    def says(self, part: str) -> bool:
+        """Whether a part of the page is said to lack something."""
+        return bool(self._said.get(part))

@@ -22,6 +22,9 @@ from qlab.views.words import named
 MOST: Final = 3000
 """So many lines are drawn at most, of more runs every n-th."""
 
+HEIGHT: Final = 330
+"""Pixels: the table below is to be seen too."""
+
 _KINDS: Final = {
     "out": {"line_color": "#9A9A9A", "line_width": 0.7, "line_alpha": 0.2},
     "in": {"line_color": "colour", "line_width": 1.3, "line_alpha": 0.55},
@@ -103,7 +106,7 @@ class Parallel:
         drawn = figure(
             tools=[brush, "save"],
             sizing_mode="stretch_width",
-            height=design.HEIGHT,
+            height=HEIGHT,
             min_width=design.NARROWEST,
             x_range=(-0.4, last + 0.4),
             y_range=(-0.06, 1.06),
@@ -132,7 +135,8 @@ class Parallel:
             text_baseline="middle",
             text_font_size=design.SMALL,
             text_color="#1A1A1A",
-            text_outline_color="#FFFFFF",
+            background_fill_color="#FFFFFF",
+            background_fill_alpha=0.8,
         )
         boxes = [(number, *self._ends(a)) for number, a in enumerate(self._axes) if a.name in self._ranges]
         drawn.quad(

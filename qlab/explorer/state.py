@@ -25,6 +25,9 @@ class State(param.Parameterized):
 
     standing = param.String(default="all", doc="Which runs the table has: all, running, failed or selected.")
     columns = param.List(default=[], item_type=str, doc="Columns of the table of runs; empty: the usual ones.")
+    parallel = param.Boolean(default=False, doc="Whether runs are drawn as parallel coordinates.")
+    measures = param.List(default=[], item_type=str, doc="Metrics among these, up to two; empty: the usual ones.")
+    ranges = param.String(default="", doc="What the table keeps, commas between: validation_accuracy 0.9..1.")
     story = param.Boolean(default=False, doc="Whether one experiment's findings are shown instead of all cards.")
 
     group_by = param.List(default=[], item_type=str, doc="Params that tell groups apart; empty: all that differ.")

@@ -12,7 +12,7 @@ import param
 from qlab.explorer.address import decode, encode, same
 from qlab.explorer.state import State
 
-DRAGGED = frozenset({"span", "resolution", "ratio", "draw", "seed", "row", "compare_row", "cut", "where"})
+DRAGGED = frozenset({"span", "resolution", "ratio", "draw", "seed", "row", "compare_row", "cut", "where", "ranges"})
 """Fields that are changed in many small steps: going back leads to before the first of them."""
 
 

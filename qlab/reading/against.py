@@ -15,7 +15,7 @@ from qlab.reading.axes import Axes, number_param, positions
 from qlab.reading.summaries import grouped, summary
 from qlab.tracking import names
 from qlab.tracking.groups import RATIO
-from qlab.views.behind import BEHIND, Key, key_of, runs_by, said, with_behind
+from qlab.views.behind import IDS, key_of, said, with_behind, without_behind
 from qlab.views.lines import drawn as drawn_lines
 from qlab.views.lines import metric_panels, panel_groups
 from qlab.views.resilience import accuracy_against_ratio, panels_of
@@ -97,16 +97,11 @@ class Against:
     @property
     def numbers(self) -> pd.DataFrame:
         """The table, for files."""
-        return self.table.drop(columns=BEHIND)
+        return without_behind(self.table)
 
     def behind(self, row: Mapping[Any, Any]) -> list[str]:
         """Ids of the runs behind a row of the table, those that are left out among them."""
-        own = self._runs_by.get(key_of(row, self.keys))
-        return [] if own is None else [str(run) for run in own["run_id"]]
-
-    @functools.cached_property
-    def _runs_by(self) -> dict[Key, pd.DataFrame]:
-        return runs_by(self.runs, self.keys)
+        return list(row[IDS])
 
     @functools.cached_property
     def points(self) -> list[Point]:

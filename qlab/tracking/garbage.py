@@ -90,6 +90,9 @@ def _unlisted(store: Store, frame: pd.DataFrame, own: pd.DataFrame) -> dict[str,
         if configs is None:
             return {}
         listed |= configs.keys()
+    # Teachers that only a selection's methods had are in no list of their own.
+    taught = own[own["trial"].isin(listed)][names.TEACHER]
+    listed |= set(taught.dropna().astype(str))
     belonging = own["trial"].where(~own["kind"].isin(_BELONGING), own[names.TEACHER])
     return dict.fromkeys(own[~belonging.isin(listed)]["run_id"].astype(str), UNLISTED)
 

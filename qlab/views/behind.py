@@ -14,6 +14,9 @@ from qlab.views.backends import literal
 BEHIND: Final = "behind"
 """A column of a table that is drawn: the text of :func:`said` for each row."""
 
+IDS: Final = "ids of runs"
+"""A column of such a table: the ids of all runs of each row, those that are left out among them."""
+
 FEW: Final = 6
 """So many seeds or ids are named, of more runs the first."""
 
@@ -58,17 +61,31 @@ def said(runs: pd.DataFrame) -> str:
 
 
 def with_behind(table: pd.DataFrame, runs: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
-    """A table with a column :data:`BEHIND`.
+    """A table with columns :data:`BEHIND`, of the runs whose mean a row is, and :data:`IDS`.
 
     Args:
         table: a row for each group of runs.
         runs: a row for each run, with ``run_id`` and ``seed``, and ``kept`` if some are left out of the groups' means.
         keys: columns of both that tell groups apart.
     """
-    counted = runs[runs["kept"]] if "kept" in runs else runs
-    own = runs_by(counted, keys)
-    texts = [said(own[key]) if (key := key_of(row, keys)) in own else "" for row in table.to_dict("records")]
-    return table.assign(**{BEHIND: pd.Series(texts, index=table.index, dtype=str)})
+    own = runs_by(runs, keys)
+    texts: list[str] = []
+    ids: list[tuple[str, ...]] = []
+    for row in table.to_dict("records"):
+        found = own.get(key_of(row, keys))
+        if found is None:
+            texts.append("")
+            ids.append(())
+            continue
+        texts.append(said(found[found["kept"]] if "kept" in found else found))
+        ids.append(tuple(str(run) for run in found["run_id"]))
+    columns = {BEHIND: pd.Series(texts, index=table.index, dtype=str)}
+    return table.assign(**columns, **{IDS: pd.Series(ids, index=table.index, dtype=object)})
+
+
+def without_behind(table: pd.DataFrame) -> pd.DataFrame:
+    """A table without the columns of :func:`with_behind`: for files, and for people."""
+    return table.drop(columns=[BEHIND, IDS], errors="ignore")
 
 
 def pointed(

@@ -99,6 +99,21 @@ def cells(
     return pd.DataFrame(rows, columns=columns)
 
 
+def runs_of_cells(frame: pd.DataFrame, crossing: Crossing, kind: Kind | None = None) -> tuple[pd.DataFrame, list[str]]:
+    """The runs behind cells: ``run_id``, ``seed``, whether they are ``kept``, and what tells cells apart, by name.
+
+    Args:
+        frame: see :func:`cells`.
+        crossing: see :func:`cells`.
+        kind: see :func:`cells`.
+    """
+    frame = with_zero(frame, (crossing.x, crossing.y))
+    work = _work(frame, crossing, kind)
+    keys = [*(name for name in LABELS if name in work), "x", "y"]
+    about = {name: frame.loc[work.index, name] if name in frame else None for name in ("run_id", "seed")}
+    return work[keys].assign(**about, kept=work["reason"] == ""), keys
+
+
 def _work(frame: pd.DataFrame, crossing: Crossing, kind: Kind | None) -> pd.DataFrame:
     """What each run on both axes belongs to, its places, its value, and the ``reason`` if it is not kept."""
     axes = (*crossing.x, *crossing.y)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import holoviews as hv
 import numpy as np
@@ -12,6 +12,7 @@ import pandas as pd
 from qlab.statistics import bootstrap_interval, resolved
 from qlab.tracking.names import NOT_FINITE
 from qlab.views.backends import boxed, literal, styled
+from qlab.views.behind import pointed, with_behind
 from qlab.views.kept import ending, flaws, joined, numbers_of, spread
 from qlab.views.labels import UNKNOWN, labelled
 from qlab.views.palette import Style, styles
@@ -63,6 +64,17 @@ def summarize_probes(frame: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFram
             counts = (len(values), int(kept.sum()), len(members), reasons)
             rows.append((*group, metric, mean, deviation, low, high, *counts))
     return pd.DataFrame(rows, columns=_COLUMNS)
+
+
+def with_probed(table: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
+    """A summary with the runs behind each row, see :func:`qlab.views.behind.with_behind`.
+
+    Args:
+        table: see :func:`summarize_probes`.
+        frame: what it was made of.
+    """
+    runs = label_probe_runs(frame).assign(run_id=frame["run_id"], seed=frame.get("seed"))
+    return with_behind(table, runs.assign(kept=[not reason for reason in _left_out(frame)]), _GROUP)
 
 
 def left_out(frame: pd.DataFrame, metric: str) -> list[str]:
@@ -174,6 +186,14 @@ def figures_of(table: pd.DataFrame) -> dict[str, Callable[[pd.DataFrame], hv.Lay
     return found
 
 
+DRAWN: Final[Mapping[str, tuple[str, tuple[tuple[str, ...], ...]]]] = {
+    "roughening": ("RougheningProbe", ((_RATIO,), _TRACES)),
+    "hessian": ("HessianProbe", (("hessian_trace",), ("hessian_trace_a",), ("hessian_trace_b",))),
+    "under_noise": ("UnderNoise", (("landscape_accuracy",), ("accuracy_change",))),
+}
+"""By the names of :func:`figures_of` the type of probe, and the metrics in each panel."""
+
+
 def _of_metric(rows: pd.DataFrame, metric: str) -> pd.DataFrame:
     """The rows of a metric, and those of groups of which no run has any: the legend counts them too."""
     return rows[(rows["metric"] == metric) | (rows["metric"] == "")]
@@ -245,10 +265,9 @@ def _line(line: pd.DataFrame, label: str, style: Style, dash: str, log: bool) ->
             "mean": line["mean"],
             "below": _below(line, log),
             "above": (line["high"] - line["mean"]).fillna(0.0),
-            "kept": line["n"],
-            "of": line["runs"],
         }
     )
+    told, said = pointed("corruption ratio", "ratio", line, "mean", "std", "n", "runs")
     colour = style.colour
     mpl_dash = {"solid": "-", "dotted": ":"}[dash]
     return [
@@ -263,8 +282,14 @@ def _line(line: pd.DataFrame, label: str, style: Style, dash: str, log: bool) ->
             matplotlib={"color": colour, "linestyle": mpl_dash, "linewidth": 1.8},
         ),
         styled(
-            hv.Scatter(data, x, ["mean", "kept", "of"], label=literal(label)),
-            bokeh={"color": colour, "marker": style.bokeh_marker, "size": 8, "tools": ["hover"]},
+            hv.Scatter(data[["ratio", "mean"]].join(told), x, ["mean", *told.columns], label=literal(label)),
+            bokeh={
+                "color": colour,
+                "marker": style.bokeh_marker,
+                "size": 8,
+                "tools": ["hover"],
+                "hover_tooltips": said,
+            },
             matplotlib={"color": colour, "marker": style.matplotlib_marker, "s": 36},
         ),
     ]

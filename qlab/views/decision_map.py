@@ -17,13 +17,13 @@ LABELS: Final[dict[Judged, str]] = {"clean": "clean_label", "given": "polluted_l
 """Columns of the labels by which a decision is right: those before corruption, or those that are trained on."""
 
 KINDS: Final = (
-    ("says 0, right", "#0072B2", ("circle", "o")),
-    ("says 0, wrong", "#0072B2", ("x", "X")),
-    ("says 1, right", "#D55E00", ("circle", "o")),
-    ("says 1, wrong", "#D55E00", ("x", "X")),
+    ("right", "#0072B2", ("circle", "o")),
+    ("wrong", "#D55E00", ("circle", "o")),
+    ("right, corrupted row", "#0072B2", ("x", "X")),
+    ("wrong, corrupted row", "#D55E00", ("x", "X")),
     ("says nothing", "#999999", ("square", "s")),
 )
-"""What there is to see, with colours and both backends' markers: a circle is right, a cross is wrong."""
+"""What there is to see, with colours and both backends' markers, as in :mod:`qlab.views.before_after`."""
 
 VERDICT: Final = "verdict"
 
@@ -41,9 +41,9 @@ def decided(frame: pd.DataFrame, logits: NDArray[np.float64], judged: Judged = "
     known = np.isfinite(logits) | np.isinf(logits)
     says = np.where(logits > 0, 1, 0)
     right = says == frame[LABELS[judged]].to_numpy()
-    verdicts = [
-        KINDS[2 * int(s) + int(not r)][0] if k else KINDS[-1][0] for s, r, k in zip(says, right, known, strict=True)
-    ]
+    corrupted = frame["kind"].str.startswith("corrupted")
+    places = np.where(known, 2 * corrupted + ~right, len(KINDS) - 1)
+    verdicts = [KINDS[int(place)][0] for place in places]
     with np.errstate(over="ignore"):
         probability = 1.0 / (1.0 + np.exp(-logits))
     return frame.assign(probability=probability, says=np.where(known, says, -1), **{VERDICT: verdicts})
@@ -51,7 +51,7 @@ def decided(frame: pd.DataFrame, logits: NDArray[np.float64], judged: Judged = "
 
 def counts_of(frame: pd.DataFrame, judged: Judged) -> str:
     """How many rows are right, and how many of the corrupted ones follow either label, in words."""
-    right = frame[VERDICT].str.endswith("right")
+    right = frame[VERDICT].str.startswith("right")
     words = "clean label" if judged == "clean" else "label given"
     text = f"{right.sum()} of {len(frame)} rows right by the {words}"
     corrupted = frame[frame["polluted_label"] != frame["clean_label"]]

@@ -13,6 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from qlab.tracking.groups import RATIO
+from qlab.views.behind import BEHIND, IDS
 from qlab.views.crossed import LABELS, Crossing, distinct
 from qlab.views.labels import numbers, ratio_text
 from qlab.views.limits import finite_limits
@@ -196,7 +197,8 @@ def grids(table: pd.DataFrame, crossing: Crossing, contours: Sequence[float] | N
 def _table(rows: pd.DataFrame, value: str, deviation: str, count: str, note: str) -> pd.DataFrame:
     own = rows[["x", "y", value, deviation, count, "kept", "left_out"]].copy()
     own.columns = pd.Index(["x", "y", "value", "std", "n", "runs", "left_out"])
-    return own.reset_index(drop=True).assign(note=list(rows[note]) if note else "")
+    told = {name: list(rows[name]) for name in (BEHIND, IDS) if name in rows}
+    return own.reset_index(drop=True).assign(note=list(rows[note]) if note else "", **told)
 
 
 def _compared(row: Mapping[Any, Any]) -> str:

@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from qlab.views.backends import literal, styled
+from qlab.views.behind import BEHIND
 from qlab.views.grids import Axis, Grid
 from qlab.views.readable import spread_text
 
@@ -81,6 +82,7 @@ def _rectangles(grid: Grid) -> list[hv.Rectangles]:
         (literal(grid.y.label), "@up"),
         ("difference, same seeds" if grid.centred else "mean ± s.d.", "@said"),
         ("runs", "@counts"),
+        *([("which", f"@{BEHIND}")] if BEHIND in grid.table else []),
         *([("control", "@note")] if grid.centred else []),
     ]
     hover: dict[str, Any] = {"line_color": "#FFFFFF", "line_width": 0.5, "tools": ["hover"], "hover_tooltips": said}
@@ -118,7 +120,7 @@ def _told(grid: Grid) -> pd.DataFrame:
             {"x0": x - 0.5, "y0": y - 0.5, "x1": x + 0.5, "y1": y + 0.5, "value": row["value"]}
             | {"across": x_texts[row["x"]], "up": y_texts[row["y"]]}
             | {"said": str(spread_text(row["value"], row["std"], row["n"] or None))}
-            | {"counts": f"{row['n']}{of}{lost}", "note": row["note"]}
+            | {"counts": f"{row['n']}{of}{lost}", "note": row["note"], BEHIND: row.get(BEHIND, "")}
         )
     return pd.DataFrame(rows)
 

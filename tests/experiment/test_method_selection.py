@@ -14,7 +14,7 @@ from support.runs import run_text
 from qlab.console import unlearning_table
 from qlab.errors import ConfigError
 from qlab.experiment.asking.schema import parse
-from qlab.tracking import frames, names
+from qlab.tracking import frames, garbage, names
 from qlab.tracking.store import Store
 
 MODEL = """
@@ -90,6 +90,7 @@ def test_the_best_by_a_criterion_is_reported_with_other_seeds(
     assert set(reported["select.metric"]) == {metric}
     assert outcome.unlearned == 8
     assert any(metric.removeprefix("validation_") in line for line in outcome.choices)
+    assert not garbage.find_garbage(store, store.experiment_ids())  # nor are teachers of a selection
     # Done once.
     again = run_text(store, tmp_path, BASE + SELECT + f'metric = "{metric}"\n')
     assert (again.unlearned, again.compared, again.trained) == (0, 0, 0)

@@ -92,7 +92,7 @@ def test_the_loss_of_the_slice_is_that_of_the_map(sight: Sight) -> None:
     axis, accuracy = result.arrays["axis"], result.arrays["accuracy"]
     for row, column in ((0, 4), (2, 2), (3, 1)):
         frame = sight.at(axis[row], axis[column], look=("pca", "given")).frame
-        assert frame[VERDICT].str.endswith("right").mean() == pytest.approx(accuracy[row, column])
+        assert frame[VERDICT].str.startswith("right").mean() == pytest.approx(accuracy[row, column])
 
 
 def test_rows_are_where_the_data_page_has_them(sight: Sight) -> None:
@@ -124,20 +124,17 @@ def test_a_place_is_two_finite_numbers(text: str) -> None:
 def rows() -> pd.DataFrame:
     """Five rows, the last two with another label than before."""
     given, clean = [0, 1, 1, 0, 1], [0, 1, 1, 1, 0]
-    return pd.DataFrame({"x": range(5), "y": range(5), "row": range(5), "polluted_label": given, "clean_label": clean})
+    kinds = [*(f"class {label}" for label in given[:3]), *(f"corrupted, labelled {label}" for label in given[3:])]
+    places = {"x": range(5), "y": range(5), "row": range(5)}
+    return pd.DataFrame({**places, "polluted_label": given, "clean_label": clean, "kind": kinds})
 
 
 def test_right_is_by_the_label_that_is_asked_for(rows: pd.DataFrame) -> None:
     logits = np.array([-1.0, 2.0, np.nan, 3.0, np.inf])
     by_clean, by_given = decided(rows, logits, "clean"), decided(rows, logits, "given")
-    assert list(by_clean[VERDICT]) == [
-        "says 0, right",
-        "says 1, right",
-        "says nothing",
-        "says 1, right",
-        "says 1, wrong",
-    ]
-    assert list(by_given[VERDICT])[3:] == ["says 1, wrong", "says 1, right"]
+    assert list(by_clean[VERDICT]) == ["right", "right", "says nothing", "right, corrupted row", "wrong, corrupted row"]
+    assert list(by_clean["says"]) == [0, 1, -1, 1, 1]
+    assert list(by_given[VERDICT])[3:] == ["wrong, corrupted row", "right, corrupted row"]
     assert counts_of(by_clean, "clean") == (
         "3 of 5 rows right by the clean label; of 2 with another label than before, 1 as given"
     )

@@ -9,9 +9,9 @@ import pytest
 from bokeh.models import GlyphRenderer, Range1d
 from bokeh.plotting import figure
 
+from qlab.explorer.drawing import nearest
 from qlab.explorer.highlights import Highlights, Hollow, Marks, Thick
 from qlab.explorer.kinship import Kinship
-from qlab.explorer.pages.resilience import nearest
 from qlab.tracking import names
 
 

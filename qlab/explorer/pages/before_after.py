@@ -96,6 +96,7 @@ class BeforeAfter:
     def hide(self) -> None:
         """Asks no more models until it is shown again."""
         self._open = False
+        self._page.say("", PART)
 
     def _draw(self) -> None:
         if not self._open:

@@ -24,6 +24,7 @@ from qlab.explorer.figure import Figure
 from qlab.explorer.highlights import Marks
 from qlab.explorer.loaded import Checkpoint, checkpoints, corrupted_of, data_of, fitted_runs
 from qlab.explorer.page import Page
+from qlab.explorer.picker import Picker
 from qlab.explorer.sample import Look, nearest, sample_parts
 from qlab.explorer.text import Text, heading
 from qlab.models import Features, PennyLaneQNN
@@ -43,6 +44,7 @@ class _Choices:
     corruptions: list[str]
     ratios: list[float]
     seeds: list[int]
+    trials: dict[str, tuple[str, str, float, int]]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -77,11 +79,12 @@ class DataPage(Page):
             state,
             "projection",
         )
+        self._picker = Picker("Find a trial", self._pick)
         self.map = Figure("data_map", self._clicked, height=480)
         self._sample = pn.Column(Text("Click a sample."), sizing_mode="stretch_width")
         self._circuit = pn.Column(sizing_mode="stretch_width")
         self._circuits_shown: list[bytes | str] | None = None
-        self.controls = [self._corruption.widget, self._ratio.widget, self._seed.widget, projection]
+        self.controls = [self._picker.view, self._corruption.widget, self._ratio.widget, self._seed.widget, projection]
         return [
             pn.Column(self.map.view, self._sample, sizing_mode="stretch_width", styles=design.columns(2)),
             heading("Circuits, and the light cone of their readout"),
@@ -117,6 +120,16 @@ class DataPage(Page):
             sorted(kinds.unique(), key=natural),
             sorted(float(ratio) for ratio in trials["corruption.ratio"].dropna().unique()),
             sorted(int(seed) for seed in trials["seed"].dropna().unique()),
+            {
+                str(run): (str(name), kind, float(ratio), int(seed))
+                for run, name, kind, ratio, seed in zip(
+                    *(trials[column] for column in ("run_id", "name")),
+                    kinds,
+                    *(trials[column] for column in ("corruption.ratio", "seed")),
+                    strict=True,
+                )
+                if pd.notna(ratio) and pd.notna(seed)
+            },
         )
         corruption = wanted[0] if wanted[0] in choices.corruptions else choices.corruptions[0]
         ratio = min(choices.ratios, key=lambda value: abs(value - wanted[1]))
@@ -142,6 +155,7 @@ class DataPage(Page):
 
     def _show(self, shown: _Shown) -> None:
         self._shown = shown
+        self._picker.offer({run: found[0] for run, found in shown.choices.trials.items()})
         corruption, ratio, seed = shown.chosen
         self._corruption.offer(shown.choices.corruptions, corruption)
         self._ratio.offer(shown.choices.ratios, ratio)
@@ -161,6 +175,12 @@ class DataPage(Page):
         places = [] if shown is None or not here else [tuple(shown.frame[["x", "y"]].iloc[number])]
         self.map.highlights.show({0: Marks(rings=places)})
         self._show_sample()
+
+    def _pick(self, run: str) -> None:
+        """Shows the data of a trial, which is selected on all pages."""
+        if self._shown is not None:
+            _, corruption, ratio, seed = self._shown.choices.trials[run]
+            self.state.param.update(corruption=corruption, ratio=ratio, seed=seed, runs=[run])
 
     def _clicked(self, panel: int, x: float, y: float) -> None:
         if self._shown is None:

@@ -16,6 +16,8 @@ from qlab.explorer.controls import Control, bound
 from qlab.explorer.copying import scripts
 from qlab.explorer.copying.origin import Origin
 from qlab.explorer.figure import Figure
+from qlab.explorer.highlights import Marks
+from qlab.explorer.kinship import Kinship
 from qlab.explorer.page import Page
 from qlab.explorer.tables import PlacedTable
 from qlab.reading.axes import measured
@@ -24,9 +26,10 @@ from qlab.reading.tidy import KINDS, kind_of
 from qlab.tracking import frames, params
 from qlab.tracking.groups import RATIO
 from qlab.tracking.missing import is_missing
+from qlab.views.behind import IDS, with_behind, without_behind
 from qlab.views.controls import has
-from qlab.views.crossed import Crossing
-from qlab.views.grids import grids
+from qlab.views.crossed import Crossing, runs_of_cells
+from qlab.views.grids import Grid, grids
 from qlab.views.heat_map import drawn
 from qlab.views.readable import readable
 from qlab.views.sweeps import strengths, swept_numbers
@@ -50,6 +53,7 @@ class _Shown:
     groups: list[str]
     kind: str
     runs: list[str]
+    kinship: Kinship
 
 
 class HeatMapPage(Page):
@@ -57,6 +61,7 @@ class HeatMapPage(Page):
 
     title = "Heat map"
     depends = ("experiment", "where", "map_of", "map_x", "map_y", "map_metric", "contours", "control")
+    lit_by = ("runs", "points")
 
     def build(self) -> list[Any]:
         """What to show, the maps, the numbers."""
@@ -68,7 +73,8 @@ class HeatMapPage(Page):
         contours = bound(pmui.TextInput(label="Contours", placeholder="0.9, 0.8", **design.FIELD), state, "contours")
         group = pmui.MultiChoice(label="Subtract runs with (control)", options=[], width=design.CONTROL)
         self._control = Control(group, state, "control")
-        self.maps = Figure("heat_map", height=420)
+        self._drawn: tuple[list[Grid], Kinship] | None = None
+        self.maps = Figure("heat_map", self._clicked, height=420)
         self._table = PlacedTable(page_size=12)
         self.controls = [kinds, self._x.widget, self._y.widget, self._metric.widget, contours, self._control.widget]
         return [self.maps.view, self._table.view]
@@ -96,14 +102,16 @@ class HeatMapPage(Page):
             if metric is None and kind == "probes" and metrics:
                 metric = metrics[0]
             crossing = crossing_of(runs, kind, metric, x, y, _read(wanted) or None)
+            behind, keys = runs_of_cells(runs, crossing, LABELLED[kind])
             return _Shown(
                 crossing,
-                table_of_maps([(experiment, runs)], kind, crossing),
+                with_behind(table_of_maps([(experiment, runs)], kind, crossing), behind, keys),
                 axes,
                 metrics,
                 groups,
                 kind,
                 [str(run) for run in runs["run_id"]],
+                Kinship(self.context.reader.runs(experiment)),
             )
 
         self.compute(compute, self._show)
@@ -122,10 +130,44 @@ class HeatMapPage(Page):
         own = shown.crossing
         group = None if own.control is None else own.control.group
         script = scripts.heat_map(own.metric, own.x, own.y, shown.kind, group, levels, self.state.where)
-        table = shown.table.rename(columns=own.columns)
+        table = without_behind(shown.table).rename(columns=own.columns)
         origin = Origin(self.state.experiment, shown.runs, script)
-        self.maps.show(drawn(grids(shown.table, own, levels)), table, origin)
+        maps = grids(shown.table, own, levels)
+        self.maps.show(drawn(maps), table, origin)
+        self._drawn = maps, shown.kinship
+        self.light()
         self._table.show(readable(table))
+
+    def light(self) -> None:
+        """Outlines the cells behind which selected runs stand."""
+        if self._drawn is None:
+            return
+        maps, kinship = self._drawn
+        chosen = kinship.of(self.selected)
+        marks = {
+            number: Marks(boxes=[_corners(*grid.place(row)) for row in _rows(grid) if not chosen.isdisjoint(row[IDS])])
+            for number, grid in enumerate(maps)
+        }
+        self.maps.highlights.show(marks)
+
+    def _clicked(self, panel: int, x: float, y: float) -> None:
+        """Selects the runs of a cell."""
+        if self._drawn is None or panel >= len(self._drawn[0]):
+            return
+        grid = self._drawn[0][panel]
+        for row in _rows(grid):
+            left, bottom, right, top = _corners(*grid.place(row))
+            if left <= x < right and bottom <= y < top:
+                self.state.runs = list(row[IDS])
+
+
+def _rows(grid: Grid) -> list[Any]:
+    return grid.table.to_dict("records")
+
+
+def _corners(x: float, y: float) -> tuple[float, float, float, float]:
+    """Of the cell around a place."""
+    return x - 0.5, y - 0.5, x + 0.5, y + 0.5
 
 
 def _groups(runs: pd.DataFrame) -> list[str]:

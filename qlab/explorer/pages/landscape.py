@@ -18,6 +18,7 @@ from qlab.explorer.deciding import Decision, decide, place_of
 from qlab.explorer.decision_picture import DecisionPicture
 from qlab.explorer.figure import Figure
 from qlab.explorer.page import Page
+from qlab.explorer.picker import Picker
 from qlab.explorer.planes import Planes, Sight
 from qlab.explorer.sliced import below, columns_of, limits_of, pictures, table_of
 from qlab.explorer.slicing import MOST, Asked, Sliced, Slicer
@@ -32,6 +33,9 @@ from qlab.views.titles import titled
 
 PAUSE_SECONDS = 0.35
 """After so long without a change the fine grid is drawn, even if the slider is still held."""
+
+_LISTED = 100
+"""So many checkpoints are in the list."""
 
 _HINT = "Drag over a slice, or click it: what the model decides with the parameters of that point appears beside."
 
@@ -72,6 +76,7 @@ class LandscapePage(Page):
             state,
             "points",
         )
+        self._picker = Picker("Find a checkpoint", self._pick)
         self._planes = Planes(self._chosen)
         self._picture = DecisionPicture(lambda row: setattr(state, "row", row))
         self._decision: Decision | None = None
@@ -88,6 +93,7 @@ class LandscapePage(Page):
             label="Right is", options={"the clean label": "clean", "the label given": "given"}, **design.FIELD
         )
         self.controls = [
+            self._picker.view,
             self._points.widget,
             bound(pmui.Select(label="Samples", **design.FIELD, options=_SAMPLES), state, "samples"),
             bound(pmui.Select(label="Directions", **design.FIELD, options=_DIRECTIONS), state, "directions"),
@@ -138,12 +144,14 @@ class LandscapePage(Page):
     def _show(self, shown: Sliced) -> None:
         self._shown = shown
         labels = collections.Counter(item.label for item in shown.known.values())
-        self._points.offer(
-            {
-                item.label if labels[item.label] == 1 else f"{item.label} ({run[:6]})": run
-                for run, item in shown.known.items()
-            }
-        )
+        texts = {
+            run: item.label if labels[item.label] == 1 else f"{item.label} ({run[:6]})"
+            for run, item in shown.known.items()
+        }
+        self._picker.offer(texts)
+        # The list holds what is chosen or drawn, and of thousands not all others: these are found by typing.
+        listed = [*self.state.points, *shown.runs.values(), *list(texts)[:_LISTED]]
+        self._points.offer({texts[run]: run for run in dict.fromkeys(listed) if run in texts})
         self.say("\n".join(shown.missing), "slices")
         results = shown.results
         flat = all(result.arrays["loss"].ndim == 2 for result in results.values())
@@ -177,6 +185,11 @@ class LandscapePage(Page):
             self.slices.show(pictures(shown, limits), table_of(results), origin)
         if not shown.draft:
             self.light()
+
+    def _pick(self, run: str) -> None:
+        """Draws one more checkpoint, in place of the last where there are as many as there can be."""
+        others = [point for point in self.state.points if point != run]
+        self.state.points = [*others[: MOST - 1], run]
 
     def _chosen(self, number: int, x: float, y: float, moving: bool) -> None:
         span = self.state.span

@@ -6,7 +6,6 @@ import dataclasses
 import io
 from typing import Any, Final
 
-import numpy as np
 import pandas as pd
 import panel as pn
 import panel_material_ui as pmui
@@ -17,6 +16,7 @@ from qlab.explorer import design
 from qlab.explorer.controls import Control, bound
 from qlab.explorer.copying import scripts
 from qlab.explorer.copying.origin import Origin
+from qlab.explorer.drawing import nearest
 from qlab.explorer.figure import Figure
 from qlab.explorer.highlights import Hollow, Marks
 from qlab.explorer.kinship import Kinship
@@ -43,9 +43,6 @@ _BESIDE: Final = 300
 
 MOST_CHOSEN: Final = 100
 """So many of the runs behind a point are selected by a click: the address names each."""
-
-_NEAR: Final = 0.05
-"""How far from a point a click may be, as a fraction of the panel."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -255,23 +252,3 @@ class ResiliencePage(Page):
                 self.say(f"The file of published points cannot be read: {error}")
                 return
         self.update()
-
-
-def nearest(places: list[tuple[float, float]], click: tuple[float, float], log: bool) -> int | None:
-    """The number of the place that was clicked, or None where there is none near.
-
-    Args:
-        places: of the points of a panel.
-        click: where it was.
-        log: whether the axis is logarithmic.
-    """
-    if not places or (log and click[0] <= 0):
-        return None
-    at = np.array([*places, click], dtype=float)
-    if log:
-        at[:, 0] = np.log10(at[:, 0])
-    size = np.ptp(at[:-1], axis=0)
-    size[0] = size[0] or max(abs(at[0, 0]), 1.0)
-    size[1] = max(size[1], np.abs(at[:-1, 1]).max(), 1.0 if np.abs(at[:-1, 1]).max() <= 1.0 else 1e-12)
-    distance = (((at[:-1] - at[-1]) / size) ** 2).sum(axis=1)
-    return int(distance.argmin()) if distance.min() < _NEAR**2 else None

@@ -13,12 +13,16 @@ from qlab.explorer import design
 from qlab.explorer.controls import Control
 from qlab.explorer.copying import scripts
 from qlab.explorer.copying.origin import Origin
+from qlab.explorer.drawing import nearest
 from qlab.explorer.figure import Figure
+from qlab.explorer.highlights import Marks
+from qlab.explorer.kinship import Kinship
 from qlab.explorer.page import Page
 from qlab.explorer.pages.before_after import BeforeAfter
 from qlab.explorer.pages.margins import Margins
 from qlab.explorer.pages.scoreboard import ScoreboardTab
 from qlab.explorer.tables import PlacedTable
+from qlab.explorer.unlearned import Series, ends, selected_curves
 from qlab.reading.known import against_known, known_table, sweeps_known
 from qlab.reading.scoreboard import Scoreboard, scoreboard
 from qlab.tracking import frames, names
@@ -59,6 +63,7 @@ class _Shown:
     board: Scoreboard
     options: dict[str, list[str]]
     labels: pd.DataFrame
+    kinship: Kinship
 
 
 class UnlearningPage(Page):
@@ -66,12 +71,15 @@ class UnlearningPage(Page):
 
     title = "Unlearning"
     depends = ("experiment", "where", "methods", "models", "corruptions")
+    lit_by = ("runs", "points")
 
     def build(self) -> list[Any]:
         """The tabs, of which only the open one is drawn."""
         state = self.state
         self._shown: _Shown | None = None
         self._drawn: set[str] = set()
+        self._left = ""
+        self._marks: dict[str, Callable[[frozenset[str]], None]] = {}
         self._chosen = {
             name: Control(pmui.MultiChoice(label=name.title(), options=[], width=design.CONTROL), state, name)
             for name in ("methods", "models", "corruptions")
@@ -83,7 +91,8 @@ class UnlearningPage(Page):
         self._board = ScoreboardTab(self)
         self.curves = Figure("unlearning_curves")
         self.bars = Figure("unlearning_final")
-        self.trade = Figure("unlearning_trade_off")
+        self.trade = Figure("unlearning_trade_off", self._clicked)
+        self._ends: dict[int, list[tuple[tuple[float, float], str]]] = {}
         self.known = Figure("unlearning_known")
         self.relearning = Figure("unlearning_relearning")
         self.margins = Figure("unlearning_margins")
@@ -106,7 +115,6 @@ class UnlearningPage(Page):
         self._tabs.param.watch(self._opened, "active")
         state.param.watch(lambda _: self._open(), "unlearning_tab")
         state.param.watch(lambda _: self._redraw("Over steps", "At the end"), "metrics")
-        state.param.watch(lambda _: self._board.light(), "runs")
         self.controls = [*(control.widget for control in self._chosen.values()), self._metrics.widget]
         self._open()
         return [self._tabs]
@@ -137,7 +145,8 @@ class UnlearningPage(Page):
                 chosen = "; ".join(f"{name}: {', '.join(values)}" for name, values in wanted.items() if values)
                 raise self.nothing(f"unlearning runs with {chosen}", "Choose others on the left.")
             whole = frame if not where.strip() else self.context.reader.runs(experiment)
-            return _Shown(runs[kept], scoreboard(runs[kept], whole, labels[kept]), options, labels)
+            board = scoreboard(runs[kept], whole, labels[kept])
+            return _Shown(runs[kept], board, options, labels, Kinship(whole))
 
         self.compute(compute, self._show)
 
@@ -178,17 +187,23 @@ class UnlearningPage(Page):
         unknown = tab != self.state.unlearning_tab
         self.say(f'There is no tab "{self.state.unlearning_tab}" on this page.' if unknown else "", "tabs")
         self._draw()
+        self.light()
 
     def _draw(self) -> None:
-        tab = self._tab
-        if self._shown is None or tab in self._drawn:
-            return
-        self._drawn.add(tab)
+        tab, left = self._tab, self._left
+        self._left = tab
+        if tab != left and (self.says(_TAB) or self.says("few")):
+            self._drawn.discard(left)  # to say it again when it is opened again
         if tab != "Before and after":
             self._drawn.discard("Before and after")
             self._before_after.hide()
-        self.say("", _TAB)
-        self.say("", "few")
+        drawn = tab in self._drawn
+        if tab != left or not drawn:
+            self.say("", _TAB)
+            self.say("", "few")
+        if self._shown is None or drawn:
+            return
+        self._drawn.add(tab)
         self._draws[tab][1](self._shown)
 
     def _apart(self, shown: _Shown) -> list[str]:
@@ -210,19 +225,23 @@ class UnlearningPage(Page):
         runs = self._few(shown)
         metrics = [name for name in self.state.metrics if name in (*TITLES, *self._apart(shown))] or list(DRAWN)
 
-        def compute() -> tuple[pd.DataFrame, pd.DataFrame]:
+        def compute() -> tuple[pd.DataFrame, pd.DataFrame, Series]:
             series = self.context.reader.series([str(run) for run in runs["run_id"]], metrics)
             history = history_of(runs, lambda run, metric: series[run, metric], metrics)
-            return history if history.empty else curves_of(history), summarize_unlearning(runs)
+            return history if history.empty else curves_of(history), summarize_unlearning(runs), series
 
-        def show(found: tuple[pd.DataFrame, pd.DataFrame]) -> None:
-            curves, table = found
+        def show(found: tuple[pd.DataFrame, pd.DataFrame, Series]) -> None:
+            curves, table, series = found
             if curves.empty:
                 self.curves.clear()
                 self.say(_UNFINISHED, _TAB)
             else:
                 origin = self._origin(shown, runs, "curves", metrics)
                 self.curves.show(accuracy_against_step(curves, table, metrics=metrics), curves, origin)
+                self._marks["Over steps"] = lambda chosen: self.curves.highlights.show(
+                    selected_curves(runs, table, series, metrics, chosen)
+                )
+                self.light()
 
         self.compute(compute, show, _TAB)
 
@@ -240,6 +259,23 @@ class UnlearningPage(Page):
     def _draw_trade(self, shown: _Shown) -> None:
         runs = self._few(shown)
         self.trade.show(trade_off(runs), runs, self._origin(shown, runs, "trade_off"))
+        places = self._ends = ends(runs, summarize_unlearning(runs))
+        self._marks["Trade-off"] = lambda chosen: self.trade.highlights.show(
+            {panel: Marks(rings=[place for place, run in own if run in chosen]) for panel, own in places.items()}
+        )
+        self.light()
+
+    def light(self) -> None:
+        """Marks what selected runs did in the open tab."""
+        self._board.light()
+        if self._shown is not None and self._tab in self._marks:
+            self._marks[self._tab](self._shown.kinship.of(self.selected))
+
+    def _clicked(self, panel: int, x: float, y: float) -> None:
+        """Selects the run that ended at a point of the trade-off."""
+        own = self._ends.get(panel, [])
+        if (found := nearest([place for place, _ in own], (x, y))) is not None:
+            self.state.runs = [own[found][1]]
 
     def _draw_known(self, shown: _Shown) -> None:
         if not sweeps_known(shown.runs):
