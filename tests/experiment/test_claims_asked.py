@@ -152,6 +152,10 @@ REFUSED = {
         changed("It keeps", r"It\u001b[31m keeps"),
         r"claim\.text: has the control character U\+001B",
     ),
+    "turned around": (
+        changed("It keeps", r"It\u202e keeps"),
+        r"claim\.text: has the control character U\+202E",
+    ),
     "two lines": (changed("It keeps", r"It\nkeeps"), r"claim\.text: .* U\+000A; accepts a sentence in one line"),
     "name with a control character": (CLAIM + 'name = "a\\u0007"\n', r"claim\.name: got .* accepts letters"),
     "name of a folder": (CLAIM + 'name = ".."\n', r'claim\.name: got "\.\.", accepts a name with a letter'),

@@ -31,6 +31,9 @@ _LONGEST = 100
 _CONTROL = ("Cc", "Zl", "Zp")
 """Unicode's categories of control characters, and of what ends a line or paragraph."""
 
+_TURNING = ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")
+"""Unicode's classes of characters that turn the direction of what follows around, beyond the sentence too."""
+
 
 class UnmadeError(ConfigError):
     """A claim about runs that the experiment does not make."""
@@ -82,7 +85,7 @@ def _check_fields(table: ClaimTable, raw: Mapping[str, Any], where: str) -> None
     if not table.text.strip():
         raise ConfigError(f"{where}.text: got nothing, accepts the claim in a sentence.")
     for letter in table.text:
-        if unicodedata.category(letter) in _CONTROL:
+        if unicodedata.category(letter) in _CONTROL or unicodedata.bidirectional(letter) in _TURNING:
             raise ConfigError(
                 f"{where}.text: has the control character U+{ord(letter):04X}; accepts a sentence in one line."
             )
