@@ -25,9 +25,14 @@ def test_a_sample_that_one_model_gets_wrong_is_clicked_and_restored(visitor: Any
     page.get_by_role("heading", name="Counts by seed: who is right").wait_for()
     row = page.locator(".tabulator-row").first
     number = row.locator(".tabulator-cell").first.inner_text().strip()
-    row.click()
-    page.get_by_text(f"row {number}: in A trained on as", exact=False).first.wait_for(state="attached")
-    until(lambda: query(page)["compare_row"] == number)
+
+    def clicked() -> bool:  # again where the table draws its rows anew meanwhile
+        row.click()
+        page.wait_for_timeout(1500)
+        return query(page).get("compare_row") == number
+
+    until(clicked)
+    page.get_by_text("probability of class 1").wait_for()
     assert query(page)["compare_tab"] == "Samples"
     page.reload(wait_until="domcontentloaded")
     page.get_by_text("probability of class 1").wait_for()
