@@ -57,7 +57,7 @@ NUMERIC = ("corruption.ratio", "seed", "unlearner.steps", "training.epochs")
 STRUCTURE = (names.KIND, names.TRIAL_KEY, names.TEACHER, names.PARENT, names.CONTENT, names.FOLDER)
 """Tags without which there is nothing to show."""
 
-PARTS = 3
+PARTS = 6
 """Addresses among which the hostile texts are divided: one has no room for all."""
 
 SHOWN = {
