@@ -44,7 +44,7 @@ def drawn(explorer: Explorer | None, title: str) -> bool:
     """Whether a page shows what the store has."""
     assert explorer is not None
     page = explorer.pages[title]
-    if title in ("Findings", "Runs", "Run"):  # tables and pictures, without a figure
+    if title in ("Findings", "Runs", "Unlearning", "Compare", "Run"):  # without a figure, or a selection for one
         return explorer.page is page and not page.stale and not explorer.work.busy
     return bool(page.figures())
 
