@@ -300,7 +300,7 @@ def test_bad_tables_are_refused(folder: Path, table: str, said: str) -> None:
 @pytest.mark.parametrize(("ratio", "on", "word"), [(0.0, "forget", "above 0"), (1.0, "retain", "below 1")])
 def test_rows_that_no_trial_has_are_refused(folder: Path, ratio: float, on: str, word: str) -> None:
     (folder / "own.toml").write_text(FILE + f'[[metric]]\ntype = "LogLoss"\non = "{on}"\n')
-    with pytest.raises(ConfigError, match=rf'metric: on = "{on}", but in no trial .* give corruption a ratio {word}'):
+    with pytest.raises(ConfigError, match=rf'metric: on = "{on}", but no trial has .* give corruption a ratio {word}'):
         schema.load(folder / "own.toml", [("corruption.ratio", ratio)])
 
 

@@ -141,7 +141,7 @@ def test_a_circuit_of_one_qubit_has_no_place_for_a_channel_on_two() -> None:
             "imaginary: got matrices of the shape [2, 2, 2], accepts that of real, [1, 2, 2]",
         ),
         (lambda: BitFlip(p=0.1, after=0), "BitFlip: after: got 0, accepts"),
-        (lambda: ReadoutError(p=0.1, after="all"), 'ReadoutError: after: got "all", accepts one of "readout"'),
+        (lambda: ReadoutError(p=0.1, after="all"), 'ReadoutError: after: got "all", accepts "readout"'),
     ],
 )
 def test_strengths_that_are_none(make: Any, said: str) -> None:
