@@ -15,6 +15,7 @@ from qlab.errors import DataError
 from qlab.explorer.loaded import Checkpoint, Loader, Samples, checkpoints, corrupted_of, data_of, fitted_runs, split_of
 from qlab.explorer.reader import Reader
 from qlab.explorer.sample import Look
+from qlab.explorer.training_map import mapped
 from qlab.reading.compare import Group, same_task
 from qlab.reading.confusion import Right, confusion_counts, disagreements, is_right, outcomes
 from qlab.registry import find
@@ -102,7 +103,7 @@ class Answers:
         if _task(configs[0]) != _task(configs[1]):
             raise _other_tasks(first, second)
         task, dataset = data_of(configs[0])
-        frame = _mapped(configs[0], samples, own).assign(
+        frame = _mapped(configs[0], samples).assign(
             outcome=outcomes(right[first.letter][own], right[second.letter][own])
         )
         rows = disagreements(right[first.letter], right[second.letter], own)
@@ -127,9 +128,7 @@ class Answers:
             split_of(configs[0], samples).x,
             Look.of(task, dataset),
             models,
-            "Corruption changes features here: each model is asked about a row as its own data have it."
-            if changed
-            else "",
+            _CHANGED if changed else "",
         )
 
     def predictions(self, experiment: str, found: Confused, row: int) -> list[tuple[str, float]]:
@@ -173,13 +172,12 @@ def _changes_features(config: Mapping[str, Any]) -> bool:
     return bool(config["corruption"].get("ratio", 0.0)) and kind.changes_features
 
 
-def _mapped(config: Mapping[str, Any], samples: Samples, seed: int) -> pd.DataFrame:
+def _mapped(config: Mapping[str, Any], samples: Samples) -> pd.DataFrame:
     """Samples in their principal components, with their labels."""
+    if samples == "train":
+        return mapped(config, "pca")
     split = split_of(config, samples)
     labels = split.y.numpy()
-    clean, mask = labels, np.zeros(len(labels), dtype=bool)
-    if samples == "train":
-        corrupted = corrupted_of(config)
-        clean, mask = corrupted.clean_y.numpy(), corrupted.mask.numpy()
     about = {name: values.numpy() for name, values in split.about.items()}
-    return map_frame(project_features(split.x, "pca", seed=seed), labels, clean, mask).assign(**about)
+    untouched = np.zeros(len(labels), dtype=bool)
+    return map_frame(project_features(split.x), labels, labels, untouched).assign(**about)

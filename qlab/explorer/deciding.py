@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,19 +13,12 @@ import pandas as pd
 import torch
 
 from qlab.errors import DataError
-from qlab.explorer.cache import MEBIBYTE, Kept
-from qlab.explorer.loaded import Loader, corrupted_of
+from qlab.explorer.loaded import Loader
 from qlab.explorer.slicing import Asked, Sliced, named_others
+from qlab.explorer.training_map import mapped
 from qlab.landscape.landscape import Landscape
 from qlab.landscape.result import ProbeResult
-from qlab.tracking import names
-from qlab.views.data_map import Projection, map_frame, project_features
 from qlab.views.decision_map import Judged, decided
-
-KEPT_MAPS = 64 * MEBIBYTE
-"""Bytes of maps of data that stay in memory."""
-
-_maps: Kept[str, pd.DataFrame] = Kept(KEPT_MAPS)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -45,26 +38,6 @@ class Decision:
     place: tuple[float, float]
     frame: pd.DataFrame
     judged: Judged
-
-
-def mapped(config: Mapping[str, Any], projection: str) -> pd.DataFrame:
-    """The training split of a trial in two dimensions, with its labels and what is known of its rows.
-
-    Args:
-        config: of the trial.
-        projection: "pca" or "tsne".
-    """
-    method: Projection = "tsne" if projection == "tsne" else "pca"
-
-    def make() -> pd.DataFrame:
-        corrupted = corrupted_of(config)
-        places = project_features(corrupted.split.x, method, seed=int(config["seed"]))
-        labels = (corrupted.split.y.numpy(), corrupted.clean_y.numpy(), corrupted.mask.numpy())
-        about = {name: values.numpy() for name, values in corrupted.split.about.items()}
-        return map_frame(places, *labels).assign(**about)
-
-    own = {name: config.get(name) for name in ("task", "corruption", "seed", names.FOLDER)}
-    return _maps.get(json.dumps([own, method], sort_keys=True), make)
 
 
 def place_of(cut: Sequence[float]) -> tuple[float, float] | None:

@@ -6,18 +6,18 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import pandas as pd
+from scipy.special import expit
 
 from qlab.corruptions import Knowledge
 from qlab.errors import DataError
-from qlab.explorer.loaded import Checkpoint, Loader, checkpoints, corrupted_of, data_of
+from qlab.explorer.loaded import Loader, checkpoints, corrupted_of, data_of
 from qlab.explorer.sample import Look
+from qlab.explorer.training_map import mapped
 from qlab.reading.before_after import judged, row_kinds
 from qlab.tasks.features import FeatureRows
 from qlab.tracking import names
 from qlab.tracking.missing import is_missing
-from qlab.views.data_map import map_frame, project_features
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -63,21 +63,15 @@ def forgotten(loader: Loader, experiment: str, frame: pd.DataFrame, run: str, pr
         raise DataError(f"The model that {after.label} started from is not in the store.")
     config = loader.config(experiment, after)
     corrupted = corrupted_of(config)
-    labels = (corrupted.split.y.numpy(), corrupted.clean_y.numpy(), corrupted.mask.numpy())
-    method: Any = "tsne" if projection == "tsne" else "pca"
-    places = project_features(corrupted.split.x, method, seed=int(config["seed"]))
-    logits = [_logits(loader, experiment, item) for item in (before, after)]
-    rows = judged(map_frame(places, *labels), *logits)
+    mask = corrupted.mask.numpy()
+    places = mapped(config, projection).drop(columns=list(corrupted.split.about))
+    logits = [loader.logits(experiment, item, "train") for item in (before, after)]
     told = _told(config, frame[frame["run_id"] == run].iloc[0])
-    with np.errstate(over="ignore"):
-        before_p, after_p = (1.0 / (1.0 + np.exp(-own)) for own in logits)
-    rows = rows.assign(told=row_kinds(labels[2], told), corrupted=labels[2], before_p=before_p, after_p=after_p)
+    before_p, after_p = map(expit, logits)
+    rows = judged(places, *logits)
+    rows = rows.assign(told=row_kinds(mask, told), corrupted=mask, before_p=before_p, after_p=after_p)
     task, dataset = data_of(config)
     return Forgotten(run, rows, corrupted.split.x, Look.of(task, dataset))
-
-
-def _logits(loader: Loader, experiment: str, item: Checkpoint) -> Any:
-    return loader.logits(experiment, item, "train")
 
 
 def _told(config: Mapping[str, Any], row: Any) -> Any:

@@ -15,10 +15,11 @@ from support.runs import runner
 
 from qlab.errors import DataError
 from qlab.experiment.asking import schema
-from qlab.explorer.deciding import Decision, decide, mapped, place_of
+from qlab.explorer.deciding import Decision, decide, place_of
 from qlab.explorer.loaded import Loader, corrupted_of
 from qlab.explorer.reader import Reader
 from qlab.explorer.slicing import Asked, Sliced, Slicer
+from qlab.explorer.training_map import mapped
 from qlab.explorer.work import Meanwhile
 from qlab.models.rows import prepare_features
 from qlab.tracking.store import Store

@@ -190,21 +190,16 @@ def slices(what: str, experiment: str, points: Sequence[str], fields: Mapping[st
     return Script(imports, lines)
 
 
-def data_map(experiment: str, trial: str, parent: str, projection: str, seed: int, title: str) -> Script:
+def data_map(experiment: str, trial: str, parent: str, projection: str, title: str) -> Script:
     """The corrupted training split as a map."""
     lines = [
-        f"config = Reader(uri).config({experiment!r}, {trial!r}, {parent!r})",
-        "split = corrupted_of(config)",
-        "labels = (split.split.y.numpy(), split.clean_y.numpy(), split.mask.numpy())",
-        f"places = project_features(split.split.x, {projection!r}, seed={seed})",
-        "about = {name: values.numpy() for name, values in split.split.about.items()}",
-        "table = map_frame(places, *labels).assign(**about)",
+        f"table = mapped(Reader(uri).config({experiment!r}, {trial!r}, {parent!r}), {projection!r})",
         f"figure = data_map(table, {title!r})",
     ]
     imports = [
-        "from qlab.explorer.loaded import corrupted_of",
         "from qlab.explorer.reader import Reader",
-        "from qlab.views.data_map import data_map, map_frame, project_features",
+        "from qlab.explorer.training_map import mapped",
+        "from qlab.views.data_map import data_map",
     ]
     return Script(imports, lines)
 

@@ -19,7 +19,6 @@ from qlab.explorer.cache import MEBIBYTE, Kept
 from qlab.explorer.controls import Control, bound
 from qlab.explorer.copying import scripts
 from qlab.explorer.copying.origin import Origin
-from qlab.explorer.deciding import mapped
 from qlab.explorer.figure import Figure
 from qlab.explorer.highlights import Marks
 from qlab.explorer.loaded import Checkpoint, checkpoints, corrupted_of, data_of, fitted_runs
@@ -27,6 +26,7 @@ from qlab.explorer.page import Page
 from qlab.explorer.picker import Picker
 from qlab.explorer.sample import Look, nearest, sample_parts
 from qlab.explorer.text import Text, heading
+from qlab.explorer.training_map import mapped
 from qlab.models import Features, PennyLaneQNN
 from qlab.registry import find, make
 from qlab.tasks.features import FeatureRows
@@ -162,7 +162,7 @@ class DataPage(Page):
         self._seed.offer(shown.choices.seeds, seed)
         title = f"{corruption} {ratio_text(ratio, shown.choices.ratios)}, seed {seed}"
         projection = "tsne" if self.state.projection == "tsne" else "pca"
-        script = scripts.data_map(self.state.experiment, *shown.trial, projection, seed, title)
+        script = scripts.data_map(self.state.experiment, *shown.trial, projection, title)
         counts = shown.frame.groupby("kind").size().rename("rows").reset_index()
         origin = Origin(self.state.experiment, shown.runs, script, counts)
         self.map.show(data_map(shown.frame, title), shown.frame, origin)
