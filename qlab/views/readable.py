@@ -101,11 +101,11 @@ def readable(table: pd.DataFrame) -> pd.DataFrame:
             ``trials``, ``left_out``.
     """
     parts: dict[str, pd.Series[Any]] = {}
-    taken = _beside(table)
+    taken, rows = _beside(table), table.to_dict("records")
     for name in map(str, table.columns):
         if name in taken:
             continue
-        cells, called = _cells(table, name)
+        cells, called = _cells(table, rows, name)
         if called == "":
             continue
         title = called if called not in parts else f"{called} ({name})"
@@ -123,9 +123,8 @@ def _beside(table: pd.DataFrame) -> set[str]:
     return (found | set(_COUNTED if "kept" in names else ())) & names
 
 
-def _cells(table: pd.DataFrame, name: str) -> tuple[list[Any], str]:
+def _cells(table: pd.DataFrame, rows: Sequence[Mapping[Hashable, Any]], name: str) -> tuple[list[Any], str]:
     """The cells of a column, and what it is called; nothing if it has nothing to say."""
-    rows: Sequence[Mapping[Hashable, Any]] = table.to_dict("records")
     if name.endswith("_mean") and f"{name.removesuffix('_mean')}_std" in table:
         metric = name.removesuffix("_mean")
         n = f"{metric}_n" if f"{metric}_n" in table else "kept"

@@ -236,7 +236,7 @@ class UnlearningPage(Page):
                 self.curves.clear()
                 self.say(_UNFINISHED, _TAB)
             else:
-                origin = self._origin(shown, runs, "curves", metrics)
+                origin = self._origin(shown, runs, table, "curves", metrics)
                 self.curves.show(accuracy_against_step(curves, table, metrics=metrics), curves, origin)
                 self._marks["Over steps"] = lambda chosen: self.curves.highlights.show(
                     selected_curves(runs, table, series, metrics, chosen)
@@ -254,12 +254,13 @@ class UnlearningPage(Page):
             return
         asked = [name for name in self.state.metrics if name in (*TITLES, *self._apart(shown), *measured(shown.runs))]
         final = [name for name in asked if f"{name}_mean" in table] or list(DRAWN)
-        self.bars.show(final_bars(table, final), table, self._origin(shown, runs, "bars", final))
+        self.bars.show(final_bars(table, final), table, self._origin(shown, runs, table, "bars", final))
 
     def _draw_trade(self, shown: _Shown) -> None:
         runs = self._few(shown)
-        self.trade.show(trade_off(runs), runs, self._origin(shown, runs, "trade_off"))
-        places = self._ends = ends(runs, summarize_unlearning(runs))
+        table = summarize_unlearning(runs)
+        self.trade.show(trade_off(runs), runs, self._origin(shown, runs, table, "trade_off"))
+        places = self._ends = ends(runs, table)
         self._marks["Trade-off"] = lambda chosen: self.trade.highlights.show(
             {panel: Marks(rings=[place for place, run in own if run in chosen]) for panel, own in places.items()}
         )
@@ -283,7 +284,9 @@ class UnlearningPage(Page):
             self.say("All these runs know the same fraction of the corrupted rows: see known in [corruption].", _TAB)
             return
         runs = shown.runs
-        self.known.show(against_known(runs), known_table(runs), self._origin(shown, runs, "known"))
+        self.known.show(
+            against_known(runs), known_table(runs), self._origin(shown, runs, summarize_unlearning(runs), "known")
+        )
 
     def _draw_relearning(self, shown: _Shown) -> None:
         runs = shown.runs
@@ -299,7 +302,7 @@ class UnlearningPage(Page):
                 self.relearning.clear()
                 self.say("No run was audited with relearning: see [audit] in `qlab describe audit`.", _TAB)
             else:
-                origin = self._origin(shown, runs, "relearning")
+                origin = self._origin(shown, runs, summarize_unlearning(runs), "relearning")
                 self.relearning.show(relearning_curves(found, runs), relearning_table(found), origin)
 
         self.compute(compute, show, _TAB)
@@ -307,8 +310,10 @@ class UnlearningPage(Page):
     def _draw_table(self, shown: _Shown) -> None:
         self._table.show(readable(summarize_unlearning(shown.runs)))
 
-    def _origin(self, shown: _Shown, runs: pd.DataFrame, what: str, metrics: Sequence[str] = ()) -> Origin:
-        """Where a figure of some of the runs comes from."""
+    def _origin(
+        self, shown: _Shown, runs: pd.DataFrame, table: pd.DataFrame, what: str, metrics: Sequence[str] = ()
+    ) -> Origin:
+        """Where a figure of some of the runs, which the table sums up, comes from."""
         own, chosen, alike = shown.labels.loc[runs.index], {}, pd.Series(True, index=shown.labels.index)
         for name in ("method", "model", "corruption"):
             values = [str(value) for value in own[name].unique()]
@@ -318,7 +323,6 @@ class UnlearningPage(Page):
         if alike.sum() != len(runs):  # no product of these
             chosen = {"run_id": [str(run) for run in runs["run_id"]]}
         script = scripts.unlearning(what, chosen, metrics, self.state.where)
-        table = summarize_unlearning(runs)
         drawn = [name for name in metrics or DRAWN if f"{name}_mean" in table]
         values = [f"{name}_{part}" for name in drawn for part in ("mean", "std")]
         short = table[["model", "corruption", "ratio", "method", *values, "kept", "runs", "left_out"]]
