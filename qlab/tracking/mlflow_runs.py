@@ -143,28 +143,23 @@ class MlflowRuns(RunFiles):
 
         One query for a hundred runs of a database; a tracking server is asked for several runs at a time.
         """
-        if self._file is not None and (sessions := ending.database(self.client)) is not None:
-            return self._histories_in_database(sessions, run_ids, name)
-        in_bulk = getattr(self.client._tracking_client.store, "get_metric_history_bulk", None)
-        if in_bulk is None:
+        sessions = ending.database(self.client) if self._file is not None else None
+        in_bulk: Any = getattr(self.client._tracking_client.store, "get_metric_history_bulk", None)
+        if sessions is None and in_bulk is None:
             with concurrent.futures.ThreadPoolExecutor(_AT_ONCE) as pool:
                 histories = pool.map(lambda run_id: self.metric_history(run_id, name), run_ids)
                 return {run_id: values for run_id, values in zip(run_ids, histories, strict=True) if values}
-        found: dict[str, list[tuple[int, float]]] = {}
-        for start in range(0, len(run_ids), _RUNS_AT_ONCE):
-            part = list(run_ids[start : start + _RUNS_AT_ONCE])
-            for item in self._patiently(lambda again, part=part: in_bulk(part, name, _EVERY)):  # type: ignore[misc]
-                found.setdefault(item.run_id, []).append((item.step, params.metric(item.value)))
-        return {run_id: sorted(values) for run_id, values in found.items()}
 
-    def _histories_in_database(
-        self, sessions: Any, run_ids: Sequence[str], name: str
-    ) -> dict[str, list[tuple[int, float]]]:
+        def read(part: list[str]) -> list[tuple[str, int, float]]:
+            if sessions is not None:
+                return bulk.histories_in_database(sessions, part, name)
+            return [(item.run_id, item.step, item.value) for item in in_bulk(part, name, _EVERY)]
+
+        most = bulk.AT_ONCE if sessions is not None else _RUNS_AT_ONCE
         found: dict[str, list[tuple[int, float]]] = {}
-        for start in range(0, len(run_ids), bulk.AT_ONCE):
-            part = list(run_ids[start : start + bulk.AT_ONCE])
-            read = self._patiently(lambda again, part=part: bulk.histories_in_database(sessions, part, name))  # type: ignore[misc]
-            for run_id, step, value in read:
+        for start in range(0, len(run_ids), most):
+            part = list(run_ids[start : start + most])
+            for run_id, step, value in self._patiently(lambda again, part=part: read(part)):  # type: ignore[misc]
                 found.setdefault(run_id, []).append((step, params.metric(value)))
         return {run_id: sorted(values) for run_id, values in found.items()}
 
