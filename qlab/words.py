@@ -30,5 +30,10 @@ def visible(text: str, keep: str = "") -> str:
 
 def _written(sign: str) -> str:
     short = {"\n": "\\n", "\t": "\\t", "\r": "\\r"}
+    return short.get(sign) or by_number(sign)
+
+
+def by_number(sign: str) -> str:
+    """A character by its number, as TOML has it: ``\\u001b``."""
     number = ord(sign)
-    return short.get(sign) or (f"\\u{number:04x}" if number < 0x10000 else f"\\U{number:08x}")
+    return f"\\u{number:04x}" if number < 0x10000 else f"\\U{number:08x}"

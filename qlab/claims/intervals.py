@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from qlab.statistics import ROUNDING
+from qlab.claims.tests import constant
 
 CONFIDENCE = 0.95
 """Of an interval, unless asked otherwise: 1 minus the levels of both one-sided bounds."""
@@ -34,6 +34,5 @@ def t_interval(
     from scipy.special import stdtrit
 
     mean, error = sample.mean(0), sample.std(0, ddof=1) / np.sqrt(n)
-    constant = np.ptp(sample, axis=0) <= ROUNDING * np.maximum(1.0, np.abs(sample).max(0))
-    reach = np.where(constant, np.nan, stdtrit(n - 1.0, 0.5 + 0.5 * confidence) * error)
+    reach = np.where(constant(sample), np.nan, stdtrit(n - 1.0, 0.5 + 0.5 * confidence) * error)
     return mean - reach, mean + reach

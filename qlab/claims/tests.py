@@ -127,7 +127,12 @@ def _signs(n: int) -> Sample:
 
 def is_constant(x: Sample) -> bool:
     """Whether values are all the same, up to rounding."""
-    return float(np.ptp(x)) <= ROUNDING * max(1.0, float(np.abs(x).max()))
+    return bool(constant(x))
+
+
+def constant(x: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Whether values ``[n, ...]`` are all the same along the first axis, up to rounding: ``[...]``."""
+    return np.asarray(np.ptp(x, axis=0) <= ROUNDING * np.maximum(1.0, np.abs(x).max(0)))
 
 
 def exceeds(value: float, other: float) -> bool:

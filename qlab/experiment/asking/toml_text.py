@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from qlab.errors import ConfigError
+from qlab.words import by_number
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 _ESCAPES = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r"}
@@ -57,4 +58,4 @@ def _letter(letter: str, *, quoted: bool = True) -> str:
         return _ESCAPES[letter]
     if letter.isprintable():
         return letter
-    return f"\\u{ord(letter):04x}" if ord(letter) < 0x10000 else f"\\U{ord(letter):08x}"
+    return by_number(letter)
