@@ -8,17 +8,14 @@ from typing import Any
 import pytest
 import torch
 from support.experiments import TASK
+from support.pages import LIBRARY_WARNINGS
 
 from qlab.explorer.loaded import corrupted_of, data_of
 from qlab.explorer.pages.unlearning import UnlearningPage
 from qlab.models.rows import prepare_features
 from qlab.tracking import names
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:sqlalchemy.exc.SADeprecationWarning"),
-    pytest.mark.filterwarnings("ignore:Both 'variant' and 'button_style':PendingDeprecationWarning"),  # Panel's own
-    pytest.mark.filterwarnings("ignore:The inplace keyword:DeprecationWarning"),  # HoloViews' own
-]
+pytestmark = LIBRARY_WARNINGS
 
 EXPERIMENT = f"""
 name = "mapped"

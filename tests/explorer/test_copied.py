@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 import pytest
 from support.experiments import TASK
+from support.pages import LIBRARY_WARNINGS
 from support.runs import run_text
 
 from qlab.errors import QlabError
@@ -32,11 +33,7 @@ from qlab.explorer.work import Meanwhile
 from qlab.tracking import names
 from qlab.tracking.store import Store
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:sqlalchemy.exc.SADeprecationWarning"),
-    pytest.mark.filterwarnings("ignore:Both 'variant' and 'button_style':PendingDeprecationWarning"),  # Panel's own
-    pytest.mark.filterwarnings("ignore:The inplace keyword:DeprecationWarning"),  # HoloViews' own
-]
+pytestmark = LIBRARY_WARNINGS
 
 STUDY = f"""
 name = "study"

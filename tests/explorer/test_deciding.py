@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,10 +10,9 @@ import pandas as pd
 import pytest
 import torch
 from support.experiments import TASK
-from support.runs import runner
+from support.runs import run_in
 
 from qlab.errors import DataError
-from qlab.experiment.asking import schema
 from qlab.explorer.deciding import Decision, decide, place_of
 from qlab.explorer.loaded import Loader, corrupted_of
 from qlab.explorer.reader import Reader
@@ -22,7 +20,6 @@ from qlab.explorer.slicing import Asked, Sliced, Slicer
 from qlab.explorer.training_map import mapped
 from qlab.explorer.work import Meanwhile
 from qlab.models.rows import prepare_features
-from qlab.tracking.store import Store
 from qlab.views.data_map import project
 from qlab.views.decision_map import VERDICT, counts_of, decided, decision_map
 from qlab.views.saving import picture_bytes
@@ -50,8 +47,8 @@ LOOK = ("pca", "clean")
 class Sight:
     """A slice, and what makes decisions on it."""
 
-    def __init__(self, folder: Path) -> None:
-        self.reader = Reader(f"sqlite:///{folder / 'mlruns' / 'mlflow.db'}")
+    def __init__(self, uri: str) -> None:
+        self.reader = Reader(uri)
         self.reader.experiments()
         self.loader = Loader(self.reader)
         fields = {"samples": "train", "directions": "filter", "dimensions": 2, "draw": 0, "span": 1.0, "resolution": 5}
@@ -64,12 +61,7 @@ class Sight:
 
 @pytest.fixture(scope="module")
 def sight(tmp_path_factory: pytest.TempPathFactory) -> Sight:
-    folder = tmp_path_factory.mktemp("decided")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        runner(Store()).run(schema.parse(FILE, source="small.toml"))
-    return Sight(folder)
+    return Sight(run_in(tmp_path_factory.mktemp("decided"), FILE).uri)
 
 
 @pytest.mark.parametrize("place", [(0.0, 0.0), (0.6, -0.3)])

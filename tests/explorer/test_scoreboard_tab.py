@@ -6,16 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pandas as pd
-import pytest
 from support.experiments import TASK
+from support.pages import LIBRARY_WARNINGS
 
 from qlab.explorer.pages.unlearning import UnlearningPage
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:sqlalchemy.exc.SADeprecationWarning"),
-    pytest.mark.filterwarnings("ignore:Both 'variant' and 'button_style':PendingDeprecationWarning"),  # Panel's own
-    pytest.mark.filterwarnings("ignore:The inplace keyword:DeprecationWarning"),  # HoloViews' own
-]
+pytestmark = LIBRARY_WARNINGS
 
 EXPERIMENT = f"""
 name = "scored"
