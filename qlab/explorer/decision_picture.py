@@ -6,14 +6,16 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import numpy as np
+import pandas as pd
 import panel as pn
 from bokeh.events import Tap
 from bokeh.models import ColumnDataSource, HoverTool
-from bokeh.plotting import figure
 
 from qlab.explorer import design
 from qlab.explorer.deciding import Decision
+from qlab.explorer.drawing import blank
 from qlab.explorer.highlights import Highlights, Marks
+from qlab.explorer.sample import nearest
 from qlab.explorer.text import Key, LegendStrip, Text
 from qlab.views.decision_map import KINDS, VERDICT, counts_of
 
@@ -73,16 +75,7 @@ class DecisionPicture:
 
     def _make(self) -> None:
         self._source = ColumnDataSource({name: [] for name in _COLUMNS})
-        drawn = self._figure = figure(
-            tools="pan,box_zoom,reset,save",
-            sizing_mode="stretch_width",
-            height=HEIGHT,
-            min_width=design.NARROWEST,
-            x_range=(-1.0, 1.0),
-            y_range=(-1.0, 1.0),
-            toolbar_location="above",
-        )
-        drawn.toolbar.update(logo=None, autohide=True)
+        drawn = self._figure = blank("pan,box_zoom,reset,save", HEIGHT)
         dots = drawn.scatter("x", "y", source=self._source, color="colour", marker="marker", size=7, line_width=1.5)
         told = [
             ("row", "@row"),
@@ -113,7 +106,6 @@ class DecisionPicture:
     def _told(self, event: Any) -> None:
         if event.x is None or not len(self._places):
             return
-        size = np.where(np.ptp(self._places, axis=0) > 0, np.ptp(self._places, axis=0), 1.0)
-        distance = (((self._places - [event.x, event.y]) / size) ** 2).sum(axis=1)
-        if distance.min() < 0.04**2:
-            self._tapped(int(distance.argmin()))
+        row = nearest(pd.DataFrame(self._places, columns=["x", "y"]), event.x, event.y)
+        if row is not None:
+            self._tapped(row)

@@ -10,6 +10,7 @@ import holoviews as hv
 import numpy as np
 from bokeh.events import Tap
 from bokeh.models import Legend, Plot, Title, WheelZoomTool
+from bokeh.plotting import figure
 
 from qlab.explorer import design
 from qlab.explorer.text import Key
@@ -86,6 +87,30 @@ def follow_taps(models: Iterable[Any], tapped: Callable[[int, float, float], Non
     for number, model in enumerate(models):
         if isinstance(model, Plot):
             model.on_event(Tap, told(number))
+
+
+def blank(
+    tools: Any, height: int, x_range: tuple[float, float] = (-1.0, 1.0), y_range: tuple[float, float] = (-1.0, 1.0)
+) -> Any:
+    """An empty panel in Bokeh, for pictures that take new numbers as something is dragged.
+
+    Args:
+        tools: of Bokeh, a text or a list.
+        height: pixels.
+        x_range: ends of the axis across, to begin with.
+        y_range: of the axis up.
+    """
+    drawn = figure(
+        tools=tools,
+        sizing_mode="stretch_width",
+        height=height,
+        min_width=design.NARROWEST,
+        x_range=x_range,
+        y_range=y_range,
+        toolbar_location="above",
+    )
+    drawn.toolbar.update(logo=None, autohide=True)
+    return drawn
 
 
 def nearest(places: Sequence[tuple[float, float]], click: tuple[float, float], log: bool = False) -> int | None:

@@ -10,9 +10,9 @@ import pandas as pd
 import panel as pn
 from bokeh.events import SelectionGeometry, Tap
 from bokeh.models import BoxSelectTool, ColumnDataSource
-from bokeh.plotting import figure
 
 from qlab.explorer import design
+from qlab.explorer.drawing import blank
 from qlab.explorer.text import Key, LegendStrip
 from qlab.views.backends import literal
 from qlab.views.palette import styles
@@ -103,16 +103,8 @@ class Parallel:
     def _figure(self) -> Any:
         last = len(self._axes) - 1
         brush = BoxSelectTool(dimensions="both", renderers=[], name="range")
-        drawn = figure(
-            tools=[brush, "save"],
-            sizing_mode="stretch_width",
-            height=HEIGHT,
-            min_width=design.NARROWEST,
-            x_range=(-0.4, last + 0.4),
-            y_range=(-0.06, 1.06),
-            toolbar_location="above",
-        )
-        drawn.toolbar.update(logo=None, autohide=True, active_drag=brush)
+        drawn = blank([brush, "save"], HEIGHT, (-0.4, last + 0.4), (-0.06, 1.06))
+        drawn.toolbar.active_drag = brush
         drawn.yaxis.visible = False
         drawn.grid.visible = False
         drawn.outline_line_color = None

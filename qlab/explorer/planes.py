@@ -22,10 +22,10 @@ from bokeh.models import (
     Title,
 )
 from bokeh.palettes import Viridis256
-from bokeh.plotting import figure
 from numpy.typing import NDArray
 
 from qlab.explorer import design
+from qlab.explorer.drawing import blank
 from qlab.explorer.highlights import Highlights, Marks
 from qlab.views.backends import literal
 from qlab.views.drawn import Drawn
@@ -124,16 +124,7 @@ class _Plane:
             for names in ("loss accuracy x y dw dh", "xs ys", "x y distance", "x y distance name")
         )
         self._colours: Any = (LogColorMapper if log else LinearColorMapper)(palette=Viridis256)
-        self.figure = figure(
-            tools=_TOOLS,
-            sizing_mode="stretch_width",
-            height=HEIGHT,
-            min_width=design.NARROWEST,
-            x_range=(-1.0, 1.0),
-            y_range=(-1.0, 1.0),
-            toolbar_location="above",
-        )
-        self.figure.toolbar.update(logo=None, autohide=True)
+        self.figure = blank(_TOOLS, HEIGHT)
         self._below = Title(text="", text_font_style="normal", text_font_size=design.SMALL)
         self.figure.add_layout(self._below, "above")
         self._title = Title(text="", text_font_size=design.TITLE)

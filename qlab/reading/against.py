@@ -19,7 +19,7 @@ from qlab.views.behind import IDS, key_of, said, with_behind, without_behind
 from qlab.views.lines import drawn as drawn_lines
 from qlab.views.lines import metric_panels, panel_groups
 from qlab.views.resilience import accuracy_against_ratio, panels_of
-from qlab.views.slices import LOG_RANGE
+from qlab.views.slices import is_log
 from qlab.views.summary import METRICS, labelled_trials, summarize
 
 _RUNNING: Final = "RUNNING"
@@ -179,7 +179,7 @@ def against(trials: pd.DataFrame, x: str = "", group_by: Sequence[str] = ()) -> 
 def spans_decades(values: NDArray[np.float64]) -> bool:
     """Whether positive values span more than a factor of :data:`~qlab.views.slices.LOG_RANGE`."""
     known = values[np.isfinite(values)]
-    return len(known) > 1 and bool(known.min() > 0 and known.max() > LOG_RANGE * known.min())
+    return len(known) > 1 and is_log((float(known.min()), float(known.max())))
 
 
 def _steps(trials: pd.DataFrame) -> list[int]:

@@ -8,14 +8,10 @@ import holoviews as hv
 import pandas as pd
 
 from qlab.views.backends import styled
+from qlab.views.verdicts import KINDS, verdicts
 
-_KINDS: Final = (
-    ("right", True, False, "#0072B2", ("circle", "o"), 6),
-    ("wrong", False, False, "#D55E00", ("circle", "o"), 7),
-    ("right, corrupted row", True, True, "#0072B2", ("x", "X"), 8),
-    ("wrong, corrupted row", False, True, "#D55E00", ("x", "X"), 8),
-)
-"""Colour: right or wrong. A cross: a corrupted row, as on the map of the data."""
+_SIZES: Final = (6, 7, 8, 8)
+"""Of markers, in the order of :data:`qlab.views.verdicts.KINDS`, pixels."""
 
 
 def before_and_after(rows: pd.DataFrame) -> hv.Layout:
@@ -39,8 +35,9 @@ def _map(rows: pd.DataFrame, name: str) -> hv.Overlay:
     if "corrupted" in rows:
         corrupted = rows["corrupted"].astype(bool)
     parts: list[Any] = []
-    for words, is_right, is_corrupted, colour, (bokeh_marker, matplotlib_marker), size in _KINDS:
-        own = rows[(right == is_right) & (corrupted == is_corrupted)]
+    places = verdicts(right, corrupted)
+    for place, ((words, colour, (bokeh_marker, matplotlib_marker)), size) in enumerate(zip(KINDS, _SIZES, strict=True)):
+        own = rows[places == place]
         told = ["row", "polluted_label", "clean_label", f"{name}_class"]
         parts.append(
             styled(

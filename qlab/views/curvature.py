@@ -13,6 +13,7 @@ from qlab.statistics import bootstrap_interval, resolved
 from qlab.tracking.names import NOT_FINITE
 from qlab.views.backends import boxed, literal, styled
 from qlab.views.behind import pointed, with_behind
+from qlab.views.dots import mean_dots
 from qlab.views.kept import ending, flaws, joined, numbers_of, spread
 from qlab.views.labels import UNKNOWN, labelled
 from qlab.views.palette import Style, styles
@@ -281,17 +282,7 @@ def _line(line: pd.DataFrame, label: str, style: Style, dash: str, log: bool) ->
             bokeh={"color": colour, "line_dash": dash, "line_width": 2},
             matplotlib={"color": colour, "linestyle": mpl_dash, "linewidth": 1.8},
         ),
-        styled(
-            hv.Scatter(data[["ratio", "mean"]].join(told), x, ["mean", *told.columns], label=literal(label)),
-            bokeh={
-                "color": colour,
-                "marker": style.bokeh_marker,
-                "size": 8,
-                "tools": ["hover"],
-                "hover_tooltips": said,
-            },
-            matplotlib={"color": colour, "marker": style.matplotlib_marker, "s": 36},
-        ),
+        mean_dots(data[["ratio", "mean"]].join(told), x, label, style, said),
     ]
 
 

@@ -8,7 +8,9 @@ import holoviews as hv
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.special import expit
 
+from qlab.views import verdicts
 from qlab.views.backends import styled
 
 Judged = Literal["clean", "given"]
@@ -16,14 +18,8 @@ Judged = Literal["clean", "given"]
 LABELS: Final[dict[Judged, str]] = {"clean": "clean_label", "given": "polluted_label"}
 """Columns of the labels by which a decision is right: those before corruption, or those that are trained on."""
 
-KINDS: Final = (
-    ("right", "#0072B2", ("circle", "o")),
-    ("wrong", "#D55E00", ("circle", "o")),
-    ("right, corrupted row", "#0072B2", ("x", "X")),
-    ("wrong, corrupted row", "#D55E00", ("x", "X")),
-    ("says nothing", "#999999", ("square", "s")),
-)
-"""What there is to see, with colours and both backends' markers, as in :mod:`qlab.views.before_after`."""
+KINDS: Final = (*verdicts.KINDS, ("says nothing", "#999999", ("square", "s")))
+"""What there is to see, with colours and both backends' markers."""
 
 VERDICT: Final = "verdict"
 
@@ -42,11 +38,9 @@ def decided(frame: pd.DataFrame, logits: NDArray[np.float64], judged: Judged = "
     says = np.where(logits > 0, 1, 0)
     right = says == frame[LABELS[judged]].to_numpy()
     corrupted = frame["kind"].str.startswith("corrupted")
-    places = np.where(known, 2 * corrupted + ~right, len(KINDS) - 1)
-    verdicts = [KINDS[int(place)][0] for place in places]
-    with np.errstate(over="ignore"):
-        probability = 1.0 / (1.0 + np.exp(-logits))
-    return frame.assign(probability=probability, says=np.where(known, says, -1), **{VERDICT: verdicts})
+    places = np.where(known, verdicts.verdicts(right, corrupted), len(KINDS) - 1)
+    told = [KINDS[int(place)][0] for place in places]
+    return frame.assign(probability=expit(logits), says=np.where(known, says, -1), **{VERDICT: told})
 
 
 def counts_of(frame: pd.DataFrame, judged: Judged) -> str:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from qlab.views.backends import literal, styled
 from qlab.views.behind import pointed
 from qlab.views.deviations import deviations
+from qlab.views.dots import mean_dots
 from qlab.views.kept import joined
 from qlab.views.labels import ratio_text
 from qlab.views.palette import Style, styles
@@ -193,17 +194,11 @@ def _parts(line: Line, panel: Panel) -> list[hv.Element]:
     ]
     if panel.markers:
         places = pd.DataFrame({"x": line.x, "mean": line.mean})
-        shown: dict[str, Any] = {"tools": ["hover"]}
+        said = None
         if line.points is not None:
-            told, shown["hover_tooltips"] = pointed(panel.xlabel, "x", line.points, "mean", _DEVIATION, "kept", "runs")
+            told, said = pointed(panel.xlabel, "x", line.points, "mean", _DEVIATION, "kept", "runs")
             places = places.join(told.reset_index(drop=True))
-        found.append(
-            styled(
-                hv.Scatter(places, x, [name for name in places if name != "x"], label=literal(line.label)),
-                bokeh={"color": colour, "marker": line.style.bokeh_marker, "size": 8, **shown},
-                matplotlib={"color": colour, "marker": line.style.matplotlib_marker, "s": 36},
-            )
-        )
+        found.append(mean_dots(places, x, line.label, line.style, said))
     return found
 
 

@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from qlab.errors import ConfigError
-from qlab.views.slices import LOG_RANGE
+from qlab.views.slices import is_log
 
 MOST: Final = 9
 """So many axes are drawn at most."""
@@ -74,7 +74,7 @@ def axes_of(table: pd.DataFrame) -> list[Axis]:
         known = known[np.isfinite(known)]
         if len(known):
             low, high = float(known.min()), float(known.max())
-            found.append(Axis(str(name), low, high, low > 0 and high > LOG_RANGE * low))
+            found.append(Axis(str(name), low, high, is_log((low, high))))
     return found[:MOST]
 
 

@@ -9,6 +9,7 @@ import pandas as pd
 from qlab.views.backends import literal, styled
 from qlab.views.behind import pointed
 from qlab.views.deviations import deviations
+from qlab.views.dots import mean_dots
 from qlab.views.kept import joined
 from qlab.views.palette import Style, styles
 from qlab.views.summary import TEST, further_metrics
@@ -126,22 +127,11 @@ def _line(group: pd.DataFrame, metric: str, model: str, style: Style) -> list[hv
     points = pd.DataFrame({"ratio": group["ratio"], "mean": mean})
     line = hv.Curve(points, x, "mean", label=literal(label))
     told, said = pointed("corruption ratio", "ratio", group, "mean", f"{metric}_std", "kept", "trials")
-    dots = hv.Scatter(points[["ratio", "mean"]].join(told), x, ["mean", *told.columns], label=literal(label))
     colour = style.colour
     return [
         deviations((group["ratio"], mean, deviation), x, colour),
         styled(line, bokeh={"color": colour, "line_width": 2}, matplotlib={"color": colour, "linewidth": 1.8}),
-        styled(
-            dots,
-            bokeh={
-                "color": colour,
-                "marker": style.bokeh_marker,
-                "size": 8,
-                "tools": ["hover"],
-                "hover_tooltips": said,
-            },
-            matplotlib={"color": colour, "marker": style.matplotlib_marker, "s": 36},
-        ),
+        mean_dots(points.join(told), x, label, style, said),
     ]
 
 

@@ -136,7 +136,7 @@ def cut_picture(results: Mapping[str, Drawn], place: tuple[float, float]) -> hv.
 
 
 def is_log(limits: tuple[float, float]) -> bool:
-    """Whether losses between two limits are coloured by their logarithm."""
+    """Whether values between two limits are shown by their logarithm: losses by colours, numbers along an axis."""
     return limits[0] > 0 and limits[1] > LOG_RANGE * limits[0]
 
 

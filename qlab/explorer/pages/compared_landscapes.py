@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 import panel as pn
@@ -86,7 +87,7 @@ class LandscapesTab:
     def _show(self, found: Sliced, names: dict[str, str], seed: str) -> None:
         self._page.say("\n".join(found.missing), _PART)
         titles = {name: names.get(found.runs[name], title) for name, title in found.titles.items()}
-        named = Sliced(found.results, titles, found.missing, found.known, found.draft, found.runs)
+        named = dataclasses.replace(found, titles=titles)
         limits = limits_of(named, common=True)
         self._planes.show(
             [Sight(titles[name], below(result), result, limits[name]) for name, result in found.results.items()]
